@@ -1,0 +1,1 @@
+"""The shared colourization network: no Prefect, no database, no cloud in it."""

@@ -1,0 +1,1 @@
+"""One Prefect flow a file, and the command line."""

@@ -1,0 +1,237 @@
+"""Every way in which a scan or a run can end other than well.
+
+A reason is what the ledger stores and a person filters by; its verdict says what happens next.
+Exceptions carry their reason, so nothing ever decides by the text of a message.
+"""
+
+import enum
+import errno
+from typing import ClassVar
+
+
+class Verdict(enum.StrEnum):
+    """What follows from a reason."""
+
+    SKIP = "skip"  #: Not ours to colour: the item ends `skipped`.
+    QUARANTINE = "quarantine"  #: The scan itself is at fault: `quarantined`, a person looks at it.
+    RETRY = "retry"  #: The world was at fault: tried again later, `failed` when attempts are used up.
+    REVIEW = "review"  #: A derivative exists, and a curator decides: `review`.
+    FAIL = "fail"  #: We are at fault: `failed` at once, trying again gives the same.
+    ABORT = "abort"  #: Nothing can be done for any item: attempts are given back, the run stops.
+
+
+class Reason(enum.StrEnum):
+    """Why an item stands where it stands. README documents each one."""
+
+    ALREADY_COLOUR = "already_colour"
+    BILEVEL = "bilevel"
+    BLANK = "blank"
+    UNREADABLE = "unreadable"
+    TRUNCATED = "truncated"
+    UNSUPPORTED_FORMAT = "unsupported_format"
+    TOO_LARGE = "too_large"
+    FIXITY_MISMATCH = "fixity_mismatch"
+    KILLED_WORKER = "killed_worker"
+    STORAGE_UNAVAILABLE = "storage_unavailable"
+    TIMEOUT = "timeout"
+    OUT_OF_MEMORY = "out_of_memory"
+    LOW_CONFIDENCE = "low_confidence"
+    NEGATIVE_SUSPECTED = "negative_suspected"
+    TONED = "toned"
+    TONE_GATE = "tone_gate"
+    WRITE_UNVERIFIED = "write_unverified"
+    UNEXPECTED = "unexpected"
+    NO_DEVICE = "no_device"
+    NO_DATABASE = "no_database"
+    NO_CHECKPOINT = "no_checkpoint"
+    OUTPUT_FULL = "output_full"
+    ACCESS_DENIED = "access_denied"
+
+    @property
+    def verdict(self) -> Verdict:
+        """What follows from this reason."""
+        return _VERDICTS[self]
+
+
+_VERDICTS = {
+    Reason.ALREADY_COLOUR: Verdict.SKIP,
+    Reason.BILEVEL: Verdict.SKIP,
+    Reason.BLANK: Verdict.SKIP,
+    Reason.UNREADABLE: Verdict.QUARANTINE,
+    Reason.TRUNCATED: Verdict.QUARANTINE,
+    Reason.UNSUPPORTED_FORMAT: Verdict.QUARANTINE,
+    Reason.TOO_LARGE: Verdict.QUARANTINE,
+    Reason.FIXITY_MISMATCH: Verdict.QUARANTINE,
+    Reason.KILLED_WORKER: Verdict.QUARANTINE,
+    Reason.STORAGE_UNAVAILABLE: Verdict.RETRY,
+    Reason.TIMEOUT: Verdict.RETRY,
+    Reason.OUT_OF_MEMORY: Verdict.RETRY,
+    Reason.LOW_CONFIDENCE: Verdict.REVIEW,
+    Reason.NEGATIVE_SUSPECTED: Verdict.REVIEW,
+    Reason.TONED: Verdict.REVIEW,
+    Reason.TONE_GATE: Verdict.FAIL,
+    Reason.WRITE_UNVERIFIED: Verdict.FAIL,
+    Reason.UNEXPECTED: Verdict.FAIL,
+    Reason.NO_DEVICE: Verdict.ABORT,
+    Reason.NO_DATABASE: Verdict.ABORT,
+    Reason.NO_CHECKPOINT: Verdict.ABORT,
+    Reason.OUTPUT_FULL: Verdict.ABORT,
+    Reason.ACCESS_DENIED: Verdict.ABORT,
+}
+
+
+class AutochromeError(Exception):
+    """Something went wrong that has a name. The message says what, with values, and then what to do."""
+
+    reason: ClassVar[Reason] = Reason.UNEXPECTED
+
+
+class UsageError(AutochromeError):
+    """The command or the settings ask for something that cannot be meant (exit code 2)."""
+
+
+class SourceNotFound(UsageError):
+    """The named source or output does not exist."""
+
+
+class AlreadyColour(AutochromeError):
+    """The scan holds colour of its own."""
+
+    reason = Reason.ALREADY_COLOUR
+
+
+class Bilevel(AutochromeError):
+    """The scan is text or line art in two tones."""
+
+    reason = Reason.BILEVEL
+
+
+class BlankScan(AutochromeError):
+    """The scan holds no picture."""
+
+    reason = Reason.BLANK
+
+
+class UnreadableScan(AutochromeError):
+    """The file is damaged, or lies about itself."""
+
+    reason = Reason.UNREADABLE
+
+
+class TruncatedScan(AutochromeError):
+    """The file ends before its picture does."""
+
+    reason = Reason.TRUNCATED
+
+
+class UnsupportedFormat(AutochromeError):
+    """The file is no picture, or of a kind that is not read."""
+
+    reason = Reason.UNSUPPORTED_FORMAT
+
+
+class ScanTooLarge(AutochromeError):
+    """The header announces more pixels than the limit allows."""
+
+    reason = Reason.TOO_LARGE
+
+
+class FixityMismatch(AutochromeError):
+    """The bytes read are not the bytes recorded."""
+
+    reason = Reason.FIXITY_MISMATCH
+
+
+class KilledWorker(AutochromeError):
+    """Reading or writing this scan ended the process that did it."""
+
+    reason = Reason.KILLED_WORKER
+
+
+class StorageUnavailable(AutochromeError):
+    """The store did not answer, or answered that it cannot now."""
+
+    reason = Reason.STORAGE_UNAVAILABLE
+
+
+class StageTimeout(AutochromeError):
+    """A stage took longer than it may."""
+
+    reason = Reason.TIMEOUT
+
+
+class OutOfMemory(AutochromeError):
+    """The picture does not fit into memory, alone in its minibatch."""
+
+    reason = Reason.OUT_OF_MEMORY
+
+
+class ToneGateFailed(AutochromeError):
+    """The derivative's tone differs from the scan's by more than the gate allows."""
+
+    reason = Reason.TONE_GATE
+
+
+class WriteUnverified(AutochromeError):
+    """What the store holds is not what was written."""
+
+    reason = Reason.WRITE_UNVERIFIED
+
+
+class NoDevice(AutochromeError):
+    """The compute device that the settings name is not there."""
+
+    reason = Reason.NO_DEVICE
+
+
+class DatabaseUnavailable(AutochromeError):
+    """The ledger's database cannot be reached, or refuses."""
+
+    reason = Reason.NO_DATABASE
+
+
+class SchemaOutdated(DatabaseUnavailable):
+    """The database's schema is not the one this version works with."""
+
+
+class NoCheckpoint(AutochromeError):
+    """No checkpoint can be loaded."""
+
+    reason = Reason.NO_CHECKPOINT
+
+
+class OutputFull(AutochromeError):
+    """The disk or store that takes the derivatives is full."""
+
+    reason = Reason.OUTPUT_FULL
+
+
+class AccessDenied(AutochromeError):
+    """Credentials or permissions do not allow what is needed."""
+
+    reason = Reason.ACCESS_DENIED
+
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+def reason_of(error: BaseException) -> Reason:
+    """Map any exception to the one reason that the ledger records for it."""
+    if isinstance(error, AutochromeError):
+        return error.reason
+    if isinstance(error, MemoryError):
+        return Reason.OUT_OF_MEMORY
+    if isinstance(error, TimeoutError):
+        return Reason.TIMEOUT
+    if isinstance(error, OSError):
+        return _reason_of_os_error(error)
+    return Reason.UNEXPECTED
+
+
+def _reason_of_os_error(error: OSError) -> Reason:
+    if error.errno in _FULL:
+        return Reason.OUTPUT_FULL
+    if error.errno in _DENIED:
+        return Reason.ACCESS_DENIED
+    return Reason.STORAGE_UNAVAILABLE
