@@ -1,0 +1,50 @@
+# `make` alone lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export DO_NOT_TRACK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check check-all format lint types contracts wheel bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "autochrome needs Python 3.11 or newer; name one: make setup PYTHON=python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+setup: $(STAMP) ## make the environment in .venv, with the autochrome command in it
+
+demo: $(STAMP) ## make a small archive in var/demo and run the nightly flow over it
+	$(BIN)/autochrome demo --dir var/demo
+
+test: $(STAMP) ## run the tests (brings its own PostgreSQL and S3 endpoint)
+	$(BIN)/pytest -n 2 -m "not slow"
+
+check: $(STAMP) lint types contracts test ## what CI runs: format, lint, types, import contracts, tests
+
+check-all: check wheel ## check, the slow tests, and the wheel from an empty folder
+	$(BIN)/pytest -m slow --timeout 1800
+
+format: $(STAMP) ## rewrite the code in the house's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+contracts: $(STAMP)
+	$(BIN)/lint-imports
+
+clean: ## remove the environment and everything the demo made
+	rm -rf $(VENV) var dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
