@@ -1,0 +1,265 @@
+"""Full-size chroma in strips: from the network's small map to linear-light RGB, with NumPy alone.
+
+Processes that decode and encode scans import this module and never load torch. Everything works on
+strips of rows: memory depends on the strip, and the result does not depend on where strips begin.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+Plane = NDArray[np.float32]
+
+#: Guided filter: half-width of its window in network pixels, and the variance of L* below which
+#: lightness says little about chroma (film grain has about this much).
+RADIUS_PX = 4
+NOISE_VARIANCE = 16.0
+
+#: Pixels worked on at once, so that the temporary arrays stay in the processor's cache.
+BLOCK_PX = 16_384
+
+#: Halvings of the search for the gamut's border: 2^-12 of a chroma of 100 is 0.02.
+GAMUT_STEPS = 12
+
+#: How far from [0, 1] linear light may lie by rounding alone.
+ROUNDING = 1e-6
+
+#: CIE Lab: where the cube gives way to its tangent, in (L* + 16) / 116.
+LINEAR_BELOW = 6 / 29
+
+
+@dataclass(frozen=True)
+class ChromaMap:
+    """What the network says about one scan, at the network's size.
+
+    Attributes:
+        chroma: a* and b* of CIE Lab (D65), float32 (2, h, w), inside the trained gamut.
+        confidence: How sure the network is of each pixel, float32 (h, w) in [0, 1].
+        score: The whole scan's confidence in [0, 1].
+        lightness: The L* that the network saw, float32 (h, w) in [0, 100].
+    """
+
+    chroma: Plane
+    confidence: Plane
+    score: float
+    lightness: Plane
+
+    def __post_init__(self) -> None:
+        height, width = self.lightness.shape
+        if self.chroma.shape != (2, height, width) or self.confidence.shape != (height, width):
+            raise ValueError(
+                f"chroma {self.chroma.shape} and confidence {self.confidence.shape} do not belong "
+                f"to lightness {self.lightness.shape}"
+            )
+
+
+class GuidedUpsampler:
+    """Brings a chroma map to a scan's full size along the scan's own edges.
+
+    The fast guided filter (He and Sun, arXiv:1505.00996): around each network pixel chroma is
+    fitted as a line over lightness; the lines, not the colours, are enlarged (bilinear, pixel
+    centres aligned) and evaluated on the full-size L*. Lightness that the network has not seen in
+    a neighbourhood (a speck, a hair) gets the chroma of the nearest lightness that it has seen.
+    """
+
+    def __init__(self, chroma_map: ChromaMap, height: int, width: int) -> None:
+        """Prepare for a scan of *height* × *width* pixels, smaller or larger than the map."""
+        lines = _fit_lines(chroma_map.chroma, chroma_map.lightness)
+        self._small = np.concatenate([lines, _local_range(chroma_map.lightness)])  # (6, h, w)
+        self._height, self._width = height, width
+        self._row, self._row_weight = _positions(height, self._small.shape[1])
+        self._column, self._column_weight = _positions(width, self._small.shape[2])
+
+    def rows(self, lightness: Plane, top: int) -> Plane:
+        """Chroma of some rows of the scan.
+
+        Args:
+            lightness: Full-size L* of these rows, float32 (rows, W) in [0, 100].
+            top: The scan's row that *lightness* begins with.
+
+        Returns:
+            a* and b*, float32 (2, rows, W); the same whatever other rows are asked for.
+
+        Raises:
+            ValueError: The rows are not the scan's.
+        """
+        rows, width = lightness.shape
+        if width != self._width or top < 0 or rows < 1 or top + rows > self._height:
+            raise ValueError(
+                f"rows {top} to {top + rows} of width {width} are not in a scan of "
+                f"{self._height} × {self._width} pixels"
+            )
+        above = self._row[top : top + rows]
+        wide = self._widen(int(above[0]), int(above[-1]) + 2)  # (6, n, W)
+        step = np.diff(wide, axis=1)
+        chroma = np.empty((2, rows, width), np.float32)
+        for row, index in enumerate(above - above[0]):
+            line = wide[:, index] + self._row_weight[top + row] * step[:, index]  # (6, W)
+            seen = np.clip(lightness[row], line[4], line[5])
+            np.add(line[0:2] * seen, line[2:4], out=chroma[:, row])
+        return chroma
+
+    def _widen(self, first: int, stop: int) -> Plane:
+        """The map's rows *first* to *stop* (the last one repeated below it) at the scan's width."""
+        small = self._small[:, np.minimum(np.arange(first, stop), self._small.shape[1] - 1)]
+        right = np.minimum(self._column + 1, small.shape[2] - 1)
+        left = small[:, :, self._column]
+        wide: Plane = left + (small[:, :, right] - left) * self._column_weight
+        return wide
+
+
+def fit_gamut(lightness: Plane, chroma: Plane) -> Plane:
+    """Scale chroma at constant lightness and hue until sRGB can show it; nothing is clipped.
+
+    Args:
+        lightness: L* of CIE Lab (D65), float32 (rows, W) in [0, 100].
+        chroma: a* and b*, float32 (2, rows, W).
+
+    Returns:
+        Chroma of the same shape. Colours inside the gamut come back as they are; the others lie
+        inside its border, by at most 1/4096 of the chroma that they came with.
+    """
+    fitted = np.array(chroma, np.float32)
+    flat_lightness = lightness.reshape(-1)
+    a, b = fitted.reshape(2, -1)
+    inside = np.empty(flat_lightness.size, np.bool_)
+    for part in _blocks(inside.size):
+        inside[part] = _is_inside(flat_lightness[part], a[part], b[part])
+    outside = np.flatnonzero(~inside)
+    for part in _blocks(outside.size):
+        here = outside[part]
+        scale = _largest_scale(flat_lightness[here], a[here], b[here])
+        a[here] *= scale
+        b[here] *= scale
+    return fitted
+
+
+def lab_to_linear(lightness: Plane, chroma: Plane) -> Plane:
+    """CIE Lab (D65) to linear light.
+
+    Args:
+        lightness: L* in [0, 100], float32 (rows, W).
+        chroma: a* and b* inside sRGB's gamut (see :func:`fit_gamut`), float32 (2, rows, W).
+
+    Returns:
+        RGB with sRGB's primaries under D65, float32 (3, rows, W) in [0, 1]. Without chroma the
+        three are equal to the last bit.
+    """
+    linear = np.empty((3, *lightness.shape), np.float32)
+    flat_lightness, flat_linear = lightness.reshape(-1), linear.reshape(3, -1)
+    a, b = chroma.reshape(2, -1)
+    for part in _blocks(flat_lightness.size):
+        _convert(flat_lightness[part], a[part], b[part], out=flat_linear[:, part])
+    return np.clip(linear, 0, 1, out=linear)
+
+
+def _blocks(size: int) -> Iterator[slice]:
+    """Cut *size* pixels into slices that fit the cache."""
+    for start in range(0, size, BLOCK_PX):
+        yield slice(start, min(start + BLOCK_PX, size))
+
+
+def _positions(full: int, small: int) -> tuple[NDArray[np.intp], Plane]:
+    """For each of *full* pixel centres: the small pixel before it and the next one's weight."""
+    centre = (np.arange(full) + 0.5) * (small / full) - 0.5
+    centre = np.clip(centre, 0, small - 1)
+    before = np.floor(centre).astype(np.intp)
+    return before, (centre - before).astype(np.float32)
+
+
+def _fit_lines(chroma: Plane, lightness: Plane) -> Plane:
+    """Fit chroma = slope · L* + offset around each pixel; (4, h, w): two slopes, two offsets."""
+    guide = lightness.astype(np.float64)
+    target = chroma.astype(np.float64)
+    mean_guide, mean_target = _box_mean(guide), _box_mean(target)
+    variance = _box_mean(guide * guide) - mean_guide * mean_guide
+    covariance = _box_mean(guide * target) - mean_guide * mean_target
+    slope = covariance / (np.maximum(variance, 0) + NOISE_VARIANCE)
+    offset = mean_target - slope * mean_guide
+    return _box_mean(np.concatenate([slope, offset])).astype(np.float32)
+
+
+def _box_mean(planes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean over the window around each pixel, cut off at the borders; any leading axes."""
+    for axis in (-2, -1):
+        length = planes.shape[axis]
+        total = np.cumsum(planes, axis=axis)
+        total = np.concatenate([np.zeros_like(total.take([0], axis)), total], axis=axis)
+        stop = np.minimum(np.arange(length) + RADIUS_PX + 1, length)
+        start = np.maximum(np.arange(length) - RADIUS_PX, 0)
+        count = (stop - start).reshape(-1, *[1] * (-1 - axis))
+        planes = (total.take(stop, axis) - total.take(start, axis)) / count
+    return planes
+
+
+def _local_range(lightness: Plane) -> Plane:
+    """Smallest and largest lightness in the window around each pixel; (2, h, w)."""
+    low = high = lightness
+    for axis in (0, 1):
+        pad = [(RADIUS_PX, RADIUS_PX) if other == axis else (0, 0) for other in (0, 1)]
+        low, high = (
+            reduce(
+                np.lib.stride_tricks.sliding_window_view(
+                    np.pad(plane, pad, mode="edge"), 2 * RADIUS_PX + 1, axis
+                ),
+                axis=-1,
+            )
+            for reduce, plane in ((np.min, low), (np.max, high))
+        )
+    return np.stack([low, high])
+
+
+@cache
+def _rgb_from_white() -> NDArray[np.float64]:
+    """Matrix from XYZ, each divided by white's, to linear sRGB; its rows sum to 1.
+
+    Derived from the chromaticities of IEC 61966-2-1: primaries and D65.
+    """
+    x, y = np.array([[0.64, 0.30, 0.15, 0.3127], [0.33, 0.60, 0.06, 0.3290]])
+    xyz = np.stack([x, y, 1 - x - y]) / y
+    primaries, white = xyz[:, :3], xyz[:, 3]
+    scaled = primaries * np.linalg.solve(primaries, white)
+    return np.linalg.inv(scaled / white[:, None])
+
+
+def _from_cube_root(value: Plane) -> Plane:
+    """Inverse of CIE Lab's f: the cube, and below 6/29 its tangent there, without a branch."""
+    upper = np.maximum(value, LINEAR_BELOW)
+    cube: Plane = upper * upper * upper + (3 * LINEAR_BELOW**2) * (value - upper)
+    return cube
+
+
+def _convert(lightness: Plane, a: Plane, b: Plane, *, out: Plane) -> None:
+    """Lab, each of shape (n,), to linear RGB into *out* (3, n), not clipped."""
+    middle = (lightness + 16) * (1 / 116)
+    y = _from_cube_root(middle)
+    x = _from_cube_root(middle + a * (1 / 500)) - y
+    z = _from_cube_root(middle - b * (1 / 200)) - y
+    for channel, (by_x, _, by_z) in enumerate(_rgb_from_white().tolist()):
+        np.add(y, by_x * x, out=out[channel])
+        out[channel] += by_z * z
+
+
+def _is_inside(lightness: Plane, a: Plane, b: Plane) -> NDArray[np.bool_]:
+    """Whether sRGB can show each colour, but for the rounding of float32."""
+    linear = np.empty((3, lightness.size), np.float32)
+    _convert(lightness, a, b, out=linear)
+    smallest, largest = linear.min(axis=0), linear.max(axis=0)
+    inside: NDArray[np.bool_] = (smallest >= -ROUNDING) & (largest <= 1 + ROUNDING)
+    return inside
+
+
+def _largest_scale(lightness: Plane, a: Plane, b: Plane) -> Plane:
+    """Largest factor in [0, 1) for chroma outside the gamut to be inside, by bisection.
+
+    The lower end of the search is inside at every step, so the answer is, whatever the shape of
+    the gamut: it has a notch at light yellows, where a ray leaves it and enters it again.
+    """
+    scale = np.zeros_like(lightness)
+    for step in range(1, GAMUT_STEPS + 1):
+        wider = scale + np.float32(0.5**step)
+        scale = np.where(_is_inside(lightness, wider * a, wider * b), wider, scale)
+    return scale
