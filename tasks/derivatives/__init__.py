@@ -1,0 +1,1 @@
+"""Derivatives: the colour files that are written for an item."""
