@@ -1,34 +1,46 @@
 """The settings: read once, at the edge, from `AUTOCHROME_…` variables and `autochrome.toml`."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from difflib import get_close_matches
 from pathlib import Path
+from tomllib import TOMLDecodeError
+from typing import Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
-GIBI = 1 << 30
+from tasks.errors import UsageError
 
 
 class Settings(BaseSettings):
     """Everything that differs between a laptop and a cluster, and nothing else."""
 
     model_config = SettingsConfigDict(
-        env_prefix="AUTOCHROME_", toml_file="autochrome.toml", frozen=True, extra="forbid"
+        env_prefix="AUTOCHROME_",
+        env_ignore_empty=True,
+        toml_file="autochrome.toml",
+        frozen=True,
+        extra="forbid",
     )
 
     database_url: SecretStr = SecretStr("sqlite:///autochrome.db")
     source: str = ""
     output: str = "var/colour"
-    collection: str = "default"
+    collection: str = ""
 
     checkpoint: Path | None = None
     device: str = "auto"
     minibatch: int = Field(default=16, ge=1, le=1024)
-    threads: int = Field(default=0, ge=0, description="0: as many as there are cores")
+    threads: int = Field(default=0, ge=0)
 
     batch_items: int = Field(default=64, ge=1, le=256)
     lease_s: float = Field(default=300.0, ge=3.0)
@@ -40,6 +52,7 @@ class Settings(BaseSettings):
     failure_budget_min_items: int = Field(default=50, ge=1)
     deadline_hours: float = Field(default=8.0, gt=0.0)
 
+    pixel_memory_mb: int = Field(default=4096, ge=512)
     max_pixels: int = Field(default=1_200_000_000, ge=1)
     review_below_confidence: float = Field(default=0.35, ge=0.0, le=1.0)
     publish_directly: bool = False
@@ -74,3 +87,62 @@ class Settings(BaseSettings):
         """Arguments win over variables, variables over the file."""
         del dotenv_settings, file_secret_settings
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @model_validator(mode="after")
+    def _backoff_in_order(self) -> Self:
+        if self.retry_cap_s < self.retry_base_s:
+            raise ValueError("retry_cap_s is below retry_base_s")
+        return self
+
+    @property
+    def cores(self) -> int:
+        """How many cores the work is spread over."""
+        return self.threads or len(os.sched_getaffinity(0))
+
+
+def load_settings(**given: object) -> Settings:
+    """Build the settings; what is *given* and not None wins over variables and file.
+
+    Raises:
+        UsageError: A setting is unknown or out of range; the message names it.
+    """
+    _refuse_unknown_variables()
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = "_".join(str(part) for part in first["loc"]) or "settings"
+        raise UsageError(
+            f"setting {name}: {first['msg']}; see deploy/env.example for "
+            f"AUTOCHROME_{name.upper()}, or autochrome.toml if it is set there"
+        ) from error
+    except (SettingsError, TOMLDecodeError) as error:
+        raise UsageError(f"autochrome.toml cannot be read: {error}; mend or remove it") from error
+
+
+def _refuse_unknown_variables() -> None:
+    # A misspelt variable would be without effect, and nobody would notice.
+    known = {f"AUTOCHROME_{name.upper()}" for name in Settings.model_fields}
+    for name in sorted(os.environ):
+        if name.startswith("AUTOCHROME_") and name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "deploy/env.example lists them all"
+            raise UsageError(f"{name} is no setting; {hint}")
+
+
+_current: ContextVar[Settings | None] = ContextVar("settings", default=None)
+
+
+def current_settings() -> Settings:
+    """The settings that a command has put in force, or else those of the environment."""
+    return _current.get() or load_settings()
+
+
+@contextmanager
+def settings_in_force(settings: Settings) -> Iterator[None]:
+    """Let `current_settings` give *settings*, for flows that run in this process."""
+    token = _current.set(settings)
+    try:
+        yield
+    finally:
+        _current.reset(token)

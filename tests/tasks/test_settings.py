@@ -1,0 +1,90 @@
+"""Settings: defaults, precedence, errors, and the document that lists them."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import UsageError
+from tasks.settings import Settings, current_settings, load_settings, settings_in_force
+
+ENV_EXAMPLE = Path(__file__).parents[2] / "deploy" / "env.example"
+
+
+def _documented() -> dict[str, str]:
+    pairs = re.findall(r"^AUTOCHROME_(\w+)=(.*)$", ENV_EXAMPLE.read_text(), re.MULTILINE)
+    return {name.lower(): value for name, value in pairs}
+
+
+def test_every_setting_is_documented_and_no_other() -> None:
+    """`deploy/env.example` and the class name the same settings."""
+    assert set(_documented()) == set(Settings.model_fields)
+
+
+def test_documented_defaults_are_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copying the whole file changes nothing."""
+    plain = Settings()
+    for name, value in _documented().items():
+        monkeypatch.setenv(f"AUTOCHROME_{name.upper()}", value)
+    assert Settings() == plain
+
+
+def test_variables_win_over_the_file_and_arguments_over_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The nearer source decides."""
+    monkeypatch.chdir(tmp_path)
+    Path("autochrome.toml").write_text("minibatch = 2\nbatch_items = 3\nmax_attempts = 4\n")
+    monkeypatch.setenv("AUTOCHROME_BATCH_ITEMS", "30")
+    monkeypatch.setenv("AUTOCHROME_MAX_ATTEMPTS", "5")
+    settings = load_settings(max_attempts=6)
+    assert (settings.minibatch, settings.batch_items, settings.max_attempts) == (2, 30, 6)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("AUTOCHROME_MINIBATCH", "none", "minibatch"),
+        ("AUTOCHROME_FAILURE_BUDGET", "7", "failure_budget"),
+        ("AUTOCHROME_RETRY_CAP_S", "1", "retry_cap_s"),
+    ],
+)
+def test_a_bad_value_is_one_line_that_names_the_setting(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    """No pydantic report of several lines reaches the person."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match=words) as caught:
+        load_settings()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_misspelt_setting_in_the_file_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A setting that nothing reads would be silently without effect."""
+    monkeypatch.chdir(tmp_path)
+    Path("autochrome.toml").write_text("minibach = 2\n")
+    with pytest.raises(UsageError, match="minibach"):
+        load_settings()
+
+
+def test_a_misspelt_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nearest setting is named."""
+    monkeypatch.setenv("AUTOCHROME_MINIBACH", "2")
+    with pytest.raises(UsageError, match="did you mean AUTOCHROME_MINIBATCH"):
+        load_settings()
+
+
+def test_flows_see_the_settings_that_a_command_put_in_force() -> None:
+    """Within the block, and only there."""
+    with settings_in_force(Settings(minibatch=3)):
+        assert current_settings().minibatch == 3
+    assert current_settings() == Settings()
+
+
+def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Printing the settings shows no password."""
+    monkeypatch.setenv("AUTOCHROME_DATABASE_URL", "postgresql://me:hunter2@db/ledger")
+    monkeypatch.setenv("AUTOCHROME_S3_SECRET_ACCESS_KEY", "hunter2")
+    assert "hunter2" not in repr(load_settings())
