@@ -1,0 +1,108 @@
+"""Decoding, a strip at a time: libvips for TIFF, JPEG and PNG, imagecodecs for JPEG 2000.
+
+A decoder may crash or hang on a hostile file. That cannot be caught here: it runs in a process of its
+own, whose end costs one item.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pyvips
+from numpy.typing import NDArray
+
+from tasks.errors import UnreadableScan
+from tasks.scans.formats.structure import Format, Structure
+
+Samples = NDArray[np.uint8] | NDArray[np.uint16]
+
+# What the loader is told; libjpeg calls corrupt data a warning, so for JPEG a warning is an error.
+_LOADERS = {
+    Format.JPEG: ("jpegload_source", {"fail_on": "warning"}),
+    Format.PNG: ("pngload_source", {"fail_on": "error"}),
+    Format.TIFF: ("tiffload_source", {"fail_on": "error", "unlimited": True}),
+}
+_DTYPES = {"uchar": np.uint8, "ushort": np.uint16}
+
+
+def decode_strips(path: Path, structure: Structure, *, rows: int) -> Iterator[Samples]:
+    """Decode a page from top to bottom, as stored: no orientation, no profile applied.
+
+    Args:
+        path: The file.
+        structure: What its header said; a decoder that finds otherwise is not believed.
+        rows: Rows of a strip; the last may have fewer.
+
+    Yields:
+        uint8 or uint16 (rows, W, 1 or 3): min-is-black, palettes expanded, alpha dropped.
+
+    Raises:
+        UnreadableScan: The data is damaged; strips that came before are void.
+    """
+    if structure.format == Format.JP2:
+        return _decode_jp2(path, structure, rows)
+    return _decode_vips(path, structure, rows)
+
+
+def _decode_vips(path: Path, structure: Structure, rows: int) -> Iterator[Samples]:
+    pyvips.cache_set_max(0)  # a streaming image is read once; a cached one would be found used up
+    name, options = _LOADERS[structure.format]
+    if structure.format == Format.TIFF:
+        options = {**options, "page": structure.directory}
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        source = pyvips.Source.new_from_descriptor(descriptor)
+        image = pyvips.Operation.call(name, source, access="sequential", **options)
+        image = _colours(image, structure)
+        region = pyvips.Region.new(image)
+        for top in range(0, image.height, rows):
+            count = min(rows, image.height - top)
+            data = region.fetch(0, top, image.width, count)
+            strip = np.frombuffer(data, dtype=_DTYPES[image.format])
+            yield strip.reshape(count, image.width, image.bands)
+    except pyvips.Error as error:
+        raise UnreadableScan(
+            f"the {structure.format.upper()} is damaged: {_words(error)}; restore the file from a copy"
+        ) from error
+    finally:
+        os.close(descriptor)
+
+
+def _colours(image: pyvips.Image, structure: Structure) -> pyvips.Image:
+    """Check what the decoder found against the header, and leave colour channels only."""
+    size = image.width, image.height
+    if size != (structure.width, structure.height) or image.format not in _DTYPES:
+        raise UnreadableScan(
+            f"the header announces {structure.width} × {structure.height} pixels, the decoder finds "
+            f"{size[0]} × {size[1]} of format {image.format}; restore the file from a copy"
+        )
+    is_grey = structure.channels == 1 or image.interpretation in {"b-w", "grey16"}
+    return image[0] if is_grey else image.extract_band(0, n=3)
+
+
+def _decode_jp2(path: Path, structure: Structure, rows: int) -> Iterator[Samples]:
+    """Decode whole, which is all that the codec offers; the header's limits have bounded it."""
+    try:
+        pixels = imagecodecs.jpeg2k_decode(path.read_bytes(), numthreads=1)
+    except (imagecodecs.Jpeg2kError, ValueError) as error:
+        raise UnreadableScan(
+            f"the JPEG 2000 is damaged: {_words(error)}; restore the file from a copy"
+        ) from error
+    pixels = np.atleast_3d(pixels)
+    expected = structure.height, structure.width
+    if pixels.shape[:2] != expected or pixels.dtype not in {np.dtype("u1"), np.dtype("u2")}:
+        raise UnreadableScan(
+            f"the header announces {expected[1]} × {expected[0]} pixels, the decoder finds "
+            f"{pixels.shape[1]} × {pixels.shape[0]}; restore the file from a copy"
+        )
+    pixels = pixels[..., : structure.channels]
+    for top in range(0, structure.height, rows):
+        yield pixels[top : top + rows]
+
+
+def _words(error: Exception) -> str:
+    """Give a decoder's words on one printable line: they may quote the file."""
+    text = " ".join(str(error).split())
+    return "".join(char for char in text if char.isprintable())[:200] or type(error).__name__

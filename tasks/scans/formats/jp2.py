@@ -1,0 +1,241 @@
+"""JPEG 2000 (ITU-T T.800): the boxes of a JP2 file, and the codestream within or alone."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from tasks.errors import TruncatedScan, UnreadableScan, UnsupportedFormat
+from tasks.scans.formats.source import ByteSource
+from tasks.scans.formats.structure import Format, Photometric, Structure
+
+_SIGNATURE = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
+_CODESTREAM = b"\xff\x4f\xff\x51"
+_SOT, _EOC, _SIZ = 0xFF90, 0xFFD9, 0xFF51
+_XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+_IPTC_UUID = bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38")
+_EXIF_UUID = b"JpgTiffExif->JP2"
+_CMYK, _SRGB, _GREY, _SYCC = 12, 16, 17, 18  # enumerated colour spaces
+_MAX_BOX_BYTES = 16 << 20
+_DECODED_BYTES_A_SAMPLE = 6  # the decoder works in 32 bits, and hands over 8 or 16
+
+
+@dataclass
+class _Boxes:
+    """What the boxes say."""
+
+    codestream: int = 0
+    enumerated: int | None = None
+    icc: bytes | None = None
+    has_palette: bool = False
+    alpha_channels: int = 0
+    resolution: tuple[float, float] | None = None
+    uuids: dict[bytes, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Size:
+    """The SIZ marker segment."""
+
+    width: int
+    height: int
+    depths: tuple[int, ...]
+    is_subsampled: bool
+    is_signed: bool
+
+
+def is_jp2(head: bytes) -> bool:
+    """Whether a file begins as JP2 or as a bare codestream."""
+    return head.startswith((_SIGNATURE, _CODESTREAM))
+
+
+def read_jp2(source: ByteSource) -> Structure:
+    """Read what the boxes and the main header say, and see that every tile part is there.
+
+    Raises:
+        TruncatedScan: The file ends before its end-of-codestream marker.
+        UnreadableScan: Boxes or markers are not what the format asks for.
+        UnsupportedFormat: CMYK, more than 16 bits, signed or subsampled components.
+    """
+    boxes = _Boxes()
+    if source.read(0, 4) != _CODESTREAM:
+        _read_boxes(source, 0, source.size, boxes)
+        if not boxes.codestream:
+            raise UnreadableScan("the JP2 holds no codestream; restore the file from a copy")
+    size = _read_size(source, boxes.codestream)
+    _walk_tile_parts(source, boxes.codestream)
+    channels = _channels(boxes, size)
+    bits = size.depths[0]
+    return Structure(
+        format=Format.JP2,
+        width=size.width,
+        height=size.height,
+        stored_bits=bits,
+        channels=channels,
+        photometric=Photometric.PALETTE if boxes.has_palette else _photometric(boxes, channels),
+        compression="JPEG 2000",
+        has_alpha=len(size.depths) > channels,
+        white=(1 << bits) - 1 if bits not in {8, 16} else None,
+        buffer_bytes=size.width * size.height * len(size.depths) * _DECODED_BYTES_A_SAMPLE,
+        resolution_ppcm=boxes.resolution,
+        icc=boxes.icc,
+        exif=_exif(boxes.uuids.get(_EXIF_UUID)),
+        xmp=boxes.uuids.get(_XMP_UUID),
+        iptc=boxes.uuids.get(_IPTC_UUID),
+    )
+
+
+def _read_boxes(source: ByteSource, start: int, end: int, boxes: _Boxes) -> None:
+    position = start
+    while position + 8 <= end:
+        head = source.read(position, 8)
+        size, kind, body = int.from_bytes(head[:4], "big"), head[4:], position + 8
+        if size == 1:
+            size, body = int.from_bytes(source.read(position + 8, 8), "big"), position + 16
+        size = size or end - position
+        if size < body - position:
+            raise UnreadableScan(
+                f"the JP2's box at byte {position:,} has the length {size}; "
+                "restore the file from a copy"
+            )
+        if kind == b"jp2c":
+            boxes.codestream = boxes.codestream or body
+        elif position + size > end:
+            raise TruncatedScan(
+                f"the JP2 ends at byte {source.size:,}, within its box at {position:,}; "
+                "fetch it again, or rescan"
+            )
+        elif kind in {b"jp2h", b"res "}:
+            _read_boxes(source, body, position + size, boxes)
+        elif position + size - body <= _MAX_BOX_BYTES:
+            _take(boxes, kind, source.read(body, position + size - body))
+        position += size
+
+
+def _take(boxes: _Boxes, kind: bytes, body: bytes) -> None:
+    if kind == b"colr" and len(body) > 3:
+        if body[0] == 1 and boxes.enumerated is None and len(body) >= 7:
+            boxes.enumerated = int.from_bytes(body[3:7], "big")
+        elif body[0] in {2, 3}:
+            boxes.icc = boxes.icc or body[3:]
+    elif kind == b"pclr":
+        boxes.has_palette = True
+    elif kind == b"cdef":
+        entries = [body[i : i + 6] for i in range(2, len(body) - 5, 6)]
+        boxes.alpha_channels = sum(entry[2:4] in {b"\0\1", b"\0\2"} for entry in entries)
+    elif kind in {b"resc", b"resd"} and len(body) >= 10:
+        boxes.resolution = boxes.resolution or _resolution(body)
+    elif kind == b"uuid":
+        boxes.uuids.setdefault(body[:16], body[16:])
+
+
+def _resolution(body: bytes) -> tuple[float, float] | None:
+    """Decode pixels per metre, down and across: a numerator, a denominator and a power of ten each."""
+    parts = [int.from_bytes(body[i : i + 2], "big") for i in range(0, 8, 2)]
+    powers = [int.from_bytes(body[i : i + 1], "big", signed=True) for i in (8, 9)]
+    if not all(parts) or max(map(abs, powers)) > 12:
+        return None
+    y = parts[0] / parts[1] * 10.0 ** powers[0] / 100
+    x = parts[2] / parts[3] * 10.0 ** powers[1] / 100
+    return x, y
+
+
+def _read_size(source: ByteSource, start: int) -> _Size:
+    head = source.read(start, 42)
+    count = int.from_bytes(head[40:42], "big")
+    if head[:4] != _CODESTREAM or not 0 < count <= 16384:
+        raise UnreadableScan(
+            "the JPEG 2000 codestream does not begin with its size; restore the file from a copy"
+        )
+    right, bottom, left, top = (int.from_bytes(head[i : i + 4], "big") for i in (8, 12, 16, 20))
+    width, height = right - left, bottom - top
+    if width < 1 or height < 1:
+        raise UnreadableScan(
+            f"the JPEG 2000 announces {width} × {height} pixels; restore the file from a copy"
+        )
+    parts = source.read(start + 42, 3 * count)
+    return _Size(
+        width=width,
+        height=height,
+        depths=tuple((depth & 0x7F) + 1 for depth in parts[::3]),
+        is_subsampled=any(step != 1 for step in parts[1::3] + parts[2::3]),
+        is_signed=any(depth & 0x80 for depth in parts[::3]),
+    )
+
+
+def _walk_tile_parts(source: ByteSource, start: int) -> None:
+    """Follow the markers of the main header, then the lengths of the tile parts, to the end."""
+    for marker, position in _main_header(source, start):
+        if marker == _SOT:
+            break
+    while True:
+        marker = int.from_bytes(source.read_up_to(position, 2), "big")
+        if marker == _EOC:
+            return
+        if marker != _SOT:
+            break
+        size = int.from_bytes(source.read(position + 6, 4), "big")
+        if not size:  # the last tile part may leave its length open
+            position = source.size - 2
+            if source.read_up_to(position, 2) == b"\xff\xd9":
+                return
+            break
+        position += size
+        if size < 14:
+            break
+    if position >= source.size:
+        raise TruncatedScan(
+            f"the JPEG 2000 codestream ends at byte {source.size:,} without its last marker; "
+            "fetch it again, or rescan"
+        )
+    raise UnreadableScan(
+        f"the JPEG 2000 codestream has no tile part at byte {position:,}; "
+        "restore the file from a copy"
+    )
+
+
+def _main_header(source: ByteSource, start: int) -> Iterator[tuple[int, int]]:
+    """List the main header's markers and places, up to the first tile part."""
+    position = start + 2
+    while True:
+        head = source.read(position, 4)
+        marker, size = int.from_bytes(head[:2], "big"), int.from_bytes(head[2:], "big")
+        if marker < 0xFF00 or (marker != _SOT and size < 2):
+            raise UnreadableScan(
+                f"the JPEG 2000 codestream has no marker at byte {position:,}; "
+                "restore the file from a copy"
+            )
+        yield marker, position
+        if marker == _SOT:
+            return
+        position += 2 + size
+
+
+def _channels(boxes: _Boxes, size: _Size) -> int:
+    """Count colour channels, and refuse what is not read."""
+    if boxes.enumerated == _CMYK:
+        raise UnsupportedFormat("a CMYK JPEG 2000; convert it to grey or RGB")
+    bits = set(size.depths)
+    if len(bits) != 1 or max(bits) > 16 or size.is_signed or size.is_subsampled:
+        raise UnsupportedFormat(
+            f"a JPEG 2000 of components {', '.join(map(str, size.depths))} bits deep, signed or "
+            "subsampled; convert it to 8 or 16 bits a sample"
+        )
+    channels = len(size.depths) - boxes.alpha_channels
+    if channels in {2, 4} and not boxes.alpha_channels:
+        channels -= 1  # a channel more than colours, unexplained: alpha
+    if channels not in {1, 3} or boxes.has_palette:
+        raise UnsupportedFormat(
+            f"a JPEG 2000 of {len(size.depths)} components{' and a palette' * boxes.has_palette}; "
+            "convert it to grey"
+        )
+    return channels
+
+
+def _photometric(boxes: _Boxes, channels: int) -> Photometric:
+    if channels == 1:
+        return Photometric.MIN_IS_BLACK
+    return Photometric.YCBCR if boxes.enumerated == _SYCC else Photometric.RGB
+
+
+def _exif(body: bytes | None) -> bytes | None:
+    """Strip the six bytes that some writers put before EXIF's own header."""
+    return body.removeprefix(b"Exif\0\0") if body else None

@@ -1,0 +1,202 @@
+"""JPEG (ITU-T T.81): the walk over its segments, from the first marker to the last."""
+
+import re
+from dataclasses import dataclass, field
+
+from tasks.errors import TruncatedScan, UnreadableScan, UnsupportedFormat
+from tasks.scans.formats.source import BLOCK_BYTES, ByteSource
+from tasks.scans.formats.structure import Format, Photometric, Structure
+
+_SOI, _EOI, _SOS, _APP0, _APP1, _APP2, _APP13, _APP14 = (
+    0xD8,
+    0xD9,
+    0xDA,
+    0xE0,
+    0xE1,
+    0xE2,
+    0xED,
+    0xEE,
+)
+_STANDALONE = {0x01, *range(0xD0, 0xD8)}
+_CODINGS = {
+    0xC0: "baseline", 0xC1: "extended", 0xC2: "progressive", 0xC3: "lossless",
+    0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "hierarchical",
+    0xC9: "arithmetic", 0xCA: "progressive arithmetic", 0xCB: "lossless arithmetic",
+    0xCD: "hierarchical", 0xCE: "hierarchical", 0xCF: "hierarchical",
+}  # fmt: skip
+_DECODED = {"baseline", "extended", "progressive", "arithmetic", "progressive arithmetic"}
+_NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_CM_PER_INCH = 2.54
+
+
+@dataclass
+class _Segments:
+    """What the walk collects."""
+
+    frame: tuple[str, bytes] | None = None
+    icc: dict[int, bytes] = field(default_factory=dict)
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    iptc: bytes | None = None
+    density: tuple[int, int, int] | None = None
+    adobe_transform: int | None = None
+    comments: list[bytes] = field(default_factory=list)
+    scans: int = 0
+
+
+def read_jpeg(source: ByteSource) -> Structure:
+    """Read what a JPEG's markers say, and see that it is all there.
+
+    Raises:
+        TruncatedScan: The file ends before its end-of-image marker.
+        UnreadableScan: There is no frame, or bytes lie where a marker must be.
+        UnsupportedFormat: CMYK, lossless or hierarchical coding, 12-bit samples.
+    """
+    found = _walk(source)
+    if found.frame is None or not found.scans:
+        raise UnreadableScan(
+            "the JPEG holds no picture: no frame header before its end; rescan, or restore it from a copy"
+        )
+    coding, frame = found.frame
+    bits, height, width, components = _frame_numbers(frame)
+    _refuse(coding, bits, components)
+    whole = "progressive" in coding or (found.scans > 1 and components > 1)
+    return Structure(
+        format=Format.JPEG,
+        width=width,
+        height=height,
+        stored_bits=bits,
+        channels=components,
+        photometric=_photometric(components, found.adobe_transform),
+        compression=coding,
+        buffer_bytes=2 * width * height * components if whole else 0,
+        resolution_ppcm=_resolution(found.density),
+        icc=b"".join(found.icc[i] for i in sorted(found.icc)) or None,
+        exif=found.exif,
+        xmp=found.xmp,
+        iptc=found.iptc,
+    )
+
+
+def _frame_numbers(frame: bytes) -> tuple[int, int, int, int]:
+    if len(frame) < 6 or len(frame) < 6 + 3 * frame[5]:
+        raise UnreadableScan("the JPEG's frame header is too short; restore the file from a copy")
+    height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
+    if not height or not width or not frame[5]:
+        raise UnreadableScan(
+            f"the JPEG announces {width} × {height} pixels in {frame[5]} components; "
+            "restore the file from a copy"
+        )
+    return frame[0], height, width, frame[5]
+
+
+def _refuse(coding: str, bits: int, components: int) -> None:
+    if components == 4:
+        raise UnsupportedFormat(
+            "a CMYK JPEG: its lightness depends on a press; convert it to grey or RGB"
+        )
+    if components not in {1, 3}:
+        raise UnsupportedFormat(f"a JPEG of {components} components; convert it to grey")
+    if coding not in _DECODED:
+        raise UnsupportedFormat(
+            f"a JPEG in {coding} coding; convert it to baseline JPEG or to TIFF"
+        )
+    if bits != 8:
+        raise UnsupportedFormat(f"a JPEG of {bits} bits a sample; convert it to 16-bit TIFF")
+
+
+def _photometric(components: int, adobe_transform: int | None) -> Photometric:
+    if components == 1:
+        return Photometric.MIN_IS_BLACK
+    return Photometric.RGB if adobe_transform == 0 else Photometric.YCBCR
+
+
+def _walk(source: ByteSource) -> _Segments:
+    found = _Segments()
+    position = 2
+    while True:
+        marker, position = _marker_at(source, position)
+        if marker == _EOI:
+            return found
+        if marker in _STANDALONE:
+            continue
+        size = int.from_bytes(source.read(position, 2), "big")
+        if size < 2:
+            raise UnreadableScan(
+                f"the JPEG's segment at byte {position:,} has the length {size}; "
+                "restore the file from a copy"
+            )
+        _take(found, marker, source.read(position + 2, size - 2))
+        position += size
+        if marker == _SOS:
+            found.scans += 1
+            position = _end_of_entropy_coded(source, position)
+
+
+def _marker_at(source: ByteSource, position: int) -> tuple[int, int]:
+    """Give the marker at *position* and the place after it; fill bytes before it are allowed."""
+    while True:
+        pair = source.read_up_to(position, 2)
+        if len(pair) < 2:
+            raise TruncatedScan(
+                f"the JPEG ends at byte {source.size:,} without its end-of-image marker; "
+                "fetch it again, or rescan"
+            )
+        if pair[0] != 0xFF:
+            raise UnreadableScan(
+                f"the JPEG has byte 0x{pair[0]:02x} at {position:,} where a marker must be; "
+                "restore the file from a copy"
+            )
+        if pair[1] != 0xFF:
+            return pair[1], position + 2
+        position += 1
+
+
+def _end_of_entropy_coded(source: ByteSource, position: int) -> int:
+    """Find the next marker that is neither a restart nor a stuffed byte."""
+    while position < source.size:
+        block = source.read_up_to(position, BLOCK_BYTES)
+        match = _NEXT_MARKER.search(block)
+        if match:
+            return position + match.start()
+        position += max(1, len(block) - 1)  # a marker may lie across two blocks
+    return source.size
+
+
+def _take(found: _Segments, marker: int, body: bytes) -> None:
+    if marker in _CODINGS:
+        found.frame = found.frame or (_CODINGS[marker], body)
+    elif marker == _APP0 and body.startswith(b"JFIF\0") and len(body) >= 12:
+        numbers = body[7], int.from_bytes(body[8:10], "big"), int.from_bytes(body[10:12], "big")
+        found.density = numbers
+    elif marker == _APP1 and body.startswith(b"Exif\0"):
+        found.exif = found.exif or body[6:]
+    elif marker == _APP1 and body.startswith(b"http://ns.adobe.com/xap/1.0/\0"):
+        found.xmp = found.xmp or body[29:]
+    elif marker == _APP2 and body.startswith(b"ICC_PROFILE\0") and len(body) > 14:
+        found.icc.setdefault(body[12], body[14:])
+    elif marker == _APP13 and body.startswith(b"Photoshop 3.0\0"):
+        found.iptc = found.iptc or photoshop_iptc(body[14:])
+    elif marker == _APP14 and body.startswith(b"Adobe") and len(body) >= 12:
+        found.adobe_transform = body[11]
+
+
+def photoshop_iptc(resources: bytes) -> bytes | None:
+    """Find IPTC-IIM (resource 0x0404) among Photoshop's image resources."""
+    position = 0
+    while resources[position : position + 4] == b"8BIM" and position + 12 <= len(resources):
+        kind = int.from_bytes(resources[position + 4 : position + 6], "big")
+        name_bytes = 1 + resources[position + 6]
+        start = position + 6 + name_bytes + name_bytes % 2
+        size = int.from_bytes(resources[start : start + 4], "big")
+        if kind == 0x0404:
+            return resources[start + 4 : start + 4 + size]
+        position = start + 4 + size + size % 2
+    return None
+
+
+def _resolution(density: tuple[int, int, int] | None) -> tuple[float, float] | None:
+    if density is None or not density[1] or not density[2] or density[0] not in {1, 2}:
+        return None
+    per_cm = _CM_PER_INCH if density[0] == 1 else 1.0
+    return density[1] / per_cm, density[2] / per_cm

@@ -1,0 +1,64 @@
+"""The one shape in which every format's module reports what a file's structure says."""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+class Format(enum.StrEnum):
+    """The formats that are read."""
+
+    JPEG = "jpeg"
+    TIFF = "tiff"
+    PNG = "png"
+    JP2 = "jp2"
+
+
+class Photometric(enum.StrEnum):
+    """What a stored sample means. Decoded codes are always min-is-black grey, or RGB."""
+
+    MIN_IS_BLACK = "min-is-black"
+    MIN_IS_WHITE = "min-is-white"
+    RGB = "rgb"
+    YCBCR = "ycbcr"
+    PALETTE = "palette"
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What a file's structure says of one page of it, as stored, before anything is decoded.
+
+    Attributes:
+        width: Pixels a row, before the orientation is applied.
+        height: Rows, before the orientation is applied.
+        stored_bits: Bits a sample in the file: 1, 2, 4, 8, 12, 16, …
+        channels: Colour channels of the decoded picture, alpha not counted: 1 or 3.
+        compression: The coding's name, in the words of the format.
+        orientation: EXIF's 1 to 8.
+        pages: Pages of the file; pyramid levels, masks and thumbnails are not pages.
+        directory: Where the decoder finds the page (TIFF: number of its directory).
+        white: Code that means white, where the file says so and it is not the largest one.
+        buffer_bytes: What a decoder must hold at once, because the coding cannot be streamed.
+        resolution_ppcm: Pixels per centimetre across and down, as stored.
+        text: Descriptive text that the format itself holds, by lower-case name.
+    """
+
+    format: Format
+    width: int
+    height: int
+    stored_bits: int
+    channels: int
+    photometric: Photometric
+    compression: str
+    has_alpha: bool = False
+    orientation: int = 1
+    pages: int = 1
+    directory: int = 0
+    white: int | None = None
+    buffer_bytes: int = 0
+    resolution_ppcm: tuple[float, float] | None = None
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    iptc: bytes | None = None
+    text: Mapping[str, str] = field(default_factory=dict)

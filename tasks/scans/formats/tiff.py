@@ -1,0 +1,301 @@
+"""TIFF 6.0 and BigTIFF: which directories are pages, and whether a page's data is all there."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from tasks.errors import TruncatedScan, UnreadableScan, UnsupportedFormat
+from tasks.scans.formats.ifd import Directory, Layout, read_directory, read_layout
+from tasks.scans.formats.source import ByteSource
+from tasks.scans.formats.structure import Format, Photometric, Structure
+
+MAX_DIRECTORIES = 10_000
+
+# Tags, by their names in TIFF 6.0 and its supplements.
+NEW_SUBFILE_TYPE, SUBFILE_TYPE, WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC = (
+    254, 255, 256, 257, 258, 259, 262,
+)  # fmt: skip
+DESCRIPTION, STRIP_OFFSETS, ORIENTATION, SAMPLES, ROWS_PER_STRIP, STRIP_BYTES, MAX_SAMPLE = (
+    270, 273, 274, 277, 278, 279, 281,
+)  # fmt: skip
+X_RESOLUTION, Y_RESOLUTION, PLANAR, RESOLUTION_UNIT, DATE, ARTIST = 282, 283, 284, 296, 306, 315
+DOCUMENT_NAME, TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_BYTES = 269, 322, 323, 324, 325
+EXTRA_SAMPLES, SAMPLE_FORMAT, XMP, COPYRIGHT, IPTC, PHOTOSHOP, ICC = (
+    338, 339, 700, 33432, 33723, 34377, 34675,
+)  # fmt: skip
+DNG_VERSION = 50706
+
+_REDUCED, _MASK = 1, 4  # bits of NewSubfileType
+_CM_PER_INCH = 2.54
+_PHOTOMETRICS = {
+    0: Photometric.MIN_IS_WHITE,
+    1: Photometric.MIN_IS_BLACK,
+    2: Photometric.RGB,
+    3: Photometric.PALETTE,
+    6: Photometric.YCBCR,
+}
+_REFUSED_PHOTOMETRICS = {
+    4: "a transparency mask",
+    5: "CMYK, whose lightness depends on a press",
+    8: "CIE L*a*b*",
+    9: "ICC L*a*b*",
+    10: "ITU L*a*b*",
+    32803: "a camera's raw data",
+    32844: "LogL",
+    32845: "LogLuv",
+    34892: "a camera's raw data",
+}
+_JPEG = 7
+_COMPRESSIONS = {
+    1: "none",
+    2: "CCITT RLE",
+    3: "CCITT G3",
+    4: "CCITT G4",
+    5: "LZW",
+    _JPEG: "JPEG",
+    8: "ZIP",
+    32773: "PackBits",
+    32946: "ZIP",
+}
+_TEXT_TAGS = {
+    DOCUMENT_NAME: "title",
+    DESCRIPTION: "description",
+    ARTIST: "artist",
+    COPYRIGHT: "copyright",
+    DATE: "date",
+}
+_MAX_PROFILE_BYTES = 16 << 20
+
+
+def read_tiff(source: ByteSource, page: int) -> Structure:
+    """Read what a TIFF's directory says of a page, and see that its data is all there.
+
+    Raises:
+        TruncatedScan: The directory or the page's data lies beyond the end of the file.
+        UnreadableScan: There is no such page, or its directory contradicts itself.
+        UnsupportedFormat: CMYK, L*a*b*, raw, floating point, or an unknown compression.
+    """
+    layout, first = read_layout(source)
+    directories = list(_walk(source, layout, first))
+    pages = page_numbers(directories)
+    if not 0 <= page < len(pages):
+        raise UnreadableScan(
+            f"the TIFF has {len(pages)} pages, page {page + 1} is not among them; "
+            "discover the source again"
+        )
+    directory = directories[pages[page]]
+    _refuse(directory)
+    geometry = _geometry(directory)
+    _check_extent(directory, geometry)
+    return _structure(directory, geometry, pages=len(pages), number=pages[page])
+
+
+def _walk(source: ByteSource, layout: Layout, first: int) -> Iterator[Directory]:
+    offset, seen = first, set[int]()
+    while offset:
+        if offset in seen or len(seen) >= MAX_DIRECTORIES:
+            raise UnreadableScan(
+                f"the TIFF's chain of directories comes back to byte {offset:,} or is longer than "
+                f"{MAX_DIRECTORIES:,}; restore the file from a copy"
+            )
+        seen.add(offset)
+        directory = read_directory(source, layout, offset)
+        yield directory
+        offset = directory.next_offset
+    if not seen:
+        raise UnreadableScan("the TIFF has no directory; restore the file from a copy")
+
+
+def page_numbers(directories: list[Directory]) -> list[int]:
+    """Tell pages from pyramid levels, masks and thumbnails.
+
+    A directory is none of a page where its subfile type says so, or where it continues an unmarked
+    pyramid: tiled, and half the size of the level before it, which is tiled too.
+    """
+    pages, above = [], None
+    for number, directory in enumerate(directories):
+        kind = directory.integer(NEW_SUBFILE_TYPE, 0)
+        is_marked = bool(kind & (_REDUCED | _MASK)) or directory.integer(SUBFILE_TYPE, 0) == 2
+        size = directory.integer(WIDTH, 0), directory.integer(LENGTH, 0)
+        is_tiled = TILE_WIDTH in directory
+        continues = is_tiled and above is not None and _is_half(size, above)
+        above = size if is_tiled and not is_marked else None
+        if not is_marked and not continues:
+            pages.append(number)
+    return pages or [0]
+
+
+def _is_half(size: tuple[int, int], above: tuple[int, int]) -> bool:
+    return all(abs(2 * part - whole) <= 2 for part, whole in zip(size, above, strict=True))
+
+
+def _refuse(directory: Directory) -> None:
+    """Refuse what cannot be read, by name, before anything is decoded."""
+    photometric = directory.integer(PHOTOMETRIC, -1)
+    compression = directory.integer(COMPRESSION, 1)
+    if DNG_VERSION in directory:
+        raise UnsupportedFormat("a camera's raw data (DNG); develop it into a 16-bit TIFF")
+    if photometric in _REFUSED_PHOTOMETRICS:
+        kind = _REFUSED_PHOTOMETRICS[photometric]
+        raise UnsupportedFormat(f"a TIFF that holds {kind}; convert it to grey")
+    if photometric not in _PHOTOMETRICS:
+        raise UnsupportedFormat(
+            f"a TIFF of unknown photometric sense {photometric}; convert it to grey"
+        )
+    if compression not in _COMPRESSIONS:
+        raise UnsupportedFormat(
+            f"a TIFF in compression {compression}; convert it to LZW, ZIP or no compression"
+        )
+    if photometric == 6 and compression != _JPEG:
+        raise UnsupportedFormat(
+            "a TIFF of YCbCr samples without JPEG compression; convert it to grey or RGB"
+        )
+    formats = set(directory.values(SAMPLE_FORMAT).tolist()) or {1}
+    bits = set(directory.values(BITS).tolist()) or {1}
+    if formats - {1, 4} or len(bits) != 1 or not bits <= {1, 2, 4, 8, 16}:
+        raise UnsupportedFormat(
+            f"a TIFF of {_listed(bits)} bits a sample in sample format {_listed(formats)}; "
+            "convert it to unsigned 8 or 16 bits"
+        )
+
+
+def _listed(numbers: set[int]) -> str:
+    return ", ".join(str(number) for number in sorted(numbers))
+
+
+@dataclass(frozen=True)
+class _Geometry:
+    """How a page's pixels are cut into strips or tiles."""
+
+    width: int
+    length: int
+    samples: int
+    bits: int
+    is_separate: bool
+    is_tiled: bool
+    piece_width: int
+    piece_length: int
+
+    @property
+    def pieces(self) -> int:
+        """Strips or tiles that the page must have."""
+        across = -(-self.width // self.piece_width)
+        down = -(-self.length // self.piece_length)
+        return across * down * (self.samples if self.is_separate else 1)
+
+    @property
+    def piece_bytes(self) -> int:
+        """Bytes of a whole piece, decoded."""
+        samples = 1 if self.is_separate else self.samples
+        return -(-self.piece_width * samples * self.bits // 8) * self.piece_length
+
+
+def _geometry(directory: Directory) -> _Geometry:
+    width, length = directory.integer(WIDTH, 0), directory.integer(LENGTH, 0)
+    is_tiled = TILE_WIDTH in directory
+    piece_width = directory.integer(TILE_WIDTH, 0) if is_tiled else width
+    rows = directory.integer(TILE_LENGTH if is_tiled else ROWS_PER_STRIP, length)
+    piece_length = rows if is_tiled else min(rows, length)
+    samples = directory.integer(SAMPLES, 1)
+    if min(width, length, piece_width, piece_length, samples) < 1:
+        raise UnreadableScan(
+            f"the TIFF announces {width} × {length} pixels of {samples} samples, in pieces of "
+            f"{piece_width} × {piece_length}; restore the file from a copy"
+        )
+    return _Geometry(
+        width=width,
+        length=length,
+        samples=samples,
+        bits=directory.integer(BITS, 1),
+        is_separate=directory.integer(PLANAR, 1) == 2 and samples > 1,
+        is_tiled=is_tiled,
+        piece_width=piece_width,
+        piece_length=piece_length,
+    )
+
+
+def _check_extent(directory: Directory, geometry: _Geometry) -> None:
+    """See that every strip or tile lies within the file."""
+    name = "tile" if geometry.is_tiled else "strip"
+    offsets = directory.values(TILE_OFFSETS if geometry.is_tiled else STRIP_OFFSETS)
+    sizes = directory.values(TILE_BYTES if geometry.is_tiled else STRIP_BYTES)
+    is_plain = directory.integer(COMPRESSION, 1) == 1
+    if is_plain and not sizes.size:
+        sizes = np.full(offsets.size, geometry.piece_bytes)
+    if min(offsets.size, sizes.size) < geometry.pieces or offsets.dtype.kind not in "iu":
+        raise UnreadableScan(
+            f"the TIFF lists {min(offsets.size, sizes.size):,} {name}s where its size asks for "
+            f"{geometry.pieces:,}; restore the file from a copy"
+        )
+    starts = offsets[: geometry.pieces].astype(np.float64)  # exact below 2⁵³, no overflow above
+    lengths = sizes[: geometry.pieces].astype(np.float64)
+    if is_plain:  # writers pad the last one; only what the picture needs must be there
+        lengths = np.minimum(lengths, geometry.piece_bytes)
+    absent = np.flatnonzero((starts <= 0) | (lengths <= 0))
+    if absent.size:
+        raise UnreadableScan(
+            f"{absent.size:,} of the TIFF's {geometry.pieces:,} {name}s hold nothing, the first is "
+            f"number {absent[0] + 1:,}; restore the file from a copy"
+        )
+    beyond = np.flatnonzero(starts + lengths > directory.source.size)
+    if beyond.size:
+        raise TruncatedScan(
+            f"{name} {beyond[0] + 1:,} of {geometry.pieces:,} lies beyond the file's end at byte "
+            f"{directory.source.size:,}; fetch it again, or rescan"
+        )
+
+
+def _structure(directory: Directory, geometry: _Geometry, *, pages: int, number: int) -> Structure:
+    photometric = _PHOTOMETRICS[directory.integer(PHOTOMETRIC, 1)]
+    is_grey = photometric in {Photometric.MIN_IS_BLACK, Photometric.MIN_IS_WHITE}
+    colours = 1 if is_grey or photometric == Photometric.PALETTE else 3
+    extra = geometry.samples - colours
+    if extra < 0 or extra > directory.values(EXTRA_SAMPLES).size:
+        raise UnsupportedFormat(
+            f"a TIFF of {geometry.samples} samples a pixel that are {photometric}; convert it to grey"
+        )
+    orientation = directory.integer(ORIENTATION, 1)
+    return Structure(
+        format=Format.TIFF,
+        width=geometry.width,
+        height=geometry.length,
+        stored_bits=geometry.bits,
+        channels=1 if is_grey else 3,
+        photometric=photometric,
+        compression=_COMPRESSIONS[directory.integer(COMPRESSION, 1)],
+        has_alpha=extra > 0,
+        orientation=orientation if 1 <= orientation <= 8 else 1,
+        pages=pages,
+        directory=number,
+        white=_white(directory, geometry.bits, is_grey=is_grey),
+        buffer_bytes=_buffer_bytes(geometry),
+        resolution_ppcm=_resolution(directory),
+        icc=directory.data(ICC, limit=_MAX_PROFILE_BYTES),
+        xmp=directory.data(XMP, limit=_MAX_PROFILE_BYTES),
+        iptc=directory.data(IPTC),
+        text={name: directory.text(tag) for tag, name in _TEXT_TAGS.items() if directory.text(tag)},
+    )
+
+
+def _buffer_bytes(geometry: _Geometry) -> int:
+    """What is decoded at once: a row of tiles, or a strip."""
+    across = -(-geometry.width // geometry.piece_width)
+    return geometry.piece_bytes * across * (geometry.samples if geometry.is_separate else 1)
+
+
+def _white(directory: Directory, bits: int, *, is_grey: bool) -> int | None:
+    """Find the code of white where the samples use fewer bits than they are stored in."""
+    largest = directory.integer(MAX_SAMPLE, 0)
+    if bits != 16 or not is_grey or largest not in {1023, 4095, 16383}:
+        return None
+    return largest
+
+
+def _resolution(directory: Directory) -> tuple[float, float] | None:
+    x, y = directory.values(X_RESOLUTION), directory.values(Y_RESOLUTION)
+    unit = directory.integer(RESOLUTION_UNIT, 2)
+    if not x.size or not y.size or unit not in {2, 3} or not (x[0] > 0 and y[0] > 0):
+        return None
+    per_cm = _CM_PER_INCH if unit == 2 else 1.0
+    return float(x[0]) / per_cm, float(y[0]) / per_cm

@@ -1,0 +1,194 @@
+"""A scan, opened: its tone, a small picture of its lightness, and its codes at full size in strips."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.scans.decode import Samples, decode_strips
+from tasks.scans.formats.structure import Structure
+from tasks.scans.header import ReadLimits, ScanHeader, header_of, read_structure
+from tasks.scans.lcms import lightness_of
+from tasks.scans.orient import TurnedStrips, orient
+from tasks.scans.resample import StripReducer, resize
+from tasks.scans.tone import (
+    Codes,
+    ColourTone,
+    ToneCurve,
+    colour_tone,
+    light_from_lightness,
+    tone_curve,
+)
+
+Floats32 = NDArray[np.float32]
+
+PROOF_PX = 1536  # long side of the reduced picture that one pass leaves behind
+_STRIP_PIXELS = 1 << 21  # a pass for ourselves takes strips of about this size
+_HISTOGRAM_PIXELS = 1 << 22  # codes are counted on about this many
+_TWELVE_BITS = range(2048, 4096)  # largest code of a picture that uses 12 of 16 bits
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one pass over a scan leaves behind, upright.
+
+    Attributes:
+        lightness: L*, reduced by area means, float32 (h, w), the long side at most `PROOF_PX`.
+        colours: Mean codes of red, green and blue, float32 (3, h, w); None where all three are equal
+            in every pixel, or there is one channel.
+        histogram: How often each grey code occurs, on whole rows spread over the scan, (2**bits,).
+    """
+
+    lightness: Floats32
+    colours: Floats32 | None
+    histogram: NDArray[np.int64]
+
+
+class Scan:
+    """One page of a file, read in passes of bounded memory. Opening it decodes nothing."""
+
+    def __init__(
+        self, path: Path, structure: Structure, *, page: int, scratch: Path | None
+    ) -> None:
+        self.path = path
+        self.header: ScanHeader = header_of(structure, page=page)
+        self.tone: ToneCurve = tone_curve(
+            structure.icc, bits=self.header.bits, channels=structure.channels
+        )
+        self._structure = structure
+        self._scratch = scratch
+
+    def strips(self, rows: int = 256) -> Iterator[tuple[int, Codes]]:
+        """Decode at full size, from top to bottom, orientation applied.
+
+        Args:
+            rows: Rows of a strip; the last, and those of a turned scan's, may have fewer.
+
+        Yields:
+            The first row's number, and min-is-black grey codes, uint8 or uint16 (rows, W). Of a
+            colour or toned scan they are the codes of its lightness.
+
+        Raises:
+            UnreadableScan: The data is damaged; strips that came before are void.
+            OSError: The scratch disk is full.
+        """
+        grey = (self._grey(samples) for samples in self._samples(rows))
+        turned = TurnedStrips(grey, self.header.orientation)
+        return turned.upright(rows, self._scratch)  # type: ignore[return-value]  # codes in, codes out
+
+    def thumbnail(self, height: int, width: int) -> Floats32:
+        """Give L* at exactly this size, antialiased: float32 (height, width), in [0, 100]."""
+        lightness = self.survey.lightness
+        if min(lightness.shape[0] / height, lightness.shape[1] / width) < 1:
+            is_whole = lightness.shape == (self.header.height, self.header.width)
+            if not is_whole:
+                lightness = self._look(max(height, width)).lightness
+        return np.clip(resize(lightness, height, width), 0, 100)
+
+    @cached_property
+    def survey(self) -> Survey:
+        """What one pass finds; made once.
+
+        Raises:
+            UnreadableScan: The data is damaged.
+        """
+        return self._look(PROOF_PX)
+
+    @cached_property
+    def white(self) -> int:
+        """The stored code of white: below the largest where fewer bits are used than stored.
+
+        A 16-bit file whose largest code lies between 2,048 and 4,095 holds 12 bits. To know that, a
+        pass runs until it meets a code above, which in a 16-bit picture is in its first rows.
+        """
+        if self._structure.white is not None or self.header.bits == 8:
+            return self._structure.white or 255
+        largest = 0
+        for samples in self._samples(self._rows):
+            largest = max(largest, int(samples.max()))
+            if largest > _TWELVE_BITS[-1]:
+                return 65535
+        return 4095 if largest in _TWELVE_BITS else 65535
+
+    @property
+    def _rows(self) -> int:
+        return max(1, _STRIP_PIXELS // self._structure.width)
+
+    def _samples(self, rows: int) -> Iterator[Samples]:
+        return decode_strips(self.path, self._structure, rows=rows)
+
+    @cached_property
+    def _colour_tone(self) -> ColourTone:
+        return colour_tone(self._structure.icc, bits=self.header.bits)
+
+    def _grey(self, samples: Samples) -> Codes:
+        """Turn decoded samples, (rows, W, channels), into grey codes, (rows, W)."""
+        if samples.shape[2] == 1 or _is_neutral(samples):
+            return self._widened(samples[..., 0])
+        samples = self._widened(samples)
+        rule = self._colour_tone
+        if rule.icc is not None:
+            lightness = lightness_of(samples, rule.icc)
+            if lightness is not None:
+                return self.tone.encode(light_from_lightness(lightness))
+        light = np.zeros(samples.shape[:2], dtype=np.float32)
+        for channel, share in enumerate(rule.luminances):
+            light += np.float32(share) * rule.channels[channel][samples[..., channel]]
+        return self.tone.encode(light)
+
+    def _widened(self, codes: Samples) -> Codes:
+        """Spread codes of fewer bits over the whole range, so that white is white."""
+        full = (1 << self.header.bits) - 1
+        if self.white == full:
+            return codes
+        wide = np.minimum(codes, self.white).astype(np.uint32)
+        return ((wide * full + self.white // 2) // self.white).astype(codes.dtype)
+
+    def _look(self, long_side: int) -> Survey:
+        """Pass once over the scan as stored, and turn what is left of it upright."""
+        height, width = self._structure.height, self._structure.width
+        scale = min(1.0, long_side / max(height, width))
+        small = max(1, round(height * scale)), max(1, round(width * scale))
+        reducers = [
+            StripReducer(height, width, small_height=small[0], small_width=small[1])
+            for _ in range(1 + 3 * (self._structure.channels == 3))
+        ]
+        every = max(1, height * width // _HISTOGRAM_PIXELS)
+        histogram = np.zeros(1 << self.header.bits, dtype=np.int64)
+        is_neutral, top = True, 0
+        for samples in self._samples(self._rows):
+            codes = self._grey(samples)
+            reducers[0].add(top, self.tone.lightness[codes])
+            counted = codes[-top % every :: every]
+            histogram += np.bincount(counted.ravel(), minlength=histogram.size)
+            if samples.shape[2] == 3:
+                is_neutral = is_neutral and _is_neutral(samples)
+                for channel in range(3):
+                    reducers[1 + channel].add(top, samples[..., channel])
+            top += len(samples)
+        pictures = [orient(reducer.picture(), self.header.orientation) for reducer in reducers]
+        colours = None if is_neutral else np.stack(pictures[1:])
+        return Survey(np.ascontiguousarray(pictures[0]), colours, histogram)
+
+
+def _is_neutral(samples: Samples) -> bool:
+    first = samples[..., 0]
+    return bool(np.array_equal(first, samples[..., 1]) and np.array_equal(first, samples[..., 2]))
+
+
+def open_scan(
+    path: Path, *, page: int = 0, limits: ReadLimits | None = None, scratch: Path | None = None
+) -> Scan:
+    """Open one page of a file; the errors are those of `read_header`.
+
+    Args:
+        path: The file; its name plays no part.
+        page: The page, from 0.
+        limits: What the file may ask for.
+        scratch: Folder for the scratch file that a turned scan needs; by default the system's.
+    """
+    structure = read_structure(path, page=page, limits=limits or ReadLimits())
+    return Scan(path, structure, page=page, scratch=scratch)

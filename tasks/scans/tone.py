@@ -1,0 +1,204 @@
+"""The tone curve of a scan: what lightness each grey code means, by its ICC profile.
+
+Gray Gamma 2.2 is not sRGB, and Dot Gain 20 % is neither: relabelling a scan shifts its tone by up to
+3.3 L*. Every lightness in this project therefore comes from here.
+"""
+
+import enum
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.scans.icc import (
+    SRGB_CURVE,
+    Profile,
+    build_profile,
+    evaluate_curve,
+    parse_profile,
+    sampled_curve,
+)
+from tasks.scans.lcms import lightness_of
+
+Codes = NDArray[np.uint8] | NDArray[np.uint16]
+Floats32 = NDArray[np.float32]
+
+_EPSILON, _KAPPA = 216 / 24389, 24389 / 27  # CIE 15:2018, exact
+_MIN_RANGE = 0.1  # a curve that spans less light than this cannot be meant
+_SRGB_LUMINANCES = (0.22249, 0.71687, 0.06061)  # Y of sRGB's colorants under D50
+_CURVE_SAMPLES = 4096
+
+
+class ToneSource(enum.StrEnum):
+    """Where a tone curve comes from."""
+
+    PROFILE = "profile"  #: The scan's own ICC profile.
+    ASSUMED = "assumed"  #: There is no profile: sRGB.
+    UNUSABLE = "unusable"  #: The profile is damaged, or not of the scan's kind: sRGB.
+
+
+@dataclass(frozen=True, eq=False)
+class ToneCurve:
+    """Grey codes and the lightness that they mean.
+
+    Attributes:
+        bits: Depth of the codes: 8 or 16.
+        linear: Light of each code relative to white, in [0, 1], rising, float32 (2**bits,).
+        lightness: L* of each code, in [0, 100], rising, float32 (2**bits,).
+        curve: The same as an ICC curve tag, the scan's own where it has one.
+        source: Where the curve comes from.
+    """
+
+    bits: int
+    linear: Floats32
+    lightness: Floats32
+    curve: bytes
+    source: ToneSource
+
+    def encode(self, linear: NDArray[np.floating]) -> Codes:
+        """Find the codes whose light is nearest, the inverse of `linear`.
+
+        Args:
+            linear: Light in [0, 1] (values outside are clipped), any shape.
+
+        Returns:
+            Codes, uint8 or uint16, of the same shape; `encode(curve.linear[code]) == code` wherever
+            neighbouring codes differ in light.
+        """
+        index, starts, thresholds, steps = self._inverse
+        light = np.clip(linear, 0, 1, dtype=np.float32)
+        found = starts[(np.sqrt(light) * index).astype(np.int32)]
+        for _ in range(steps):
+            found += light >= thresholds[found]
+        return found.astype(np.uint8 if self.bits == 8 else np.uint16)
+
+    @cached_property
+    def _inverse(self) -> tuple[np.float32, NDArray[np.int32], Floats32, int]:
+        """Build a table over √light that lands at or just below the code; steps correct it upwards.
+
+        The square root spreads the dark codes, which are crowded in linear light, over the table.
+        """
+        cells = 1 << (self.bits + 2)
+        middle = (self.linear[:-1].astype(np.float64) + self.linear[1:]) / 2
+        thresholds = np.append(middle, np.inf).astype(np.float32)
+        edges = np.square(np.arange(cells + 1) / cells)
+        starts = np.searchsorted(thresholds[:-1], edges.astype(np.float32), side="right")
+        steps = int((starts[2:] - starts[:-2]).max())
+        # A hair below the true index, so that rounding never lands in the cell above.
+        return np.float32(cells * (1 - 1e-6)), starts.astype(np.int32), thresholds, steps
+
+    def rgb_profile(self) -> bytes:
+        """Give an ICC v4 matrix profile with sRGB's primaries and this tone curve.
+
+        Equal codes in red, green and blue mean under it what the code means in the scan.
+        """
+        name = "Autochrome RGB, sRGB primaries"
+        return build_profile(b"RGB ", self.curve, description=f"{name}, tone of the scan")
+
+
+@dataclass(frozen=True, eq=False)
+class ColourTone:
+    """How the colour channels of an RGB scan make its lightness.
+
+    Attributes:
+        luminances: Share of red, green and blue in the light, adding up to 1.
+        channels: Light of each code in each channel, float32 (3, 2**bits).
+        icc: The profile where a table decides, which only a colour engine can read; else None.
+    """
+
+    luminances: tuple[float, float, float]
+    channels: Floats32
+    icc: bytes | None
+
+
+def lightness_from_light(light: NDArray[np.floating]) -> NDArray[np.floating]:
+    """L* of light relative to white, in [0, 100] (CIE 15:2018)."""
+    return np.where(light > _EPSILON, 116 * np.cbrt(light) - 16, _KAPPA * light)
+
+
+def light_from_lightness(lightness: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Light relative to white of L*, the inverse of `lightness_from_light`."""
+    cube = ((lightness + 16) / 116) ** 3
+    return np.where(cube > _EPSILON, cube, lightness / _KAPPA)
+
+
+@lru_cache(maxsize=16)
+def tone_curve(icc: bytes | None, *, bits: int, channels: int = 1) -> ToneCurve:
+    """Make the tone curve of a scan's grey codes from its profile.
+
+    Args:
+        icc: The embedded profile, or None: then sRGB is assumed.
+        bits: Depth of the codes, 8 or 16.
+        channels: Channels of the scan; an RGB profile fits three, a grey one fits one. Of an RGB
+            profile this is the curve of equal codes in all three.
+    """
+    if icc is None:
+        return _from_light(_apply(SRGB_CURVE, bits), bits, SRGB_CURVE, ToneSource.ASSUMED)
+    profile = parse_profile(icc)
+    light = _neutral_light(profile, icc, bits) if _fits(profile, channels) and profile else None
+    if light is None or not np.isfinite(light).all() or light.max() - light[0] < _MIN_RANGE:
+        return _from_light(_apply(SRGB_CURVE, bits), bits, SRGB_CURVE, ToneSource.UNUSABLE)
+    is_one_curve = profile is not None and not profile.has_table and profile.pcs == b"XYZ "
+    curves = set(profile.curves) if profile and is_one_curve else set()
+    if len(curves) == 1:
+        return _from_light(light, bits, curves.pop(), ToneSource.PROFILE)
+    samples = np.interp(np.linspace(0, 1, _CURVE_SAMPLES), np.linspace(0, 1, light.size), light)
+    return _from_light(light, bits, sampled_curve(samples), ToneSource.PROFILE)
+
+
+@lru_cache(maxsize=4)
+def colour_tone(icc: bytes | None, *, bits: int) -> ColourTone:
+    """Make the rule by which an RGB scan's channels give its lightness."""
+    grey = tone_curve(icc, bits=bits, channels=3)
+    profile = parse_profile(icc) if icc and grey.source == ToneSource.PROFILE else None
+    shares, channels = np.array(_SRGB_LUMINANCES), [grey.linear] * 3
+    if profile and profile.has_table:
+        return ColourTone(_SRGB_LUMINANCES, np.stack(channels), icc)
+    if profile and profile.luminances:
+        shares = np.array(profile.luminances)
+        channels = [np.clip(_apply(c, bits), 0, 1).astype(np.float32) for c in profile.curves]
+    red, green, blue = (float(share) for share in shares / shares.sum())
+    return ColourTone((red, green, blue), np.stack(channels), None)
+
+
+def _fits(profile: Profile | None, channels: int) -> bool:
+    return profile is not None and profile.space == (b"GRAY" if channels == 1 else b"RGB ")
+
+
+def _neutral_light(profile: Profile, icc: bytes, bits: int) -> NDArray[np.float64] | None:
+    """Light of each code: by the curves where they decide, else by the colour engine."""
+    if profile.has_table:
+        ramp = np.arange(1 << bits, dtype=np.uint8 if bits == 8 else np.uint16)
+        pixels = np.repeat(ramp[:, None], 1 if profile.space == b"GRAY" else 3, axis=1)
+        lightness = lightness_of(pixels[None], icc)
+        return None if lightness is None else light_from_lightness(lightness[0].astype(np.float64))
+    x = np.linspace(0, 1, 1 << bits)
+    curves = [evaluate_curve(tag, x) for tag in profile.curves]
+    if not curves or any(curve is None for curve in curves):
+        return None
+    light: NDArray[np.float64] = curves[0]  # type: ignore[assignment]  # none is None: seen above
+    if profile.space == b"RGB ":
+        shares = np.array(profile.luminances or _SRGB_LUMINANCES)
+        light = np.tensordot(shares / shares.sum(), np.stack(curves), axes=1)  # type: ignore[arg-type]
+    elif profile.pcs == b"Lab ":  # there the curve gives L* itself (ICC.1:2022, F.2)
+        light = light_from_lightness(100 * light)
+    return light
+
+
+def _apply(curve: bytes, bits: int) -> NDArray[np.float64]:
+    found = evaluate_curve(curve, np.linspace(0, 1, 1 << bits))
+    return np.zeros(1 << bits) if found is None else found
+
+
+def _from_light(
+    light: NDArray[np.float64], bits: int, curve: bytes, source: ToneSource
+) -> ToneCurve:
+    rising = np.maximum.accumulate(np.clip(light, 0, 1))
+    return ToneCurve(
+        bits=bits,
+        linear=rising.astype(np.float32),
+        lightness=lightness_from_light(rising).astype(np.float32),
+        curve=curve,
+        source=source,
+    )
