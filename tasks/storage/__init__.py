@@ -1,0 +1,25 @@
+"""Where scans come from and derivatives go: a folder or S3, behind one small protocol."""
+
+from tasks.storage.keys import safe_key
+from tasks.storage.location import check_apart
+from tasks.storage.objects import (
+    ChangedSinceListing,
+    ListingIncomplete,
+    ObjectInfo,
+    ObjectMissing,
+    ObjectRefused,
+    ObjectStore,
+)
+from tasks.storage.opening import open_store
+
+__all__ = [
+    "ChangedSinceListing",
+    "ListingIncomplete",
+    "ObjectInfo",
+    "ObjectMissing",
+    "ObjectRefused",
+    "ObjectStore",
+    "check_apart",
+    "open_store",
+    "safe_key",
+]

@@ -1,0 +1,33 @@
+"""Opening a store by its address."""
+
+from tasks.settings import Settings
+from tasks.storage.folder import FolderStore
+from tasks.storage.location import FolderLocation, parse_location
+from tasks.storage.objects import ObjectStore
+
+
+def open_store(url: str, *, settings: Settings, writable: bool = False) -> ObjectStore:
+    """Open the store at *url*, and prove at once that it can be used.
+
+    Reading needs leave to list and get, no more. Writing needs leave to put and get: a folder is
+    made if it is missing, a bucket is not. The proof is a small object, `.autochrome`, which no
+    listing shows.
+
+    Args:
+        url: "s3://bucket/prefix", "file:///folder" or a path.
+        settings: Endpoint, credentials, timeouts and attempts for S3.
+        writable: Whether `put` may be called.
+
+    Raises:
+        UsageError: *url* is no address of a store.
+        SourceNotFound: There is no such folder, bucket, or anything under the prefix.
+        AccessDenied: Permissions or credentials do not suffice.
+        StorageUnavailable: The endpoint does not answer.
+        OutputFull: No room is left.
+    """
+    location = parse_location(url)
+    if isinstance(location, FolderLocation):
+        return FolderStore(location.path, writable=writable)
+    from tasks.storage.s3 import S3Store  # noqa: PLC0415 - boto3 takes 0.4 s; folders need none of it
+
+    return S3Store(location, settings=settings, writable=writable)

@@ -1,0 +1,243 @@
+"""A bucket, or a prefix in one, as an object store: AWS or any server that speaks S3."""
+
+import base64
+import contextlib
+import hashlib
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tasks.errors import AccessDenied, FixityMismatch, SourceNotFound
+from tasks.settings import Settings
+from tasks.storage.keys import RESERVED, is_storable, key_from_name, name_from_key, safe_key, shown
+from tasks.storage.location import BucketLocation
+from tasks.storage.objects import ObjectInfo, ObjectMissing, ObjectRefused
+from tasks.storage.s3_client import make_client
+from tasks.storage.s3_errors import BrokenBody, Forbidden, naming_s3_errors
+from tasks.storage.streams import CHUNK_BYTES, check_digest, file_chunks, sha256_of, write_file
+
+if TYPE_CHECKING:  # stubs alone, not installed in production
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+
+T = TypeVar("T")
+
+PART_BYTES = 64 << 20
+_LINK_LIFE_S = 3 * 24 * 3600  # Friday night's report is read on Monday
+_WAIT_CAP_S = 20.0
+_MARKER = b"Autochrome writes here. The colours of its pictures are a machine's guess.\n"
+
+
+class S3Store:
+    """Objects are those whose key begins with the location's prefix; keys are what follows it.
+
+    Reading needs `s3:ListBucket` and `s3:GetObject`; writing needs `s3:PutObject` and
+    `s3:GetObject`, and neither to list nor to delete. Consoles' placeholders for folders (empty,
+    "name/") are not objects here.
+    """
+
+    def __init__(
+        self, location: BucketLocation, *, settings: Settings, writable: bool = False
+    ) -> None:
+        self.url = f"s3://{location.bucket}/{location.prefix}".rstrip("/")
+        self._bucket = location.bucket
+        self._prefix = location.prefix
+        self._writable = writable
+        self._attempts = settings.s3_max_attempts
+        self._endpoint = settings.s3_endpoint_url or "AWS"
+        with self._naming_errors(self.url):
+            self._client = make_client(settings)
+        if writable:
+            self._check_writable()
+        else:
+            self._check_readable()
+
+    def list_objects(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Yield all objects, page by page, in the order of the bucket: by key, as UTF-8."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=self._prefix + _bucket_key(prefix)
+        )
+        with self._naming_errors(self.url):
+            for page in pages:
+                for entry in page.get("Contents", []):
+                    key = key_from_name(entry["Key"].removeprefix(self._prefix).encode())
+                    if not key or (entry["Size"] == 0 and key.endswith("/")):
+                        continue
+                    if RESERVED not in key.split("/"):
+                        yield ObjectInfo(
+                            key, entry["Size"], entry["ETag"].strip('"'), entry["LastModified"]
+                        )
+
+    def stat(self, key: str) -> ObjectInfo | None:
+        """Tell about one object; None where there is none."""
+        try:
+            with self._naming_errors(self._named(key)):
+                head = self._client.head_object(Bucket=self._bucket, Key=self._address(key))
+        except ObjectMissing:
+            return None
+        except Forbidden:
+            # Without leave to list, which an output needs not have, S3 answers 403 for "not there".
+            if self._writable:
+                return None
+            raise
+        return ObjectInfo(
+            key=key,
+            size_bytes=head["ContentLength"],
+            etag=head["ETag"].strip('"'),
+            modified_at=head["LastModified"],
+            version=head.get("VersionId"),
+        )
+
+    def fetch(
+        self, key: str, into: Path, *, version: str | None = None, etag: str | None = None
+    ) -> str:
+        """Stream the object to *into* and return its sha256; a broken stream is asked for again."""
+        wanted: dict[str, Any] = {}
+        if version is not None:
+            wanted["VersionId"] = version
+        if etag is not None:
+            wanted["IfMatch"] = f'"{etag}"'
+        return self._take(key, lambda chunks: write_file(into, chunks), wanted)
+
+    def put(self, key: str, path: Path, *, content_type: str, sha256: str) -> None:
+        """Store the file *path*; S3 checks the sha256 on arrival where it can, and keeps it."""
+        if not self._writable:
+            raise AccessDenied(
+                f"{self._named(key)}: nothing is written, the store was opened for reading"
+            )
+        check_digest(sha256_of(file_chunks(path)), sha256, path)
+        with self._naming_errors(self._named(key)):
+            if path.stat().st_size > PART_BYTES:
+                self._put_parts(key, path, content_type=content_type, sha256=sha256)
+                return
+            with path.open("rb") as file:
+                self._client.put_object(
+                    Bucket=self._bucket,
+                    Key=self._address(key),
+                    Body=file,
+                    ContentType=content_type,
+                    ChecksumSHA256=_base64(bytes.fromhex(sha256)),
+                    Metadata={"sha256": sha256},
+                )
+
+    def digest(self, key: str) -> str:
+        """Read the object back and return its sha256."""
+        return self._take(key, sha256_of, {})
+
+    def read(self, key: str) -> bytes:
+        """Return the object's content."""
+        return self._take(key, b"".join, {})
+
+    def link(self, key: str) -> str:
+        """Return a signed address that anyone can open for three days."""
+        with self._naming_errors(self._named(key)):
+            return self._client.generate_presigned_url(
+                "get_object",
+                Params={"Bucket": self._bucket, "Key": self._address(key)},
+                ExpiresIn=_LINK_LIFE_S,
+            )
+
+    def _naming_errors(self, what: str) -> AbstractContextManager[None]:
+        return naming_s3_errors(what, endpoint=self._endpoint)
+
+    def _named(self, key: str) -> str:
+        return f"{self.url}/{shown(key)}"
+
+    def _address(self, key: str) -> str:
+        """Return the bucket's key for *key*: as it is in what we read, safe in what we write."""
+        if self._writable and not is_storable(key):
+            key = safe_key(key)
+        return self._prefix + _bucket_key(key)
+
+    def _take(self, key: str, use: Callable[[Iterator[bytes]], T], wanted: dict[str, Any]) -> T:
+        """Give the object's bytes to *use*; anew, after a wait with jitter, if they break off."""
+        attempt = 1
+        while True:
+            try:
+                return use(self._chunks(key, wanted))
+            except (BrokenBody, FixityMismatch):
+                if attempt >= self._attempts:
+                    raise
+            except Forbidden as error:
+                if not self._writable:
+                    self._check_readable()  # raises if it is not this object alone
+                raise ObjectRefused(str(error)) from error
+            time.sleep(random.uniform(0, min(_WAIT_CAP_S, 2.0**attempt)))  # noqa: S311 - jitter
+            attempt += 1
+
+    def _chunks(self, key: str, wanted: dict[str, Any]) -> Iterator[bytes]:
+        with self._naming_errors(self._named(key)):
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._address(key), **wanted)
+            with contextlib.closing(answer["Body"]) as body:
+                yield from body.iter_chunks(CHUNK_BYTES)
+
+    def _put_parts(self, key: str, path: Path, *, content_type: str, sha256: str) -> None:
+        """Store a large file in parts, each with its own sha256; nothing shows before the last."""
+        address = self._address(key)
+        upload = self._client.create_multipart_upload(
+            Bucket=self._bucket,
+            Key=address,
+            ContentType=content_type,
+            ChecksumAlgorithm="SHA256",
+            Metadata={"sha256": sha256},
+        )["UploadId"]
+        parts: list[CompletedPartTypeDef] = []
+        try:
+            with path.open("rb") as file:
+                while body := file.read(PART_BYTES):
+                    parts.append(self._put_part(address, upload, len(parts) + 1, body))
+            self._client.complete_multipart_upload(
+                Bucket=self._bucket, Key=address, UploadId=upload, MultipartUpload={"Parts": parts}
+            )
+        except BaseException:
+            # Where this is not allowed, the bucket's lifecycle rule removes unfinished uploads.
+            with contextlib.suppress(Exception):
+                self._client.abort_multipart_upload(
+                    Bucket=self._bucket, Key=address, UploadId=upload
+                )
+            raise
+
+    def _put_part(
+        self, address: str, upload: str, number: int, body: bytes
+    ) -> "CompletedPartTypeDef":
+        checksum = _base64(hashlib.sha256(body).digest())
+        part = self._client.upload_part(
+            Bucket=self._bucket,
+            Key=address,
+            UploadId=upload,
+            PartNumber=number,
+            Body=body,
+            ChecksumSHA256=checksum,
+        )
+        return {"ETag": part["ETag"], "PartNumber": number, "ChecksumSHA256": checksum}
+
+    def _check_readable(self) -> None:
+        with self._naming_errors(self.url):
+            page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=1)
+        if self._prefix and not page.get("Contents"):
+            raise SourceNotFound(
+                f"{self.url}: nothing is stored under this prefix; check the spelling"
+            )
+
+    def _check_writable(self) -> None:
+        """Put and get a small object that no listing shows: S3 has no other way to ask."""
+        address = self._prefix + RESERVED
+        with self._naming_errors(self.url):
+            self._client.put_object(
+                Bucket=self._bucket, Key=address, Body=_MARKER, ContentType="text/plain"
+            )
+            self._client.head_object(Bucket=self._bucket, Key=address)
+
+
+def _bucket_key(key: str) -> str:
+    """Return the text of a bucket's key: the inverse of `key_from_name` where that is UTF-8."""
+    try:
+        return name_from_key(key).decode()
+    except UnicodeDecodeError:
+        return key  # a derivative of a file whose name is not UTF-8
+
+
+def _base64(digest: bytes) -> str:
+    return base64.b64encode(digest).decode()

@@ -1,0 +1,61 @@
+"""One S3 client a store: timeouts, attempts, addressing and credentials from the settings."""
+
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+
+from tasks.errors import UsageError
+from tasks.settings import Settings
+
+if TYPE_CHECKING:  # stubs alone, not installed in production
+    from mypy_boto3_s3 import S3Client
+
+_CONNECT_TIMEOUT_S = 10.0
+_CONNECTIONS = 64
+
+
+def make_client(settings: Settings) -> "S3Client":
+    """Return a client that any number of threads may use.
+
+    Raises:
+        UsageError: The endpoint is no URL, or only half of the credentials are set.
+    """
+    key_id, secret = settings.s3_access_key_id, settings.s3_secret_access_key
+    if (key_id is None) != (secret is None):
+        raise UsageError(
+            "only one of AUTOCHROME_S3_ACCESS_KEY_ID and AUTOCHROME_S3_SECRET_ACCESS_KEY is set; "
+            "set both, or neither to use AWS's own profiles and roles"
+        )
+    endpoint = settings.s3_endpoint_url
+    session = boto3.Session(
+        aws_access_key_id=key_id.get_secret_value() if key_id else None,
+        aws_secret_access_key=secret.get_secret_value() if secret else None,
+    )
+    # Other implementations ask for a region to sign with, and rarely care which.
+    region = settings.s3_region or session.region_name or ("us-east-1" if endpoint else None)
+    try:
+        return session.client(
+            "s3", endpoint_url=endpoint, region_name=region, config=_config(settings)
+        )
+    except ValueError as error:
+        raise UsageError(
+            "AUTOCHROME_S3_ENDPOINT_URL is no URL of a server; write https://host:port"
+        ) from error
+
+
+def _config(settings: Settings) -> Config:
+    return Config(
+        # "standard" waits between attempts, longer each time, with full jitter, 20 s at most.
+        retries={"mode": "standard", "total_max_attempts": settings.s3_max_attempts},
+        connect_timeout=min(_CONNECT_TIMEOUT_S, settings.s3_timeout_s),
+        read_timeout=settings.s3_timeout_s,
+        max_pool_connections=_CONNECTIONS,
+        tcp_keepalive=True,
+        signature_version="s3v4",
+        # Buckets as host names need DNS, which only AWS can be counted on to have.
+        s3={"addressing_style": "path" if settings.s3_endpoint_url else "auto"},
+        # We send sha256 ourselves; botocore's own trailing CRC32 is refused by older servers.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_supported",
+    )

@@ -1,0 +1,108 @@
+"""Walking a folder in the order of its keys, holding one folder's names at a time."""
+
+import logging
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from tasks.storage.keys import RESERVED, key_from_name, name_from_key, shown
+
+logger = logging.getLogger(__name__)
+
+
+class Walk:
+    """One walk over a folder tree. What cannot be read is collected, not dropped.
+
+    Links to files are followed. A link to a folder is followed when it leads out of the tree, as
+    archives are put together from mounts; one that leads back into the tree, to a folder above it,
+    or to where an earlier link led is not: its files are listed in their own place, and loops end.
+    Devices, pipes and sockets are no objects.
+
+    Attributes:
+        unreadable: Of what could not be read, key and cause. Complete when the walk is over.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.unreadable: list[str] = []
+        self._root = os.fsencode(root)
+        self._home = root.resolve()
+        self._followed = [self._home]
+
+    def files(self, prefix: str = "") -> Iterator[tuple[str, os.stat_result]]:
+        """Yield key and status of every regular file whose key begins with *prefix*, by key."""
+        # A stack of our own: a tree may be deeper than the interpreter's. Folders sort as "name/",
+        # so that the keys below them come where a sorted list of all keys would have them.
+        stack = [("", iter(self._names("")))]
+        while stack:
+            folder, names = stack[-1]
+            name = next(names, None)
+            if name is None:
+                stack.pop()
+                continue
+            key = folder + name
+            if key.endswith("/"):
+                if key.startswith(prefix) or prefix.startswith(key):
+                    stack.append((key, iter(self._names(key))))
+            elif key.startswith(prefix) and (status := self._status(key)):
+                yield key, status
+
+    def _path(self, key: str) -> bytes:
+        return os.path.join(self._root, name_from_key(key))  # noqa: PTH118 - names are bytes here
+
+    def _names(self, folder: str) -> list[str]:
+        """Return what is in *folder*, sorted; names of folders end with "/"."""
+        names = []
+        try:
+            with os.scandir(self._path(folder)) as entries:
+                for entry in entries:
+                    name = key_from_name(entry.name)
+                    if name != RESERVED:
+                        names.append(name + self._kind(entry, folder + name))
+        except OSError as error:
+            self._note(folder or ".", error)
+        return sorted(name for name in names if not name.endswith("//"))
+
+    def _kind(self, entry: "os.DirEntry[bytes]", key: str) -> str:
+        """Return "" for a file, "/" for a folder to walk, "//" for what is not listed."""
+        try:
+            if entry.is_dir(follow_symlinks=False):
+                return "/"
+            if entry.is_file(follow_symlinks=False):
+                return ""
+            if not entry.is_symlink():
+                return "//"
+            mode = entry.stat().st_mode
+        except OSError as error:
+            self._note(key, error)
+            return "//"
+        if stat.S_ISDIR(mode):
+            return "/" if self._follows(entry.path, key) else "//"
+        return "" if stat.S_ISREG(mode) else "//"
+
+    def _follows(self, path: bytes, key: str) -> bool:
+        target = Path(os.fsdecode(os.path.realpath(path)))
+        if self._home.is_relative_to(target) or any(
+            target.is_relative_to(tree) for tree in self._followed
+        ):
+            logger.info(
+                "%s: link to %s not followed, it is listed in its own place", shown(key), target
+            )
+            return False
+        self._followed.append(target)
+        return True
+
+    def _status(self, key: str) -> os.stat_result | None:
+        try:
+            status = os.stat(self._path(key))  # noqa: PTH116 - names are bytes here
+        except FileNotFoundError:
+            return None  # deleted since its folder was read
+        except OSError as error:
+            self._note(key, error)
+            return None
+        return status if stat.S_ISREG(status.st_mode) else None
+
+    def _note(self, key: str, error: OSError) -> None:
+        cause = (error.strerror or type(error).__name__).lower()
+        logger.warning("%s: cannot be listed: %s", shown(key), cause)
+        self.unreadable.append(f"{shown(key)} ({cause})")
