@@ -1,0 +1,189 @@
+"""Checkpoints: weights, configuration and card in one safetensors file, named by its digest."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from colormodel.networks import ColorNetwork, NetworkConfig, build_network
+
+DEFAULT_CHECKPOINT = Path(__file__).parent / "checkpoints" / "default.safetensors"
+FORMAT = "autochrome/1"
+
+
+class CheckpointError(Exception):
+    """A file is not a checkpoint that this version can use; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Photographs of one source that a network was trained on."""
+
+    source: str
+    licence: str
+    photographs: int
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a person should know before publishing what the network makes.
+
+    Attributes:
+        name: Of the model, as it stands in provenance.
+        version: Of the model, as it stands in provenance.
+        description: One paragraph: what it is and what it was made for.
+        data: What it was trained on, a source each, with terms.
+        recipe: What it was trained by, as the recipe's file says.
+        training: Steps, hours and hardware.
+        metrics: Measured on photographs that it was not trained on.
+        limitations: Known failures and what the colours do not prove.
+    """
+
+    name: str
+    version: str
+    description: str = ""
+    data: tuple[TrainingData, ...] = ()
+    recipe: str = ""
+    training: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    limitations: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What the header of a checkpoint says, and the digest of the whole file.
+
+    Attributes:
+        path: Where it is.
+        digest: sha256 of the file, hexadecimal.
+        config: Of the network.
+        card: For people.
+    """
+
+    path: Path
+    digest: str
+    config: NetworkConfig
+    card: Card
+
+    @property
+    def network_px(self) -> int:
+        """The shorter side at which the network looks at a picture."""
+        return self.config.network_px
+
+
+def save_checkpoint(path: Path, network: ColorNetwork, *, card: Card) -> Checkpoint:
+    """Write a checkpoint: wholly, or not at all.
+
+    Floating-point weights are stored as float16, which halves the file; `load_network` gives
+    float32 again.
+    """
+    tensors = {
+        name: (tensor.half() if tensor.is_floating_point() else tensor).cpu().contiguous()
+        for name, tensor in network.state_dict().items()
+    }
+    write_tensors(
+        path,
+        tensors,
+        {
+            "format": FORMAT,
+            "network": json.dumps(dataclasses.asdict(network.config)),
+            "card": json.dumps(dataclasses.asdict(card), ensure_ascii=False),
+        },
+    )
+    return read_checkpoint(path)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read the header and take the digest; the weights stay where they are.
+
+    Raises:
+        CheckpointError: The file is missing, damaged or of another format.
+    """
+    header = _read_header(path)
+    if header.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path}: format {header.get('format')!r} instead of {FORMAT!r}; "
+            "name a file that `python -m colormodel train` of this version wrote"
+        )
+    try:
+        config = _config(json.loads(header["network"]))
+        card = _card(json.loads(header["card"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: the header does not describe a network ({error}); "
+            "use the version of Autochrome that wrote it, or train again"
+        ) from error
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Checkpoint(path, digest, config, card)
+
+
+def load_network(checkpoint: Checkpoint, *, device: str = "cpu") -> ColorNetwork:
+    """Build the network of a checkpoint, ready to colour: float32, channels-last, evaluating.
+
+    Raises:
+        CheckpointError: The weights do not fit the configuration.
+    """
+    try:
+        network = build_network(checkpoint.config)
+        network.load_state_dict(load_file(checkpoint.path))
+    except (RuntimeError, ValueError, SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{checkpoint.path}: the weights do not fit the network "
+            f"({str(error).splitlines()[0]}); use the version of Autochrome that wrote it"
+        ) from error
+    network.requires_grad_(requires_grad=False)
+    # mypy cannot see the keyword-only overload that takes a memory format.
+    network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.eval()
+
+
+def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file beside its place, flush it to disk and move it there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(descriptor)
+    beside = Path(name)
+    try:
+        save_file(tensors, beside, metadata=metadata)
+        beside.chmod(0o644)
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _read_header(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint; name one with --checkpoint")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path}: not a whole safetensors file ({error}); copy it again "
+            "(pickled checkpoints, .pt and .pth, are never loaded)"
+        ) from error
+
+
+def _config(fields: dict[str, Any]) -> NetworkConfig:
+    return NetworkConfig(**{**fields, "gamut": tuple(fields["gamut"])})
+
+
+def _card(fields: dict[str, Any]) -> Card:
+    return Card(
+        **{
+            **fields,
+            "data": tuple(TrainingData(**entry) for entry in fields["data"]),
+            "limitations": tuple(fields["limitations"]),
+        }
+    )

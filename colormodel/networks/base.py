@@ -1,0 +1,105 @@
+"""What every network takes and gives."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """All that, with the weights, decides what a network gives.
+
+    Attributes:
+        name: "article" or "unet".
+        network_px: The shorter side at which the network looks at a picture: about the size at
+            which it was trained.
+        width: Channels of the decoder's finest stage; the coarser ones follow from it.
+        bin_spacing: Edge of an a*b* bin; only where the network has a distribution.
+        temperature: Of the annealed mean, in (0, 1]: 1 is the mean, near 0 the mode.
+        regression_share: How much of the chroma comes from the regression head, in [0, 1].
+        chroma_gain: Factor on the blended chroma: makes up for what averaging washes out.
+        gamut: Least a*, greatest a*, least b*, greatest b* that the network may answer.
+        confidence_scale: Expected error, in a*b* units, at which the confidence falls to 1/e.
+    """
+
+    name: str
+    network_px: int = 160
+    width: int = 64
+    bin_spacing: float = 10.0
+    temperature: float = 0.38
+    regression_share: float = 0.5
+    chroma_gain: float = 1.0
+    gamut: tuple[float, float, float, float] = (-86.0, 98.0, -107.0, 94.0)
+    confidence_scale: float = 20.0
+
+
+class Heads(NamedTuple):
+    """What training sees: the heads before they are blended, clamped or upsampled further."""
+
+    regression: Tensor  # a*, b*; (N, 2, H, W), unclamped
+    logits: Tensor | None = None  # (N, bins, h, w)
+    log_error: Tensor | None = None  # log of the expected a*b* error; (N, 1, h, w)
+    kernel: Tensor | None = None  # (N, 9, 4, 4, h, w): how a coarse plane becomes a fine one
+
+
+class Prediction(NamedTuple):
+    """What inference sees."""
+
+    chroma: Tensor  # a*, b*; (N, 2, H, W) at the input's size, inside the trained gamut
+    confidence: Tensor  # (N, 1, H, W) in [0, 1]
+    logits: Tensor | None  # (N, bins, h, w) when the network has a distribution, else None
+
+
+class ColorNetwork(nn.Module, ABC):
+    """Lightness in, chroma and confidence out."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    @abstractmethod
+    def heads(self, lightness: Tensor, hints: Tensor | None = None) -> Heads:
+        """Give what the losses are taken of; arguments as for `forward`."""
+
+    @abstractmethod
+    def forward(self, lightness: Tensor, hints: Tensor | None = None) -> Prediction:
+        """Colour lightness planes.
+
+        Args:
+            lightness: L* in [0, 100], (N, 1, H, W), H and W multiples of 32.
+            hints: a*, b* and a mask of 0 or 1, (N, 3, H, W); a*, b* count where the mask is 1.
+        """
+
+    def frozen(self) -> list[nn.Module]:
+        """Give the modules that training leaves as they are, statistics included."""
+        return []
+
+    def load_imagenet(self, path: Path) -> None:
+        """Start the encoder from ImageNet weights, where the network can.
+
+        Raises:
+            ValueError: It cannot.
+        """
+        raise ValueError(f"{self.config.name} starts from random weights; drop {path} from the recipe")
+
+    def clamp(self, chroma: Tensor) -> Tensor:
+        """Keep chroma, (N, 2, H, W), inside the gamut of the configuration."""
+        a_low, a_high, b_low, b_high = self.config.gamut
+        low = chroma.new_tensor([a_low, b_low]).view(1, 2, 1, 1)
+        high = chroma.new_tensor([a_high, b_high]).view(1, 2, 1, 1)
+        return torch.minimum(torch.maximum(chroma, low), high)
+
+
+def require_multiple_of_32(lightness: Tensor) -> None:
+    """Refuse planes whose halves would not fit together again.
+
+    Raises:
+        ValueError: A side is not a multiple of 32.
+    """
+    height, width = lightness.shape[-2:]
+    if height % 32 or width % 32 or not height or not width:
+        raise ValueError(f"sides must be multiples of 32, got {height} × {width}; resize first")

@@ -1,0 +1,387 @@
+"""Training: from a recipe and photographs to a checkpoint, resumable at any moment."""
+
+import dataclasses
+import json
+import logging
+import math
+import time
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from colormodel.checkpoint import Card, Checkpoint, TrainingData, save_checkpoint, write_tensors
+from colormodel.data import DataRecipe, Minibatch, MinibatchMaker, Photos, load_photos
+from colormodel.losses import (
+    LossWeights,
+    chroma_distance,
+    color_prior,
+    distribution_loss,
+    error_loss,
+    mean_square,
+    rarity_weights,
+)
+from colormodel.networks import ColorNetwork, Heads, NetworkConfig, build_network
+from colormodel.networks.unet import UNet
+
+log = logging.getLogger(__name__)
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+class RecipeError(Exception):
+    """A recipe cannot be read; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class TrainRecipe:
+    """All that decides a training, but for the photographs themselves.
+
+    Attributes:
+        name: Of the model, for its card.
+        version: Of the model, for its card.
+        network: What is trained.
+        data: How photographs become minibatches.
+        losses: How the heads' losses add up.
+        photos: Folder of photographs; relative to the folder from which training is started.
+        encoder_weights: ImageNet weights that the encoder starts from; none: random.
+        steps: Length of the learning rate's cosine, in steps.
+        minutes: Length of the same in minutes, where that ends sooner; 0: no limit. With a limit
+            two trainings are not the same to the last bit, since machines differ in speed.
+        warmup_steps: Over which the learning rate rises.
+        learning_rate: At its highest.
+        encoder_rate: Factor on the learning rate of the encoder.
+        weight_decay: Of AdamW.
+        ema: Greatest decay of the moving average of the weights, which is what is kept.
+        seed: Of everything random.
+        save_every_s: Between two saves.
+        description: For the card.
+        limitations: For the card.
+    """
+
+    name: str
+    version: str
+    network: NetworkConfig
+    data: DataRecipe = field(default_factory=DataRecipe)
+    losses: LossWeights = field(default_factory=LossWeights)
+    photos: str = "../shared/data/photos"
+    encoder_weights: str = ""
+    steps: int = 10_000
+    minutes: float = 0.0
+    warmup_steps: int = 200
+    learning_rate: float = 1e-3
+    encoder_rate: float = 1.0
+    weight_decay: float = 1e-2
+    ema: float = 0.998
+    seed: int = 1907
+    save_every_s: float = 180.0
+    description: str = ""
+    limitations: tuple[str, ...] = ()
+
+
+class Progress(NamedTuple):
+    """How far a training is."""
+
+    step: int
+    share: float  # of the schedule, in [0, 1]
+    loss: float  # moving average
+    rate: float  # learning rate
+    pictures_per_s: float
+
+
+def load_recipe(path: Path) -> TrainRecipe:
+    """Read a recipe from TOML.
+
+    Raises:
+        RecipeError: It is missing, is not TOML or has a key that no recipe has.
+    """
+    try:
+        fields = tomllib.loads(path.read_text(encoding="utf-8"))
+        return TrainRecipe(
+            **{
+                **fields,
+                "network": NetworkConfig(**_tuples(fields["network"])),
+                "data": DataRecipe(**fields.get("data", {})),
+                "losses": LossWeights(**fields.get("losses", {})),
+                "limitations": tuple(fields.get("limitations", ())),
+            }
+        )
+    except OSError as error:
+        known = ", ".join(sorted(str(p) for p in RECIPES.glob("*.toml")))
+        raise RecipeError(f"{path}: no such recipe; there are {known}") from error
+    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise RecipeError(f"{path}: not a recipe ({error}); compare it with {RECIPES}") from error
+
+
+def train(
+    recipe: TrainRecipe,
+    *,
+    out: Path,
+    resume: bool = True,
+    photos: Photos | None = None,
+    stop_after: int | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Checkpoint:
+    """Train, saving every few minutes; a killed training goes on where it last saved.
+
+    Args:
+        recipe: What to train, and how.
+        out: Folder of the two files that are written: `checkpoint.safetensors`, the averaged
+            weights, usable at any time, and `state.safetensors`, all that is needed to go on.
+        resume: Go on from *out*, where it has a state; otherwise begin anew.
+        photos: What to train on; read from the recipe's folder where none are given.
+        stop_after: Stop, saved, before this step, short of the schedule's end.
+        on_progress: Called after each step.
+
+    Returns:
+        The checkpoint in *out*.
+
+    Raises:
+        DataError: There are no photographs.
+        RecipeError: The state in *out* is of another recipe or damaged.
+    """
+    if photos is None:
+        photos = load_photos(Path(recipe.photos), least_chroma=recipe.data.least_chroma)
+    trainer = Trainer(recipe, photos)
+    state = out / "state.safetensors"
+    if resume and state.is_file():
+        trainer.load_state(state)
+        log.info("going on from step %d", trainer.step)
+    saved_at = time.monotonic()
+    last = recipe.steps if stop_after is None else min(stop_after, recipe.steps)
+    for minibatch in _ahead(trainer.maker, trainer.step, last):
+        progress = trainer.advance(minibatch)
+        if on_progress is not None:
+            on_progress(progress)
+        if time.monotonic() - saved_at > recipe.save_every_s:
+            trainer.save(out)
+            saved_at = time.monotonic()
+        if progress.share >= 1:
+            break
+    return trainer.save(out)
+
+
+class Trainer:
+    """A training in memory: network, averaged network, optimiser, and where they stand."""
+
+    def __init__(self, recipe: TrainRecipe, photos: Photos) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe = recipe
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.maker = MinibatchMaker(photos, recipe.data, seed=recipe.seed)
+        self.network = self._prepared(build_network(recipe.network))
+        self.average = self._prepared(build_network(recipe.network))
+        if recipe.encoder_weights:
+            self.network.load_imagenet(Path(recipe.encoder_weights))
+        self.average.load_state_dict(self.network.state_dict())
+        for module in self.network.frozen():
+            module.requires_grad_(requires_grad=False)
+        self.optimizer = torch.optim.AdamW(
+            _groups(self.network, recipe), weight_decay=recipe.weight_decay
+        )
+        self.criterion = _criterion(self.network, recipe, self.maker, self.device)
+        self.step = 0
+        self.elapsed_s = 0.0
+        self.loss = math.nan
+
+    def advance(self, minibatch: Minibatch) -> Progress:
+        """Do one step."""
+        began = time.monotonic()
+        share = self._share_done()
+        rate = _rate(share, self.step, self.recipe)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["factor"]
+        self.network.train()
+        for module in self.network.frozen():
+            module.eval()
+        lightness, chroma, hints = (t.to(self.device) for t in minibatch)
+        with _fast_precision(self.device):
+            heads = self.network.heads(lightness, hints if hints[:, 2].any() else None)
+        loss = self.criterion(heads, chroma)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        self.step += 1
+        self._update_average()
+        value = float(loss.detach())
+        self.loss = value if math.isnan(self.loss) else 0.98 * self.loss + 0.02 * value
+        took = time.monotonic() - began
+        self.elapsed_s += took
+        return Progress(self.step, self._share_done(), self.loss, rate, len(lightness) / took)
+
+    def save(self, out: Path) -> Checkpoint:
+        """Write the state and the checkpoint, each wholly or not at all."""
+        write_tensors(out / "state.safetensors", self._tensors(), self._metadata())
+        return save_checkpoint(out / "checkpoint.safetensors", self.average, card=self.card())
+
+    def load_state(self, path: Path) -> None:
+        """Take up a saved training.
+
+        Raises:
+            RecipeError: It is of another recipe, or damaged.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+            tensors = load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise RecipeError(f"{path}: damaged ({error}); train anew with --no-resume") from error
+        if metadata.get("recipe") != _fingerprint(self.recipe):
+            raise RecipeError(
+                f"{path}: a training by another recipe; give another --out or --no-resume"
+            )
+        self.network.load_state_dict(_under("network.", tensors))
+        self.average.load_state_dict(_under("average.", tensors))
+        optimizer = self.optimizer.state_dict()
+        optimizer["state"] = {}
+        for name, tensor in _under("optimizer.", tensors).items():
+            index, key = name.split(".")
+            optimizer["state"].setdefault(int(index), {})[key] = tensor
+        self.optimizer.load_state_dict(optimizer)
+        self.step = int(metadata["step"])
+        self.elapsed_s = float(metadata["elapsed_s"])
+        self.loss = float(metadata["loss"])
+
+    def card(self) -> Card:
+        """Describe the network as it is now."""
+        sources, photos = self.maker.photos.sources, self.maker.photos
+        return Card(
+            name=self.recipe.name,
+            version=self.recipe.version,
+            description=self.recipe.description,
+            data=tuple(
+                TrainingData(source, photos.licences[source], sources.count(source))
+                for source in sorted(set(sources))
+            ),
+            recipe=_fingerprint(self.recipe),
+            training=(
+                f"{self.step} steps of {self.recipe.data.batch} squares of "
+                f"{self.recipe.data.crop_px} px in {self.elapsed_s / 60:.0f} minutes on "
+                f"{torch.get_num_threads()} threads of a CPU"
+                if self.device.type == "cpu"
+                else f"{self.step} steps in {self.elapsed_s / 60:.0f} minutes on a GPU"
+            ),
+            limitations=self.recipe.limitations,
+        )
+
+    def _prepared(self, network: ColorNetwork) -> ColorNetwork:
+        # mypy cannot see the keyword-only overload that takes a memory format.
+        return network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def _share_done(self) -> float:
+        recipe = self.recipe
+        by_time = self.elapsed_s / 60 / recipe.minutes if recipe.minutes else 0.0
+        return min(1.0, max(self.step / recipe.steps, by_time))
+
+    def _update_average(self) -> None:
+        # A short memory at first, or the random beginning would stay in the average for long.
+        decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
+        average, current = self.average.state_dict(), self.network.state_dict()
+        for name, tensor in average.items():
+            if tensor.is_floating_point():
+                tensor.lerp_(current[name], 1 - decay)
+            else:
+                tensor.copy_(current[name])
+
+    def _tensors(self) -> dict[str, Tensor]:
+        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{key}": v for key, v in state.items()}
+        return {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+
+    def _metadata(self) -> dict[str, str]:
+        return {
+            "recipe": _fingerprint(self.recipe),
+            "step": str(self.step),
+            "elapsed_s": repr(self.elapsed_s),
+            "loss": repr(self.loss),
+        }
+
+
+def _criterion(
+    network: ColorNetwork, recipe: TrainRecipe, maker: MinibatchMaker, device: torch.device
+) -> Callable[[Heads, Tensor], Tensor]:
+    """Choose the loss that goes with a network's heads."""
+    if not isinstance(network, UNet):
+        return mean_square
+    weights, bins = recipe.losses, network.bins
+    # Steps below zero: the prior's minibatches are none that training sees.
+    chroma = torch.cat([maker.minibatch(2**31 + i).chroma[:, :, ::4, ::4] for i in range(32)])
+    rarity = rarity_weights(
+        color_prior(chroma, bins.cpu()), mix=weights.rare_mix, power=weights.rare_power
+    ).to(device)
+    bins.to(device)
+
+    def loss(heads: Heads, chroma: Tensor) -> Tensor:
+        assert heads.logits is not None  # noqa: S101 — narrows types; the U-Net has all heads
+        assert heads.log_error is not None  # noqa: S101
+        coarse = functional.adaptive_avg_pool2d(chroma, heads.logits.shape[-2:])
+        guess = functional.adaptive_avg_pool2d(heads.regression, heads.logits.shape[-2:])
+        return (
+            weights.distribution
+            * distribution_loss(heads.logits, coarse, bins=bins, weights=rarity)
+            + weights.regression
+            * chroma_distance(heads.regression, chroma, vivid_discount=weights.vivid_discount)
+            + weights.error * error_loss(heads.log_error, guess, coarse)
+        )
+
+    return loss
+
+
+def _groups(network: ColorNetwork, recipe: TrainRecipe) -> list[dict[str, Any]]:
+    encoder, rest = [], []
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            (encoder if name.startswith("encoder.") else rest).append(parameter)
+    return [
+        {"params": encoder, "factor": recipe.encoder_rate},
+        {"params": rest, "factor": 1.0},
+    ]
+
+
+def _rate(share: float, step: int, recipe: TrainRecipe) -> float:
+    """Rise over the warm-up, then fall by a cosine to a hundredth."""
+    warmup = min(1.0, (step + 1) / max(recipe.warmup_steps, 1))
+    return recipe.learning_rate * warmup * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
+
+
+def _fast_precision(device: torch.device) -> AbstractContextManager[object]:
+    """Use bfloat16 where the hardware has it; emulated, it is ten times slower than float32."""
+    enabled = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+
+
+def _ahead(maker: MinibatchMaker, first: int, last: int) -> Iterator[Minibatch]:
+    """Give the minibatches of steps first … last - 1, each made while the one before is used."""
+    with ThreadPoolExecutor(1, thread_name_prefix="minibatches") as pool:
+        ready: list[Future[Minibatch]] = [
+            pool.submit(maker.minibatch, step) for step in range(first, min(first + 2, last))
+        ]
+        for step in range(first, last):
+            minibatch = ready.pop(0).result()
+            if step + 2 < last:
+                ready.append(pool.submit(maker.minibatch, step + 2))
+            yield minibatch
+
+
+def _fingerprint(recipe: TrainRecipe) -> str:
+    return json.dumps(dataclasses.asdict(recipe), sort_keys=True, ensure_ascii=False)
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _tuples(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
