@@ -1,0 +1,60 @@
+"""What is said of a derivative's origin: in its XMP, in its sidecar, and in PREMIS exports."""
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from tasks.scans.descriptive import Descriptive
+
+#: IPTC's NewsCodes: a composite that includes elements made by a trained model.
+DIGITAL_SOURCE_TYPE = (
+    "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+)
+
+#: In words, for whoever reads no codes.
+NOTE = (
+    "The colours of this picture are a machine's guess. They were added to a greyscale scan and "
+    "are no record of the colours that were there; the scan's own tones were kept."
+)
+
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:autochrome:derivative")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a derivative comes from, and what made it.
+
+    Attributes:
+        scan_uri: The scan's place in its store.
+        scan_sha256: Digest of the scan's file, hexadecimal.
+        checkpoint_digest: Digest of the network's checkpoint, hexadecimal.
+        recipe_digest: Digest of all that decides the pixels, hexadecimal.
+        model_name: The network's name.
+        software: This program and its version.
+        created_at: When the derivative was made, with a time zone.
+        confidence: The network's own, in [0, 1].
+        descriptive: What the scan's file says of its subject and rights.
+        page: The page of the scan's file, from 0.
+    """
+
+    scan_uri: str
+    scan_sha256: str
+    checkpoint_digest: str
+    recipe_digest: str
+    model_name: str
+    software: str
+    created_at: datetime
+    confidence: float
+    descriptive: Descriptive = field(default_factory=Descriptive)
+    page: int = 0
+
+    @property
+    def document_id(self) -> str:
+        """Names all files made of one page of a scan under one recipe; the same every time."""
+        parts = self.scan_uri, self.scan_sha256, str(self.page), self.recipe_digest
+        return f"uuid:{uuid.uuid5(_NAMESPACE, chr(10).join(parts))}"
+
+    def instance_id(self, rendition: str) -> str:
+        """Names one file: that *rendition*, made at that time."""
+        parts = self.document_id, rendition, self.created_at.isoformat()
+        return f"uuid:{uuid.uuid5(_NAMESPACE, chr(10).join(parts))}"
