@@ -18,6 +18,11 @@ Plane = NDArray[np.float32]
 RADIUS_PX = 4
 NOISE_VARIANCE = 16.0
 
+#: Networks halve their input five times.
+NETWORK_STEP_PX = 32
+#: A panorama's area at the network's size, in squares of its shorter side, at most.
+LARGEST_AREA = 4
+
 #: Pixels worked on at once, so that the temporary arrays stay in the processor's cache.
 BLOCK_PX = 16_384
 
@@ -54,6 +59,25 @@ class ChromaMap:
                 f"chroma {self.chroma.shape} and confidence {self.confidence.shape} do not belong "
                 f"to lightness {self.lightness.shape}"
             )
+
+
+def network_size(height: int, width: int, *, network_px: int) -> tuple[int, int]:
+    """Height and width at which a network looks at a scan.
+
+    The shorter side becomes *network_px* and the aspect ratio is kept, as well as multiples of
+    32 allow; up to 4 : 1. A longer panorama is made smaller so that its area stays bounded, and,
+    from about 100 : 1, squeezed.
+
+    Raises:
+        ValueError: A side is less than 1.
+    """
+    if min(height, width, network_px) < 1:
+        raise ValueError(f"a scan of {height} × {width} pixels has no size for a network")
+    aspect = max(height, width) / min(height, width)
+    area = LARGEST_AREA * network_px**2
+    shorter = _whole_steps(min(network_px, (area / aspect) ** 0.5))
+    longer = max(shorter, _whole_steps(min(shorter * aspect, area / shorter)))
+    return (shorter, longer) if height <= width else (longer, shorter)
 
 
 class GuidedUpsampler:
@@ -154,6 +178,11 @@ def lab_to_linear(lightness: Plane, chroma: Plane) -> Plane:
     for part in _blocks(flat_lightness.size):
         _convert(flat_lightness[part], a[part], b[part], out=flat_linear[:, part])
     return np.clip(linear, 0, 1, out=linear)
+
+
+def _whole_steps(side: float) -> int:
+    """The multiple of 32 nearest to *side*, but not 0."""
+    return max(1, int(side / NETWORK_STEP_PX + 0.5)) * NETWORK_STEP_PX
 
 
 def _blocks(size: int) -> Iterator[slice]:

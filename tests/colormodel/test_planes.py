@@ -6,7 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import color
 
-from colormodel.planes import ChromaMap, GuidedUpsampler, fit_gamut, lab_to_linear
+from colormodel.planes import (
+    ChromaMap,
+    GuidedUpsampler,
+    fit_gamut,
+    lab_to_linear,
+    network_size,
+)
 
 SIZES = st.tuples(st.integers(1, 90), st.integers(1, 90))
 SEEDS = st.integers(0, 2**32 - 1)
@@ -177,3 +183,42 @@ def test_a_map_of_unequal_planes_is_refused() -> None:
     plane = np.zeros((32, 32), np.float32)
     with pytest.raises(ValueError, match="do not belong"):
         ChromaMap(np.zeros((2, 32, 31), np.float32), plane, 1.0, plane)
+
+
+@given(st.integers(64, 20_000), st.integers(64, 20_000), st.sampled_from([96, 160, 256]))
+def test_network_size_is_whole_bounded_and_of_the_scans_shape(
+    height: int, width: int, network_px: int
+) -> None:
+    """Multiples of 32, at most four squares in area, turned like the scan, aspect kept."""
+    size = network_size(height, width, network_px=network_px)
+    assert size[0] % 32 == size[1] % 32 == 0
+    assert min(size) >= 32
+    assert size[0] * size[1] <= 5 * network_px**2
+    assert size == network_size(width, height, network_px=network_px)[::-1]
+    if max(height, width) <= 4 * min(height, width):
+        assert abs(min(size) - network_px) <= 16
+        aspect = (size[1] / size[0]) / (width / height)
+        assert abs(np.log(aspect)) <= np.log(1 + 16 / (min(size)))
+
+
+@pytest.mark.parametrize(
+    ("scan", "network"),
+    [
+        ((64, 64), (160, 160)),
+        ((4500, 6000), (160, 224)),
+        ((6000, 4000), (256, 160)),
+        ((20_000, 20_000), (160, 160)),
+        ((1000, 10_000), (96, 960)),
+        ((64, 20_000), (32, 3200)),
+        ((1, 20_000), (32, 3200)),
+    ],
+)
+def test_network_size_of_some_scans(scan: tuple[int, int], network: tuple[int, int]) -> None:
+    """Usual shapes, panoramas and slivers."""
+    assert network_size(*scan, network_px=160) == network
+
+
+def test_a_scan_without_pixels_has_no_network_size() -> None:
+    """Nought rows are a mistake of the caller."""
+    with pytest.raises(ValueError, match="0 × 10"):
+        network_size(0, 10, network_px=160)
