@@ -1,4 +1,4 @@
-"""A scan, opened: its tone, a small picture of its lightness, and its codes at full size in strips."""
+"""A scan, opened: its tone, a small picture of its lightness, its codes at full size in strips."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ Floats32 = NDArray[np.float32]
 
 PROOF_PX = 1536  # long side of the reduced picture that one pass leaves behind
 _STRIP_PIXELS = 1 << 21  # a pass for ourselves takes strips of about this size
-_HISTOGRAM_PIXELS = 1 << 22  # codes are counted on about this many
+_SAMPLE_PX = 768  # long side, about, of the grid of single pixels that a pass keeps
 _TWELVE_BITS = range(2048, 4096)  # largest code of a picture that uses 12 of 16 bits
 
 
@@ -37,14 +37,15 @@ class Survey:
 
     Attributes:
         lightness: L*, reduced by area means, float32 (h, w), the long side at most `PROOF_PX`.
-        colours: Mean codes of red, green and blue, float32 (3, h, w); None where all three are equal
-            in every pixel, or there is one channel.
-        histogram: How often each grey code occurs, on whole rows spread over the scan, (2**bits,).
+        colours: Mean codes of red, green and blue, float32 (3, h, w); None where all three are
+            equal in every pixel, or there is one channel.
+        sample: Grey codes of single pixels on a regular grid, uint8 or uint16: unlike means, they
+            tell print in two tones from a photograph.
     """
 
     lightness: Floats32
     colours: Floats32 | None
-    histogram: NDArray[np.int64]
+    sample: Codes
 
 
 class Scan:
@@ -87,6 +88,21 @@ class Scan:
             if not is_whole:
                 lightness = self._look(max(height, width)).lightness
         return np.clip(resize(lightness, height, width), 0, 100)
+
+    def colour_light(self, long_side: int) -> Floats32 | None:
+        """Give the linear light of red, green and blue, reduced, float32 (3, h, w), in [0, 1].
+
+        None where the scan has one channel, or three that are equal in every pixel.
+        """
+        colours = self.survey.colours
+        if colours is None:
+            return None
+        scale = min(1.0, long_side / max(colours.shape[1:]))
+        size = (max(1, round(side * scale)) for side in colours.shape[1:])
+        height, width = size
+        codes = [np.rint(resize(plane, height, width)).astype(np.int64) for plane in colours]
+        pairs = zip(self._colour_tone.channels, codes, strict=True)
+        return np.stack([light[plane] for light, plane in pairs])
 
     @cached_property
     def survey(self) -> Survey:
@@ -156,22 +172,25 @@ class Scan:
             StripReducer(height, width, small_height=small[0], small_width=small[1])
             for _ in range(1 + 3 * (self._structure.channels == 3))
         ]
-        every = max(1, height * width // _HISTOGRAM_PIXELS)
-        histogram = np.zeros(1 << self.header.bits, dtype=np.int64)
+        every = max(1, max(height, width) // _SAMPLE_PX)
+        sample: list[Codes] = []
         is_neutral, top = True, 0
         for samples in self._samples(self._rows):
             codes = self._grey(samples)
             reducers[0].add(top, self.tone.lightness[codes])
-            counted = codes[-top % every :: every]
-            histogram += np.bincount(counted.ravel(), minlength=histogram.size)
+            sample.append(codes[-top % every :: every, ::every].copy())
             if samples.shape[2] == 3:
                 is_neutral = is_neutral and _is_neutral(samples)
                 for channel in range(3):
                     reducers[1 + channel].add(top, samples[..., channel])
             top += len(samples)
-        pictures = [orient(reducer.picture(), self.header.orientation) for reducer in reducers]
-        colours = None if is_neutral else np.stack(pictures[1:])
-        return Survey(np.ascontiguousarray(pictures[0]), colours, histogram)
+        turn = self.header.orientation
+        lightness, *colours = (orient(reducer.picture(), turn) for reducer in reducers)
+        return Survey(
+            lightness=np.ascontiguousarray(lightness),
+            colours=None if is_neutral else np.stack(colours),
+            sample=orient(np.concatenate(sample), turn),
+        )
 
 
 def _is_neutral(samples: Samples) -> bool:

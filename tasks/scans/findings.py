@@ -1,0 +1,125 @@
+"""What a scan is: a photograph to be coloured, or something that must not be."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.errors import AlreadyColour, Bilevel, BlankScan
+from tasks.scans.frame import Box, FrameRule, find_picture, surroundings
+from tasks.scans.hue import Hue, HueRule, judge_hue, measure_chroma
+from tasks.scans.reader import Scan
+from tasks.scans.twotone import TwoToneRule, is_print, measure_tones
+
+Floats32 = NDArray[np.float32]
+
+_CHROMA_PX = 384  # long side on which chroma is measured: JPEG's blocks and grain are averaged away
+
+
+@dataclass(frozen=True)
+class BlankRule:
+    """When a picture holds nothing.
+
+    Attributes:
+        spread: Standard deviation of L* below which it is blank.
+        inset: Share of the picture left out at each side, for what lies along its edges.
+    """
+
+    spread: float = 1.0
+    inset: float = 0.06
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Where each judgement turns; each rule says what its numbers mean."""
+
+    frame: FrameRule = field(default_factory=FrameRule)
+    hue: HueRule = field(default_factory=HueRule)
+    two_tone: TwoToneRule = field(default_factory=TwoToneRule)
+    blank: BlankRule = field(default_factory=BlankRule)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was seen on a scan that is to be coloured.
+
+    Attributes:
+        toned: The print is sepia, cyanotype or the like; its lightness alone is used.
+        negative_suspected: The scan looks like a negative that was never inverted.
+        picture: Where the picture lies within film border or margin.
+        neutral: Parts that must stay neutral: borders, margins, step wedges.
+    """
+
+    toned: bool
+    negative_suspected: bool
+    picture: Box
+    neutral: tuple[Box, ...]
+
+    def keep_neutral(self, height: int, width: int) -> NDArray[np.bool_]:
+        """Mark where no colour may be put, bool (height, width)."""
+        mask = np.zeros((height, width), dtype=np.bool_)
+        for box in self.neutral:
+            mask[box.slices(height, width)] = True
+        return mask
+
+
+def examine(scan: Scan, *, thresholds: Thresholds | None = None) -> Findings:
+    """Look at a scan as a whole, by what one pass over it left behind.
+
+    Raises:
+        AlreadyColour: It holds colour of its own.
+        Bilevel: It is text or line art in two tones.
+        BlankScan: It holds no picture.
+        UnreadableScan: Its data is damaged.
+    """
+    rules = thresholds or Thresholds()
+    lightness = scan.survey.lightness
+    picture = find_picture(lightness, rules.frame)
+    inner = picture.inset(rules.blank.inset)
+    _refuse_blank(lightness[inner.slices(*lightness.shape)], rules.blank)
+    sample = scan.tone.lightness[scan.survey.sample]
+    _refuse_print(scan, sample[inner.slices(*sample.shape)], rules.two_tone)
+    toned = _refuse_colour(scan, picture, rules.hue)
+    return Findings(
+        toned=toned,
+        negative_suspected=False,
+        picture=picture,
+        neutral=surroundings(picture),
+    )
+
+
+def _refuse_blank(lightness: Floats32, rule: BlankRule) -> None:
+    spread = float(lightness.std())
+    if spread < rule.spread:
+        raise BlankScan(
+            f"the scan is blank: its lightness spreads by {spread:.2f} L* (a picture: "
+            f"{rule.spread:g} or more); nothing to do"
+        )
+
+
+def _refuse_print(scan: Scan, sample: Floats32, rule: TwoToneRule) -> None:
+    if scan.header.stored_bits == 1:
+        raise Bilevel("the scan has one bit a pixel: text or line art; nothing to do")
+    tones = measure_tones(sample)
+    if is_print(tones, rule):
+        raise Bilevel(
+            f"the scan is in two tones, {tones.contrast:.0f} L* apart, with {tones.between:.1%} of "
+            "its pixels between them: text or line art; nothing to do"
+        )
+
+
+def _refuse_colour(scan: Scan, picture: Box, rule: HueRule) -> bool:
+    """Refuse colour; tell whether the picture is toned."""
+    light = scan.colour_light(_CHROMA_PX)
+    if light is None:
+        return False
+    rows, columns = picture.slices(*light.shape[1:])
+    chroma = measure_chroma(light[:, rows, columns], rule)
+    hue = judge_hue(chroma, rule)
+    if hue == Hue.COLOUR:
+        raise AlreadyColour(
+            f"the scan has colour of its own: chroma {chroma.mean:.1f} on average, and "
+            f"{chroma.rest:.1f} that its lightness does not explain (toned prints: up to "
+            f"{rule.toned_rest:g}); nothing to do"
+        )
+    return hue == Hue.TONED

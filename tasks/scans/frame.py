@@ -1,0 +1,98 @@
+"""The frame of a scan: film border, white margin, and the picture within."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats32 = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+
+_LAYERS = 3  # scanner bed, print margin, film border: one within the other
+
+
+@dataclass(frozen=True)
+class Box:
+    """A part of the picture, in shares of its height and width, in [0, 1]."""
+
+    top: float
+    left: float
+    bottom: float
+    right: float
+
+    @property
+    def area(self) -> float:
+        """Share of the picture that the box covers."""
+        return (self.bottom - self.top) * (self.right - self.left)
+
+    def slices(self, height: int, width: int) -> tuple[slice, slice]:
+        """Give the rows and columns that the box covers in a picture of this size."""
+        return (
+            slice(round(self.top * height), max(1, round(self.bottom * height))),
+            slice(round(self.left * width), max(1, round(self.right * width))),
+        )
+
+    def inset(self, share: float) -> "Box":
+        """Shrink the box on each side by a share of its size."""
+        down, across = share * (self.bottom - self.top), share * (self.right - self.left)
+        return Box(self.top + down, self.left + across, self.bottom - down, self.right - across)
+
+
+
+@dataclass(frozen=True)
+class FrameRule:
+    """When a row or column at the edge is border rather than picture.
+
+    Attributes:
+        dark: L* below which film base, or a scanner's bed, lies.
+        light: L* above which an unprinted margin lies.
+        spread: L* that a border's pixels may differ from its own median.
+        share: Share of a row's pixels that must be border; edge numbers and dust are the rest.
+        deepest: Share of height or width that a border may take on one side.
+    """
+
+    dark: float = 16.0
+    light: float = 88.0
+    spread: float = 9.0
+    share: float = 0.78
+    deepest: float = 0.25
+
+
+def find_picture(lightness: Floats32, rule: FrameRule) -> Box:
+    """Find the picture within borders of even dark or white, such as film has around it.
+
+    Args:
+        lightness: L*, (h, w), reduced.
+        rule: What counts as a border.
+    """
+    height, width = lightness.shape
+    top, left, bottom, right = 0, 0, height, width
+    for _ in range(_LAYERS):
+        inner = lightness[top:bottom, left:right]
+        rows = int(rule.deepest * height), int(rule.deepest * width)
+        top += min(_depth(inner, rule), rows[0] - top)
+        bottom -= min(_depth(inner[::-1], rule), rows[0] - (height - bottom))
+        inner = lightness[top:bottom, left:right]
+        left += min(_depth(inner.T, rule), rows[1] - left)
+        right -= min(_depth(inner.T[::-1], rule), rows[1] - (width - right))
+    return Box(top / height, left / width, bottom / height, right / width)
+
+
+def surroundings(picture: Box) -> tuple[Box, ...]:
+    """Give what lies around a picture: above, below, left and right of it, where there is any."""
+    parts = (
+        Box(0.0, 0.0, picture.top, 1.0),
+        Box(picture.bottom, 0.0, 1.0, 1.0),
+        Box(picture.top, 0.0, picture.bottom, picture.left),
+        Box(picture.top, picture.right, picture.bottom, 1.0),
+    )
+    return tuple(part for part in parts if part.area > 0)
+
+
+def _depth(picture: Floats32, rule: FrameRule) -> int:
+    """Count the leading rows that are border."""
+    level = float(np.median(picture[0]))
+    if rule.dark < level < rule.light:
+        return 0
+    is_border = np.mean(np.abs(picture - level) <= rule.spread, axis=1) >= rule.share
+    return int(np.argmin(is_border)) if not is_border.all() else len(picture)
