@@ -69,22 +69,8 @@ class ColorBins(nn.Module):
             a*, b*, shape (N, 2, h, w).
         """
         # float32: bfloat16 loses the tail of some three hundred bins.
-        share = (logits.float() / temperature).softmax(1)  # (N, bins, h, w)
-        return torch.einsum("nqhw,qc->nchw", share, self.centres)  # (N, 2, h, w)
-
-    def spread(self, logits: Tensor) -> Tensor:
-        """Give the standard deviation of each distribution, in a*b* units.
-
-        Args:
-            logits: Shape (N, bins, h, w).
-
-        Returns:
-            Shape (N, 1, h, w).
-        """
-        share = logits.float().softmax(1)  # (N, bins, h, w)
-        mean = torch.einsum("nqhw,qc->nchw", share, self.centres)  # (N, 2, h, w)
-        square = torch.einsum("nqhw,q->nhw", share, self.centres.square().sum(1))  # (N, h, w)
-        return (square - mean.square().sum(1)).clamp(min=0).sqrt()[:, None]  # (N, 1, h, w)
+        share = (logits.float().permute(0, 2, 3, 1) / temperature).softmax(3)  # (N, h, w, bins)
+        return (share @ self.centres).permute(0, 3, 1, 2)  # (N, 2, h, w)
 
 
 def _bins_in_gamut(spacing: float) -> tuple[Tensor, Tensor]:

@@ -71,7 +71,9 @@ def distribution_loss(
         weights: Of each bin, as `rarity_weights` gives them, (bins,).
     """
     indices, shares = bins.encode(chroma)  # (N, 4, h, w) each
-    log_likelihood = logits.float().log_softmax(1).gather(1, indices)  # (N, 4, h, w)
+    # Bins last: in a channels-last plane they lie side by side, which softmax likes.
+    log_share = logits.float().permute(0, 2, 3, 1).log_softmax(3)  # (N, h, w, bins)
+    log_likelihood = log_share.gather(3, indices.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
     rarity = (weights[indices] * shares).sum(1)  # (N, h, w)
     return -(rarity * (shares * log_likelihood).sum(1)).mean()
 

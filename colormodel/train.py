@@ -19,7 +19,15 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from colormodel.checkpoint import Card, Checkpoint, TrainingData, save_checkpoint, write_tensors
+from colormodel.checkpoint import (
+    Card,
+    Checkpoint,
+    TrainingData,
+    load_network,
+    read_checkpoint,
+    save_checkpoint,
+    write_tensors,
+)
 from colormodel.data import DataRecipe, Minibatch, MinibatchMaker, Photos, load_photos
 from colormodel.losses import (
     LossWeights,
@@ -54,6 +62,7 @@ class TrainRecipe:
         losses: How the heads' losses add up.
         photos: Folder of photographs; relative to the folder from which training is started.
         encoder_weights: ImageNet weights that the encoder starts from; none: random.
+        start_from: Checkpoint that the whole network starts from; none: from scratch.
         steps: Length of the learning rate's cosine, in steps.
         minutes: Length of the same in minutes, where that ends sooner; 0: no limit. With a limit
             two trainings are not the same to the last bit, since machines differ in speed.
@@ -75,6 +84,7 @@ class TrainRecipe:
     losses: LossWeights = field(default_factory=LossWeights)
     photos: str = "../shared/data/photos"
     encoder_weights: str = ""
+    start_from: str = ""
     steps: int = 10_000
     minutes: float = 0.0
     warmup_steps: int = 200
@@ -182,6 +192,9 @@ class Trainer:
         self.average = self._prepared(build_network(recipe.network))
         if recipe.encoder_weights:
             self.network.load_imagenet(Path(recipe.encoder_weights))
+        if recipe.start_from:
+            checkpoint = read_checkpoint(Path(recipe.start_from))
+            self.network.load_state_dict(load_network(checkpoint).state_dict())
         self.average.load_state_dict(self.network.state_dict())
         for module in self.network.frozen():
             module.requires_grad_(requires_grad=False)
@@ -376,7 +389,11 @@ def _ahead(maker: MinibatchMaker, first: int, last: int) -> Iterator[Minibatch]:
 
 
 def _fingerprint(recipe: TrainRecipe) -> str:
-    return json.dumps(dataclasses.asdict(recipe), sort_keys=True, ensure_ascii=False)
+    """Give all that decides what is learnt, without what only holds on one machine."""
+    fields = dataclasses.asdict(recipe)
+    for name in ("photos", "encoder_weights", "start_from", "save_every_s"):
+        del fields[name]
+    return json.dumps(fields, sort_keys=True, ensure_ascii=False)
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ class NetworkConfig:
         network_px: The shorter side at which the network looks at a picture: about the size at
             which it was trained.
         width: Channels of the decoder's finest stage; the coarser ones follow from it.
+        freeze_shallow: Whether training leaves the encoder's shallow part as ImageNet taught it.
         bin_spacing: Edge of an a*b* bin; only where the network has a distribution.
         temperature: Of the annealed mean, in (0, 1]: 1 is the mean, near 0 the mode.
         regression_share: How much of the chroma comes from the regression head, in [0, 1].
@@ -29,6 +30,7 @@ class NetworkConfig:
     name: str
     network_px: int = 160
     width: int = 64
+    freeze_shallow: bool = True
     bin_spacing: float = 10.0
     temperature: float = 0.38
     regression_share: float = 0.5
@@ -43,7 +45,7 @@ class Heads(NamedTuple):
     regression: Tensor  # a*, b*; (N, 2, H, W), unclamped
     logits: Tensor | None = None  # (N, bins, h, w)
     log_error: Tensor | None = None  # log of the expected a*b* error; (N, 1, h, w)
-    kernel: Tensor | None = None  # (N, 9, 4, 4, h, w): how a coarse plane becomes a fine one
+    kernel: Tensor | None = None  # (N, 9, 16, h, w): how a coarse plane becomes a fine one
 
 
 class Prediction(NamedTuple):

@@ -2,14 +2,71 @@
 
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import mobilenet_v2
 
-_STAGES = (2, 4, 7, 14, 18)  # features[:2] is at half size, [2:4] at a quarter, … [14:18] at 1/32
-STAGE_CHANNELS = (16, 24, 32, 96, 320)
+STAGE_CHANNELS = (24, 32, 96, 320)
+_SHALLOW = 4  # features[:4] come down to a quarter of the size
+_DEEP = (4, 7, 14, 18)  # [4:7] are at an eighth, [7:14] at a sixteenth, [14:18] at 1/32
+_HINT_CELL = 4
+
+
+class MobileNetEncoder(nn.Module):
+    """Four stages of MobileNetV2 over lightness; hints join, pixel by pixel, at a quarter.
+
+    Attributes:
+        shallow: Edges and textures, which ImageNet has taught well enough for grey: training may
+            leave them as they are, which saves half of its time, since they are the largest planes.
+        hints: Brings hints to the first stage; no hints bring nothing.
+        deep: The three coarser stages.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        features = mobilenet_v2(weights=None).features[: _DEEP[-1]]
+        features[0][0] = nn.Conv2d(1, 32, 3, stride=2, padding=1, bias=False)
+        _shift_strides(features)
+        self.shallow = features[:_SHALLOW]
+        self.hints = nn.Conv2d(3 * _HINT_CELL**2, STAGE_CHANNELS[0], 1, bias=False)
+        self.deep = nn.ModuleList(
+            features[begin:end] for begin, end in zip(_DEEP, _DEEP[1:], strict=False)
+        )
+
+    def forward(self, tone: Tensor, hints: Tensor | None) -> list[Tensor]:
+        """Give the stages, finest first.
+
+        Args:
+            tone: Lightness in [-1, 1], (N, 1, H, W).
+            hints: a* and b* over 100, zero where not hinted, and the mask; (N, 3, H, W).
+
+        Returns:
+            (N, 24, H/4, W/4), (N, 32, H/8, W/8), (N, 96, H/16, W/16), (N, 320, H/32, W/32).
+        """
+        x = self.shallow(tone)  # (N, 24, H/4, W/4)
+        if hints is not None:
+            cells = functional.pixel_unshuffle(hints, _HINT_CELL)  # (N, 48, H/4, W/4)
+            x = x + self.hints(cells)
+        stages = [x]
+        for stage in self.deep:
+            stages.append(stage(stages[-1]))
+        return stages
+
+    def load_imagenet(self, path: Path) -> None:
+        """Start from weights trained on ImageNet, in torchvision's names.
+
+        The stem's three colour filters are added up, since grey has equal RGB.
+        """
+        weights = load_file(path)
+        weights["features.0.0.weight"] = weights["features.0.0.weight"].sum(1, keepdim=True)
+        parts = {0: self.shallow} | dict(zip(_DEEP, self.deep, strict=False))
+        for begin, part in parts.items():
+            own = part.state_dict()
+            for name in own:
+                block, rest = name.split(".", 1)
+                own[name] = weights.get(f"features.{begin + int(block)}.{rest}", own[name])
+            part.load_state_dict(own)
 
 
 class _ShiftedConv(nn.Conv2d):
@@ -19,56 +76,16 @@ class _ShiftedConv(nn.Conv2d):
         return super().forward(functional.pad(input, (0, 1, 0, 1)))
 
 
-class MobileNetEncoder(nn.Module):
-    """Five stages of MobileNetV2 over four channels: lightness, hinted a* and b*, hint mask."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.features = mobilenet_v2(weights=None).features[: _STAGES[-1]]
-        for block in self.features.modules():
-            for name, child in list(block.named_children()):
-                if isinstance(child, nn.Conv2d) and child.stride == (2, 2):
-                    setattr(block, name, _shifted(child, extra_inputs=child.in_channels == 3))
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """Give the stages, finest first.
-
-        Args:
-            x: Lightness in [-1, 1], hinted a* and b* over 100, mask; (N, 4, H, W).
-
-        Returns:
-            (N, 16, H/2, W/2), (N, 24, H/4, W/4), (N, 32, H/8, W/8), (N, 96, H/16, W/16),
-            (N, 320, H/32, W/32).
-        """
-        stages = []
-        for begin, end in zip((0, *_STAGES[:-1]), _STAGES, strict=True):
-            x = self.features[begin:end](x)
-            stages.append(x)
-        return stages
-
-    def load_imagenet(self, path: Path) -> None:
-        """Start from weights trained on ImageNet, in torchvision's names.
-
-        The stem's three colour filters are added up, since grey has equal RGB; hints start unseen.
-        """
-        weights = load_file(path)
-        colour = weights["features.0.0.weight"]  # (32, 3, 3, 3)
-        stem = torch.zeros(colour.shape[0], 4, 3, 3)
-        stem[:, 0] = colour.sum(1)
-        # Hints start near zero, not at zero, so that they have a gradient from the first step.
-        stem[:, 1:] = 0.1 * colour.std() * torch.randn(stem[:, 1:].shape)
-        weights["features.0.0.weight"] = stem
-        own = self.state_dict()
-        own.update({name: tensor for name, tensor in weights.items() if name in own})
-        self.load_state_dict(own)
-
-
-def _shifted(conv: nn.Conv2d, *, extra_inputs: bool) -> _ShiftedConv:
-    return _ShiftedConv(
-        4 if extra_inputs else conv.in_channels,
-        conv.out_channels,
-        conv.kernel_size,  # type: ignore[arg-type]  # always a pair here
-        stride=2,
-        groups=conv.groups,
-        bias=False,
-    )
+def _shift_strides(features: nn.Module) -> None:
+    for block in list(features.modules()):
+        for name, child in list(block.named_children()):
+            if isinstance(child, nn.Conv2d) and child.stride == (2, 2):
+                shifted = _ShiftedConv(
+                    child.in_channels,
+                    child.out_channels,
+                    3,
+                    stride=2,
+                    groups=child.groups,
+                    bias=False,
+                )
+                setattr(block, name, shifted)

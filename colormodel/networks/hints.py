@@ -4,22 +4,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-_CHROMA_SCALE = 100.0
-
 
 def pool_hints(hints: Tensor, factor: int) -> Tensor:
     """Average the hints of each cell, over the hinted pixels alone.
 
     Args:
-        hints: a*, b*, mask; (N, 3, H, W).
+        hints: a* and b* over 100, zero where not hinted, and the mask; (N, 3, H, W).
         factor: Edge of a cell in pixels.
 
     Returns:
         a* and b* over 100 and whether the cell has a hint, (N, 3, H/factor, W/factor).
     """
     mask = functional.avg_pool2d(hints[:, 2:], factor)  # (N, 1, h, w)
-    total = functional.avg_pool2d(hints[:, :2] * hints[:, 2:], factor)  # (N, 2, h, w)
-    return torch.cat((total / mask.clamp(min=1e-6) / _CHROMA_SCALE, (mask > 0).to(mask)), 1)
+    total = functional.avg_pool2d(hints[:, :2], factor)  # (N, 2, h, w)
+    return torch.cat((total / mask.clamp(min=1e-6), (mask > 0).to(mask)), 1)
 
 
 class HintAttention(nn.Module):

@@ -1,5 +1,7 @@
 """The default network: a U-Net on MobileNetV2 with a distribution, a regression and hints."""
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -29,7 +31,7 @@ class UNet(ColorNetwork):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__(config)
         width = config.width
-        _, c4, c8, c16, c32 = STAGE_CHANNELS
+        c4, c8, c16, c32 = STAGE_CHANNELS
         self.bins = ColorBins(config.bin_spacing)
         self.encoder = MobileNetEncoder()
         self.up16 = Fuse(c32, c16 + 3, 3 * width)
@@ -50,20 +52,17 @@ class UNet(ColorNetwork):
     def heads(self, lightness: Tensor, hints: Tensor | None = None) -> Heads:
         """Give distribution, regression, expected error and upsampling kernel."""
         require_multiple_of_32(lightness)
-        if hints is None:
-            hints = torch.cat((lightness, lightness, lightness), 1) * 0  # (N, 3, H, W)
         tone = lightness / 50 - 1
-        seen = hints[:, :2] * hints[:, 2:] / _CHROMA_SCALE
-        stages = self.encoder(torch.cat((tone, seen, hints[:, 2:]), 1))
-        _, x4, x8, x16, x32 = stages
-        x = self.up16(x32, torch.cat((x16, pool_hints(hints, 16)), 1))  # (N, 3 width, H/16, W/16)
-        hints8 = pool_hints(hints, 8)
+        scaled = None if hints is None else _scaled(hints)  # (N, 3, H, W)
+        x4, x8, x16, x32 = self.encoder(tone, scaled)
+        hints4, hints8, hints16 = (_cells(lightness, scaled, size) for size in (4, 8, 16))
+        x = self.up16(x32, torch.cat((x16, hints16), 1))  # (N, 3 width, H/16, W/16)
         x = self.up8(x, torch.cat((x8, hints8), 1))  # (N, 2 width, H/8, W/8)
         x = torch.cat((x, self.attention(x, hints8)), 1)
-        x = self.up4(x, torch.cat((x4, pool_hints(hints, 4)), 1))  # (N, width, H/4, W/4)
+        x = self.up4(x, torch.cat((x4, hints4), 1))  # (N, width, H/4, W/4)
         edges = functional.pixel_unshuffle(tone, _FINEST)  # (N, 16, H/4, W/4)
         kernel = self.kernel(torch.cat((x, edges), 1))  # (N, 144, H/4, W/4)
-        kernel = kernel.unflatten(1, (9, _FINEST, _FINEST)).float().softmax(1)  # (N, 9, 4, 4, …)
+        kernel = kernel.unflatten(1, (9, _FINEST**2)).float().softmax(1)  # (N, 9, 16, H/4, W/4)
         coarse = self.regression(x).float() * _CHROMA_SCALE  # (N, 2, H/4, W/4)
         return Heads(
             regression=upsample(coarse, kernel),  # (N, 2, H, W)
@@ -88,6 +87,15 @@ class UNet(ColorNetwork):
         )
 
 
+    def frozen(self) -> list[nn.Module]:
+        """Give the encoder's shallow part: ImageNet has taught it well enough."""
+        return [self.encoder.shallow] if self.config.freeze_shallow else []
+
+    def load_imagenet(self, path: Path) -> None:
+        """Start the encoder from MobileNetV2's weights in torchvision's names."""
+        self.encoder.load_imagenet(path)
+
+
 class Fuse(nn.Module):
     """Double the size of coarse features and join them with fine ones."""
 
@@ -109,18 +117,34 @@ class Fuse(nn.Module):
         return self.join(torch.cat((x, fine.to(x)), 1))
 
 
+def _scaled(hints: Tensor) -> Tensor:
+    """Bring a* and b* into units of the network, zero where there is no hint."""
+    mask = hints[:, 2:]
+    return torch.cat((hints[:, :2] * mask / _CHROMA_SCALE, mask), 1)
+
+
+def _cells(lightness: Tensor, hints: Tensor | None, size: int) -> Tensor:
+    if hints is None:
+        n, _, height, width = lightness.shape
+        return lightness.new_zeros(n, 3, height // size, width // size)
+    return pool_hints(hints, size)
+
+
 def upsample(coarse: Tensor, kernel: Tensor) -> Tensor:
     """Make a fine plane of a coarse one by convex weights over 3 × 3 neighbours.
 
     Args:
         coarse: (N, C, h, w).
-        kernel: Weights that sum to one over the first axis of (N, 9, 4, 4, h, w).
+        kernel: Weights of the neighbours for each of the 4 × 4 fine places, (N, 9, 16, h, w);
+            they sum to one over the neighbours.
 
     Returns:
         (N, C, 4h, 4w).
     """
     n, channels, h, w = coarse.shape
-    padded = functional.pad(coarse, (1, 1, 1, 1), mode="replicate")
-    near = functional.unfold(padded, 3).view(n, channels, 9, h, w)
-    fine = torch.einsum("nckhw,nkijhw->nchiwj", near, kernel)  # (N, C, h, 4, w, 4)
-    return fine.reshape(n, channels, 4 * h, 4 * w)
+    padded = functional.pad(coarse, (1, 1, 1, 1), mode="replicate")[:, :, None]
+    fine = coarse.new_zeros(n, channels, kernel.shape[2], h, w)
+    for neighbour in range(9):
+        y, x = divmod(neighbour, 3)
+        fine = fine + padded[..., y : y + h, x : x + w] * kernel[:, None, neighbour]
+    return functional.pixel_shuffle(fine.flatten(1, 2), _FINEST)
