@@ -14,7 +14,9 @@ class Verdict(enum.StrEnum):
 
     SKIP = "skip"  #: Not ours to colour: the item ends `skipped`.
     QUARANTINE = "quarantine"  #: The scan itself is at fault: `quarantined`, a person looks at it.
-    RETRY = "retry"  #: The world was at fault: tried again later, `failed` when attempts are used up.
+    RETRY = (
+        "retry"  #: The world was at fault: tried again later, `failed` when attempts are used up.
+    )
     REVIEW = "review"  #: A derivative exists, and a curator decides: `review`.
     FAIL = "fail"  #: We are at fault: `failed` at once, trying again gives the same.
     ABORT = "abort"  #: Nothing can be done for any item: attempts are given back, the run stops.
@@ -81,7 +83,7 @@ _VERDICTS = {
 
 
 class AutochromeError(Exception):
-    """Something went wrong that has a name. The message says what, with values, and then what to do."""
+    """Something with a name went wrong. The message says what, with values, and then what to do."""
 
     reason: ClassVar[Reason] = Reason.UNEXPECTED
 
@@ -210,6 +212,10 @@ class AccessDenied(AutochromeError):
     """Credentials or permissions do not allow what is needed."""
 
     reason = Reason.ACCESS_DENIED
+
+
+class RunAborted(AutochromeError):
+    """A run could not go on; what it had begun is finished or given back."""
 
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}

@@ -7,11 +7,12 @@ from contextvars import ContextVar
 from difflib import get_close_matches
 from pathlib import Path
 from tomllib import TOMLDecodeError
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -33,7 +34,7 @@ class Settings(BaseSettings):
     )
 
     database_url: SecretStr = SecretStr("sqlite:///autochrome.db")
-    source: str = ""
+    sources: Annotated[tuple[str, ...], NoDecode] = ()
     output: str = "var/colour"
     collection: str = ""
 
@@ -70,10 +71,12 @@ class Settings(BaseSettings):
 
     scratch: Path | None = None
 
-    @field_validator("source", "output")
+    @field_validator("sources", mode="before")
     @classmethod
-    def _no_blank_ends(cls, value: str) -> str:
-        return value.strip()
+    def _split_at_semicolons(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(";") if part.strip())
+        return value
 
     @classmethod
     def settings_customise_sources(

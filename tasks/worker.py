@@ -1,0 +1,38 @@
+"""Who holds a lease: a name that tells whether the process behind it still lives."""
+
+import os
+import socket
+from pathlib import Path
+
+_PROC = Path("/proc")
+
+
+def worker_name() -> str:
+    """Name this process: host and PID namespace, process id, and when the process began."""
+    return f"{_place()}/{os.getpid()}/{_began(os.getpid())}"
+
+
+def has_ended(worker: str) -> bool:
+    """Whether the process of that name is known to be gone. Of another host's nothing is known."""
+    place, _, rest = worker.partition("/")
+    pid, _, began = rest.partition("/")
+    if place != _place() or not pid.isdigit() or not _PROC.is_dir():
+        return False
+    return _began(int(pid)) != began
+
+
+def _place() -> str:
+    try:
+        namespace = (_PROC / "self/ns/pid").readlink().name
+    except OSError:
+        namespace = ""
+    return f"{socket.gethostname()}[{namespace.strip('pid:[]')}]"
+
+
+def _began(pid: int) -> str:
+    """The process's start in clock ticks since boot: process ids are used again, this is not."""
+    try:
+        stat = (_PROC / str(pid) / "stat").read_text()
+    except OSError:
+        return "gone"
+    return stat.rpartition(")")[2].split()[19]
