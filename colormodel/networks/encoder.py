@@ -60,13 +60,9 @@ class MobileNetEncoder(nn.Module):
         """
         weights = load_file(path)
         weights["features.0.0.weight"] = weights["features.0.0.weight"].sum(1, keepdim=True)
-        parts = {0: self.shallow} | dict(zip(_DEEP, self.deep, strict=False))
-        for begin, part in parts.items():
-            own = part.state_dict()
-            for name in own:
-                block, rest = name.split(".", 1)
-                own[name] = weights.get(f"features.{begin + int(block)}.{rest}", own[name])
-            part.load_state_dict(own)
+        for part in (self.shallow, *self.deep):
+            # Slices of torchvision's features keep its numbers.
+            part.load_state_dict({name: weights.get(f"features.{name}", own) for name, own in part.state_dict().items()})
 
 
 class _ShiftedConv(nn.Conv2d):
