@@ -1,12 +1,13 @@
 """Decoding, a strip at a time: libvips for TIFF, JPEG and PNG, imagecodecs for JPEG 2000.
 
-A decoder may crash or hang on a hostile file. That cannot be caught here: it runs in a process of its
-own, whose end costs one item.
+A decoder may crash or hang on a hostile file. That cannot be caught here: it runs in a process of
+its own, whose end costs one item.
 """
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -16,10 +17,10 @@ from numpy.typing import NDArray
 from tasks.errors import UnreadableScan
 from tasks.scans.formats.structure import Format, Structure
 
-Samples = NDArray[np.uint8] | NDArray[np.uint16]
+Samples = NDArray[np.unsignedinteger[Any]]
 
 # What the loader is told; libjpeg calls corrupt data a warning, so for JPEG a warning is an error.
-_LOADERS = {
+_LOADERS: dict[Format, tuple[str, dict[str, Any]]] = {
     Format.JPEG: ("jpegload_source", {"fail_on": "warning"}),
     Format.PNG: ("pngload_source", {"fail_on": "error"}),
     Format.TIFF: ("tiffload_source", {"fail_on": "error", "unlimited": True}),
@@ -64,7 +65,8 @@ def _decode_vips(path: Path, structure: Structure, rows: int) -> Iterator[Sample
             yield strip.reshape(count, image.width, image.bands)
     except pyvips.Error as error:
         raise UnreadableScan(
-            f"the {structure.format.upper()} is damaged: {_words(error)}; restore the file from a copy"
+            f"the {structure.format.upper()} is damaged: {_words(error)}; "
+            "restore the file from a copy"
         ) from error
     finally:
         os.close(descriptor)
@@ -75,8 +77,8 @@ def _colours(image: pyvips.Image, structure: Structure) -> pyvips.Image:
     size = image.width, image.height
     if size != (structure.width, structure.height) or image.format not in _DTYPES:
         raise UnreadableScan(
-            f"the header announces {structure.width} × {structure.height} pixels, the decoder finds "
-            f"{size[0]} × {size[1]} of format {image.format}; restore the file from a copy"
+            f"the header announces {structure.width} × {structure.height} pixels, the decoder "
+            f"finds {size[0]} × {size[1]} of format {image.format}; restore the file from a copy"
         )
     is_grey = structure.channels == 1 or image.interpretation in {"b-w", "grey16"}
     return image[0] if is_grey else image.extract_band(0, n=3)

@@ -1,4 +1,4 @@
-"""What a scan's file says of its subject and its rights: EXIF, IPTC-IIM, XMP and the format's own text.
+"""What a file says of its subject and its rights: EXIF, IPTC-IIM, XMP and the format's own text.
 
 The block comes from strangers. Nothing in it can refuse a scan: what cannot be read is left out.
 XML is parsed without document types, so no entity is ever expanded.
@@ -6,7 +6,7 @@ XML is parsed without document types, so no entity is ever expanded.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from xml.etree import ElementTree as ET  # noqa: S405 -- _NoDoctype refuses what makes XML unsafe
+from xml.etree import ElementTree as ET
 
 from tasks.errors import AutochromeError
 from tasks.scans.formats.ifd import Directory, read_directory, read_layout
@@ -58,7 +58,7 @@ class Descriptive:
 
 
 def read_descriptive(structure: Structure) -> Descriptive:
-    """Gather a scan's description; XMP wins over IPTC, IPTC over EXIF, EXIF over the format's text."""
+    """Gather a description; XMP wins over IPTC, that over EXIF, that over the format's text."""
     found: dict[str, str] = {}
     layers = (
         {_PNG_NAMES.get(name, name): text for name, text in structure.text.items()},

@@ -38,7 +38,6 @@ class Box:
         return Box(self.top + down, self.left + across, self.bottom - down, self.right - across)
 
 
-
 @dataclass(frozen=True)
 class FrameRule:
     """When a row or column at the edge is border rather than picture.

@@ -58,7 +58,10 @@ def measure_chroma(light: Floats32, rule: HueRule) -> Chroma:
     inner = light[:, down : light.shape[1] - down, across : light.shape[2] - across]
     lightness, a, b = _lab(inner)
     level = np.clip((lightness / 100 * _LEVELS).astype(int), 0, _LEVELS - 1)
-    chroma, rest = np.hypot(a, b), np.hypot(a - _trend(lightness, level, a), b - _trend(lightness, level, b))
+    chroma, rest = (
+        np.hypot(a, b),
+        np.hypot(a - _trend(lightness, level, a), b - _trend(lightness, level, b)),
+    )
     return Chroma(
         mean=float(chroma.mean()),
         most=float(np.percentile(chroma, 98)),

@@ -1,4 +1,4 @@
-"""ICC profiles (ICC.1:2022): tone curves and colorants read from one, and one written around a curve."""
+"""ICC profiles (ICC.1:2022): curves and colorants read from one, one written around a curve."""
 
 from dataclasses import dataclass
 
@@ -93,7 +93,8 @@ def _evaluate_sampled(tag: bytes, x: Floats) -> Floats | None:
     if count == 0:
         return x
     if count == 1:
-        return np.power(x, values[0] / 256)
+        powers: Floats = np.power(x, values[0] / 256)
+        return powers
     return np.interp(x, np.linspace(0, 1, count), values / 65535)
 
 

@@ -1,11 +1,15 @@
 """The colour engine, for profiles that hold tables rather than curves."""
 
+from typing import Any
+
 import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
 
-def lightness_of(pixels: NDArray[np.uint8 | np.uint16], icc: bytes) -> NDArray[np.float32] | None:
+def lightness_of(
+    pixels: NDArray[np.unsignedinteger[Any]], icc: bytes
+) -> NDArray[np.float32] | None:
     """Transform pixels to L* by a profile, relative colorimetric.
 
     Args:
@@ -23,7 +27,7 @@ def lightness_of(pixels: NDArray[np.uint8 | np.uint16], icc: bytes) -> NDArray[n
         (False, True): "rgb16",
     }
     image = pyvips.Image.new_from_array(pixels).copy(interpretation=names[is_grey, is_deep])
-    image = image.mutate(lambda m: m.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc))
+    image.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc)
     try:
         lab = image.icc_import(embedded=True, pcs="lab", intent="relative").numpy()
     except pyvips.Error:

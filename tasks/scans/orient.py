@@ -3,13 +3,13 @@
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = TypeVar("Array", bound=NDArray[np.generic])
-Strip = tuple[int, NDArray[np.generic]]
+Array = NDArray[Any]
+Strip = tuple[int, Array]
 
 # After the exchange of rows and columns of 5 to 8, which axes run backwards (EXIF 2.3, 4.6.4).
 _ROWS_BACKWARDS, _COLUMNS_BACKWARDS = {3, 4, 7, 8}, {2, 3, 6, 7}
@@ -22,7 +22,7 @@ def orient(picture: Array, orientation: int) -> Array:
         turned = turned[::-1]
     if orientation in _COLUMNS_BACKWARDS:
         turned = turned[:, ::-1]
-    return turned  # type: ignore[return-value]  # a view keeps its type
+    return turned
 
 
 class TurnedStrips:
@@ -32,7 +32,7 @@ class TurnedStrips:
     strip is a few long reads. Memory is that of two strips, whatever the picture's size.
     """
 
-    def __init__(self, strips: Iterable[NDArray[np.generic]], orientation: int) -> None:
+    def __init__(self, strips: Iterable[Array], orientation: int) -> None:
         self._strips = strips
         self._orientation = orientation
 
@@ -51,9 +51,10 @@ class TurnedStrips:
             yield top, orient(strip, self._orientation)
             top += len(strip)
 
-    def _lay_down(self, file: BinaryIO) -> tuple[list[tuple[int, int]], np.dtype[np.generic]]:
+    def _lay_down(self, file: BinaryIO) -> tuple[list[tuple[int, int]], np.dtype[Any]]:
         """Write the strips; give each block's shape, and the samples' type."""
-        blocks, dtype = [], np.dtype(np.uint8)
+        blocks: list[tuple[int, int]] = []
+        dtype: np.dtype[Any] = np.dtype(np.uint8)
         for strip in self._strips:
             block = strip.T if self._orientation >= 5 else strip
             blocks.append((block.shape[0], block.shape[1]))
@@ -63,7 +64,7 @@ class TurnedStrips:
         return blocks, dtype
 
     def _pick_up(
-        self, file: BinaryIO, blocks: list[tuple[int, int]], dtype: np.dtype[np.generic], rows: int
+        self, file: BinaryIO, blocks: list[tuple[int, int]], dtype: np.dtype[Any], rows: int
     ) -> Iterator[Strip]:
         is_exchanged = self._orientation >= 5
         height = blocks[0][0] if is_exchanged else sum(block[0] for block in blocks)
@@ -84,10 +85,10 @@ class TurnedStrips:
 def _across(
     file: BinaryIO,
     blocks: list[tuple[int, int]],
-    dtype: np.dtype[np.generic],
+    dtype: np.dtype[Any],
     start: int,
     count: int,
-) -> NDArray[np.generic]:
+) -> Array:
     """Put the same rows of all blocks side by side."""
     parts, offset = [], 0
     for height, width in blocks:
@@ -96,9 +97,7 @@ def _across(
     return np.concatenate(parts, axis=1)
 
 
-def _read(
-    file: BinaryIO, dtype: np.dtype[np.generic], start: int, shape: tuple[int, int]
-) -> NDArray[np.generic]:
+def _read(file: BinaryIO, dtype: np.dtype[Any], start: int, shape: tuple[int, int]) -> Array:
     file.seek(start * dtype.itemsize)
     data = file.read(shape[0] * shape[1] * dtype.itemsize)
     return np.frombuffer(data, dtype=dtype).reshape(shape)

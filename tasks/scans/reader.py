@@ -78,7 +78,7 @@ class Scan:
         """
         grey = (self._grey(samples) for samples in self._samples(rows))
         turned = TurnedStrips(grey, self.header.orientation)
-        return turned.upright(rows, self._scratch)  # type: ignore[return-value]  # codes in, codes out
+        return turned.upright(rows, self._scratch)
 
     def thumbnail(self, height: int, width: int) -> Floats32:
         """Give L* at exactly this size, antialiased: float32 (height, width), in [0, 100]."""

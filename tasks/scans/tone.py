@@ -1,12 +1,13 @@
 """The tone curve of a scan: what lightness each grey code means, by its ICC profile.
 
-Gray Gamma 2.2 is not sRGB, and Dot Gain 20 % is neither: relabelling a scan shifts its tone by up to
-3.3 L*. Every lightness in this project therefore comes from here.
+Gray Gamma 2.2 is not sRGB, and Dot Gain 20 % is neither: relabelling a scan shifts its tone by up
+to 3.3 L*. Every lightness in this project therefore comes from here.
 """
 
 import enum
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,9 @@ from tasks.scans.icc import (
 )
 from tasks.scans.lcms import lightness_of
 
-Codes = NDArray[np.uint8] | NDArray[np.uint16]
+Codes = NDArray[np.unsignedinteger[Any]]
 Floats32 = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 
 _EPSILON, _KAPPA = 216 / 24389, 24389 / 27  # CIE 15:2018, exact
 _MIN_RANGE = 0.1  # a curve that spans less light than this cannot be meant
@@ -56,7 +58,7 @@ class ToneCurve:
     curve: bytes
     source: ToneSource
 
-    def encode(self, linear: NDArray[np.floating]) -> Codes:
+    def encode(self, linear: Floats) -> Codes:
         """Find the codes whose light is nearest, the inverse of `linear`.
 
         Args:
@@ -71,7 +73,8 @@ class ToneCurve:
         found = starts[(np.sqrt(light) * index).astype(np.int32)]
         for _ in range(steps):
             found += light >= thresholds[found]
-        return found.astype(np.uint8 if self.bits == 8 else np.uint16)
+        codes: Codes = found.astype(np.uint8 if self.bits == 8 else np.uint16)
+        return codes
 
     @cached_property
     def _inverse(self) -> tuple[np.float32, NDArray[np.int32], Floats32, int]:
@@ -112,15 +115,16 @@ class ColourTone:
     icc: bytes | None
 
 
-def lightness_from_light(light: NDArray[np.floating]) -> NDArray[np.floating]:
+def lightness_from_light(light: Floats) -> Floats:
     """L* of light relative to white, in [0, 100] (CIE 15:2018)."""
     return np.where(light > _EPSILON, 116 * np.cbrt(light) - 16, _KAPPA * light)
 
 
-def light_from_lightness(lightness: NDArray[np.floating]) -> NDArray[np.floating]:
+def light_from_lightness(lightness: Floats) -> Floats:
     """Light relative to white of L*, the inverse of `lightness_from_light`."""
     cube = ((lightness + 16) / 116) ** 3
-    return np.where(cube > _EPSILON, cube, lightness / _KAPPA)
+    light: Floats = np.where(cube > _EPSILON, cube, lightness / _KAPPA)
+    return light
 
 
 @lru_cache(maxsize=16)
@@ -166,34 +170,33 @@ def _fits(profile: Profile | None, channels: int) -> bool:
     return profile is not None and profile.space == (b"GRAY" if channels == 1 else b"RGB ")
 
 
-def _neutral_light(profile: Profile, icc: bytes, bits: int) -> NDArray[np.float64] | None:
+def _neutral_light(profile: Profile, icc: bytes, bits: int) -> Floats | None:
     """Light of each code: by the curves where they decide, else by the colour engine."""
     if profile.has_table:
-        ramp = np.arange(1 << bits, dtype=np.uint8 if bits == 8 else np.uint16)
+        ramp: Codes = np.arange(1 << bits).astype(np.uint8 if bits == 8 else np.uint16)
         pixels = np.repeat(ramp[:, None], 1 if profile.space == b"GRAY" else 3, axis=1)
         lightness = lightness_of(pixels[None], icc)
         return None if lightness is None else light_from_lightness(lightness[0].astype(np.float64))
     x = np.linspace(0, 1, 1 << bits)
-    curves = [evaluate_curve(tag, x) for tag in profile.curves]
-    if not curves or any(curve is None for curve in curves):
+    found = (evaluate_curve(tag, x) for tag in profile.curves)
+    curves = [curve for curve in found if curve is not None]
+    if not curves or len(curves) < len(profile.curves):
         return None
-    light: NDArray[np.float64] = curves[0]  # type: ignore[assignment]  # none is None: seen above
+    light: Floats = curves[0]
     if profile.space == b"RGB ":
         shares = np.array(profile.luminances or _SRGB_LUMINANCES)
-        light = np.tensordot(shares / shares.sum(), np.stack(curves), axes=1)  # type: ignore[arg-type]
+        light = np.tensordot(shares / shares.sum(), np.stack(curves), axes=1)
     elif profile.pcs == b"Lab ":  # there the curve gives L* itself (ICC.1:2022, F.2)
         light = light_from_lightness(100 * light)
     return light
 
 
-def _apply(curve: bytes, bits: int) -> NDArray[np.float64]:
+def _apply(curve: bytes, bits: int) -> Floats:
     found = evaluate_curve(curve, np.linspace(0, 1, 1 << bits))
     return np.zeros(1 << bits) if found is None else found
 
 
-def _from_light(
-    light: NDArray[np.float64], bits: int, curve: bytes, source: ToneSource
-) -> ToneCurve:
+def _from_light(light: Floats, bits: int, curve: bytes, source: ToneSource) -> ToneCurve:
     rising = np.maximum.accumulate(np.clip(light, 0, 1))
     return ToneCurve(
         bits=bits,

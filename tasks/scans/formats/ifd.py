@@ -136,7 +136,7 @@ def read_directory(source: ByteSource, layout: Layout, offset: int) -> Directory
     stride = 4 + 2 * word
     start = offset + head_bytes
     table = source.read(start, count * stride)
-    entries = {}
+    entries: dict[int, Entry] = {}
     for i in range(count):
         row = table[i * stride : (i + 1) * stride]
         tag, kind = layout.number(row[:2]), layout.number(row[2:4])

@@ -1,6 +1,5 @@
 """JPEG 2000 (ITU-T T.800): the boxes of a JP2 file, and the codestream within or alone."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tasks.errors import TruncatedScan, UnreadableScan, UnsupportedFormat
@@ -128,7 +127,7 @@ def _take(boxes: _Boxes, kind: bytes, body: bytes) -> None:
 
 
 def _resolution(body: bytes) -> tuple[float, float] | None:
-    """Decode pixels per metre, down and across: a numerator, a denominator and a power of ten each."""
+    """Decode pixels per metre, down and across: numerator, denominator and power of ten each."""
     parts = [int.from_bytes(body[i : i + 2], "big") for i in range(0, 8, 2)]
     powers = [int.from_bytes(body[i : i + 1], "big", signed=True) for i in (8, 9)]
     if not all(parts) or max(map(abs, powers)) > 12:
@@ -163,9 +162,7 @@ def _read_size(source: ByteSource, start: int) -> _Size:
 
 def _walk_tile_parts(source: ByteSource, start: int) -> None:
     """Follow the markers of the main header, then the lengths of the tile parts, to the end."""
-    for marker, position in _main_header(source, start):
-        if marker == _SOT:
-            break
+    position = _first_tile_part(source, start)
     while True:
         marker = int.from_bytes(source.read_up_to(position, 2), "big")
         if marker == _EOC:
@@ -192,20 +189,19 @@ def _walk_tile_parts(source: ByteSource, start: int) -> None:
     )
 
 
-def _main_header(source: ByteSource, start: int) -> Iterator[tuple[int, int]]:
-    """List the main header's markers and places, up to the first tile part."""
+def _first_tile_part(source: ByteSource, start: int) -> int:
+    """Pass over the main header's segments."""
     position = start + 2
     while True:
         head = source.read(position, 4)
         marker, size = int.from_bytes(head[:2], "big"), int.from_bytes(head[2:], "big")
-        if marker < 0xFF00 or (marker != _SOT and size < 2):
+        if marker < 0xFF00 or size < 2:
             raise UnreadableScan(
                 f"the JPEG 2000 codestream has no marker at byte {position:,}; "
                 "restore the file from a copy"
             )
-        yield marker, position
         if marker == _SOT:
-            return
+            return position
         position += 2 + size
 
 

@@ -55,7 +55,7 @@ def read_jpeg(source: ByteSource) -> Structure:
     found = _walk(source)
     if found.frame is None or not found.scans:
         raise UnreadableScan(
-            "the JPEG holds no picture: no frame header before its end; rescan, or restore it from a copy"
+            "the JPEG holds no picture: no frame header before its end; restore it from a copy"
         )
     coding, frame = found.frame
     bits, height, width, components = _frame_numbers(frame)

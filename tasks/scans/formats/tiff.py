@@ -253,7 +253,8 @@ def _structure(directory: Directory, geometry: _Geometry, *, pages: int, number:
     extra = geometry.samples - colours
     if extra < 0 or extra > directory.values(EXTRA_SAMPLES).size:
         raise UnsupportedFormat(
-            f"a TIFF of {geometry.samples} samples a pixel that are {photometric}; convert it to grey"
+            f"a TIFF of {geometry.samples} samples a pixel that are {photometric}; "
+            "convert it to grey"
         )
     orientation = directory.integer(ORIENTATION, 1)
     return Structure(
