@@ -27,6 +27,9 @@ EXIF, XMP, XMP_MORE = (
 )
 ICC, MPF, ADOBE, JFIF, SPIFF = b"ICC_PROFILE\0", b"MPF\0", b"Adobe", b"JFIF\0", b"SPIFF\0"
 
+#: Largest XMP packet that one segment can hold.
+XMP_BYTES = PAYLOAD_BYTES - len(XMP)
+
 # Inside entropy-coded data FF is followed by 00 or a restart marker; any other follower ends it.
 # Fill bytes (further FFs) before that marker are not part of the data.
 _END_OF_DATA = re.compile(rb"\xff+[\x01-\xcf\xd8-\xfe]")

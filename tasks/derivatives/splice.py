@@ -37,6 +37,7 @@ from tasks.derivatives.jpegfile import (
     SOS,
     SPIFF,
     XMP,
+    XMP_BYTES,
     XMP_MORE,
     JpegFile,
     JpegLayoutError,
@@ -229,7 +230,7 @@ def _colour_space(segments: Sequence[Segment]) -> list[Segment]:
 def _xmp_segments(xmp: bytes | None) -> list[Segment]:
     if xmp is None:
         return []
-    if len(XMP) + len(xmp) > PAYLOAD_BYTES:
+    if len(xmp) > XMP_BYTES:
         raise JpegLayoutError(f"{len(xmp)} bytes of XMP do not fit into one segment")
     return [Segment(APP1, XMP + xmp)]
 

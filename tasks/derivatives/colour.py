@@ -1,0 +1,107 @@
+"""Full-size colour in strips: the network's chroma under the scan's own lightness.
+
+Lightness is L* as ICC profiles mean it, under D50, for so it is read from the scan and so the tone
+gate reads it back. The network's chroma is relative to D65, and a saturated colour's luminance
+under D65 is not what it is under D50 after adaptation: L* would be off by up to 0.5. So each
+pixel's light is scaled to the scan's.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from colormodel.planes import ChromaMap, GuidedUpsampler, Plane, fit_gamut, lab_to_linear
+from tasks.scans.reader import Scan
+from tasks.scans.tone import Codes, ToneCurve, tone_curve
+
+#: Pixels whose colours are computed at once: bounds the temporary arrays, whatever the width.
+BLOCK_PIXELS = 1 << 19
+
+#: A step between neighbouring codes above which 8 bits cannot hold a colour's lightness: rounding
+#: is off by up to half a step, and the gate allows 0.5 L*.
+_COARSE_STEP_L = 0.9
+
+# Luminances of sRGB's primaries under D50 (the Y row of the profile's colorants, ICC.1 annex E).
+_LUMINANCES = np.array([0.22249, 0.71687, 0.06061], np.float32)
+_LUMINANCES /= _LUMINANCES.sum()
+
+
+def output_tone(scan: Scan) -> ToneCurve:
+    """The tone curve to write with: the scan's; in 16 bits where its own are too coarse.
+
+    Equal steps of light, as some 8-bit profiles have, leave over 3 L* between the darkest codes:
+    enough for grey, but a colour's three channels could not be rounded within the gate.
+    """
+    if scan.tone.bits == 8 and np.diff(scan.tone.lightness).max() > _COARSE_STEP_L:
+        return tone_curve(scan.tone.rgb_profile(), bits=16, channels=3)
+    return scan.tone
+
+
+def coloured_strips(
+    scan: Scan, chroma_map: ChromaMap, *, tone: ToneCurve, rows: int
+) -> Iterator[Codes]:
+    """Colour the scan from top to bottom.
+
+    Args:
+        scan: The scan.
+        chroma_map: What the network says of it.
+        tone: The tone curve to write with.
+        rows: Rows of a strip; the last may have fewer.
+
+    Yields:
+        R, G, B codes, uint8 or uint16 (rows, W, 3), whose L* is the scan's.
+    """
+    upsampler = GuidedUpsampler(chroma_map, scan.header.height, scan.header.width)
+    dtype = np.uint8 if tone.bits == 8 else np.uint16
+    for top, codes in even_strips(scan.strips(rows), rows):
+        strip = np.empty((*codes.shape, 3), dtype)
+        step = max(1, BLOCK_PIXELS // codes.shape[1])
+        for start in range(0, codes.shape[0], step):
+            part = slice(start, start + step)
+            linear = _colour(scan.tone, codes[part], upsampler, top + start)
+            for channel, light in enumerate(linear):
+                strip[part, :, channel] = tone.encode(light)
+        yield strip
+
+
+def even_strips(strips: Iterable[tuple[int, Codes]], rows: int) -> Iterator[tuple[int, Codes]]:
+    """Cut strips of any height anew into strips of *rows* rows; the last may have fewer."""
+    held: list[Codes] = []
+    count = top = 0
+    for _, strip in strips:
+        held.append(strip)
+        count += strip.shape[0]
+        while count >= rows:
+            joined = held[0] if len(held) == 1 else np.concatenate(held)
+            yield top, joined[:rows]
+            held, count, top = [joined[rows:]], count - rows, top + rows
+    if count:
+        yield top, np.concatenate(held)
+
+
+def _colour(tone: ToneCurve, codes: Codes, upsampler: GuidedUpsampler, top: int) -> Plane:
+    """Linear light (3, rows, W) of some rows of the scan."""
+    lightness = tone.lightness[codes]
+    chroma = fit_gamut(lightness, upsampler.rows(lightness, top))
+    return hold_light(lab_to_linear(lightness, chroma), tone.linear[codes])
+
+
+def hold_light(linear: Plane, light: Plane) -> Plane:
+    """Give colours a luminance under D50, at their hue, and inside the gamut.
+
+    Args:
+        linear: R, G, B in linear light, float32 (3, rows, W), in [0, 1]; overwritten.
+        light: The luminance that each pixel must have, float32 (rows, W), in [0, 1].
+
+    Returns:
+        *linear*, each pixel scaled to *light*; where that would leave 1, moved towards neutral.
+    """
+    luminance = np.tensordot(_LUMINANCES, linear, axes=1)
+    linear *= light / np.maximum(luminance, np.float32(1e-12))
+    largest = linear.max(axis=0)
+    if largest.max(initial=0) > 1:
+        room = (1 - light) / np.maximum(largest - light, np.float32(1e-12))
+        linear -= light
+        linear *= np.minimum(room, 1)
+        linear += light
+    return linear

@@ -1,0 +1,180 @@
+"""The tone gate: a written file is read back, through its profile, and compared with the scan.
+
+Reading back is libvips's work, writing was tifffile's or the splice's: an error in one is not
+hidden by the same error in the other.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyvips
+import simplejpeg
+from numpy.typing import NDArray
+
+from tasks.derivatives.colour import even_strips
+from tasks.derivatives.policy import ToneCheck
+from tasks.derivatives.splice import GreyJpeg, luma_data
+from tasks.errors import ToneGateFailed, WriteUnverified
+from tasks.scans.orient import Strip, TurnedStrips
+from tasks.scans.reader import Scan
+from tasks.scans.tone import Codes, ColourTone, colour_tone, lightness_from_light
+
+Floats32 = NDArray[np.float32]
+
+#: Largest |ΔL*| of any pixel of a lossless file, by the scan's depth.
+MAX_DELTA_L = {8: 0.5, 16: 0.05}
+
+#: Largest mean ΔL* of a lossy copy: coding adds noise to pixels, but may not shift the tone.
+MAX_BIAS_L = 0.5
+
+_ROWS = 256
+_DTYPES = {"uchar": np.uint8, "ushort": np.uint16}
+
+
+class _Tally:
+    """Adds up differences of lightness, strip by strip."""
+
+    def __init__(self) -> None:
+        self._largest = 0.0
+        self._absolute = 0.0
+        self._signed = 0.0
+        self._pixels = 0
+
+    def add(self, difference: Floats32) -> None:
+        absolute = np.abs(difference)
+        self._largest = max(self._largest, float(absolute.max(initial=0)))
+        self._absolute += float(absolute.sum(dtype=np.float64))
+        self._signed += float(difference.sum(dtype=np.float64))
+        self._pixels += difference.size
+
+    def check(self, rule: str, *, luma_identical: bool | None = None) -> ToneCheck:
+        """What was found; whether it passes is still open."""
+        pixels = max(self._pixels, 1)
+        return ToneCheck(
+            max_delta_l=self._largest,
+            mean_delta_l=self._absolute / pixels,
+            bias_l=self._signed / pixels,
+            luma_identical=luma_identical,
+            rule=rule,
+            passed=True,
+        )
+
+
+def check_master(path: Path, scan: Scan) -> ToneCheck:
+    """Compare a lossless colour file with the scan, pixel by pixel.
+
+    Raises:
+        ToneGateFailed: Another size, fewer bits, or a pixel's L* is off by more than the gate.
+        WriteUnverified: The file cannot be read back.
+    """
+    limit = MAX_DELTA_L[scan.header.bits]
+    check = _compared(path, scan).check(f"max |ΔL*| ≤ {limit:g}")
+    if check.max_delta_l > limit:
+        raise _failed(path, f"a pixel's L* differs by {check.max_delta_l:.3f}, over {limit:g}")
+    return check
+
+
+def check_access(path: Path, scan: Scan) -> ToneCheck:
+    """Compare a lossy colour file of the scan's size with the scan.
+
+    Raises:
+        ToneGateFailed: Another size, or the mean of ΔL* is off by more than the gate.
+        WriteUnverified: The file cannot be read back.
+    """
+    check = _compared(path, scan, lossy=True).check(f"|mean ΔL*| ≤ {MAX_BIAS_L:g}")
+    if abs(check.bias_l) > MAX_BIAS_L:
+        raise _failed(path, f"L* differs by {check.bias_l:+.3f} on average, over {MAX_BIAS_L:g}")
+    return check
+
+
+def check_splice(path: Path, scan: Scan, grey: GreyJpeg, *, luma_sha256: str) -> ToneCheck:
+    """Compare a spliced JPEG with the greyscale file: the same coded data, the same decoded Y.
+
+    Args:
+        path: The spliced file.
+        scan: The scan.
+        grey: Its file.
+        luma_sha256: Digest of its decoded Y plane, which is too large to be kept.
+
+    Raises:
+        ToneGateFailed: The luminance is not the scan's, bit for bit.
+        WriteUnverified: The file cannot be read back.
+    """
+    written = path.read_bytes()
+    scans = len(grey.parsed.scans)
+    if luma_data(written, scans) != luma_data(grey.data, scans):
+        raise _failed(path, "its coded luminance is not the scan's")
+    if hashlib.sha256(decoded_luma(written).data).hexdigest() != luma_sha256:
+        raise _failed(path, "its decoded luminance is not the scan's")
+    tally = _compared(path, scan, lossy=True)
+    return tally.check("the Y plane is the scan's, bit for bit", luma_identical=True)
+
+
+def decoded_luma(data: bytes) -> NDArray[np.uint8]:
+    """The Y plane of a JPEG file by libjpeg-turbo, uint8 (H, W), as stored.
+
+    Raises:
+        ValueError: libjpeg warns of something.
+    """
+    luma: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "GRAY")[..., 0]
+    return np.ascontiguousarray(luma)
+
+
+def _compared(path: Path, scan: Scan, *, lossy: bool = False) -> _Tally:
+    tally = _Tally()
+    try:
+        found = even_strips(_upright_lightness(path, scan, lossy=lossy), _ROWS)
+        expected = even_strips(scan.strips(_ROWS), _ROWS)
+        for (_, lightness), (_, codes) in zip(found, expected, strict=True):
+            tally.add(lightness - scan.tone.lightness[codes])
+    except pyvips.Error as error:
+        words = " ".join(str(error).split())
+        raise WriteUnverified(
+            f"{path.name} cannot be read back: {words}; check the disk under the scratch folder"
+        ) from error
+    return tally
+
+
+def _upright_lightness(path: Path, scan: Scan, *, lossy: bool) -> Iterator[Strip]:
+    """L* of the written file through its own profile, upright, in strips."""
+    pyvips.cache_set_max(0)  # a streaming image is read once; a cached one would be found used up
+    image = pyvips.Image.new_from_file(str(path), access="sequential", fail_on="warning")
+    bits = 8 * np.dtype(_DTYPES.get(image.format, np.void)).itemsize
+    if bits < (8 if lossy else scan.header.bits) or image.bands != 3:
+        raise _failed(path, f"it has {image.bands} bands of {image.format} samples")
+    if image.get_typeof("icc-profile-data") == 0:
+        raise _failed(path, "it has no colour profile")
+    turn = image.get("orientation") if image.get_typeof("orientation") else 1
+    size = (image.width, image.height) if turn < 5 else (image.height, image.width)
+    expected = scan.header.width, scan.header.height
+    if size != expected:
+        raise _failed(
+            path, f"it has {size[0]} × {size[1]} pixels, not {expected[0]} × {expected[1]}"
+        )
+    strips = _lightness_strips(image, colour_tone(image.get("icc-profile-data"), bits=bits))
+    return TurnedStrips(strips, turn).upright(_ROWS, path.parent)
+
+
+def _lightness_strips(image: pyvips.Image, rule: ColourTone) -> Iterator[Floats32]:
+    region = pyvips.Region.new(image)
+    for top in range(0, image.height, _ROWS):
+        rows = min(_ROWS, image.height - top)
+        data = region.fetch(0, top, image.width, rows)
+        codes: Codes = np.frombuffer(data, dtype=_DTYPES[image.format])
+        yield _lightness(codes.reshape(rows, image.width, 3), rule)
+
+
+def _lightness(codes: Codes, rule: ColourTone) -> Floats32:
+    light = np.zeros(codes.shape[:2], np.float32)
+    for channel, share in enumerate(rule.luminances):
+        light += np.float32(share) * rule.channels[channel][codes[..., channel]]
+    lightness: Floats32 = lightness_from_light(light).astype(np.float32)
+    return lightness
+
+
+def _failed(path: Path, what: str) -> ToneGateFailed:
+    return ToneGateFailed(
+        f"{path.name}: {what}; nothing is published. Report it with the scan: this is our fault"
+    )

@@ -1,0 +1,54 @@
+"""Where a derivative is stored: a name that depends on the item alone, and on no other item."""
+
+import re
+from typing import Protocol
+
+from tasks.derivatives.policy import WrittenFile
+
+_PICTURES = {".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".png", ".jp2", ".j2k", ".jpf", ".json"}
+_MARK = re.compile(r"\.(?:page|rev)-\d{4,}$")
+_UNNAMED = ".scan"
+
+
+class Item(Protocol):
+    """What of an item its derivatives' names depend on."""
+
+    @property
+    def key(self) -> str:
+        """The scan's key in its store."""
+
+    @property
+    def page(self) -> int:
+        """The page of the scan's file, from 0."""
+
+    @property
+    def revision(self) -> int:
+        """The scan's revision, from 1."""
+
+
+def derivative_key(recipe_digest: str, item: Item, file: WrittenFile) -> str:
+    """The key of a derivative: `recipe/kind/key`, with page, revision and suffix where needed.
+
+    A scan `box 12/a.jpg` becomes `7e7e…/master/box 12/a.jpg`, `a.tif` becomes `a.tif.jpg`, its
+    second page `a.tif.page-0002.jpg`, its second revision `a.tif.rev-0002.jpg`. Scans whose own
+    names look like these get a longer name, so that no two items ever share one.
+    """
+    return f"{recipe_digest[:12]}/{file.kind}/{_named(item, file.suffix)}"
+
+
+def _named(item: Item, suffix: str) -> str:
+    page = f".page-{item.page + 1:04}" if item.page else ""
+    revision = f".rev-{item.revision:04}" if item.revision > 1 else ""
+    if page or revision:
+        return f"{item.key}{page}{revision}{suffix}"
+    stem = item.key[: -len(suffix)] if item.key.lower().endswith(suffix) else ""
+    if stem and not _MARK.search(stem) and _extension(stem) not in {*_PICTURES, _UNNAMED}:
+        return item.key
+    if _extension(item.key) in _PICTURES:
+        return f"{item.key}{suffix}"
+    return f"{item.key}{_UNNAMED}{suffix}"
+
+
+def _extension(key: str) -> str:
+    name = key.rpartition("/")[2]
+    return name[name.rfind(".") :].lower() if "." in name else ""

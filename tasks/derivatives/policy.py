@@ -1,0 +1,112 @@
+"""What is written for an item, and what is said of a file that was written."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from tasks.provenance import Provenance
+
+Kind = Literal["master", "access", "thumbnail", "sidecar"]
+
+#: Changes whenever the same policy would give other pixels, so that recipes differ.
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class OutputPolicy:
+    """Which files an item gets, and how they are coded. Part of the recipe.
+
+    Attributes:
+        splice_luma: A greyscale JPEG becomes a colour JPEG with its own luminance, bit for bit;
+            that file is master and access copy in one.
+        master: Otherwise, a lossless RGB TIFF of the scan's depth.
+        access: Otherwise, an RGB JPEG for the public.
+        access_px: Longest side of the access copy; 0 for the scan's size.
+        thumbnail_px: Longest side of a thumbnail in sRGB; 0 for none.
+        sidecar: Whether provenance, tone and digests are written as JSON, too.
+        jpeg_quality: Of access copies and thumbnails, 1 to 100, as libjpeg means it.
+        chroma_quality: Of the chroma planes of a splice, 1 to 100.
+        subsample: Whether access copies have chroma at half size (4:2:0).
+        rights: The archive's own rights statement; empty for none.
+
+    Raises:
+        ValueError: Nothing would be written, or a number is out of its range.
+    """
+
+    splice_luma: bool = True
+    master: bool = True
+    access: bool = True
+    access_px: int = 0
+    thumbnail_px: int = 0
+    sidecar: bool = False
+    jpeg_quality: int = 90
+    chroma_quality: int = 90
+    subsample: bool = True
+    rights: str = ""
+
+    def __post_init__(self) -> None:
+        if not (self.master or self.access):
+            raise ValueError("a policy without master and access copy writes nothing")
+        if not (1 <= self.jpeg_quality <= 100 and 1 <= self.chroma_quality <= 100):
+            raise ValueError(
+                f"JPEG qualities {self.jpeg_quality} and {self.chroma_quality} are not in 1 to 100"
+            )
+        if self.access_px < 0 or self.thumbnail_px < 0:
+            raise ValueError(f"sizes {self.access_px} and {self.thumbnail_px} are below 0")
+
+    def as_dict(self) -> dict[str, bool | int | str]:
+        """All that decides a derivative, for the recipe's digest; the same keys every time."""
+        return {"format_version": FORMAT_VERSION, **asdict(self)}
+
+
+class Said(NamedTuple):
+    """What a file says of itself: in its own tags, and in its XMP packet."""
+
+    provenance: Provenance
+    xmp: bytes
+
+
+@dataclass(frozen=True)
+class ToneCheck:
+    """How a written file's lightness, read back through its profile, differs from the scan's.
+
+    Attributes:
+        max_delta_l: Largest |ΔL*| of a pixel.
+        mean_delta_l: Mean |ΔL*|.
+        bias_l: Mean ΔL*, signed.
+        luma_identical: Whether the Y plane is the scan's, bit for bit; None where it is no splice.
+        rule: What had to hold, in words.
+        passed: Whether it held.
+    """
+
+    max_delta_l: float
+    mean_delta_l: float
+    bias_l: float
+    luma_identical: bool | None
+    rule: str
+    passed: bool
+
+
+@dataclass(frozen=True)
+class WrittenFile:
+    """A derivative on the local disk, gated.
+
+    Attributes:
+        kind: What it is for.
+        path: Where it lies.
+        suffix: Its usual suffix, with the dot.
+        content_type: Its media type.
+        size_bytes: Its size.
+        sha256: Its digest, hexadecimal.
+        tone: How its lightness was found; thumbnail and sidecar carry that of the file behind them.
+        note: Which way it was made, and why not another.
+    """
+
+    kind: Kind
+    path: Path
+    suffix: str
+    content_type: str
+    size_bytes: int
+    sha256: str
+    tone: ToneCheck
+    note: str

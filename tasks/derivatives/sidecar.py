@@ -1,0 +1,43 @@
+"""The JSON sidecar: provenance, tone and digests of an item's files, for programs."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from tasks.derivatives.policy import WrittenFile
+from tasks.provenance import DIGITAL_SOURCE_TYPE, NOTE, Provenance
+
+#: Changes when a field is renamed, moved or removed.
+FORMAT_VERSION = 1
+
+
+def write_sidecar(path: Path, files: Sequence[WrittenFile], *, provenance: Provenance) -> None:
+    """Write what is known of *files* as JSON in UTF-8.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    told = {
+        "format_version": FORMAT_VERSION,
+        "note": NOTE,
+        "digital_source_type": DIGITAL_SOURCE_TYPE,
+        "provenance": {
+            **asdict(provenance),
+            "created_at": provenance.created_at.isoformat(timespec="seconds"),
+            "page": provenance.page + 1,
+        },
+        "files": [
+            {
+                "kind": file.kind,
+                "content_type": file.content_type,
+                "size_bytes": file.size_bytes,
+                "sha256": file.sha256,
+                "made": file.note,
+                "tone": asdict(file.tone),
+            }
+            for file in files
+        ],
+    }
+    text = json.dumps(told, indent=2, ensure_ascii=False, sort_keys=True)
+    path.write_bytes(text.encode("utf-8", "backslashreplace"))

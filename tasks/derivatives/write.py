@@ -1,0 +1,196 @@
+"""All files of one item: written, gated, digested; or none of them."""
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from colormodel.planes import ChromaMap
+from tasks.derivatives.access import is_whole, write_access, write_thumbnail
+from tasks.derivatives.chroma import chroma_planes, encode_plane, stored
+from tasks.derivatives.colour import coloured_strips, output_tone
+from tasks.derivatives.gate import check_access, check_master, check_splice, decoded_luma
+from tasks.derivatives.jpegfile import XMP_BYTES, JpegLayoutError
+from tasks.derivatives.master import TILE_PX, write_master
+from tasks.derivatives.policy import Kind, OutputPolicy, Said, ToneCheck, WrittenFile
+from tasks.derivatives.sidecar import write_sidecar
+from tasks.derivatives.splice import read_grey_jpeg, splice_luma
+from tasks.provenance import Provenance, build_xmp
+from tasks.scans.header import ReadLimits, read_structure
+from tasks.scans.reader import Scan
+
+#: Decoders hold three bytes a pixel of a JPEG whose scans are not interleaved: above this, a
+#: spliced file would ask for more memory than its users have.
+MAX_SPLICE_PIXELS = 150_000_000
+
+_CONTENT_TYPES = {".jpg": "image/jpeg", ".tif": "image/tiff", ".json": "application/json"}
+_SPLICED = "luma splice: the scan's own luminance, bit for bit, with chroma added"
+
+
+@dataclass(frozen=True)
+class _Item:
+    """What all of an item's files are made from."""
+
+    path: Path
+    scan: Scan
+    chroma_map: ChromaMap
+    provenance: Provenance
+    policy: OutputPolicy
+    folder: Path
+    existing_xmp: bytes | None
+
+    def said(self, kind: Kind) -> Said:
+        """What one kind of file says of itself."""
+        return Said(self.provenance, self.xmp(kind))
+
+    def xmp(self, kind: Kind) -> bytes:
+        """The packet for one kind of file; without the scan's own if JPEG cannot hold both."""
+        rights = self.policy.rights
+        packet = build_xmp(self.provenance, kind=kind, rights=rights, existing=self.existing_xmp)
+        if len(packet) <= XMP_BYTES:
+            return packet
+        return build_xmp(self.provenance, kind=kind, rights=rights)
+
+
+def write_derivatives(  # noqa: PLR0913 -- each is a different thing, and the last are named
+    path: Path,
+    scan: Scan,
+    chroma_map: ChromaMap,
+    *,
+    provenance: Provenance,
+    policy: OutputPolicy,
+    folder: Path,
+) -> list[WrittenFile]:
+    """Write every file that the policy asks for, and gate each one by reading it back.
+
+    Args:
+        path: The scan's file.
+        scan: The same, opened.
+        chroma_map: What the network says of it, upright.
+        provenance: What the files say of their origin.
+        policy: Which files, and how.
+        folder: Where a folder with the files is made; it is gone if anything fails.
+
+    Returns:
+        The files: first the master (or what stands for it), then access copy, thumbnail, sidecar.
+
+    Raises:
+        ToneGateFailed: A file does not keep the scan's tone.
+        WriteUnverified: A file cannot be read back.
+        UnreadableScan: The scan's data is damaged.
+        OSError: The disk is full, or a file cannot be written.
+    """
+    made = Path(tempfile.mkdtemp(prefix="derivatives-", dir=folder))
+    try:
+        item = _Item(path, scan, chroma_map, provenance, policy, made, _existing_xmp(path, scan))
+        files = list(_pictures(item))
+        files += _small_files(item, files)
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
+    return files
+
+
+def _existing_xmp(path: Path, scan: Scan) -> bytes | None:
+    limits = ReadLimits(max_pixels=scan.header.pixels, max_buffer_bytes=1 << 62)
+    return read_structure(path, page=scan.header.page, limits=limits).xmp
+
+
+def _pictures(item: _Item) -> Iterator[WrittenFile]:
+    why = _why_not_spliced(item)
+    if why is None:
+        try:
+            yield _spliced(item)
+        except JpegLayoutError as error:
+            why = str(error)
+        else:
+            return
+    yield from _plain(item, f"not spliced: {why}")
+
+
+def _why_not_spliced(item: _Item) -> str | None:
+    header = item.scan.header
+    if not item.policy.splice_luma:
+        return "the policy asks for plain files"
+    if not header.is_grey_jpeg:
+        return f"the scan is {header.format} with {header.channels} channels, no greyscale JPEG"
+    if header.pixels > MAX_SPLICE_PIXELS:
+        return f"{header.pixels:,} pixels are more than decoders should hold at once"
+    return None
+
+
+def _spliced(item: _Item) -> WrittenFile:
+    """The scan's JPEG with chroma added.
+
+    Raises:
+        JpegLayoutError: It cannot be done; nothing was written.
+    """
+    grey = read_grey_jpeg(item.path.read_bytes())
+    try:
+        luma = decoded_luma(grey.data)
+    except ValueError as error:
+        raise JpegLayoutError(f"libjpeg warns of it: {error}") from error
+    lightness_of = item.scan.tone.lightness
+    chroma_map = stored(item.chroma_map, item.scan.header.orientation)
+    planes = chroma_planes(luma, chroma_map, lightness_of=lightness_of)
+    luma_sha256 = hashlib.sha256(luma.data).hexdigest()
+    del luma  # the gate will want its room
+    cb, cr = (
+        encode_plane(plane, item.policy.chroma_quality, progressive=grey.progressive)
+        for plane in planes
+    )
+    profile, xmp = item.scan.tone.rgb_profile(), item.xmp("master")
+    target = item.folder / "master.jpg"
+    target.write_bytes(splice_luma(grey, (cb, cr), icc_profile=profile, xmp=xmp))
+    tone = check_splice(target, item.scan, grey, luma_sha256=luma_sha256)
+    return _file("master", target, tone, _SPLICED)
+
+
+def _plain(item: _Item, why: str) -> Iterator[WrittenFile]:
+    """A lossless TIFF of the scan's depth and a JPEG made from it, as the policy has it."""
+    policy, scan = item.policy, item.scan
+    master = item.folder / "master.tif"
+    tone = output_tone(scan)
+    strips = coloured_strips(scan, item.chroma_map, tone=tone, rows=TILE_PX)
+    write_master(master, strips, header=scan.header, tone=tone, said=item.said("master"))
+    check = check_master(master, scan)
+    if policy.master:
+        yield _file("master", master, check, f"lossless TIFF; {why}")
+    if policy.access:
+        access = item.folder / "access.jpg"
+        write_access(master, access, policy=policy, said=item.said("access"))
+        if is_whole(scan.header, policy):
+            check = check_access(access, scan)
+        yield _file("access", access, check, f"JPEG of quality {policy.jpeg_quality}; {why}")
+    if not policy.master:
+        master.unlink()
+
+
+def _small_files(item: _Item, files: list[WrittenFile]) -> Iterator[WrittenFile]:
+    source, policy = files[0], item.policy
+    if policy.thumbnail_px:
+        small = item.folder / "thumbnail.jpg"
+        said = item.said("thumbnail")
+        write_thumbnail(source.path, small, longest_px=policy.thumbnail_px, said=said)
+        files.append(_file("thumbnail", small, source.tone, "made from the first file"))
+    if policy.sidecar:
+        told = item.folder / "sidecar.json"
+        write_sidecar(told, files, provenance=item.provenance)
+        yield _file("sidecar", told, source.tone, "what is known of the files")
+
+
+def _file(kind: Kind, path: Path, tone: ToneCheck, note: str) -> WrittenFile:
+    with path.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    return WrittenFile(
+        kind=kind,
+        path=path,
+        suffix=path.suffix,
+        content_type=_CONTENT_TYPES[path.suffix],
+        size_bytes=path.stat().st_size,
+        sha256=digest,
+        tone=tone,
+        note=note,
+    )
