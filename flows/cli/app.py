@@ -1,0 +1,220 @@
+"""`autochrome`: every command, its arguments and its help.
+
+What a command does is in the module that it calls. Modules that load torch or Prefect are imported
+by their command alone, so that `autochrome status` answers at once.
+"""
+
+import logging
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.logging import RichHandler
+
+from flows.cli import archive, options
+from flows.cli.talk import ExitCode, say, stderr
+from tasks.errors import AutochromeError, UsageError
+from tasks.settings import load_settings
+
+app = typer.Typer(
+    help="Colourizes the scanned greyscale photographs of an archive.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+db = typer.Typer(help="The ledger's database.", no_args_is_help=True)
+app.add_typer(db, name="db")
+
+
+@app.callback()
+def common(
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Tell more; tracebacks.")
+    ] = False,
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True)
+    ] = False,
+) -> None:
+    """Take the options that come before the command."""
+    if show_version:
+        typer.echo(f"autochrome {version('autochrome')}")
+        raise typer.Exit
+    handler = RichHandler(console=stderr, show_path=False, show_time=verbose)
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.WARNING,
+        format="%(message)s",
+        handlers=[handler],
+    )
+    for chatty in ("botocore", "boto3", "urllib3", "httpcore", "httpx", "pyvips", "PIL"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+@app.command()
+def demo(
+    folder: Annotated[
+        Path, typer.Option("--dir", metavar="DIR", help="Where everything is kept.")
+    ] = Path("var/demo"),
+) -> None:
+    """Make a small archive and run the nightly flow on it."""
+    from flows.cli import demo as command  # noqa: PLC0415  see the module's docstring
+
+    raise typer.Exit(command.demo(folder))
+
+
+@app.command()
+def run(
+    source: Annotated[str, typer.Argument(help="s3://bucket/prefix, file:///folder or a path.")],
+    out: options.Output = None,
+    database: options.Database = None,
+    collection: options.Collection = None,
+    checkpoint: options.CheckpointFile = None,
+    device: options.Device = None,
+    publish: Annotated[
+        bool | None,
+        typer.Option(
+            "--publish/--review", help="Publish what is confident, or leave all to a curator."
+        ),
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Discover, colourize and report in this process.
+
+    Exit code 0: all is well. 3: some scans failed or are quarantined. 1: the run was stopped.
+    """
+    from flows.cli import run as command  # noqa: PLC0415  see the module's docstring
+
+    settings = load_settings(
+        sources=(source,),
+        output=out,
+        database_url=database,
+        collection=collection,
+        checkpoint=checkpoint,
+        device=device,
+        publish_directly=publish,
+    )
+    raise typer.Exit(command.run(settings, as_json=as_json))
+
+
+@app.command()
+def discover(
+    sources: Annotated[
+        list[str], typer.Argument(help="s3://bucket/prefix, file:///folder or a path.")
+    ],
+    database: options.Database = None,
+    collection: options.Collection = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """List sources and record what is new, changed or gone."""
+    settings = load_settings(sources=tuple(sources), database_url=database, collection=collection)
+    raise typer.Exit(archive.discover(settings, as_json=as_json))
+
+
+@app.command()
+def status(database: options.Database = None, as_json: options.AsJson = False) -> None:
+    """Count the items by status and reason, for the recipe in service."""
+    raise typer.Exit(archive.status(load_settings(database_url=database), as_json=as_json))
+
+
+@app.command()
+def item(
+    uri: Annotated[str, typer.Argument(help="The scan's URI, as `status` and reports show it.")],
+    database: options.Database = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Tell the whole story of a scan: attempts, derivatives, decisions."""
+    raise typer.Exit(archive.item(load_settings(database_url=database), uri, as_json=as_json))
+
+
+@app.command()
+def report(
+    name: Annotated[str | None, typer.Argument(help="The run's name.  [default: the last]")] = None,
+    out: options.Output = None,
+    database: options.Database = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Print where the report of a run is, or the report itself as JSON."""
+    settings = load_settings(database_url=database, output=out)
+    raise typer.Exit(archive.report(settings, name, as_json=as_json))
+
+
+@app.command()
+def restore(
+    derivative: Annotated[Path, typer.Argument(help="A spliced JPEG.")],
+    original: Annotated[Path, typer.Argument(help="File to write; must not exist.")],
+) -> None:
+    """Give back the scan that a spliced JPEG was made from, byte for byte."""
+    raise typer.Exit(archive.restore(derivative, original))
+
+
+def _add_decision(name: str, help_text: str) -> None:
+    """Add a command that moves items, chosen by URI or by filter."""
+
+    @app.command(name, help=help_text)
+    def decide(
+        uris: Annotated[
+            list[str] | None, typer.Argument(help="URIs; * and ? stand for many.")
+        ] = None,
+        statuses: options.Statuses = None,
+        reasons: options.Reasons = None,
+        collection: options.Collection = None,
+        older_than_hours: options.OlderThan = None,
+        everything: options.Everything = False,
+        who: options.Who = None,
+        why: options.Why = "",
+        dry_run: options.DryRun = False,
+        database: options.Database = None,
+        as_json: options.AsJson = False,
+    ) -> None:
+        chosen = archive.item_filter(
+            uris=uris,
+            statuses=statuses,
+            reasons=reasons,
+            collection=collection,
+            older_than_hours=older_than_hours,
+            everything=everything,
+        )
+        decision = archive.Decision(name, who=who, why=why, dry_run=dry_run)
+        settings = load_settings(database_url=database)
+        raise typer.Exit(archive.decide(settings, decision, chosen, as_json=as_json))
+
+
+_add_decision("retry", "Let failed and quarantined items be tried again.")
+_add_decision("hold", "Keep items from being worked on: rights, sensitivity.")
+_add_decision("release", "End a hold.")
+_add_decision("approve", "Publish items that wait for review.")
+_add_decision("reject", "Turn down items that wait for review.")
+
+
+@db.command("upgrade")
+def upgrade(database: options.Database = None) -> None:
+    """Create the ledger's tables, or bring them up to this version."""
+    raise typer.Exit(archive.upgrade(load_settings(database_url=database)))
+
+
+@db.command("downgrade")
+def downgrade(
+    revision: Annotated[str, typer.Argument(help="A revision, or `base` for an empty database.")],
+    database: options.Database = None,
+) -> None:
+    """Take the ledger's tables back to an older revision; what it cannot hold is lost."""
+    raise typer.Exit(archive.downgrade(load_settings(database_url=database), revision))
+
+
+@db.command("current")
+def current(database: options.Database = None) -> None:
+    """Print the revision of the ledger's tables."""
+    raise typer.Exit(archive.current(load_settings(database_url=database)))
+
+
+def main() -> None:
+    """Run the command line; every foreseen error is one line with a remedy."""
+    try:
+        app()
+    except AutochromeError as error:
+        if logging.getLogger().isEnabledFor(logging.DEBUG):
+            stderr.print_exception()
+        say(f"autochrome: {error}")
+        sys.exit(ExitCode.USAGE if isinstance(error, UsageError) else ExitCode.ABORTED)

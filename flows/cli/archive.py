@@ -1,0 +1,213 @@
+"""The commands that only ask or change the ledger: they answer at once, without torch or Prefect."""
+
+import enum
+import getpass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from flows.cli.story import print_story
+from flows.cli.talk import (
+    ExitCode,
+    counts_as_dict,
+    print_counts,
+    print_json,
+    say,
+    stdout,
+)
+from tasks.errors import Reason, UsageError
+from tasks.ledger import ItemFilter, ItemStatus, Ledger
+from tasks.ledger.opening import open_ledger
+from tasks.listing import record_source
+from tasks.settings import Settings
+from tasks.storage import open_store
+
+Word = TypeVar("Word", bound=enum.StrEnum)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Which way items are to be moved, and who says so."""
+
+    kind: str
+    who: str | None
+    why: str
+    dry_run: bool
+
+    @property
+    def decided_by(self) -> str:
+        """The given name, or that of the login."""
+        return self.who or getpass.getuser()
+
+
+def discover(settings: Settings, *, as_json: bool) -> ExitCode:
+    """List the sources and record what is there."""
+    from tasks.ledger.migrate import make_if_missing  # noqa: PLC0415  Alembic takes 0.3 s to import
+
+    make_if_missing(settings.database_url.get_secret_value())
+    with open_ledger(settings) as ledger:
+        for source in settings.sources:
+            found = record_source(settings, ledger, source)
+            if as_json:
+                print_json({"source": source, **asdict(found)})
+            else:
+                stdout.print(
+                    f"{source}: {found.found:,} found, {found.new:,} new, "
+                    f"{found.changed:,} changed, {found.vanished:,} vanished",
+                    markup=False,
+                )
+    return ExitCode.CLEAN
+
+
+def status(settings: Settings, *, as_json: bool) -> ExitCode:
+    """Print the counts under the recipe in service."""
+    with open_ledger(settings) as ledger:
+        recipe = ledger.current_recipe()
+        counts = ledger.counts(recipe.id if recipe else None)
+    if as_json:
+        print_json(counts_as_dict(counts))
+    else:
+        stdout.print(f"{counts.scans:,} scans known", markup=False)
+        print_counts(counts)
+    return ExitCode.CLEAN
+
+
+def item(settings: Settings, uri: str, *, as_json: bool) -> ExitCode:
+    """Print the whole story of a scan."""
+    with open_ledger(settings) as ledger:
+        story = ledger.story(_full_uri(uri))
+    if as_json:
+        print_json(asdict(story))
+    else:
+        print_story(story)
+    return ExitCode.CLEAN
+
+
+def _full_uri(uri: str) -> str:
+    """Let a path stand for its URI."""
+    if "://" in uri:
+        return uri
+    return Path(uri).absolute().as_uri()
+
+
+def item_filter(
+    *,
+    uris: Sequence[str] | None,
+    statuses: Sequence[str] | None,
+    reasons: Sequence[str] | None,
+    collection: str | None,
+    older_than_hours: float | None,
+    everything: bool,
+) -> list[ItemFilter]:
+    """The filters that the options mean: one for each URI, or one for all.
+
+    Raises:
+        UsageError: A status or reason does not exist, or nothing says which items are meant.
+    """
+    common = ItemFilter(
+        statuses=[_word(ItemStatus, "status", text) for text in statuses or ()],
+        reasons=[_word(Reason, "reason", text) for text in reasons or ()],
+        collections=[collection] if collection else (),
+        older_than_s=None if older_than_hours is None else older_than_hours * 3600,
+    )
+    if uris:
+        return [ItemFilter(**(vars(common) | {"uri": _full_uri(uri)})) for uri in uris]
+    if common == ItemFilter() and not everything:
+        raise UsageError("which items? Name URIs, --reason, --status, --collection, or say --all")
+    return [common]
+
+
+def _word(kind: type[Word], name: str, text: str) -> Word:
+    try:
+        return kind(text)
+    except ValueError:
+        known = ", ".join(kind)
+        raise UsageError(f"there is no {name} {text!r}; there are {known}") from None
+
+
+def decide(
+    settings: Settings, decision: Decision, chosen: Sequence[ItemFilter], *, as_json: bool
+) -> ExitCode:
+    """Move items, and say how many."""
+    with open_ledger(settings) as ledger:
+        move = _move(ledger, decision.kind)
+        moved = sum(
+            move(one, who=decision.decided_by, why=decision.why, dry_run=decision.dry_run)
+            for one in chosen
+        )
+    if as_json:
+        print_json({"command": decision.kind, "items": moved, "dry_run": decision.dry_run})
+    else:
+        would = "would move" if decision.dry_run else "moved"
+        stdout.print(f"{decision.kind} {would} {moved:,} items")
+    return ExitCode.CLEAN
+
+
+def _move(ledger: Ledger, kind: str) -> Callable[..., int]:
+    return {
+        "retry": ledger.retry,
+        "hold": ledger.hold,
+        "release": ledger.release,
+        "approve": ledger.approve,
+        "reject": ledger.reject,
+    }[kind]
+
+
+def report(settings: Settings, name: str | None, *, as_json: bool) -> ExitCode:
+    """Print where a run's report is, or the report as JSON."""
+    with open_ledger(settings) as ledger:
+        names = [run.name for run in ledger.list_runs(limit=200)]
+    if not names:
+        raise UsageError("there is no run yet; `autochrome run SOURCE` makes one, and its report")
+    chosen = name or names[0]
+    if chosen not in names:
+        raise UsageError(f"there is no run named {chosen!r}; the last is {names[0]!r}")
+    output = open_store(settings.output, settings=settings)
+    if as_json:
+        stdout.print(output.read(report_key(chosen, "json")).decode(), markup=False)
+    else:
+        stdout.print(output.link(report_key(chosen, "html")), markup=False)
+    return ExitCode.CLEAN
+
+
+def restore(derivative: Path, original: Path) -> ExitCode:
+    """Write the scan that a spliced JPEG was made from."""
+    from tasks.derivatives import restore_original  # noqa: PLC0415  only here
+
+    if not derivative.is_file():
+        raise UsageError(f"{derivative}: there is no such file")
+    restored = restore_original(derivative.read_bytes())
+    try:
+        with original.open("xb") as file:
+            file.write(restored)
+    except FileExistsError:
+        raise UsageError(f"{original} exists; name a file that does not") from None
+    say(f"{original}: {len(restored):,} bytes, as they were")
+    return ExitCode.CLEAN
+
+
+def upgrade(settings: Settings) -> ExitCode:
+    """Create or upgrade the ledger's tables."""
+    from tasks.ledger import migrate  # noqa: PLC0415  Alembic takes 0.3 s to import
+
+    migrate.upgrade(settings.database_url.get_secret_value())
+    say("the ledger is up to date")
+    return ExitCode.CLEAN
+
+
+def downgrade(settings: Settings, revision: str) -> ExitCode:
+    """Take the ledger's tables back."""
+    from tasks.ledger import migrate  # noqa: PLC0415  Alembic takes 0.3 s to import
+
+    migrate.downgrade(settings.database_url.get_secret_value(), revision)
+    say(f"the ledger is at {revision}")
+    return ExitCode.CLEAN
+
+
+def current(settings: Settings) -> ExitCode:
+    """Print the revision of the ledger's tables."""
+    from tasks.ledger import migrate  # noqa: PLC0415  Alembic takes 0.3 s to import
+
+    stdout.print(migrate.current(settings.database_url.get_secret_value()) or "no ledger yet")
+    return ExitCode.CLEAN

@@ -1,0 +1,60 @@
+"""The `nightly` flow: discover, enqueue, colourize until done or the deadline, report."""
+
+import time
+from datetime import UTC, datetime
+
+from prefect import flow, get_run_logger
+from prefect.runtime import flow_run
+
+from flows.colorize import colorize_share
+from flows.watching import show_counts, show_report
+from tasks.discover import discover, enqueue
+from tasks.errors import RunAborted
+from tasks.night import begin_night, name_of_night, sources_of
+from tasks.report_task import write_report
+from tasks.settings import current_settings
+from tasks.share import Share
+
+
+def _flow_run_name() -> str:
+    started = flow_run.scheduled_start_time or datetime.now(UTC)
+    return f"night {name_of_night(started)}"
+
+
+@flow(name="nightly", flow_run_name=_flow_run_name)
+def nightly(collections: tuple[str, ...] = ()) -> dict[str, int]:
+    """Run one night over the archive.
+
+    What the deadline leaves over is carried to the next night. Settings come from the environment:
+    sources, output, database, deadline.
+
+    Args:
+        collections: Colourize only these; none means all.
+
+    Returns:
+        How many items came into each status this night.
+
+    Raises:
+        RunAborted: The night could not go on; the report is written all the same.
+    """
+    settings = current_settings()
+    logger = get_run_logger()
+    with begin_night(settings, kind="nightly", name=name_of_night(datetime.now(UTC))) as night:
+        deadline = time.monotonic() + settings.deadline_hours * 3600
+        for source in sources_of(settings):
+            found = discover(night, source)
+            logger.info(
+                "%s: %d scans, %d new, %d changed", source, found.found, found.new, found.changed
+            )
+        enqueued = enqueue(night)
+        logger.info("%d scans enqueued", enqueued)
+        share = Share(collections=collections, deadline=deadline, run_id=night.run_id)
+        summary = colorize_share(settings, share, label=f"night {night.name}")
+        night.count(summary)
+        report = write_report(night, summary)
+        show_counts(report.counts, key="counts")
+        show_report(report.link, summary.in_words())
+        night.end(summary)
+    if summary.aborted:
+        raise RunAborted(summary.aborted)
+    return dict(summary.statuses)

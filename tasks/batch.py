@@ -1,0 +1,225 @@
+"""One claimed batch, its stages overlapping.
+
+Reading and writing run in threads (which wait for stores) over child processes (which work on
+pixels), and the thread that called runs the network. Whatever happens to a scan becomes an outcome
+with a reason; only what would stop every scan ends the batch.
+"""
+
+import shutil
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tasks.errors import DatabaseUnavailable, Verdict
+from tasks.ledger import Claim
+from tasks.stages import Done, Work, end_with_error, read_item, write_item
+from tasks.workshop import Workshop
+
+#: Outcomes go to the ledger in groups of this size, or when this much time has passed.
+FINISH_GROUP = 16
+FINISH_EVERY_S = 2.0
+
+
+@dataclass
+class BatchSummary:
+    """What became of the items of one or more batches."""
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    seconds: Counter[str] = field(default_factory=Counter)  #: per stage, summed over threads
+    tried_again: int = 0  #: failed for now, and pending again
+    given_back: int = 0
+    lost_leases: int = 0
+    aborted: str = ""  #: Why nothing more can be done, or empty
+
+    @property
+    def items(self) -> int:
+        """How many items have an outcome."""
+        return self.statuses.total()
+
+    def in_words(self) -> str:
+        """Say it in a line, for logs."""
+        parts = [f"{number:,} {status}" for status, number in self.statuses.most_common()]
+        if self.tried_again:
+            parts.append(f"{self.tried_again:,} to be tried again")
+        if self.given_back:
+            parts.append(f"{self.given_back:,} given back")
+        return f"{self.items:,} items ended" + (f": {', '.join(parts)}" if parts else "")
+
+    def add(self, other: "BatchSummary") -> None:
+        """Count *other* in."""
+        self.statuses.update(other.statuses)
+        self.reasons.update(other.reasons)
+        self.seconds.update(other.seconds)
+        self.tried_again += other.tried_again
+        self.given_back += other.given_back
+        self.lost_leases += other.lost_leases
+        self.aborted = self.aborted or other.aborted
+
+
+def colorize_batch(workshop: Workshop, claim: Claim) -> BatchSummary:
+    """Colourize the claimed items and finish each one in the ledger.
+
+    Items not begun when `workshop.stop` is set, or when a cause appears that would stop every item
+    (`BatchSummary.aborted`), are given back: their attempt does not count.
+
+    Raises:
+        DatabaseUnavailable: The ledger could not be written, for as long as its patience lasts;
+            the leases will run out, and another worker takes the items.
+    """
+    with (
+        TemporaryDirectory(dir=workshop.scratch, prefix="batch-") as folder,
+        _heartbeat(workshop, claim),
+    ):
+        return _Batch(workshop, claim, Path(folder)).run()
+
+
+class _Batch:
+    """What waits, what is under way and what is done of one batch."""
+
+    def __init__(self, workshop: Workshop, claim: Claim, folder: Path) -> None:
+        self._workshop = workshop
+        self._claim = claim
+        self._folder = folder
+        self._todo = deque(claim.items)
+        self._reading: set[Future[Work | Done]] = set()
+        self._ready: dict[tuple[int, ...], list[Work]] = {}  # by shape of the network's input
+        self._writing: set[Future[Done]] = set()
+        self._done: list[Done] = []
+        self._finished_at = time.monotonic()
+        self._summary = BatchSummary()
+        # Enough begun scans to fill a minibatch while the one before is written, and no more:
+        # their files lie in the scratch folder.
+        self._window = 2 * workshop.settings.minibatch
+
+    def run(self) -> BatchSummary:
+        """Work until every item is finished or given back."""
+        while self._todo or self._under_way():
+            if self._workshop.stop.is_set() or self._summary.aborted:
+                self._give_back([item.id for item in self._todo])
+                self._todo.clear()
+            self._begin()
+            if works := self._next_minibatch():
+                self._infer(works)
+            elif self._under_way():
+                self._collect()
+            if self._is_time_to_finish():
+                self._finish()
+        self._finish()
+        return self._summary
+
+    def _under_way(self) -> int:
+        ready = sum(len(works) for works in self._ready.values())
+        return len(self._reading) + ready + len(self._writing)
+
+    def _begin(self) -> None:
+        while self._todo and self._under_way() < self._window:
+            item = self._todo.popleft()
+            folder = self._folder / str(item.id)
+            self._reading.add(self._workshop.io.submit(read_item, self._workshop, item, folder))
+
+    def _next_minibatch(self) -> list[Work]:
+        """A full minibatch of one shape, or the fullest when nothing more is being read."""
+        if not self._ready:
+            return []
+        shape = max(self._ready, key=lambda shape: len(self._ready[shape]))
+        size = self._workshop.settings.minibatch
+        if len(self._ready[shape]) < size and self._reading:
+            return []
+        works = self._ready.pop(shape)
+        if works[size:]:
+            self._ready[shape] = works[size:]
+        return works[:size]
+
+    def _infer(self, works: list[Work]) -> None:
+        start = time.perf_counter()
+        with self._workshop.inference:
+            maps = self._workshop.colorizer.predict([work.lightness for work in works])
+        share = (time.perf_counter() - start) / len(works)
+        for work, chroma_map in zip(works, maps, strict=True):
+            work.seconds["infer"] += share
+            if isinstance(chroma_map, BaseException):
+                self._end(end_with_error(self._workshop, work, chroma_map))
+            else:
+                future = self._workshop.io.submit(write_item, self._workshop, work, chroma_map)
+                self._writing.add(future)
+
+    def _collect(self) -> None:
+        """Take what the threads have ended, waiting for it no longer than outcomes may wait."""
+        futures = self._reading | self._writing
+        done, _ = wait(futures, timeout=FINISH_EVERY_S, return_when=FIRST_COMPLETED)
+        for future in done:
+            result = future.result()
+            if isinstance(result, Done):
+                self._end(result)
+            else:
+                self._ready.setdefault(result.lightness.shape, []).append(result)
+        self._reading -= done
+        self._writing -= done
+
+    def _end(self, done: Done) -> None:
+        """Keep an outcome for the ledger; what would stop every item stops the batch instead."""
+        shutil.rmtree(done.work.folder, ignore_errors=True)
+        reason = done.outcome.reason
+        if reason is not None and reason.verdict is Verdict.ABORT:
+            self._summary.aborted = self._summary.aborted or done.outcome.detail
+            self._give_back([done.outcome.item_id])
+        else:
+            self._done.append(done)
+
+    def _is_time_to_finish(self) -> bool:
+        late = time.monotonic() - self._finished_at > FINISH_EVERY_S
+        return len(self._done) >= FINISH_GROUP or (late and bool(self._done))
+
+    def _finish(self) -> None:
+        self._finished_at = time.monotonic()
+        if not self._done:
+            return
+        start = time.perf_counter()
+        outcomes = [done.outcome for done in self._done]
+        accepted = self._workshop.ledger.finish(self._claim.token, outcomes)
+        self._summary.seconds["finish"] += time.perf_counter() - start
+        for done in self._done:
+            self._count(done, is_accepted=done.outcome.item_id in accepted)
+        self._done.clear()
+
+    def _count(self, done: Done, *, is_accepted: bool) -> None:
+        self._summary.seconds.update(done.work.seconds)
+        if not is_accepted:
+            self._summary.lost_leases += 1
+        elif done.is_tried_again:
+            self._summary.tried_again += 1
+        else:
+            self._summary.statuses[done.outcome.status] += 1
+            if done.outcome.reason is not None:
+                self._summary.reasons[done.outcome.reason] += 1
+
+    def _give_back(self, item_ids: Sequence[int]) -> None:
+        if item_ids:
+            self._workshop.ledger.give_back(self._claim.token, item_ids)
+            self._summary.given_back += len(item_ids)
+
+
+@contextmanager
+def _heartbeat(workshop: Workshop, claim: Claim) -> Iterator[None]:
+    """Renew the batch's leases every third of their length, until the batch ends."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(workshop.settings.lease_s / 3):
+            with suppress(DatabaseUnavailable):  # the next beat may reach it; the lease is long
+                workshop.ledger.renew(claim.token, lease_s=workshop.settings.lease_s)
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

@@ -1,0 +1,108 @@
+"""The steps of a night: find scans, enqueue them, colourize them (`tasks.share`), report.
+
+Plain functions over one opened ledger. The flows wrap them into Prefect tasks; `autochrome run`
+calls them as they are.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from tasks.batch import BatchSummary
+from tasks.champion import find_checkpoint, output_policy, recipe_of
+from tasks.errors import DatabaseUnavailable, UsageError
+from tasks.ledger import Discovered, EnqueueMode, Ledger, RunEnding, RunFigures
+from tasks.ledger.migrate import make_if_missing
+from tasks.ledger.opening import open_ledger
+from tasks.listing import record_source
+from tasks.settings import Settings
+from tasks.storage import ObjectStore, check_apart, open_store
+
+
+@dataclass
+class Night:
+    """One run over the archive: its place in the ledger, and what it has done so far."""
+
+    settings: Settings
+    ledger: Ledger
+    output: ObjectStore
+    run_id: int
+    name: str
+    figures: RunFigures = field(default_factory=RunFigures)
+
+    def discover(self, source: str) -> Discovered:
+        """List *source* and record what is new, changed or gone."""
+        listing = record_source(self.settings, self.ledger, source, run_id=self.run_id)
+        self._advance(discovered=_sum(self.figures.discovered, listing))
+        return listing
+
+    def enqueue(self) -> int:
+        """Make an item of every scan that was never finished under any recipe."""
+        recipe = recipe_of(find_checkpoint(self.settings), output_policy(self.settings))
+        recipe_id = self.ledger.ensure_recipe(recipe)
+        items = self.ledger.enqueue(recipe_id, mode=EnqueueMode.NEW)
+        self.ledger.beat_run(self.run_id, recipe_id=recipe_id)
+        self._advance(enqueued=items)
+        return items
+
+    def end(self, summary: BatchSummary, *, stopped: bool = False) -> None:
+        """Record what the workers have done, and how the run ended."""
+        self._advance(
+            finished=dict(summary.statuses),
+            given_back=summary.given_back,
+            stage_s={stage: round(seconds, 3) for stage, seconds in summary.seconds.items()},
+        )
+        ending = RunEnding.CANCELLED if stopped else RunEnding.COMPLETED
+        if summary.aborted:
+            ending = RunEnding.ABORTED
+        self.ledger.finish_run(self.run_id, ending, detail=summary.aborted)
+
+    def _advance(self, **figures: object) -> None:
+        self.figures = replace(self.figures, **figures)  # type: ignore[arg-type]  # replace checks the names
+        self.ledger.beat_run(self.run_id, self.figures)
+
+
+@contextmanager
+def begin_night(settings: Settings, *, kind: str, name: str) -> Iterator[Night]:
+    """Open the ledger and the output for a run, and record how it ended.
+
+    Raises:
+        AutochromeError: The database or the output cannot be used; the message says what to do.
+    """
+    for source in settings.sources:
+        check_apart(source, settings.output)
+    make_if_missing(settings.database_url.get_secret_value())
+    with open_ledger(settings) as ledger:
+        output = open_store(settings.output, settings=settings, writable=True)
+        run_id = ledger.start_run(kind, name)
+        try:
+            yield Night(settings, ledger, output, run_id, name)
+        except BaseException as error:
+            ending = RunEnding.ABORTED if isinstance(error, Exception) else RunEnding.CANCELLED
+            with suppress(DatabaseUnavailable):
+                ledger.finish_run(run_id, ending, detail=str(error) or type(error).__name__)
+            raise
+
+
+def sources_of(settings: Settings) -> tuple[str, ...]:
+    """The addresses that the nightly run reads.
+
+    Raises:
+        UsageError: None is set.
+    """
+    if not settings.sources:
+        raise UsageError(
+            "no source is set; name one in AUTOCHROME_SOURCES (s3://bucket/prefix, file:///folder)"
+        )
+    return settings.sources
+
+
+def name_of_night(started: datetime) -> str:
+    """How a person calls a run: by the evening it began."""
+    return started.strftime("%Y-%m-%d %H:%M")
+
+
+def _sum(one: Discovered, other: Discovered) -> Discovered:
+    names = Discovered.__dataclass_fields__
+    return Discovered(**{name: getattr(one, name) + getattr(other, name) for name in names})

@@ -1,0 +1,140 @@
+"""One worker's share of the work: claims batches until none is left, or until it should stop."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
+from dataclasses import dataclass
+
+from tasks.batch import BatchSummary, colorize_batch
+from tasks.ledger import Claim
+from tasks.workshop import Workshop
+
+#: Batches in flight: while one waits for its last files, the network works for the other.
+IN_FLIGHT = 2
+
+#: Items that wait for a retry or hold a dead worker's lease are waited for up to this long.
+PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True)
+class Share:
+    """How much a worker takes on."""
+
+    collections: tuple[str, ...] = ()  #: none: all
+    max_items: int | None = None
+    deadline: float | None = None  #: by `time.monotonic`
+    run_id: int | None = None
+
+    def is_over(self, items: int) -> bool:
+        """Whether the quota is reached or the deadline has passed."""
+        if self.max_items is not None and items >= self.max_items:
+            return True
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
+
+def work_off(
+    workshop: Workshop,
+    share: Share,
+    *,
+    run_batch: Callable[[Workshop, Claim], BatchSummary] = colorize_batch,
+    on_progress: Callable[[BatchSummary], None] = lambda _: None,
+) -> BatchSummary:
+    """Colourize batch after batch until none is left, the share is over, or a cause stops it.
+
+    Args:
+        workshop: The opened resources.
+        share: How much to take on.
+        run_batch: What colourizes a batch; a Prefect task in a flow.
+        on_progress: Called with the running total after each batch.
+
+    Returns:
+        The total. `aborted` names the cause if the failure budget was spent or every item would
+        have failed.
+    """
+    worker = _ShareWorker(workshop, share, run_batch)
+    total = BatchSummary()
+    with ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="batch") as executor:
+        while True:
+            worker.fill(executor, total)
+            if not worker.running and not worker.waits_for_due_items(total):
+                return total
+            for summary in worker.collect():
+                total.add(summary)
+                on_progress(total)
+            _check_failure_budget(workshop, total)
+
+
+class _ShareWorker:
+    """The batches in flight of one share."""
+
+    def __init__(
+        self,
+        workshop: Workshop,
+        share: Share,
+        run_batch: Callable[[Workshop, Claim], BatchSummary],
+    ) -> None:
+        self._workshop = workshop
+        self._share = share
+        self._run_batch = run_batch
+        self._claimed = 0
+        self.running: set[Future[BatchSummary]] = set()
+
+    def fill(self, executor: ThreadPoolExecutor, total: BatchSummary) -> None:
+        """Claim and start batches until enough are in flight or nothing can be claimed."""
+        while len(self.running) < IN_FLIGHT and not self._is_over(total):
+            claim = self._claim()
+            if claim is None:
+                return
+            self._claimed += len(claim.items)
+            # Prefect finds the flow run that a task belongs to in the context.
+            context = copy_context()
+            self.running.add(executor.submit(context.run, self._run_batch, self._workshop, claim))
+
+    def collect(self) -> list[BatchSummary]:
+        """Wait for a batch in flight to end."""
+        done, self.running = wait(self.running, return_when=FIRST_COMPLETED)
+        return [future.result() for future in done]
+
+    def waits_for_due_items(self, total: BatchSummary) -> bool:
+        """Sleep until the next item is due, if that is soon; otherwise the share is done."""
+        if self._is_over(total):
+            return False
+        due_s = self._workshop.ledger.next_due_s(
+            self._workshop.recipe_id, collections=self._share.collections or None
+        )
+        if due_s is None or due_s > PATIENCE_S:
+            return False
+        self._workshop.stop.wait(max(due_s, 0.2))
+        return True
+
+    def _is_over(self, total: BatchSummary) -> bool:
+        stopped = self._workshop.stop.is_set() or bool(total.aborted)
+        return stopped or self._share.is_over(self._claimed)
+
+    def _claim(self) -> Claim | None:
+        settings, share = self._workshop.settings, self._share
+        limit = settings.batch_items
+        if share.max_items is not None:
+            limit = min(limit, share.max_items - self._claimed)
+        return self._workshop.ledger.claim(
+            self._workshop.worker,
+            recipe_id=self._workshop.recipe_id,
+            limit=limit,
+            lease_s=settings.lease_s,
+            max_attempts=settings.max_attempts,
+            collections=share.collections or None,
+            run_id=share.run_id,
+        )
+
+
+def _check_failure_budget(workshop: Workshop, total: BatchSummary) -> None:
+    settings = workshop.settings
+    failed = total.statuses["failed"]
+    enough = total.items >= settings.failure_budget_min_items
+    if not total.aborted and enough and failed > settings.failure_budget * total.items:
+        total.aborted = (
+            f"{failed} of {total.items} items failed, more than the failure budget of "
+            f"{settings.failure_budget:.0%}; see `autochrome status`, mend the cause, then "
+            "`autochrome retry`"
+        )

@@ -1,0 +1,240 @@
+"""The stages of one item: fetch, decode, encode, put, verify, and the outcome they lead to.
+
+Every function here ends in a value or an outcome, never in an exception: what happened to a scan is
+recorded, and its neighbours do not notice.
+"""
+
+import contextlib
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from colormodel.planes import ChromaMap
+from tasks.derivatives import WrittenFile, derivative_key
+from tasks.errors import FixityMismatch, Reason, Verdict, WriteUnverified, reason_of
+from tasks.ledger import STATUS_AFTER, ClaimedItem, DerivativeRecord, ItemStatus, Outcome
+from tasks.pixels import ReadRequest, ReadScan, WriteRequest, read_scan, write_scan
+from tasks.provenance import Provenance
+from tasks.workshop import Workshop
+
+#: Below this much free scratch space an unnamed failure is taken for a full disk.
+SCRATCH_FLOOR_BYTES = 32 << 20
+
+#: The ledger keeps this much of an explanation.
+DETAIL_LIMIT = 1000
+
+
+@dataclass
+class Work:
+    """One item on its way through the stages, with what is known of it so far."""
+
+    item: ClaimedItem
+    folder: Path
+    sha256: str | None = None
+    read: ReadScan | None = None
+    confidence: float | None = None
+    derivatives: list[DerivativeRecord] = field(default_factory=list)
+    seconds: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def path(self) -> Path:
+        """Where the fetched scan lies."""
+        return self.folder / "scan"
+
+    @property
+    def scan(self) -> ReadScan:
+        """What reading the scan told; only asked for after it was read."""
+        if self.read is None:
+            raise RuntimeError(f"{self.item.uri} was not read yet")
+        return self.read
+
+    @property
+    def lightness(self) -> np.ndarray:
+        """L* for the network, float32 (h, w)."""
+        return self.scan.lightness
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time spent within to stage *name*."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] += time.perf_counter() - start
+
+
+@dataclass(frozen=True)
+class Done:
+    """An item at its end: what the ledger is to record, and what the work told."""
+
+    work: Work
+    outcome: Outcome
+    is_tried_again: bool  #: the ledger will make it pending again, and count the attempt
+
+
+def read_item(workshop: Workshop, item: ClaimedItem, folder: Path) -> Work | Done:
+    """Fetch and decode a scan into its own *folder*; an outcome if that is where it ends."""
+    work = Work(item, folder)
+    try:
+        folder.mkdir()
+        with work.stage("fetch"):
+            _fetch(workshop, work)
+        with work.stage("decode"):
+            work.read = workshop.pixels.run(read_scan, _read_request(workshop, work))
+    except Exception as error:  # noqa: BLE001  each item's outcome is recorded, whatever it is
+        return end_with_error(workshop, work, error)
+    return work
+
+
+def write_item(workshop: Workshop, work: Work, chroma_map: ChromaMap) -> Done:
+    """Encode, put and verify the derivatives of a scan."""
+    work.confidence = chroma_map.score
+    try:
+        with work.stage("encode"):
+            request = _write_request(workshop, work, chroma_map)
+            files = workshop.pixels.run(write_scan, request)
+        for file in files:
+            _put(workshop, work, file)
+    except Exception as error:  # noqa: BLE001  each item's outcome is recorded, whatever it is
+        return end_with_error(workshop, work, error)
+    reason = _review_reason(workshop, work)
+    publish = workshop.settings.publish_directly and reason is None
+    return _end(workshop, work, ItemStatus.PUBLISHED if publish else ItemStatus.REVIEW, reason, "")
+
+
+def end_with_error(workshop: Workshop, work: Work, error: BaseException) -> Done:
+    """What an exception means for its item. The ledger decides whether it is tried again."""
+    reason = reason_of(error)
+    if reason is Reason.UNEXPECTED and _is_full(workshop.scratch):
+        reason = Reason.OUTPUT_FULL
+    detail = str(error) or type(error).__name__
+    if reason is Reason.UNEXPECTED:
+        detail = f"{type(error).__name__}: {detail}"
+    return _end(workshop, work, STATUS_AFTER.get(reason.verdict, ItemStatus.FAILED), reason, detail)
+
+
+def _fetch(workshop: Workshop, work: Work) -> None:
+    item = work.item
+    store = workshop.source(item.source)
+    work.sha256 = store.fetch(item.key, work.path, version=item.version, etag=item.etag)
+    if item.sha256 and item.sha256 != work.sha256:
+        raise FixityMismatch(
+            f"{item.uri}: sha256 is {work.sha256}, recorded was {item.sha256}, yet its store says "
+            "that it has not changed; compare it with a copy before trusting either"
+        )
+
+
+def _read_request(workshop: Workshop, work: Work) -> ReadRequest:
+    return ReadRequest(
+        path=work.path,
+        page=work.item.page,
+        limits=workshop.limits,
+        thresholds=workshop.thresholds,
+        network_px=workshop.checkpoint.network_px,
+    )
+
+
+def _write_request(workshop: Workshop, work: Work, chroma_map: ChromaMap) -> WriteRequest:
+    return WriteRequest(
+        path=work.path,
+        page=work.item.page,
+        limits=workshop.limits,
+        chroma_map=_keep_neutral(chroma_map, work),
+        provenance=_provenance(workshop, work),
+        policy=workshop.policy,
+    )
+
+
+def _keep_neutral(chroma_map: ChromaMap, work: Work) -> ChromaMap:
+    """Put no colour on film borders, margins and step wedges."""
+    neutral = work.scan.findings.keep_neutral(*chroma_map.lightness.shape)
+    return replace(chroma_map, chroma=np.where(neutral, np.float32(0), chroma_map.chroma))
+
+
+def _provenance(workshop: Workshop, work: Work) -> Provenance:
+    return Provenance(
+        scan_uri=work.item.uri,
+        scan_sha256=work.sha256 or "",
+        checkpoint_digest=workshop.checkpoint.digest,
+        recipe_digest=workshop.recipe_digest,
+        model_name=workshop.checkpoint.card.name,
+        software=f"Autochrome {version('autochrome')}",
+        created_at=datetime.now(UTC),
+        confidence=work.confidence or 0.0,
+        descriptive=work.scan.header.descriptive,
+        page=work.item.page,
+    )
+
+
+def _put(workshop: Workshop, work: Work, file: WrittenFile) -> None:
+    output = workshop.output
+    key = derivative_key(workshop.recipe_digest, work.item, file)
+    with work.stage("put"):
+        output.put(key, file.path, content_type=file.content_type, sha256=file.sha256)
+    with work.stage("verify"):
+        stored = output.digest(key)
+    if stored != file.sha256:
+        raise WriteUnverified(
+            f"{output.url}/{key}: wrote sha256 {file.sha256}, read back {stored}; check the "
+            "output store's health, then `autochrome retry --reason write_unverified`"
+        )
+    work.derivatives.append(
+        DerivativeRecord(
+            kind=file.kind,
+            store=output.url,
+            key=key,
+            content_type=file.content_type,
+            size_bytes=file.size_bytes,
+            sha256=file.sha256,
+            max_delta_l=file.tone.max_delta_l,
+            mean_delta_l=file.tone.mean_delta_l,
+            luma_identical=file.tone.luma_identical,
+        )
+    )
+
+
+def _review_reason(workshop: Workshop, work: Work) -> Reason | None:
+    if work.scan.findings.negative_suspected:
+        return Reason.NEGATIVE_SUSPECTED
+    if work.scan.findings.toned:
+        return Reason.TONED
+    if (work.confidence or 0.0) < workshop.settings.review_below_confidence:
+        return Reason.LOW_CONFIDENCE
+    return None
+
+
+def _end(
+    workshop: Workshop, work: Work, status: ItemStatus, reason: Reason | None, detail: str
+) -> Done:
+    header = work.read.header if work.read else None
+    outcome = Outcome(
+        item_id=work.item.id,
+        status=status,
+        reason=reason,
+        detail=detail[:DETAIL_LIMIT],
+        scan_sha256=work.sha256,
+        width=header.width if header else None,
+        height=header.height if header else None,
+        bits=header.bits if header else None,
+        pages=header.pages if header else None,
+        confidence=work.confidence,
+        derivatives=tuple(work.derivatives),
+        seconds=sum(work.seconds.values()),
+    )
+    again = reason is not None and (
+        reason.verdict is Verdict.RETRY or reason is Reason.KILLED_WORKER
+    )
+    return Done(
+        work, outcome, is_tried_again=again and work.item.attempt < workshop.settings.max_attempts
+    )
+
+
+def _is_full(folder: Path) -> bool:
+    return shutil.disk_usage(folder).free < SCRATCH_FLOOR_BYTES

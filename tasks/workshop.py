@@ -1,0 +1,142 @@
+"""What a worker holds while it works: opened once, shared by all its batches, closed at the end."""
+
+import logging
+import tempfile
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from colormodel.checkpoint import Checkpoint, CheckpointError
+from colormodel.infer import Colorizer, DeviceError
+from tasks.champion import find_checkpoint, output_policy, recipe_of
+from tasks.derivatives import OutputPolicy
+from tasks.errors import NoCheckpoint, NoDevice, OutputFull, SourceNotFound
+from tasks.ledger import Ledger
+from tasks.ledger.opening import open_ledger
+from tasks.pixels import PixelPool
+from tasks.scans.findings import Thresholds
+from tasks.scans.header import ReadLimits
+from tasks.settings import Settings
+from tasks.storage import ObjectStore, open_store
+from tasks.worker import has_ended, worker_name
+
+logger = logging.getLogger(__name__)
+
+#: Threads that wait for stores, for each process that works on pixels.
+IO_THREADS_PER_CORE = 4
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """The opened resources of one worker process."""
+
+    settings: Settings
+    ledger: Ledger
+    output: ObjectStore
+    checkpoint: Checkpoint
+    colorizer: Colorizer
+    pixels: PixelPool
+    io: ThreadPoolExecutor
+    policy: OutputPolicy
+    recipe_id: int
+    recipe_digest: str
+    scratch: Path
+    worker: str
+    stop: threading.Event  #: Set from outside: begun scans are finished, the others given back.
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    inference: threading.Lock = field(default_factory=threading.Lock)
+    sources: dict[str, ObjectStore] = field(default_factory=dict)
+
+    @property
+    def limits(self) -> ReadLimits:
+        """What a scan's file may ask for."""
+        return ReadLimits(max_pixels=self.settings.max_pixels)
+
+    def source(self, url: str) -> ObjectStore:
+        """The store that scans of *url* are read from, opened once."""
+        if url not in self.sources:
+            self.sources[url] = open_store(url, settings=self.settings)
+        return self.sources[url]
+
+
+@contextmanager
+def open_workshop(settings: Settings, *, stop: threading.Event | None = None) -> Iterator[Workshop]:
+    """Open everything that colourizing needs, and close it again.
+
+    Raises:
+        AutochromeError: The database, the output, the checkpoint or the device cannot be used; the
+            message says what to do.
+    """
+    with ExitStack() as opened:
+        ledger = opened.enter_context(open_ledger(settings))
+        output = open_store(settings.output, settings=settings, writable=True)
+        checkpoint = find_checkpoint(settings)
+        policy = output_policy(settings)
+        recipe = recipe_of(checkpoint, policy)
+        scratch = opened.enter_context(_scratch_folder(settings))
+        pixels = PixelPool(
+            settings.cores,
+            timeout_s=settings.item_timeout_s,
+            memory_bytes=settings.pixel_memory_mb << 20,
+        )
+        opened.enter_context(closing(pixels))
+        io = ThreadPoolExecutor(IO_THREADS_PER_CORE * settings.cores, thread_name_prefix="io")
+        opened.enter_context(io)
+        take_over_leases(ledger)
+        yield Workshop(
+            settings=settings,
+            ledger=ledger,
+            output=output,
+            checkpoint=checkpoint,
+            colorizer=_load(checkpoint, settings),
+            pixels=pixels,
+            io=io,
+            policy=policy,
+            recipe_id=ledger.ensure_recipe(recipe),
+            recipe_digest=recipe.digest,
+            scratch=scratch,
+            worker=worker_name(),
+            stop=stop or threading.Event(),
+        )
+
+
+def take_over_leases(ledger: Ledger) -> None:
+    """Let leases of processes of this host that are gone run out now, not minutes later."""
+    gone = [worker for worker in ledger.open_workers() if has_ended(worker)]
+    if gone and ledger.expire_leases(gone):
+        logger.warning("took over from %d worker processes that had ended unexpectedly", len(gone))
+
+
+def _load(checkpoint: Checkpoint, settings: Settings) -> Colorizer:
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    try:
+        return Colorizer(checkpoint, device=settings.device, minibatch=settings.minibatch)
+    except DeviceError as error:
+        raise NoDevice(str(error)) from error
+    except CheckpointError as error:
+        raise NoCheckpoint(str(error)) from error
+
+
+@contextmanager
+def _scratch_folder(settings: Settings) -> Iterator[Path]:
+    if settings.scratch is not None and not settings.scratch.is_dir():
+        raise SourceNotFound(
+            f"the scratch folder {settings.scratch} does not exist; make it, or set "
+            "AUTOCHROME_SCRATCH to another"
+        )
+    try:
+        folder = tempfile.TemporaryDirectory(
+            prefix="autochrome-", dir=settings.scratch, ignore_cleanup_errors=True
+        )
+    except OSError as error:
+        raise OutputFull(
+            f"no scratch folder can be made: {error}; free space there, or set AUTOCHROME_SCRATCH"
+        ) from error
+    with folder as name:
+        yield Path(name)

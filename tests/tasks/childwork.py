@@ -1,0 +1,57 @@
+"""Work for a pixel pool's children that ends in every way it can."""
+
+import ctypes
+import errno
+import os
+import signal
+import time
+
+from tasks.errors import TruncatedScan
+
+
+def double(number: int) -> int:
+    """Succeed."""
+    return 2 * number
+
+
+def crash(_: object) -> None:
+    """Read address 0, as a broken decoder does."""
+    ctypes.string_at(0)
+
+
+def hang(_: object) -> None:
+    """Never end."""
+    time.sleep(3600)
+
+
+def hang_without_the_lock(_: object) -> None:
+    """Never end, and hear no SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(3600)
+
+
+def hoard(size_bytes: int) -> int:
+    """Take memory."""
+    return len(bytearray(size_bytes))
+
+
+def refuse(name: str) -> None:
+    """Raise an error of ours."""
+    raise TruncatedScan(f"{name}: ends early")
+
+
+def fill_disk(_: object) -> None:
+    """Raise what a full disk raises."""
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def loaded_modules(_: object) -> list[str]:
+    """Tell what this process has imported."""
+    import sys  # noqa: PLC0415  asked in the child
+
+    return sorted(sys.modules)
+
+
+def process_id(_: object) -> int:
+    """Tell who works."""
+    return os.getpid()

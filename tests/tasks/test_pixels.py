@@ -1,0 +1,121 @@
+"""The pixel pool: whatever happens to a child happens to one piece of work."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import KilledWorker, OutOfMemory, Reason, TruncatedScan, reason_of
+from tasks.pixels import PixelPool
+from tests.tasks import childwork
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[PixelPool]:
+    """Two children that may work for four seconds and take two gigabytes."""
+    pool = PixelPool(2, timeout_s=4, memory_bytes=2 << 30)
+    yield pool
+    pool.close()
+
+
+def test_work_comes_back(pool: PixelPool) -> None:
+    """The ordinary case."""
+    assert pool.run(childwork.double, 21) == 42
+
+
+def test_a_crash_is_named_and_the_pool_goes_on(pool: PixelPool) -> None:
+    """A decoder that reads address 0 takes down its child only."""
+    with pytest.raises(KilledWorker, match="exit code"):
+        pool.run(childwork.crash, None)
+    assert pool.run(childwork.double, 1) == 2
+
+
+def test_the_neighbours_of_a_crash_do_not_notice(pool: PixelPool) -> None:
+    """Work before, beside and after it ends as if nothing were."""
+    futures = [pool.submit(childwork.double, number) for number in range(5)]
+    broken = pool.submit(childwork.crash, None)
+    futures += [pool.submit(childwork.double, number) for number in range(5, 10)]
+    assert [future.result() for future in futures] == [2 * number for number in range(10)]
+    assert broken.exception() is not None
+
+
+@pytest.mark.parametrize("work", [childwork.hang, childwork.hang_without_the_lock])
+def test_a_hang_is_ended(pool: PixelPool, work: object) -> None:
+    """Even where SIGTERM is not heard."""
+    began = time.monotonic()
+    with pytest.raises(KilledWorker, match="did not end within 4 s"):
+        pool.run(work, None)  # type: ignore[arg-type]
+    assert time.monotonic() - began < 15
+    assert pool.run(childwork.double, 3) == 6
+
+
+def test_memory_is_bounded(pool: PixelPool) -> None:
+    """A bomb meets the limit of its child, not of the machine."""
+    assert pool.run(childwork.hoard, 1 << 20) == 1 << 20
+    with pytest.raises(OutOfMemory, match="AUTOCHROME_PIXEL_MEMORY_MB"):
+        pool.run(childwork.hoard, 8 << 30)
+
+
+def test_errors_of_ours_cross_the_border(pool: PixelPool) -> None:
+    """With class, message and reason."""
+    with pytest.raises(TruncatedScan, match=r"a\.tif: ends early"):
+        pool.run(childwork.refuse, "a.tif")
+
+
+def test_a_full_disk_is_still_known_as_one(pool: PixelPool) -> None:
+    """The error number survives the way back."""
+    with pytest.raises(OSError, match="No space") as caught:
+        pool.run(childwork.fill_disk, None)
+    assert reason_of(caught.value) is Reason.OUTPUT_FULL
+
+
+def test_children_load_no_network_and_no_cloud(pool: PixelPool) -> None:
+    """Torch and its like would cost each child seconds and hundreds of megabytes."""
+    loaded = set(pool.run(childwork.loaded_modules, None))
+    assert not loaded & {"torch", "prefect", "sqlalchemy", "boto3"}
+
+
+def test_children_end_with_their_parent(tmp_path: Path) -> None:
+    """A killed worker leaves nobody behind who still writes."""
+    script = tmp_path / "parent.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import time
+            from tasks.pixels import PixelPool
+            from tests.tasks import childwork
+            if __name__ == "__main__":
+                pool = PixelPool(1, timeout_s=60, memory_bytes=2 << 30)
+                print(pool.run(childwork.process_id, None), flush=True)
+                pool.submit(childwork.hang, None)
+                time.sleep(60)
+            """
+        )
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, script], stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT
+    ) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        parent.send_signal(signal.SIGKILL)
+    for _ in range(50):
+        if not _is_running(child):
+            return
+        time.sleep(0.1)
+    pytest.fail(f"process {child} outlived its parent")
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
