@@ -1,0 +1,51 @@
+"""The ledger: what became of every scan. `Ledger` is the way in; `records` is what goes through it."""
+
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.records import (
+    STATUS_AFTER,
+    Backoff,
+    Claim,
+    ClaimedItem,
+    Counts,
+    DerivativeRecord,
+    Discovered,
+    EnqueueMode,
+    EnqueuePlan,
+    Failures,
+    ItemFilter,
+    ItemRow,
+    ItemStory,
+    Outcome,
+    Recipe,
+    RecipeRow,
+    RunEnding,
+    RunFigures,
+    RunRow,
+    outcome_for,
+)
+from tasks.schema import ItemStatus
+
+__all__ = [
+    "STATUS_AFTER",
+    "Backoff",
+    "Claim",
+    "ClaimedItem",
+    "Counts",
+    "DerivativeRecord",
+    "Discovered",
+    "EnqueueMode",
+    "EnqueuePlan",
+    "Failures",
+    "ItemFilter",
+    "ItemRow",
+    "ItemStatus",
+    "ItemStory",
+    "Ledger",
+    "Outcome",
+    "Recipe",
+    "RecipeRow",
+    "RunEnding",
+    "RunFigures",
+    "RunRow",
+    "outcome_for",
+]

@@ -1,0 +1,201 @@
+"""Moving items by decision: of a curator, an engineer, or the machinery itself.
+
+Each decision is one row that says who, when and why, and a row for each item that it moved. Which
+statuses a decision may move from is fixed here; items in others are passed over, whatever the filter
+says.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    and_,
+    case,
+    func,
+    insert,
+    literal,
+    null,
+    select,
+    update,
+)
+
+from tasks.errors import Reason
+from tasks.ledger import sql
+from tasks.ledger.filters import condition_of, parameters_of
+from tasks.ledger.records import ItemFilter
+from tasks.schema import DecisionKind, ItemStatus, decision, decision_item, item, status_in
+
+
+@dataclass(frozen=True)
+class Move:
+    """From which statuses a decision moves items, and where to."""
+
+    sources: tuple[ItemStatus, ...]
+    target: ItemStatus
+    # Where the filter names no status: only those of the sources that are surely meant.
+    by_default: tuple[ItemStatus, ...] | None = None
+
+
+MOVES = {
+    DecisionKind.RETRY: Move(
+        (ItemStatus.FAILED, ItemStatus.QUARANTINED, ItemStatus.SKIPPED),
+        ItemStatus.PENDING,
+        by_default=(ItemStatus.FAILED,),
+    ),
+    DecisionKind.HOLD: Move(
+        (ItemStatus.PENDING, ItemStatus.FAILED, ItemStatus.QUARANTINED), ItemStatus.HELD
+    ),
+    DecisionKind.RELEASE: Move((ItemStatus.HELD,), ItemStatus.PENDING),
+    DecisionKind.APPROVE: Move((ItemStatus.REVIEW,), ItemStatus.PUBLISHED),
+    DecisionKind.REJECT: Move((ItemStatus.REVIEW,), ItemStatus.REJECTED),
+    DecisionKind.SUPERSEDE: Move((ItemStatus.PUBLISHED, ItemStatus.REVIEW), ItemStatus.SUPERSEDED),
+}
+
+
+def decide(
+    connection: Connection,
+    kind: DecisionKind,
+    chosen: ItemFilter,
+    *,
+    who: str,
+    why: str,
+    dry_run: bool,
+) -> int:
+    """Move what the filter finds, and record it; with *dry_run* only count."""
+    move = MOVES[kind]
+    sources = move.sources
+    if not chosen.statuses and move.by_default is not None:
+        sources = move.by_default
+    where = and_(status_in(*sources), condition_of(connection, chosen))
+    parameters = parameters_of(chosen)
+    if dry_run:
+        found = select(func.count()).select_from(item).where(where)
+        return connection.execute(found, parameters).scalar_one()
+    return decide_on(
+        connection,
+        kind,
+        where,
+        target=move.target,
+        who=who,
+        why=why,
+        scope=chosen.as_json(),
+        parameters=parameters,
+    )
+
+
+def decide_on(
+    connection: Connection,
+    kind: DecisionKind,
+    where: ColumnElement[bool],
+    *,
+    target: ItemStatus,
+    who: str,
+    why: str,
+    scope: Mapping[str, object] | None = None,
+    parameters: Mapping[str, str] | None = None,
+    reason: Reason | None = None,
+    values: Mapping[str, Any] | None = None,
+) -> int:
+    """Move the items for which *where* holds to *target*, and record it; nothing found, nothing recorded.
+
+    The rows are locked as they are noted, so what is noted is what is changed, whoever else is at work.
+    """
+    given = dict(parameters or {})
+    if connection.execute(select(item.c.id).where(where).limit(1), given).first() is None:
+        return 0
+    decision_id = record(connection, kind, who=who, why=why, scope=scope)
+    columns = {
+        "decision_id": literal(decision_id, BigInteger()),
+        "item_id": item.c.id,
+        "was": item.c.status,
+        "was_reason": item.c.reason,
+        "became": literal(target.value),
+    }
+    chosen = select(*columns.values()).where(where).with_for_update(of=item)
+    noted = insert(decision_item).from_select(list(columns), chosen)
+    moved = sql.affected(connection, noted, given)
+    mine = select(decision_item.c.item_id).where(decision_item.c.decision_id == decision_id)
+    connection.execute(
+        update(item)
+        .where(item.c.id.in_(mine))
+        .values({**_values(target, reason, why), **(values or {})})
+    )
+    if target is ItemStatus.PUBLISHED:
+        _supersede_after(connection, decision_id, who=who)
+    return moved
+
+
+def record(
+    connection: Connection,
+    kind: DecisionKind,
+    *,
+    who: str,
+    why: str,
+    scope: Mapping[str, object] | None = None,
+    checkpoint_id: int | None = None,
+    previous_checkpoint_id: int | None = None,
+) -> int:
+    """Write who decided what, and why; returns the decision's id."""
+    return connection.execute(
+        insert(decision)
+        .values(
+            kind=kind,
+            who=sql.storable(who),
+            why=sql.storable(why),
+            decided_at=sql.now(),
+            scope=dict(scope or {}),
+            checkpoint_id=checkpoint_id,
+            previous_checkpoint_id=previous_checkpoint_id,
+        )
+        .returning(decision.c.id)
+    ).scalar_one()
+
+
+def _values(target: ItemStatus, reason: Reason | None, why: str) -> dict[str, Any]:
+    """What a moved item holds; why it was as it was before stays in its story."""
+    values: dict[str, Any] = {"status": target, "reason": reason, "changed_at": sql.now()}
+    if target is not ItemStatus.PENDING:
+        return values | {"detail": sql.storable(why)}
+    # What killed its worker before is tried alone again.
+    alone = case((item.c.reason == Reason.KILLED_WORKER, True), else_=item.c.alone)
+    return values | {"detail": null(), "attempts": 0, "not_before": sql.now(), "alone": alone}
+
+
+def supersede_others(
+    connection: Connection, scan_ids: Sequence[int], *, recipe_id: int, who: str
+) -> int:
+    """Let the items that were just published take the place of those of other recipes."""
+    given = sql.ids_table(connection, "given")
+    where = and_(
+        item.c.scan_id.in_(select(given.c.id)),
+        item.c.recipe_id != recipe_id,
+        status_in(ItemStatus.PUBLISHED, ItemStatus.REVIEW),
+    )
+    return decide_on(
+        connection,
+        DecisionKind.SUPERSEDE,
+        where,
+        target=ItemStatus.SUPERSEDED,
+        who=who,
+        why="published under another recipe",
+        scope={"recipe_id": recipe_id},
+        parameters={"given": sql.as_ids(scan_ids)},
+    )
+
+
+def _supersede_after(connection: Connection, decision_id: int, *, who: str) -> None:
+    """Approval publishes, so the approved items take others' places, recipe by recipe."""
+    rows = connection.execute(
+        select(item.c.recipe_id, item.c.scan_id)
+        .join(decision_item, decision_item.c.item_id == item.c.id)
+        .where(decision_item.c.decision_id == decision_id)
+    )
+    by_recipe: dict[int, list[int]] = {}
+    for row in rows:
+        by_recipe.setdefault(row.recipe_id, []).append(row.scan_id)
+    for recipe_id, scan_ids in by_recipe.items():
+        supersede_others(connection, scan_ids, recipe_id=recipe_id, who=who)

@@ -1,0 +1,283 @@
+"""The connection to the ledger's database: opening it, and what its failures mean.
+
+`Database.write` and `Database.read` are the only ways in. Each runs one short transaction. When the
+connection is lost, a deadlock is broken or a lock is not to be had, the transaction is run again for
+as long as the patience lasts; after that, and for everything else that the database refuses, there is
+`DatabaseUnavailable` with one line that a person can act on. No message holds a password.
+"""
+
+import random
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy
+from sqlalchemy import URL, Connection, Engine, event, inspect, make_url, text
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from tasks.errors import DatabaseUnavailable, SchemaOutdated, UsageError
+from tasks.schema import REVISION
+
+T = TypeVar("T")
+
+BUSY_TIMEOUT_S = 30.0
+_FORMS = "sqlite:///PATH or postgresql://USER@HOST/DATABASE"
+
+# PostgreSQL's error codes (its manual, appendix A) after which the same transaction may succeed:
+# 08 connection, 40 deadlock and serialization, 53300 too many connections, 55P03 lock, 57P shutdown.
+_TRANSIENT_POSTGRESQL = ("08", "40", "53300", "55P03", "57P")
+_TRANSIENT_SQLITE = ("SQLITE_BUSY", "SQLITE_LOCKED")
+
+
+class Database:
+    """One process's way to the ledger's database (threads may share it, forked processes may not)."""
+
+    def __init__(self, engine: Engine, *, patience_s: float) -> None:
+        self.engine = engine
+        self.patience_s = patience_s
+        self._writing = engine.execution_options(reading=False)
+        self._reading = engine.execution_options(reading=True)
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Run *work* in one transaction that may change things (it may be run more than once)."""
+        return self._patiently(work, self._writing)
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Run *work* in one transaction that only reads; in SQLite it waits for no writer."""
+        return self._patiently(work, self._reading)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+    def _patiently(self, work: Callable[[Connection], T], engine: Engine) -> T:
+        give_up_at = time.monotonic() + self.patience_s
+        pause_s = 0.02
+        while True:
+            try:
+                with engine.begin() as connection:
+                    return work(connection)
+            except (DBAPIError, PoolTimeoutError) as error:
+                if not is_transient(error) or time.monotonic() + pause_s > give_up_at:
+                    raise explain(error, self.engine.url) from error
+            time.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - spreads retries, guards nothing
+            pause_s = min(pause_s * 2, 1.0)
+
+
+def open_database(url: str, *, patience_s: float = 30.0) -> Database:
+    """Connect to a database whose schema is the one that this code works with.
+
+    Raises:
+        UsageError: *url* is none that a ledger can be kept in.
+        DatabaseUnavailable: It cannot be reached, or refuses.
+        SchemaOutdated: Its schema is older or newer than this code.
+    """
+    engine = connect(url)
+    try:
+        with engine.execution_options(reading=True).connect() as connection:
+            check_revision(connection)
+    except DBAPIError as error:
+        engine.dispose()
+        raise explain(error, engine.url) from error
+    except DatabaseUnavailable:
+        engine.dispose()
+        raise
+    return Database(engine, patience_s=patience_s)
+
+
+def connect(url: str, *, create: bool = False) -> Engine:
+    """Build the engine for *url*; a SQLite file is only made when *create* is set."""
+    parsed = parse_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        _check_sqlite_file(parsed, create=create)
+        return _sqlite_engine(parsed)
+    return _postgresql_engine(parsed)
+
+
+def parse_url(url: str) -> URL:
+    """Read a database URL, and set the driver that we use."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise UsageError(f"the database URL cannot be read; write {_FORMS}") from None
+    if parsed.drivername in {"postgresql", "postgres", "postgresql+psycopg"}:
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername in {"sqlite", "sqlite+pysqlite"}:
+        if parsed.database in {None, "", ":memory:"}:
+            raise UsageError("a ledger in memory would be lost with the process; name a file")
+        return parsed.set(drivername="sqlite+pysqlite")
+    raise UsageError(f"a ledger cannot be kept in {parsed.drivername}; write {_FORMS}")
+
+
+def describe(url: URL) -> str:
+    """Name a database for people: never its password."""
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    host = url.host or url.query.get("host") or "localhost"
+    port = f":{url.port}" if url.port else ""
+    return f"{host}{port}/{url.database or ''}"
+
+
+def exists(url: str) -> bool:
+    """Whether there is a database to connect to: False only for a SQLite file yet to be made."""
+    parsed = parse_url(url)
+    is_file = parsed.get_backend_name() == "sqlite"
+    return not is_file or Path(str(parsed.database)).exists()
+
+
+def check_revision(connection: Connection) -> None:
+    """Raise `SchemaOutdated` where the schema is not the one that this code works with."""
+    found = current_revision(connection)
+    where = describe(connection.engine.url)
+    if found is None:
+        raise SchemaOutdated(f"{where} holds no ledger yet; make one with `autochrome db upgrade`")
+    if found != REVISION:
+        raise SchemaOutdated(
+            f"the schema of {where} is {found} and this version works with {REVISION}; "
+            "run `autochrome db upgrade`, or install the version of Autochrome that last did"
+        )
+
+
+def current_revision(connection: Connection) -> str | None:
+    """The schema's revision in the database, None where there is no ledger."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+# --- SQLite --------------------------------------------------------------------------------------
+
+
+def _check_sqlite_file(url: URL, *, create: bool) -> None:
+    path = Path(str(url.database))
+    if not path.parent.is_dir():
+        raise DatabaseUnavailable(f"{path}: the folder {path.parent} does not exist; make it first")
+    if not path.exists() and not create:
+        raise DatabaseUnavailable(f"{path} does not exist; make it with `autochrome db upgrade`")
+    if path.is_dir():
+        raise DatabaseUnavailable(f"{path} is a folder; name a file in it")
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    engine = sqlalchemy.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None  # we begin transactions ourselves, see below
+        cursor = connection.cursor()
+        cursor.execute(
+            "PRAGMA journal_mode = WAL"
+        )  # readers and the writer do not wait for each other
+        # A killed process loses nothing. A power cut may lose the last transactions, never the
+        # file: the items in them are claimed again, and their derivatives written over.
+        cursor.execute("PRAGMA synchronous = NORMAL")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A writer that begins as a reader can find, at its first write, that another was faster, and
+        # then no waiting helps. IMMEDIATE takes its turn at the start.
+        reading = connection.get_execution_options().get("reading", False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+# --- PostgreSQL ----------------------------------------------------------------------------------
+
+
+def _postgresql_engine(url: URL) -> Engine:
+    # A server that vanished without a word is noticed within about half a minute.
+    options = {
+        "application_name": "autochrome",
+        "connect_timeout": 10,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 30_000,
+    }
+    given = {name: value for name, value in options.items() if name not in url.query}
+    engine = sqlalchemy.create_engine(url, connect_args=given, pool_size=4, max_overflow=8)
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        # A stopped process must not hold its locks for ever.
+        with connection.cursor() as cursor:
+            cursor.execute("SET idle_in_transaction_session_timeout = '60s'")
+        connection.commit()
+
+    return engine
+
+
+# --- failures ------------------------------------------------------------------------------------
+
+
+def is_transient(error: Exception) -> bool:
+    """Whether the same transaction may succeed a moment later."""
+    if isinstance(error, PoolTimeoutError):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    if error.connection_invalidated:
+        return True
+    if isinstance(error.orig, sqlite3.Error):
+        return _sqlite_name(error.orig).startswith(_TRANSIENT_SQLITE)
+    state = getattr(error.orig, "sqlstate", None)
+    if state is None:  # no answer from the server at all
+        return isinstance(error, sqlalchemy.exc.OperationalError)
+    return str(state).startswith(_TRANSIENT_POSTGRESQL)
+
+
+def explain(error: Exception, url: URL) -> DatabaseUnavailable:
+    """Say in one line what the database refused, and what to do."""
+    where = describe(url)
+    original = getattr(error, "orig", None) or error
+    said = " ".join(str(original).split())
+    if isinstance(original, sqlite3.Error):
+        return _explain_sqlite(original, where, said)
+    state = str(getattr(original, "sqlstate", None) or "")
+    if state in {"42P01", "42703"}:  # no such table, no such column
+        return SchemaOutdated(f"{where}: {said}; run `autochrome db upgrade`")
+    return DatabaseUnavailable(f"the database {where} refuses: {said}; {_postgresql_remedy(state)}")
+
+
+def _postgresql_remedy(state: str) -> str:
+    remedies = {
+        "3D000": "create it, then run `autochrome db upgrade`",
+        "28P01": "check user and password in AUTOCHROME_DATABASE_URL",
+        "28000": "check the user in AUTOCHROME_DATABASE_URL and the server's pg_hba.conf",
+        "42501": "grant this user the rights that deploy/ lists",
+        "53100": "free space on its disk",
+        "53300": "raise max_connections, or run fewer workers",
+        "25006": "it is read-only: connect to the primary",
+    }
+    return remedies.get(
+        state, "check that the server runs and that AUTOCHROME_DATABASE_URL leads to it"
+    )
+
+
+def _explain_sqlite(original: sqlite3.Error, where: str, said: str) -> DatabaseUnavailable:
+    name = _sqlite_name(original)
+    remedies = {
+        "SQLITE_NOTADB": "it is no SQLite database; name another file",
+        "SQLITE_READONLY": "give this user the right to write the file and its folder",
+        "SQLITE_CANTOPEN": "check that this user may read and write the file and its folder",
+        "SQLITE_FULL": "free space on its disk",
+        "SQLITE_BUSY": "another process holds it; end that one, or use PostgreSQL for many workers",
+        "SQLITE_CORRUPT": "restore it from a copy, then discover the sources again",
+    }
+    remedy = next(
+        (r for prefix, r in remedies.items() if name.startswith(prefix)), "check its disk"
+    )
+    return DatabaseUnavailable(f"the database {where} refuses: {said}; {remedy}")
+
+
+def _sqlite_name(error: sqlite3.Error) -> str:
+    return getattr(error, "sqlite_errorname", "")

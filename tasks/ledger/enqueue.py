@@ -1,0 +1,269 @@
+"""Giving scans a pending item under a recipe, window by window, so that nothing is locked for long.
+
+A scan is open under one recipe at a time: enqueueing it under another takes a pending or held item of
+the older one over (held stays held), so nothing waits for a recipe that no run asks for any more.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    and_,
+    case,
+    false,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    true,
+)
+
+from tasks.ledger import sql
+from tasks.ledger.decisions import decide_on
+from tasks.ledger.engine import Database
+from tasks.ledger.records import EnqueueMode, EnqueuePlan, Recipe
+from tasks.ledger.vanishing import GONE, GONE_DETAIL, GONE_REASON
+from tasks.schema import DecisionKind, ItemStatus, item, recipe, scan
+
+WINDOW_SCANS = 20_000
+WHO = "enqueue"
+
+_ENDED = (
+    ItemStatus.PUBLISHED,
+    ItemStatus.REVIEW,
+    ItemStatus.SKIPPED,
+    ItemStatus.FAILED,
+    ItemStatus.QUARANTINED,
+    ItemStatus.REJECTED,
+    ItemStatus.SUPERSEDED,
+)
+_OPEN = (ItemStatus.PENDING, ItemStatus.HELD)
+_WITH_DERIVATIVE = (ItemStatus.PUBLISHED, ItemStatus.REVIEW)
+_ANEW = {
+    EnqueueMode.FAILED: (ItemStatus.FAILED,),
+    EnqueueMode.SUPERSEDING: (ItemStatus.SUPERSEDED,),
+    EnqueueMode.ALL: tuple(status for status in _ENDED if status is not ItemStatus.REJECTED),
+}
+"""Which of this recipe's items are done once more, even where the scan did not change."""
+
+
+def ensure_recipe(connection: Connection, wanted: Recipe) -> int:
+    """The recipe's id, made where it is new; it is the one in service from now on."""
+    statement = sql.insert_or(connection, recipe).values(
+        digest=wanted.digest,
+        checkpoint_digest=wanted.checkpoint_digest,
+        outputs=dict(wanted.outputs),
+        created_at=sql.now(),
+        used_at=sql.now(),
+    )
+    found: int = connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["digest"], set_={"used_at": sql.now()}
+        ).returning(recipe.c.id)
+    ).scalar_one()
+    return found
+
+
+def enqueue(
+    database: Database, recipe_id: int, *, mode: EnqueueMode, collections: Sequence[str] | None
+) -> int:
+    """Enqueue all scans, or those of *collections*; see `Ledger.enqueue`."""
+    wanted = true() if collections is None else scan.c.collection.in_(list(collections))
+    after, count = 0, 0
+    while True:
+        last = database.read(lambda connection, after=after: _window_end(connection, wanted, after))
+        if last is None:
+            return count
+        window = and_(wanted, scan.c.id > after, scan.c.id <= last)
+        count += database.write(
+            lambda connection, window=window: enqueue_scans(
+                connection, window, recipe_id=recipe_id, mode=mode
+            )
+        )
+        after = last
+
+
+def _window_end(connection: Connection, wanted: ColumnElement[bool], after: int) -> int | None:
+    window = (
+        select(scan.c.id)
+        .where(wanted, scan.c.id > after)
+        .order_by(scan.c.id)
+        .limit(WINDOW_SCANS)
+        .subquery()
+    )
+    return connection.execute(select(func.max(window.c.id))).scalar()
+
+
+def enqueue_scans(
+    connection: Connection, scans: ColumnElement[bool], *, recipe_id: int, mode: EnqueueMode
+) -> int:
+    """Enqueue the scans for which the condition *scans* holds."""
+    added = _insert_new(connection, scans, recipe_id, mode)
+    again = decide_on(
+        connection,
+        DecisionKind.ENQUEUE,
+        _is_due_again(scans, recipe_id, mode),
+        target=ItemStatus.PENDING,
+        who=WHO,
+        why=f"enqueued again ({mode})",
+        values={"revision": _scan_of_item(scan.c.revision)},
+    )
+    if not added + again:
+        return 0
+    decide_on(
+        connection,
+        DecisionKind.SUPERSEDE,
+        _is_taken_over(scans, recipe_id),
+        target=ItemStatus.SUPERSEDED,
+        who=WHO,
+        why="enqueued under another recipe",
+    )
+    return added + again
+
+
+def plan(
+    connection: Connection, recipe_id: int, *, mode: EnqueueMode, collections: Sequence[str] | None
+) -> EnqueuePlan:
+    """What `enqueue` would do now."""
+    wanted = true() if collections is None else scan.c.collection.in_(list(collections))
+    again = select(item.c.scan_id).where(_is_due_again(wanted, recipe_id, mode))
+    due = or_(
+        and_(_is_due_new(recipe_id, mode), scan.c.vanished_at.is_(None)), scan.c.id.in_(again)
+    )
+    row = connection.execute(
+        select(
+            func.count(),
+            func.coalesce(func.sum(scan.c.size_bytes), 0),
+            func.coalesce(func.max(scan.c.size_bytes), 0),
+        ).where(wanted, due)
+    ).one()
+    return EnqueuePlan(items=row[0], size_bytes=int(row[1]), largest_bytes=row[2])
+
+
+def _insert_new(
+    connection: Connection, scans: ColumnElement[bool], recipe_id: int, mode: EnqueueMode
+) -> int:
+    other = item.alias("other")
+    is_held = select(other.c.id).where(
+        other.c.scan_id == scan.c.id, other.c.status == ItemStatus.HELD
+    )
+    is_gone = scan.c.vanished_at.is_not(None)
+    columns = {
+        "scan_id": scan.c.id,
+        "recipe_id": literal(recipe_id, BigInteger()),
+        "collection": scan.c.collection,
+        "revision": scan.c.revision,
+        "status": case(
+            (is_gone, GONE.value),
+            (is_held.exists(), ItemStatus.HELD.value),
+            else_=ItemStatus.PENDING.value,
+        ),
+        "reason": case((is_gone, GONE_REASON.value), else_=null()),
+        "detail": case((is_gone, GONE_DETAIL), else_=null()),
+        "attempts": literal(0),
+        "alone": literal(value=False),
+        "not_before": sql.now(),
+        "created_at": sql.now(),
+        "changed_at": sql.now(),
+    }
+    chosen = select(*columns.values()).where(scans, _is_due_new(recipe_id, mode))
+    missing = (
+        sql.insert_or(connection, item)
+        .from_select(list(columns), chosen.order_by(scan.c.id))
+        .on_conflict_do_nothing()  # another run enqueues the same
+    )
+    return sql.affected(connection, missing)
+
+
+def _is_due_new(recipe_id: int, mode: EnqueueMode) -> ColumnElement[bool]:
+    """On `scan`: it gets its first item under this recipe."""
+    if mode is EnqueueMode.FAILED:
+        return false()
+    mine = item.alias("mine")
+    has_none = ~(
+        select(mine.c.id).where(mine.c.scan_id == scan.c.id, mine.c.recipe_id == recipe_id).exists()
+    )
+    if mode is EnqueueMode.NEW:
+        return and_(has_none, ~_is_done_elsewhere(recipe_id))
+    if mode is EnqueueMode.SUPERSEDING:
+        return and_(has_none, scan.c.vanished_at.is_(None), _has_derivative_elsewhere(recipe_id))
+    return has_none
+
+
+def _is_due_again(
+    scans: ColumnElement[bool], recipe_id: int, mode: EnqueueMode
+) -> ColumnElement[bool]:
+    """On `item`: it is this recipe's, has ended, and is done once more."""
+    has_changed = item.c.revision < scan.c.revision
+    if mode is EnqueueMode.NEW:
+        has_changed &= ~_is_done_elsewhere(recipe_id)
+    due = and_(has_changed, item.c.status.in_([s.value for s in _ENDED]))
+    if mode in _ANEW:
+        anew = item.c.status.in_([status.value for status in _ANEW[mode]])
+        if mode is EnqueueMode.SUPERSEDING:
+            anew &= _has_derivative_elsewhere(recipe_id)
+        due = anew if mode is EnqueueMode.FAILED else or_(due, anew)
+    its_scan = select(scan.c.id).where(
+        scan.c.id == item.c.scan_id, scans, scan.c.vanished_at.is_(None), due
+    )
+    return and_(item.c.recipe_id == recipe_id, its_scan.correlate(item).exists())
+
+
+def _is_done_elsewhere(recipe_id: int) -> ColumnElement[bool]:
+    """On `scan`: another recipe's item has dealt with it as it is now, or is just being worked on."""
+    other = item.alias("done_elsewhere")
+    return (
+        select(other.c.id)
+        .where(
+            other.c.scan_id == scan.c.id,
+            other.c.recipe_id != recipe_id,
+            other.c.revision == scan.c.revision,
+            other.c.status != ItemStatus.PENDING,
+        )
+        .correlate(scan)
+        .exists()
+    )
+
+
+def _has_derivative_elsewhere(recipe_id: int) -> ColumnElement[bool]:
+    """On `scan`: another recipe's derivative of it is in use."""
+    other = item.alias("derived_elsewhere")
+    return (
+        select(other.c.id)
+        .where(
+            other.c.scan_id == scan.c.id,
+            other.c.recipe_id != recipe_id,
+            other.c.status.in_([status.value for status in _WITH_DERIVATIVE]),
+        )
+        .correlate(scan)
+        .exists()
+    )
+
+
+def _is_taken_over(scans: ColumnElement[bool], recipe_id: int) -> ColumnElement[bool]:
+    """On `item`: it is another recipe's and open, and its scan is open under this one too."""
+    mine = item.alias("mine")
+    taker = (
+        select(mine.c.id)
+        .join(scan, scan.c.id == mine.c.scan_id)
+        .where(
+            mine.c.scan_id == item.c.scan_id,
+            mine.c.recipe_id == recipe_id,
+            mine.c.status.in_([status.value for status in _OPEN]),
+            scans,
+        )
+        .correlate(item)
+    )
+    return and_(
+        item.c.recipe_id != recipe_id,
+        item.c.status.in_([status.value for status in _OPEN]),
+        taker.exists(),
+    )
+
+
+def _scan_of_item(column: Any) -> Any:
+    return select(column).where(scan.c.id == item.c.scan_id).correlate(item).scalar_subquery()

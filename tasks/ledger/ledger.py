@@ -1,0 +1,390 @@
+"""The ledger: what became of every scan. One object, each method one short transaction."""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Self
+
+from tasks.errors import Reason
+from tasks.ledger import (
+    claims,
+    decisions,
+    discovery,
+    enqueue,
+    finishing,
+    reading,
+    runs,
+    story,
+    waiting,
+)
+from tasks.ledger.engine import Database, open_database
+from tasks.ledger.pages import add_pages
+from tasks.ledger.records import (
+    Backoff,
+    Claim,
+    Counts,
+    DerivativeRow,
+    Discovered,
+    EnqueueMode,
+    EnqueuePlan,
+    Failures,
+    ItemFilter,
+    ItemRow,
+    ItemStory,
+    ListedObject,
+    Outcome,
+    Recipe,
+    RecipeRow,
+    RunEnding,
+    RunFigures,
+    RunRow,
+    SourceRow,
+)
+from tasks.schema import DecisionKind, ItemStatus
+
+
+class Ledger:
+    """Opened with `Ledger.open`; threads may share one, forked processes may not.
+
+    Every method raises `DatabaseUnavailable` when the database stays away for longer than the
+    ledger's patience. All times are by the database's clock, so a worker's own may be hours off.
+    """
+
+    def __init__(self, database: Database, *, backoff: Backoff) -> None:
+        self.database = database
+        self._backoff = backoff
+        self._store_ids: dict[str, int] = {}
+
+    @classmethod
+    def open(
+        cls, url: str, *, backoff: Backoff | None = None, patience_s: float = 30.0
+    ) -> "Ledger":
+        """Open the ledger at *url*: ``sqlite:///PATH`` or ``postgresql://USER@HOST/DATABASE``.
+
+        Args:
+            url: Where it is kept. Its schema must be up to date (`tasks.ledger.migrate`).
+            backoff: How long items wait after a transient failure.
+            patience_s: How long a method tries again while the connection is lost.
+
+        Raises:
+            UsageError: No ledger can be kept at such a URL.
+            DatabaseUnavailable: The database cannot be reached, or refuses.
+            SchemaOutdated: `autochrome db upgrade` must be run first.
+        """
+        return cls(open_database(url, patience_s=patience_s), backoff=backoff or Backoff())
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # --- discovery and enqueueing ----------------------------------------------------------------
+
+    def record_listing(
+        self,
+        source: str,
+        objects: Iterable[ListedObject],
+        *,
+        collection: str,
+        run_id: int | None = None,
+        prefix: str = "",
+        complete: bool = True,
+    ) -> Discovered:
+        """Record what a source holds, in bounded memory and in many short transactions.
+
+        A file with another ETag, size or version becomes a new revision of its scan: items that wait
+        or are being worked on go back to pending for it, ended ones are due at the next `enqueue`. A
+        known scan that the listing did not bring is marked vanished, never deleted, and nothing waits
+        for it any more; when it comes back, so does its item.
+
+        Args:
+            source: The store's normalised URL.
+            objects: Its listing, in any order. When it raises, what came before is kept, and nothing
+                is taken for vanished.
+            collection: What its scans belong to; scans known under another are moved.
+            run_id: The run that looks.
+            prefix: The listing covers only keys that begin so.
+            complete: False for a listing that ends early on purpose: nothing is taken for vanished.
+        """
+        return discovery.record_listing(
+            self.database,
+            source,
+            objects,
+            collection=collection,
+            run_id=run_id,
+            prefix=prefix,
+            complete=complete,
+        )
+
+    def add_pages(self, scan_id: int, pages: int) -> int:
+        """Make scans and pending items for the pages beyond the first of a file with *pages* pages.
+
+        `finish` does this for outcomes that say how many pages there are. Returns how many are new.
+        """
+        return self.database.write(lambda c: add_pages(c, scan_id, pages))
+
+    def ensure_recipe(self, recipe: Recipe) -> int:
+        """The recipe's id; it is made where it is new, and is the one in service from now on."""
+        return self.database.write(lambda c: enqueue.ensure_recipe(c, recipe))
+
+    def current_recipe(self) -> RecipeRow | None:
+        """The recipe in service: the last that `ensure_recipe` was asked for."""
+        return self.database.read(reading.current_recipe)
+
+    def enqueue(
+        self,
+        recipe_id: int,
+        *,
+        collections: Sequence[str] | None = None,
+        mode: EnqueueMode = EnqueueMode.MISSING,
+    ) -> int:
+        """Give scans a pending item under a recipe; returns how many. Safe to run twice or at once."""
+        return enqueue.enqueue(self.database, recipe_id, mode=mode, collections=collections)
+
+    def plan(
+        self,
+        recipe_id: int,
+        *,
+        collections: Sequence[str] | None = None,
+        mode: EnqueueMode = EnqueueMode.MISSING,
+    ) -> EnqueuePlan:
+        """What `enqueue` would do now."""
+        return self.database.read(
+            lambda c: enqueue.plan(c, recipe_id, mode=mode, collections=collections)
+        )
+
+    # --- working ---------------------------------------------------------------------------------
+
+    def claim(
+        self,
+        worker: str,
+        *,
+        recipe_id: int,
+        limit: int,
+        lease_s: float,
+        max_attempts: int,
+        collections: Sequence[str] | None = None,
+        run_id: int | None = None,
+    ) -> Claim | None:
+        """Take a batch of pending items, and count an attempt for each; None where none is ready.
+
+        First, leases of others that ran out are swept up: an item goes back to pending, to be claimed
+        once more *alone*, or after its last attempt to quarantined: killed_worker. Such suspects come
+        before all others, one a batch. Then the longest-waiting ones, by collection: in the order
+        given, else by name.
+
+        Args:
+            worker: Who claims, for people.
+            recipe_id: Under which recipe.
+            limit: At most so many items.
+            lease_s: How long the claim lasts unless renewed.
+            max_attempts: After so many attempts an item is not tried again.
+            collections: Only these.
+            run_id: The run whose failure budget this counts for.
+        """
+        token = claims.new_token()
+        return self.database.write(
+            lambda c: claims.claim_items(
+                c,
+                worker,
+                token=token,
+                recipe_id=recipe_id,
+                limit=limit,
+                lease_s=lease_s,
+                max_attempts=max_attempts,
+                collections=collections,
+                run_id=run_id,
+            )
+        )
+
+    def renew(self, token: str, *, lease_s: float) -> int:
+        """Let the lease last for *lease_s* from now; returns how many items are still held, 0 when lost."""
+        return self.database.write(lambda c: claims.renew(c, token, lease_s=lease_s))
+
+    def finish(self, token: str, outcomes: Sequence[Outcome]) -> frozenset[int]:
+        """Record what became of items, of the whole batch or some of it.
+
+        Returns:
+            The ids that were accepted. The others were lost meanwhile: the lease ran out, or the scan
+            changed; they are in other hands, and what was found out about them is not recorded.
+        """
+        urls = {record.store for outcome in outcomes for record in outcome.derivatives}
+        store_ids = {url: self._store_id(url) for url in urls}
+        return self.database.write(
+            lambda c: finishing.finish(
+                c, token, outcomes, backoff=self._backoff, store_ids=store_ids
+            )
+        )
+
+    def give_back(self, token: str, item_ids: Collection[int] | None = None) -> int:
+        """Put items back to pending, their attempt uncounted; all that are left where none are named."""
+        return self.database.write(lambda c: claims.give_back(c, token, item_ids))
+
+    def sweep(self) -> int:
+        """Take back the items of leases that ran out, as `claim` does; returns how many."""
+        return self.database.write(claims.sweep)
+
+    def next_due_s(
+        self, recipe_id: int, *, collections: Sequence[str] | None = None
+    ) -> float | None:
+        """Seconds until an item can be claimed: 0 for now, None where nothing waits or is claimed."""
+        return self.database.read(lambda c: waiting.next_due_s(c, recipe_id, collections))
+
+    def open_workers(self) -> set[str]:
+        """The names of those who hold a lease now."""
+        return self.database.read(waiting.open_workers)
+
+    def expire_leases(self, workers: Collection[str]) -> int:
+        """Let the leases of workers that are known to be gone run out now; returns how many."""
+        return self.database.write(lambda c: waiting.expire_leases(c, workers))
+
+    def _store_id(self, url: str) -> int:
+        if url not in self._store_ids:
+            self._store_ids[url] = self.database.write(lambda c: discovery.ensure_store(c, url))
+        return self._store_ids[url]
+
+    # --- decisions -------------------------------------------------------------------------------
+
+    def retry(self, chosen: ItemFilter, *, who: str, why: str, dry_run: bool = False) -> int:
+        """failed -> pending, with all attempts again; quarantined and skipped where *chosen* names them."""
+        return self._decide(DecisionKind.RETRY, chosen, who=who, why=why, dry_run=dry_run)
+
+    def hold(self, chosen: ItemFilter, *, who: str, why: str, dry_run: bool = False) -> int:
+        """pending, failed, quarantined -> held."""
+        return self._decide(DecisionKind.HOLD, chosen, who=who, why=why, dry_run=dry_run)
+
+    def release(self, chosen: ItemFilter, *, who: str, why: str, dry_run: bool = False) -> int:
+        """held -> pending."""
+        return self._decide(DecisionKind.RELEASE, chosen, who=who, why=why, dry_run=dry_run)
+
+    def approve(self, chosen: ItemFilter, *, who: str, why: str, dry_run: bool = False) -> int:
+        """review -> published; older recipes' derivatives of the same scans are superseded."""
+        return self._decide(DecisionKind.APPROVE, chosen, who=who, why=why, dry_run=dry_run)
+
+    def reject(self, chosen: ItemFilter, *, who: str, why: str, dry_run: bool = False) -> int:
+        """review -> rejected."""
+        return self._decide(DecisionKind.REJECT, chosen, who=who, why=why, dry_run=dry_run)
+
+    def supersede(self, chosen: ItemFilter, *, who: str, why: str, dry_run: bool = False) -> int:
+        """published, review -> superseded, by hand (publishing a newer recipe's does it by itself)."""
+        return self._decide(DecisionKind.SUPERSEDE, chosen, who=who, why=why, dry_run=dry_run)
+
+    def _decide(
+        self, kind: DecisionKind, chosen: ItemFilter, *, who: str, why: str, dry_run: bool
+    ) -> int:
+        return self.database.write(
+            lambda c: decisions.decide(c, kind, chosen, who=who, why=why, dry_run=dry_run)
+        )
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def counts(
+        self, recipe_id: int | None = None, *, collections: Sequence[str] | None = None
+    ) -> Counts:
+        """How many items by status and reason, under one recipe or all; milliseconds at any size."""
+        return self.database.read(lambda c: reading.counts(c, recipe_id, collections))
+
+    def list_items(self, chosen: ItemFilter, *, limit: int, after_id: int = 0) -> list[ItemRow]:
+        """Items by id, from *after_id* on."""
+        return self.database.read(
+            lambda c: reading.list_items(c, chosen, limit=limit, after_id=after_id)
+        )
+
+    def samples(
+        self, recipe_id: int, *, per_reason: int = 5
+    ) -> dict[tuple[ItemStatus, Reason], list[ItemRow]]:
+        """A few items of each status and reason, for reports."""
+        return self.database.read(lambda c: reading.samples(c, recipe_id, per_reason=per_reason))
+
+    def oldest_pending(self, recipe_id: int | None = None) -> datetime | None:
+        """Since when the longest-waiting item has been waiting."""
+        return self.database.read(lambda c: reading.oldest_pending(c, recipe_id))
+
+    def story(self, uri: str) -> ItemStory:
+        """All that happened to the scan at *uri* (a page of a file: ``URI#page=2``).
+
+        Raises:
+            UsageError: No such scan is known.
+        """
+        return self.database.read(lambda c: story.story(c, uri))
+
+    def list_derivatives(
+        self,
+        *,
+        after_id: int = 0,
+        limit: int = 1000,
+        collections: Sequence[str] | None = None,
+        recipe_id: int | None = None,
+    ) -> list[DerivativeRow]:
+        """Derivatives to audit, by id from *after_id* on: a cursor that survives the process."""
+        return self.database.read(
+            lambda c: reading.list_derivatives(
+                c, after_id=after_id, limit=limit, collections=collections, recipe_id=recipe_id
+            )
+        )
+
+    def list_sources(
+        self, *, after_id: int = 0, limit: int = 1000, collections: Sequence[str] | None = None
+    ) -> list[SourceRow]:
+        """Source files to audit, by scan id from *after_id* on."""
+        return self.database.read(
+            lambda c: reading.list_sources(
+                c, after_id=after_id, limit=limit, collections=collections
+            )
+        )
+
+    # --- runs ------------------------------------------------------------------------------------
+
+    def start_run(
+        self,
+        kind: str,
+        name: str,
+        *,
+        recipe_id: int | None = None,
+        flow_run_id: str | None = None,
+    ) -> int:
+        """Record that a run has begun; returns its id."""
+        return self.database.write(
+            lambda c: runs.start_run(c, kind, name, recipe_id=recipe_id, flow_run_id=flow_run_id)
+        )
+
+    def beat_run(
+        self, run_id: int, figures: RunFigures | None = None, *, recipe_id: int | None = None
+    ) -> None:
+        """Record that a run is alive, its figures so far, and its recipe once that is known."""
+        self.database.write(lambda c: runs.beat_run(c, run_id, figures, recipe_id))
+
+    def finish_run(
+        self,
+        run_id: int,
+        ending: RunEnding,
+        *,
+        figures: RunFigures | None = None,
+        detail: str = "",
+    ) -> None:
+        """Record how a run ended; the first ending stands."""
+        self.database.write(
+            lambda c: runs.finish_run(c, run_id, ending, figures=figures, detail=detail)
+        )
+
+    def get_run(self, run_id: int) -> RunRow | None:
+        """One run."""
+        return self.database.read(lambda c: runs.get_run(c, run_id))
+
+    def list_runs(self, *, kind: str | None = None, limit: int = 20) -> list[RunRow]:
+        """The latest runs, newest first."""
+        return self.database.read(lambda c: runs.list_runs(c, kind=kind, limit=limit))
+
+    def failures(self, run_ids: Sequence[int]) -> Failures:
+        """How many items these runs finished and how many of them failed, for the failure budget."""
+        return self.database.read(lambda c: runs.failures(c, run_ids))

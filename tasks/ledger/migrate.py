@@ -1,0 +1,90 @@
+"""Bringing a database's schema to this version: `autochrome db upgrade`.
+
+Apart from the rest of the ledger, because Alembic takes longer to import than a status takes to ask.
+"""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+import tasks
+from tasks.ledger.engine import connect, current_revision, exists, explain
+from tasks.schema import REVISION
+
+# Any number: all that migrate wait for each other, and for nobody else.
+_LOCK = 0x4175746F
+
+
+def upgrade(url: str, revision: str = "head") -> None:
+    """Bring the schema up to *revision*; a SQLite file is made where there is none.
+
+    Processes that do so at once take turns, and the later ones find nothing to do.
+
+    Raises:
+        UsageError: No ledger can be kept at such a URL.
+        DatabaseUnavailable: The database cannot be reached, or refuses.
+    """
+    _migrate(url, revision, create=True, upwards=True)
+
+
+def downgrade(url: str, revision: str) -> None:
+    """Take the schema back to *revision* ("base": an empty database). What does not fit there is lost."""
+    _migrate(url, revision, create=False, upwards=False)
+
+
+def current(url: str) -> str | None:
+    """The schema's revision, None where there is no ledger."""
+    if not exists(url):
+        return None
+    engine = connect(url)
+    try:
+        with engine.execution_options(reading=True).connect() as connection:
+            return current_revision(connection)
+    except DBAPIError as error:
+        raise explain(error, engine.url) from error
+    finally:
+        engine.dispose()
+
+
+def make_if_missing(url: str) -> None:
+    """Make the ledger where there is none; one that is outdated is left for a person to upgrade."""
+    if current(url) is None:
+        upgrade(url)
+
+
+def is_current(url: str) -> bool:
+    """Whether the schema is the one that this version works with."""
+    return current(url) == REVISION
+
+
+def configuration(connection: Connection | None = None) -> Config:
+    """Alembic's configuration, with the scripts of this checkout or of the installed wheel."""
+    package = Path(tasks.__file__).parent
+    installed = package / "migrations"
+    config = Config()
+    config.set_main_option(
+        "script_location", str(installed if installed.is_dir() else package.parent / "alembic")
+    )
+    config.attributes["connection"] = connection
+    return config
+
+
+def _migrate(url: str, revision: str, *, create: bool, upwards: bool) -> None:
+    engine = connect(url, create=create)
+    try:
+        # One transaction: a migration that is killed half-way leaves the schema as it was.
+        with engine.begin() as connection:
+            if engine.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            config = configuration(connection)
+            if upwards:
+                command.upgrade(config, revision)
+            else:
+                command.downgrade(config, revision)
+    except DBAPIError as error:
+        raise explain(error, engine.url) from error
+    finally:
+        engine.dispose()

@@ -1,0 +1,276 @@
+"""Asking the ledger: counts, lists, samples, and what there is to audit."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, and_, func, select
+
+from tasks.errors import Reason
+from tasks.ledger.filters import condition_of, parameters_of
+from tasks.ledger.records import (
+    Counts,
+    DerivativeRow,
+    ItemFilter,
+    ItemRow,
+    RecipeRow,
+    SourceRow,
+)
+from tasks.ledger.uris import uri_of
+from tasks.schema import (
+    LOOKED_AFTER,
+    PENDING_ALONE,
+    PENDING_TOGETHER,
+    ItemStatus,
+    derivative,
+    item,
+    item_tally,
+    recipe,
+    scan,
+    scan_tally,
+    status_in,
+    store,
+)
+
+
+def counts(
+    connection: Connection, recipe_id: int | None, collections: Sequence[str] | None
+) -> Counts:
+    """Sum the tallies: a few hundred rows, however many items there are."""
+    items = select(item_tally.c.status, item_tally.c.reason, func.sum(item_tally.c.n))
+    scans = select(scan_tally.c.vanished, func.sum(scan_tally.c.n))
+    if recipe_id is not None:
+        items = items.where(item_tally.c.recipe_id == recipe_id)
+    if collections is not None:
+        items = items.where(item_tally.c.collection.in_(list(collections)))
+        scans = scans.where(scan_tally.c.collection.in_(list(collections)))
+    by_status: dict[ItemStatus, int] = {}
+    by_reason: dict[Reason, int] = {}
+    grouped = items.group_by(item_tally.c.status, item_tally.c.reason)
+    for status, reason, n in connection.execute(grouped):
+        if not n:
+            continue
+        by_status[ItemStatus(status)] = by_status.get(ItemStatus(status), 0) + int(n)
+        if reason:
+            by_reason[Reason(reason)] = by_reason.get(Reason(reason), 0) + int(n)
+    known = {
+        bool(vanished): int(n)
+        for vanished, n in connection.execute(scans.group_by(scan_tally.c.vanished))
+    }
+    return Counts(
+        scans=sum(known.values()),
+        vanished=known.get(True, 0),
+        items={status: by_status[status] for status in ItemStatus if status in by_status},
+        reasons={reason: by_reason[reason] for reason in Reason if reason in by_reason},
+    )
+
+
+def current_recipe(connection: Connection) -> RecipeRow | None:
+    """The recipe in service: the one that a run last asked for."""
+    row = connection.execute(
+        select(recipe).order_by(recipe.c.used_at.desc(), recipe.c.id.desc()).limit(1)
+    ).first()
+    return None if row is None else recipe_row(row)
+
+
+def recipe_row(row: Row[Any]) -> RecipeRow:
+    """A recipe from its table's row."""
+    return RecipeRow(
+        id=row.id,
+        digest=row.digest,
+        checkpoint_digest=row.checkpoint_digest,
+        outputs=row.outputs,
+        created_at=row.created_at,
+        used_at=row.used_at,
+    )
+
+
+def select_items() -> Select[Any]:
+    """Everything that `item_row` needs."""
+    return (
+        select(item, scan.c.key, scan.c.page, store.c.url)
+        .join(scan, scan.c.id == item.c.scan_id)
+        .join(store, store.c.id == scan.c.store_id)
+    )
+
+
+def item_row(row: Row[Any]) -> ItemRow:
+    """An item from a row of `select_items`."""
+    return ItemRow(
+        id=row.id,
+        scan_id=row.scan_id,
+        recipe_id=row.recipe_id,
+        uri=uri_of(row.url, row.key, row.page),
+        page=row.page,
+        collection=row.collection,
+        revision=row.revision,
+        status=ItemStatus(row.status),
+        reason=Reason(row.reason) if row.reason else None,
+        detail=row.detail or "",
+        attempts=row.attempts,
+        confidence=row.confidence,
+        not_before=row.not_before,
+        changed_at=row.changed_at,
+    )
+
+
+def list_items(
+    connection: Connection, chosen: ItemFilter, *, limit: int, after_id: int
+) -> list[ItemRow]:
+    """Items that the filter finds, by id."""
+    wanted = (
+        select_items()
+        .where(condition_of(connection, chosen), item.c.id > after_id)
+        .order_by(item.c.id)
+        .limit(limit)
+    )
+    return [item_row(row) for row in connection.execute(wanted, parameters_of(chosen))]
+
+
+def samples(
+    connection: Connection, recipe_id: int, *, per_reason: int
+) -> dict[tuple[ItemStatus, Reason], list[ItemRow]]:
+    """A few items of each status and reason, through the index that is in this order."""
+    groups = connection.execute(
+        select(item_tally.c.status, item_tally.c.reason)
+        .where(item_tally.c.recipe_id == recipe_id, item_tally.c.reason != "")
+        .group_by(item_tally.c.status, item_tally.c.reason)
+        .having(func.sum(item_tally.c.n) > 0)
+        .order_by(item_tally.c.status, item_tally.c.reason)
+    ).all()
+    found = {}
+    for status, reason in groups:
+        wanted = (
+            select_items()
+            .where(
+                status_in(ItemStatus(status)),
+                item.c.recipe_id == recipe_id,
+                item.c.reason == reason,
+            )
+            .order_by(item.c.id)
+            .limit(per_reason)
+        )
+        if ItemStatus(status) in _IN_INDEX:
+            wanted = wanted.where(LOOKED_AFTER)
+        rows = [item_row(row) for row in connection.execute(wanted)]
+        found[ItemStatus(status), Reason(reason)] = rows
+    return found
+
+
+_IN_INDEX = frozenset(
+    {
+        ItemStatus.REVIEW,
+        ItemStatus.SKIPPED,
+        ItemStatus.FAILED,
+        ItemStatus.QUARANTINED,
+        ItemStatus.HELD,
+        ItemStatus.REJECTED,
+    }
+)
+
+
+def oldest_pending(connection: Connection, recipe_id: int | None) -> datetime | None:
+    """Since when the longest-waiting item could have been claimed; None where none waits.
+
+    Asks collection by collection and suspects apart, each of which is one look into an index.
+    """
+    waiting = (
+        select(item_tally.c.recipe_id, item_tally.c.collection)
+        .where(item_tally.c.status == ItemStatus.PENDING)
+        .group_by(item_tally.c.recipe_id, item_tally.c.collection)
+        .having(func.sum(item_tally.c.n) > 0)
+    )
+    if recipe_id is not None:
+        waiting = waiting.where(item_tally.c.recipe_id == recipe_id)
+    moments = []
+    for one_recipe, collection in connection.execute(waiting).all():
+        here = and_(item.c.recipe_id == one_recipe, item.c.collection == collection)
+        for kind in (PENDING_TOGETHER, PENDING_ALONE):
+            first = select(item.c.not_before).where(kind, here).order_by(item.c.not_before).limit(1)
+            moments.append(connection.execute(first).scalar())
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
+def list_derivatives(
+    connection: Connection,
+    *,
+    after_id: int,
+    limit: int,
+    collections: Sequence[str] | None,
+    recipe_id: int | None,
+) -> list[DerivativeRow]:
+    """Derivatives in use, by id from *after_id* on."""
+    wanted = (
+        select(derivative, store.c.url)
+        .join(item, item.c.id == derivative.c.item_id)
+        .join(store, store.c.id == derivative.c.store_id)
+        .where(
+            derivative.c.id > after_id,
+            derivative.c.revision == item.c.revision,
+            status_in(ItemStatus.PUBLISHED, ItemStatus.REVIEW, ItemStatus.SUPERSEDED),
+        )
+        .order_by(derivative.c.id)
+        .limit(limit)
+    )
+    if collections is not None:
+        wanted = wanted.where(item.c.collection.in_(list(collections)))
+    if recipe_id is not None:
+        wanted = wanted.where(item.c.recipe_id == recipe_id)
+    return [derivative_row(row) for row in connection.execute(wanted)]
+
+
+def derivative_row(row: Row[Any]) -> DerivativeRow:
+    """A derivative from its table's row, with its store's url."""
+    return DerivativeRow(
+        id=row.id,
+        item_id=row.item_id,
+        revision=row.revision,
+        kind=row.kind,
+        store=row.url,
+        key=row.key,
+        content_type=row.content_type,
+        size_bytes=row.size_bytes,
+        sha256=row.sha256,
+        max_delta_l=row.max_delta_l,
+        mean_delta_l=row.mean_delta_l,
+        luma_identical=row.luma_identical,
+        written_at=row.written_at,
+    )
+
+
+def list_sources(
+    connection: Connection, *, after_id: int, limit: int, collections: Sequence[str] | None
+) -> list[SourceRow]:
+    """Files whose digest is on record and that should still be there, by scan id from *after_id* on."""
+    wanted = (
+        select(
+            scan.c.id,
+            scan.c.key,
+            scan.c.version,
+            scan.c.size_bytes,
+            scan.c.sha256,
+            store.c.url,
+        )
+        .join(store, store.c.id == scan.c.store_id)
+        .where(
+            scan.c.id > after_id,
+            scan.c.page == 0,
+            scan.c.sha256.is_not(None),
+            scan.c.vanished_at.is_(None),
+        )
+        .order_by(scan.c.id)
+        .limit(limit)
+    )
+    if collections is not None:
+        wanted = wanted.where(scan.c.collection.in_(list(collections)))
+    return [
+        SourceRow(
+            scan_id=row.id,
+            source=row.url,
+            key=row.key,
+            version=row.version,
+            size_bytes=row.size_bytes,
+            sha256=row.sha256,
+        )
+        for row in connection.execute(wanted)
+    ]

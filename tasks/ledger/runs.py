@@ -1,0 +1,108 @@
+"""Runs, as the ledger saw them: when, over which recipe, what came of them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from tasks.ledger import sql
+from tasks.ledger.records import Failures, RunEnding, RunFigures, RunRow
+from tasks.schema import claim, run
+
+
+def start_run(
+    connection: Connection,
+    kind: str,
+    name: str,
+    *,
+    recipe_id: int | None,
+    flow_run_id: str | None,
+) -> int:
+    """Record that a run has begun; returns its id."""
+    return connection.execute(
+        insert(run)
+        .values(
+            kind=kind,
+            name=name,
+            recipe_id=recipe_id,
+            flow_run_id=flow_run_id,
+            started_at=sql.now(),
+            seen_at=sql.now(),
+            figures=RunFigures().as_json(),
+        )
+        .returning(run.c.id)
+    ).scalar_one()
+
+
+def beat_run(
+    connection: Connection, run_id: int, figures: RunFigures | None, recipe_id: int | None
+) -> None:
+    """Record that a run is alive, and its figures so far."""
+    values: dict[str, Any] = {"seen_at": sql.now()}
+    if figures is not None:
+        values["figures"] = figures.as_json()
+    if recipe_id is not None:
+        values["recipe_id"] = recipe_id
+    connection.execute(update(run).where(run.c.id == run_id).values(values))
+
+
+def finish_run(
+    connection: Connection,
+    run_id: int,
+    ending: RunEnding,
+    *,
+    figures: RunFigures | None,
+    detail: str,
+) -> None:
+    """Record how a run ended; the first ending stands."""
+    values: dict[str, Any] = {
+        "ended_at": sql.now(),
+        "seen_at": sql.now(),
+        "ending": ending,
+        "detail": sql.storable(detail),
+    }
+    if figures is not None:
+        values["figures"] = figures.as_json()
+    connection.execute(
+        update(run).where(run.c.id == run_id, run.c.ended_at.is_(None)).values(values)
+    )
+
+
+def list_runs(connection: Connection, *, kind: str | None, limit: int) -> list[RunRow]:
+    """The latest runs, newest first."""
+    wanted = select(run).order_by(run.c.started_at.desc(), run.c.id.desc()).limit(limit)
+    if kind is not None:
+        wanted = wanted.where(run.c.kind == kind)
+    return [_run_row(row) for row in connection.execute(wanted)]
+
+
+def get_run(connection: Connection, run_id: int) -> RunRow | None:
+    """One run."""
+    row = connection.execute(select(run).where(run.c.id == run_id)).first()
+    return None if row is None else _run_row(row)
+
+
+def _run_row(row: Row[Any]) -> RunRow:
+    return RunRow(
+        id=row.id,
+        kind=row.kind,
+        name=row.name,
+        flow_run_id=row.flow_run_id,
+        recipe_id=row.recipe_id,
+        started_at=row.started_at,
+        seen_at=row.seen_at,
+        ended_at=row.ended_at,
+        ending=RunEnding(row.ending) if row.ending else None,
+        detail=row.detail or "",
+        figures=RunFigures.from_json(row.figures),
+    )
+
+
+def failures(connection: Connection, run_ids: Sequence[int]) -> Failures:
+    """What the claims of these runs came to, for the failure budget."""
+    finished, failed = connection.execute(
+        select(
+            func.coalesce(func.sum(claim.c.finished), 0), func.coalesce(func.sum(claim.c.failed), 0)
+        ).where(claim.c.run_id.in_(list(run_ids)))
+    ).one()
+    return Failures(finished=int(finished), failed=int(failed))

@@ -1,0 +1,190 @@
+"""The whole story of a scan, for `autochrome item`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from tasks.errors import Reason, UsageError
+from tasks.ledger.filters import scans_at
+from tasks.ledger.reading import derivative_row, item_row, recipe_row, select_items
+from tasks.ledger.records import (
+    AttemptRow,
+    DecisionRow,
+    ItemHistory,
+    ItemStory,
+    RecipeRow,
+    RevisionRow,
+    ScanRow,
+)
+from tasks.ledger.uris import uri_of
+from tasks.schema import (
+    AttemptEnding,
+    DecisionKind,
+    ItemStatus,
+    attempt,
+    claim,
+    decision,
+    decision_item,
+    derivative,
+    item,
+    recipe,
+    scan,
+    scan_revision,
+    store,
+)
+
+
+def story(connection: Connection, uri: str) -> ItemStory:
+    """The story of the scan at *uri*; see `Ledger.story`."""
+    rows = connection.execute(
+        select(scan, store.c.url)
+        .join(store, store.c.id == scan.c.store_id)
+        .where(scans_at(connection, uri))
+        .order_by(scan.c.page)
+        .limit(1)
+    ).all()
+    if not rows:
+        raise UsageError(f"no scan is known at {uri}; `autochrome discover` finds new ones")
+    return _story(connection, rows[0])
+
+
+def _story(connection: Connection, row: Row[Any]) -> ItemStory:
+    before = select(scan_revision).where(scan_revision.c.scan_id == row.id)
+    return ItemStory(
+        scan=_scan_row(row),
+        revisions=tuple(
+            RevisionRow(
+                revision=old.revision,
+                size_bytes=old.size_bytes,
+                etag=old.etag,
+                version=old.version,
+                modified_at=old.modified_at,
+                sha256=old.sha256,
+                replaced_at=old.replaced_at,
+            )
+            for old in connection.execute(before.order_by(scan_revision.c.revision))
+        ),
+        items=tuple(_histories(connection, row.id)),
+    )
+
+
+def _scan_row(row: Row[Any]) -> ScanRow:
+    return ScanRow(
+        id=row.id,
+        uri=uri_of(row.url, row.key, row.page),
+        source=row.url,
+        key=row.key,
+        page=row.page,
+        collection=row.collection,
+        size_bytes=row.size_bytes,
+        etag=row.etag,
+        version=row.version,
+        modified_at=row.modified_at,
+        revision=row.revision,
+        run_id=row.run_id,
+        found_at=row.found_at,
+        vanished_at=row.vanished_at,
+        sha256=row.sha256,
+        width=row.width,
+        height=row.height,
+        bits=row.bits,
+        pages=row.pages,
+    )
+
+
+def _histories(connection: Connection, scan_id: int) -> list[ItemHistory]:
+    rows = connection.execute(
+        select_items().where(item.c.scan_id == scan_id).order_by(item.c.id)
+    ).all()
+    return [
+        ItemHistory(
+            item=item_row(row),
+            recipe=_recipe(connection, row.recipe_id),
+            attempts=(*_attempts(connection, row.id), *_open_attempt(connection, row)),
+            derivatives=tuple(
+                derivative_row(found)
+                for found in connection.execute(
+                    select(derivative, store.c.url)
+                    .join(store, store.c.id == derivative.c.store_id)
+                    .where(derivative.c.item_id == row.id)
+                    .order_by(derivative.c.id)
+                )
+            ),
+            decisions=_decisions(connection, row.id),
+        )
+        for row in rows
+    ]
+
+
+def _recipe(connection: Connection, recipe_id: int) -> RecipeRow:
+    return recipe_row(connection.execute(select(recipe).where(recipe.c.id == recipe_id)).one())
+
+
+def _attempts(connection: Connection, item_id: int) -> Sequence[AttemptRow]:
+    rows = connection.execute(
+        select(attempt, claim.c.worker, claim.c.run_id, claim.c.claimed_at)
+        .join(claim, claim.c.id == attempt.c.claim_id)
+        .where(attempt.c.item_id == item_id)
+        .order_by(attempt.c.id)
+    )
+    return [
+        AttemptRow(
+            number=row.number,
+            revision=row.revision,
+            worker=row.worker,
+            run_id=row.run_id,
+            claimed_at=row.claimed_at,
+            ended_at=row.ended_at,
+            ending=AttemptEnding(row.ending),
+            status=ItemStatus(row.status),
+            reason=Reason(row.reason) if row.reason else None,
+            detail=row.detail or "",
+            seconds=row.seconds,
+        )
+        for row in rows
+    ]
+
+
+def _open_attempt(connection: Connection, row: Row[Any]) -> Sequence[AttemptRow]:
+    """The one that is going on: an attempt is written when it ends."""
+    if row.claim_id is None:
+        return ()
+    held = connection.execute(select(claim).where(claim.c.id == row.claim_id)).one()
+    return [
+        AttemptRow(
+            number=row.attempts,
+            revision=row.revision,
+            worker=held.worker,
+            run_id=held.run_id,
+            claimed_at=held.claimed_at,
+            ended_at=None,
+            ending=None,
+            status=ItemStatus.CLAIMED,
+            reason=None,
+            detail="",
+            seconds=None,
+        )
+    ]
+
+
+def _decisions(connection: Connection, item_id: int) -> tuple[DecisionRow, ...]:
+    rows = connection.execute(
+        select(decision, decision_item.c.was, decision_item.c.was_reason, decision_item.c.became)
+        .join(decision_item, decision_item.c.decision_id == decision.c.id)
+        .where(decision_item.c.item_id == item_id)
+        .order_by(decision.c.id)
+    )
+    return tuple(
+        DecisionRow(
+            id=row.id,
+            kind=DecisionKind(row.kind),
+            who=row.who,
+            why=row.why,
+            decided_at=row.decided_at,
+            was=ItemStatus(row.was),
+            was_reason=Reason(row.was_reason) if row.was_reason else None,
+            became=ItemStatus(row.became),
+        )
+        for row in rows
+    )

@@ -1,0 +1,23 @@
+"""How a scan is named for people: the store's URL, the key, and the page where there are several."""
+
+_PAGE = "#page="
+
+
+def uri_of(source: str, key: str, page: int = 0) -> str:
+    """Name a scan; *page* counts from 0, and people count from 1."""
+    uri = f"{source.rstrip('/')}/{key}"
+    return f"{uri}{_PAGE}{page + 1}" if page else uri
+
+
+def split_page(uri: str) -> tuple[str, int | None]:
+    """Take the page off a URI: counted from 0, None where it names none."""
+    file, mark, number = uri.rpartition(_PAGE)
+    if mark and number.isdecimal() and int(number) > 0:
+        return file, int(number) - 1
+    return uri, None
+
+
+def key_in(source: str, uri: str) -> str | None:
+    """The key that *uri* has in *source*, None where it lies elsewhere."""
+    root = source.rstrip("/") + "/"
+    return uri.removeprefix(root) if uri.startswith(root) else None

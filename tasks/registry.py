@@ -1,0 +1,209 @@
+"""The checkpoints that the ledger knows, and which of them is the champion.
+
+The pointer moves in one transaction with the decision that says who moved it and why; the history is
+those decisions. A checkpoint is named by the digest of its file, so a name cannot come to mean other
+weights.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, update
+
+from tasks.errors import UsageError
+from tasks.ledger import Ledger, RecipeRow, sql
+from tasks.ledger.decisions import record
+from tasks.ledger.reading import recipe_row
+from tasks.schema import DecisionKind, champion, checkpoint, decision, recipe
+
+_SLOT = "default"
+
+
+@dataclass(frozen=True)
+class CheckpointRow:
+    """A registered checkpoint."""
+
+    id: int
+    digest: str
+    name: str
+    url: str
+    card: Mapping[str, object]
+    registered_by: str
+    registered_at: datetime
+
+
+@dataclass(frozen=True)
+class Succession:
+    """One move of the champion pointer."""
+
+    kind: DecisionKind  # PROMOTE or ROLL_BACK
+    checkpoint: CheckpointRow
+    previous: CheckpointRow | None
+    who: str
+    why: str
+    decided_at: datetime
+
+
+def register_checkpoint(
+    ledger: Ledger, digest: str, *, name: str, url: str, card: Mapping[str, object], who: str
+) -> CheckpointRow:
+    """Make a checkpoint known; one that is known already stays as it was registered."""
+
+    def register(connection: Connection) -> CheckpointRow:
+        connection.execute(
+            sql.insert_or(connection, checkpoint)
+            .values(
+                digest=digest,
+                name=sql.storable(name),
+                url=url,
+                card=dict(card),
+                registered_by=sql.storable(who),
+                registered_at=sql.now(),
+            )
+            .on_conflict_do_nothing()
+        )
+        return _find(connection, digest)
+
+    return ledger.database.write(register)
+
+
+def list_checkpoints(ledger: Ledger) -> list[CheckpointRow]:
+    """All checkpoints, in the order of their registration."""
+    return ledger.database.read(
+        lambda c: [_row(row) for row in c.execute(select(checkpoint).order_by(checkpoint.c.id))]
+    )
+
+
+def champion_checkpoint(ledger: Ledger) -> CheckpointRow | None:
+    """The checkpoint in service; None before the first promotion."""
+    return ledger.database.read(_champion)
+
+
+def promote(ledger: Ledger, digest: str, *, who: str, why: str) -> CheckpointRow:
+    """Make a registered checkpoint the champion.
+
+    Raises:
+        UsageError: It is not registered, or the champion already.
+    """
+
+    def move(connection: Connection) -> CheckpointRow:
+        chosen = _find(connection, digest)
+        _point_at(connection, DecisionKind.PROMOTE, chosen, who=who, why=why)
+        return chosen
+
+    return ledger.database.write(move)
+
+
+def roll_back(ledger: Ledger, *, who: str, why: str) -> CheckpointRow:
+    """Make the checkpoint the champion again that was so before the present one was promoted.
+
+    Raises:
+        UsageError: There was none before.
+    """
+
+    def move(connection: Connection) -> CheckpointRow:
+        line = _line_of_promotions(connection)
+        if len(line) < 2:
+            raise UsageError("no champion came before the present one; promote another instead")
+        chosen = line[-2]
+        _point_at(connection, DecisionKind.ROLL_BACK, chosen, who=who, why=why)
+        return chosen
+
+    return ledger.database.write(move)
+
+
+def history(ledger: Ledger) -> list[Succession]:
+    """Every move of the champion pointer, oldest first."""
+    return ledger.database.read(_history)
+
+
+def recipes_of(ledger: Ledger, digest: str) -> list[RecipeRow]:
+    """The recipes that used a checkpoint; every item and derivative names its recipe."""
+    wanted = select(recipe).where(recipe.c.checkpoint_digest == digest).order_by(recipe.c.id)
+    return ledger.database.read(lambda c: [recipe_row(row) for row in c.execute(wanted)])
+
+
+def _point_at(
+    connection: Connection, kind: DecisionKind, chosen: CheckpointRow, *, who: str, why: str
+) -> None:
+    decision_id = record(connection, kind, who=who, why=why, checkpoint_id=chosen.id)
+    moved = {"checkpoint_id": chosen.id, "decision_id": decision_id, "since": sql.now()}
+    first = sql.insert_or(connection, champion).values(slot=_SLOT, **moved)
+    if sql.affected(connection, first.on_conflict_do_nothing()):
+        return
+    # Locked, so that of two promotions at once each knows what it replaced.
+    previous = connection.execute(
+        select(champion.c.checkpoint_id).where(champion.c.slot == _SLOT).with_for_update()
+    ).scalar_one()
+    if previous == chosen.id:
+        raise UsageError(f"{chosen.name} ({chosen.digest[:12]}) is the champion already")
+    connection.execute(update(champion).where(champion.c.slot == _SLOT).values(moved))
+    connection.execute(
+        update(decision)
+        .where(decision.c.id == decision_id)
+        .values(previous_checkpoint_id=previous)
+    )
+
+
+def _champion(connection: Connection) -> CheckpointRow | None:
+    row = connection.execute(
+        select(checkpoint)
+        .join(champion, champion.c.checkpoint_id == checkpoint.c.id)
+        .where(champion.c.slot == _SLOT)
+    ).first()
+    return None if row is None else _row(row)
+
+
+def _history(connection: Connection) -> list[Succession]:
+    known = {row.id: _row(row) for row in connection.execute(select(checkpoint))}
+    rows = connection.execute(
+        select(decision)
+        .where(decision.c.kind.in_([DecisionKind.PROMOTE, DecisionKind.ROLL_BACK]))
+        .order_by(decision.c.id)
+    )
+    return [
+        Succession(
+            kind=DecisionKind(row.kind),
+            checkpoint=known[row.checkpoint_id],
+            previous=known.get(row.previous_checkpoint_id),
+            who=row.who,
+            why=row.why,
+            decided_at=row.decided_at,
+        )
+        for row in rows
+    ]
+
+
+def _line_of_promotions(connection: Connection) -> Sequence[CheckpointRow]:
+    """Who would be champion, the present one last, if each were rolled back in turn."""
+    line: list[CheckpointRow] = []
+    for move in _history(connection):
+        if move.kind is DecisionKind.PROMOTE:
+            line.append(move.checkpoint)
+        else:
+            line.pop()
+    return line
+
+
+def _find(connection: Connection, digest: str) -> CheckpointRow:
+    rows = connection.execute(
+        select(checkpoint).where(checkpoint.c.digest.startswith(digest, autoescape=True)).limit(2)
+    ).all()
+    if len(rows) == 1:
+        return _row(rows[0])
+    found = "more than one registered checkpoint begins" if rows else "no registered checkpoint begins"
+    raise UsageError(f"{found} with {digest!r}; `autochrome models` lists them")
+
+
+def _row(row: Row[Any]) -> CheckpointRow:
+    return CheckpointRow(
+        id=row.id,
+        digest=row.digest,
+        name=row.name,
+        url=row.url,
+        card=row.card,
+        registered_by=row.registered_by,
+        registered_at=row.registered_at,
+    )

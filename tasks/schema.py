@@ -1,0 +1,525 @@
+"""The ledger's tables, and the state machine that its central one follows.
+
+Written as SQLAlchemy Core: every hot statement works on sets of rows, and a command that only asks
+for the status starts faster without the ORM. Alembic (`alembic/`) owns the databases; a test compares
+the two. The tallies at the end are kept by triggers, which the migration creates.
+
+Indexes are explained where they are defined. What they serve, and how fast, is measured by
+`tests/bench/ledger_scale.py`.
+"""
+
+import enum
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    literal_column,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+REVISION = "0001"
+"""The Alembic revision that this code works with (a test compares it with the scripts)."""
+
+
+class ItemStatus(enum.StrEnum):
+    """Where an item stands. The comments are the transition table: there are no others."""
+
+    #: Waits to be claimed.
+    #: new -> pending (enqueue); claimed -> pending (retry later, given back, lease ran out, scan changed);
+    #: failed, quarantined, skipped -> pending (retry); held -> pending (release);
+    #: any but claimed, held -> pending (enqueue again: the scan changed, or mode FAILED, SUPERSEDING, ALL).
+    PENDING = "pending"
+    #: A worker holds a lease on it. pending -> claimed.
+    CLAIMED = "claimed"
+    #: Stored, verified, open to users. claimed -> published; review -> published (approve).
+    PUBLISHED = "published"
+    #: Stored, verified, waits for a curator. claimed -> review.
+    REVIEW = "review"
+    #: Not ours to colour. claimed -> skipped.
+    SKIPPED = "skipped"
+    #: The world or we were at fault, and attempts are used up. claimed -> failed.
+    FAILED = "failed"
+    #: The scan itself is at fault, kills its worker, or is gone.
+    #: claimed -> quarantined; pending -> quarantined (the scan vanished from its source).
+    QUARANTINED = "quarantined"
+    #: Rights or sensitivity. pending, failed, quarantined -> held; new -> held (its older item was).
+    HELD = "held"
+    #: Turned down by a curator. review -> rejected.
+    REJECTED = "rejected"
+    #: Another recipe's item has taken its place.
+    #: published, review -> superseded (another recipe's was published);
+    #: pending, held -> superseded (the scan was enqueued under another recipe, which takes this over).
+    SUPERSEDED = "superseded"
+
+
+class AttemptEnding(enum.StrEnum):
+    """How a claim of one item ended."""
+
+    FINISHED = "finished"  #: The worker reported an outcome.
+    GIVEN_BACK = "given_back"  #: The worker was asked to stop: not counted.
+    EXPIRED = "expired"  #: The lease ran out; nobody knows what became of the worker.
+    REVOKED = "revoked"  #: The scan changed under the worker's hands: not counted.
+
+
+class DecisionKind(enum.StrEnum):
+    """What was decided, by a person or by the machinery, about items or the champion."""
+
+    RETRY = "retry"
+    HOLD = "hold"
+    RELEASE = "release"
+    APPROVE = "approve"
+    REJECT = "reject"
+    SUPERSEDE = "supersede"
+    ENQUEUE = "enqueue"  #: Items that had ended were put back to pending.
+    SCAN_CHANGED = "scan_changed"
+    SCAN_VANISHED = "scan_vanished"
+    SCAN_REAPPEARED = "scan_reappeared"
+    PROMOTE = "promote"
+    ROLL_BACK = "roll_back"
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware datetime in UTC. SQLite keeps it as text to the millisecond, which sorts as time does."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """PostgreSQL has a type for it; in SQLite text reads and compares best."""
+        wanted: TypeEngine[Any] = self.impl_instance if _is_postgresql(dialect) else String(23)
+        return dialect.type_descriptor(wanted)
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """Refuse naive datetimes: they would be read in whatever zone the session has."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone")
+        return value.astimezone(UTC) if _is_postgresql(dialect) else moment_text(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Give UTC, whatever the session's zone."""
+        if value is None:
+            return None
+        if isinstance(value, datetime):
+            return value.astimezone(UTC)
+        return datetime.fromisoformat(value).replace(tzinfo=UTC)
+
+
+def moment_text(moment: datetime) -> str:
+    """A moment as SQLite keeps it."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "milliseconds")
+
+
+def _is_postgresql(dialect: Dialect) -> bool:
+    return dialect.name == "postgresql"
+
+
+Id = BigInteger().with_variant(Integer(), "sqlite")  # SQLite counts up only an INTEGER PRIMARY KEY
+Json = JSON().with_variant(JSONB(), "postgresql")
+# S3 lists keys by their UTF-8 bytes, and so does this collation; the database's own would be slower.
+Key = Text().with_variant(Text(collation="C"), "postgresql")
+Word = String(32)  # a status, reason or kind; plain text, so that a person can read and filter it
+Sha256 = String(64)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+
+def _id() -> Column[int]:
+    return Column("id", Id, Identity(), primary_key=True)
+
+
+def _to(table: str, *, nullable: bool = False, index: bool = False) -> Column[int]:
+    return Column(f"{table}_id", Id, ForeignKey(f"{table}.id"), nullable=nullable, index=index)
+
+
+# --- scans ---------------------------------------------------------------------------------------
+
+store = Table(
+    "store",
+    metadata,
+    _id(),
+    Column("url", Text, nullable=False, unique=True),
+    comment="A place by its normalised URL: a source of scans, or where derivatives go",
+)
+
+scan = Table(
+    "scan",
+    metadata,
+    _id(),
+    _to("store"),
+    Column("key", Key, nullable=False),
+    Column("page", Integer, nullable=False),  # from 0
+    Column("collection", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("etag", Text, nullable=False),
+    Column("version", Text),
+    Column("modified_at", Moment, nullable=False),
+    Column("revision", Integer, nullable=False),  # from 1; counted up when the file changes
+    _to("run", nullable=True),  # that found it
+    Column("found_at", Moment, nullable=False),
+    Column("vanished_at", Moment),
+    # What the first worker to read this revision found out:
+    Column("sha256", Sha256),
+    Column("width", Integer),
+    Column("height", Integer),
+    Column("bits", SmallInteger),
+    Column("pages", Integer),
+    # Discovery asks by key, 5,000 at once; `autochrome item` by the whole of it.
+    UniqueConstraint("store_id", "key", "page"),
+    # Enqueueing walks a collection in the order of ids, window by window.
+    Index(None, "collection", "id"),
+    comment="One picture in the archive: a page of an object in a store. Never deleted",
+)
+
+scan_revision = Table(
+    "scan_revision",
+    metadata,
+    Column("scan_id", Id, ForeignKey("scan.id"), primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("etag", Text, nullable=False),
+    Column("version", Text),
+    Column("modified_at", Moment, nullable=False),
+    Column("sha256", Sha256),
+    Column("replaced_at", Moment, nullable=False),
+    comment="What a scan was before its file changed",
+)
+
+# --- items ---------------------------------------------------------------------------------------
+
+recipe = Table(
+    "recipe",
+    metadata,
+    _id(),
+    Column("digest", Sha256, nullable=False, unique=True),
+    Column("checkpoint_digest", Sha256, nullable=False),
+    Column("outputs", Json, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("used_at", Moment, nullable=False),  # the latest is the recipe in service
+    comment="All that decides a derivative's pixels",
+)
+
+claim = Table(
+    "claim",
+    metadata,
+    _id(),
+    Column("token", String(32), nullable=False, unique=True),
+    Column("worker", Text, nullable=False),
+    _to("recipe"),
+    _to("run", nullable=True, index=True),
+    Column("max_attempts", SmallInteger, nullable=False),
+    Column("claimed_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    # What came of it, for the failure budget: summing these beats counting attempts.
+    Column("finished", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    comment="One batch in the hands of one worker: the lease that its items share",
+)
+# Every claim first looks for leases that ran out; this index holds the open ones only, a few dozen.
+Index(
+    "ix_claim_open",
+    claim.c.expires_at,
+    postgresql_where=claim.c.ended_at.is_(None),
+    sqlite_where=claim.c.ended_at.is_(None),
+)
+
+item = Table(
+    "item",
+    metadata,
+    _id(),
+    _to("scan"),
+    _to("recipe"),
+    Column("collection", Text, nullable=False),  # the scan's, repeated for the claiming index
+    Column("revision", Integer, nullable=False),  # of the scan, that this item is about
+    Column("status", Word, nullable=False),
+    Column("reason", Word),
+    Column("detail", Text),
+    Column("attempts", SmallInteger, nullable=False),
+    Column("alone", Boolean, nullable=False),  # its worker vanished: claim it in a batch of one
+    _to("claim", nullable=True),  # while claimed
+    Column("not_before", Moment, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("changed_at", Moment, nullable=False),  # when it came into its status
+    Column("confidence", Float),
+    # One item a scan and recipe; also finds a scan's items under other recipes.
+    UniqueConstraint("scan_id", "recipe_id"),
+    CheckConstraint(f"status IN {tuple(map(str, ItemStatus))}", name="status"),
+    comment="One scan under one recipe",
+)
+
+
+def status_in(*statuses: ItemStatus) -> ColumnElement[bool]:
+    """Condition on an item's status, written out and not bound.
+
+    A database uses a partial index only where it can see that the predicate holds.
+    """
+    words = [literal_column(f"'{status}'") for status in statuses]
+    return item.c.status == words[0] if len(words) == 1 else item.c.status.in_(words)
+
+
+def _item_index(name: str, where: ColumnElement[bool], *columns: Column[Any]) -> Index:
+    return Index(name, *columns, postgresql_where=where, sqlite_where=where)
+
+
+PENDING_TOGETHER = status_in(ItemStatus.PENDING) & item.c.alone.is_(False)
+PENDING_ALONE = status_in(ItemStatus.PENDING) & item.c.alone.is_(True)
+CLAIMED = status_in(ItemStatus.CLAIMED)
+LOOKED_AFTER = status_in(
+    ItemStatus.REVIEW,
+    ItemStatus.SKIPPED,
+    ItemStatus.FAILED,
+    ItemStatus.QUARANTINED,
+    ItemStatus.HELD,
+    ItemStatus.REJECTED,
+)
+
+# Claiming takes the first rows of this index, already in order: a claim costs the same among 10 M
+# items as among 10. Items that wait for a later time sort behind, so an outage cannot clog it.
+_item_index(
+    "ix_item_pending",
+    PENDING_TOGETHER,
+    item.c.recipe_id,
+    item.c.collection,
+    item.c.not_before,
+    item.c.id,
+)
+# The suspects, asked for first; nearly always empty.
+_item_index("ix_item_alone", PENDING_ALONE, item.c.recipe_id, item.c.not_before, item.c.id)
+# A batch's items, by its claim: for finishing, giving back and sweeping.
+_item_index("ix_item_claimed", CLAIMED, item.c.claim_id)
+# Lists and filters over what people look after. Pending and claimed items would make it churn, and
+# nobody lists a million published ones by reason.
+_item_index(
+    "ix_item_looked_after",
+    LOOKED_AFTER,
+    item.c.recipe_id,
+    item.c.status,
+    item.c.reason,
+    item.c.id,
+)
+
+attempt = Table(
+    "attempt",
+    metadata,
+    _id(),
+    _to("item", index=True),  # `autochrome item`
+    _to("claim"),
+    Column("revision", Integer, nullable=False),
+    Column(
+        "number", SmallInteger, nullable=False
+    ),  # from 1; repeats after one that was not counted
+    Column("ending", Word, nullable=False),
+    Column("status", Word, nullable=False),  # that the item went to
+    Column("reason", Word),
+    Column("detail", Text),
+    Column("seconds", Float),
+    Column("ended_at", Moment, nullable=False),
+    comment="One claim of one item, written when it ends (an open one is the item's claim)",
+)
+
+derivative = Table(
+    "derivative",
+    metadata,
+    _id(),
+    _to("item"),
+    Column("revision", Integer, nullable=False),  # of the scan
+    Column("kind", Word, nullable=False),
+    _to("store"),
+    Column("key", Key, nullable=False),
+    Column("content_type", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("sha256", Sha256, nullable=False),
+    Column("max_delta_l", Float),
+    Column("mean_delta_l", Float),
+    Column("luma_identical", Boolean),
+    Column("written_at", Moment, nullable=False),
+    # Writing the same item twice writes the same files: the later row takes the earlier one's place.
+    UniqueConstraint("item_id", "revision", "kind"),
+    comment="A file written for an item, read back and verified before it is recorded",
+)
+
+# --- decisions -----------------------------------------------------------------------------------
+
+decision = Table(
+    "decision",
+    metadata,
+    _id(),
+    Column("kind", Word, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("decided_at", Moment, nullable=False),
+    Column("scope", Json, nullable=False),  # the filter, as it was given
+    Column("checkpoint_id", Id, ForeignKey("checkpoint.id")),
+    Column("previous_checkpoint_id", Id, ForeignKey("checkpoint.id")),
+    comment="Who changed what about items or the champion, when and why",
+)
+
+decision_item = Table(
+    "decision_item",
+    metadata,
+    Column("decision_id", Id, ForeignKey("decision.id"), primary_key=True),
+    Column("item_id", Id, ForeignKey("item.id"), primary_key=True, index=True),
+    Column("was", Word, nullable=False),
+    Column("was_reason", Word),
+    Column("became", Word, nullable=False),
+    comment="The items that a decision moved",
+)
+
+# --- models --------------------------------------------------------------------------------------
+
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    _id(),
+    Column("digest", Sha256, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("card", Json, nullable=False),
+    Column("registered_by", Text, nullable=False),
+    Column("registered_at", Moment, nullable=False),
+    comment="Weights that may colour scans, by the digest of their file",
+)
+
+champion = Table(
+    "champion",
+    metadata,
+    Column("slot", String(16), primary_key=True),  # one row: "default"
+    _to("checkpoint"),
+    _to("decision"),
+    Column("since", Moment, nullable=False),
+    comment="The checkpoint in service; its history is in the decisions",
+)
+
+reference = Table(
+    "reference",
+    metadata,
+    _id(),
+    _to("store"),
+    Column("key", Key, nullable=False),
+    Column("collection", Text, nullable=False),
+    Column("sha256", Sha256, nullable=False, unique=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("note", Text, nullable=False),
+    _to("scan", nullable=True),  # that it is the colour version of
+    Column("added_by", Text, nullable=False),
+    Column("added_at", Moment, nullable=False),
+    Column("withdrawn_by", Text),
+    Column("withdrawn_at", Moment),
+    Column("withdrawn_why", Text),
+    comment="A genuine colour picture supplied by a curator",
+)
+
+reference_set = Table(
+    "reference_set",
+    metadata,
+    _id(),
+    Column("digest", Sha256, nullable=False, unique=True),
+    Column("frozen_at", Moment, nullable=False),
+    Column("frozen_by", Text, nullable=False),
+    comment="A frozen list of references, by the digest of its members and their roles",
+)
+
+reference_set_member = Table(
+    "reference_set_member",
+    metadata,
+    Column("reference_set_id", Id, ForeignKey("reference_set.id"), primary_key=True),
+    Column("reference_id", Id, ForeignKey("reference.id"), primary_key=True),
+    Column("role", Word, nullable=False),
+    CheckConstraint("role IN ('train', 'evaluation')", name="role"),
+)
+
+training = Table(
+    "training",
+    metadata,
+    _id(),
+    _to("run", nullable=True),
+    _to("reference_set"),
+    Column("parent_id", Id, ForeignKey("checkpoint.id"), nullable=False),
+    Column("challenger_id", Id, ForeignKey("checkpoint.id")),
+    Column("started_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    Column("figures", Json, nullable=False),
+    Column("verdict", Word),  # promoted, kept, failed
+    Column("why", Text),
+    comment="One fine-tuning: from which checkpoint, on which references, to what end",
+)
+
+# --- runs ----------------------------------------------------------------------------------------
+
+run = Table(
+    "run",
+    metadata,
+    _id(),
+    Column("kind", Word, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("flow_run_id", String(36)),
+    _to("recipe", nullable=True),
+    Column("started_at", Moment, nullable=False),
+    Column("seen_at", Moment, nullable=False),  # its last heartbeat
+    Column("ended_at", Moment),
+    Column("ending", Word),  # RunEnding
+    Column("detail", Text),
+    Column("figures", Json, nullable=False),
+    Index(None, "kind", "started_at"),
+    comment="One flow run, as the ledger saw it",
+)
+
+# --- tallies -------------------------------------------------------------------------------------
+# Counting 10 M rows takes seconds, and a status page may ask every few. So triggers keep the counts,
+# in the transaction that changes the rows: they cannot be wrong, whoever changes a row, by hand too.
+# One row a count would make every worker wait for every other's commit; so each database session
+# counts in one of 16 slots, and the sum over the slots is the count.
+
+item_tally = Table(
+    "item_tally",
+    metadata,
+    Column("recipe_id", Id, primary_key=True, autoincrement=False),
+    Column("collection", Text, primary_key=True),
+    Column("status", Word, primary_key=True),
+    Column("reason", Word, primary_key=True),  # "" for none
+    Column("slot", SmallInteger, primary_key=True, autoincrement=False),
+    Column("n", BigInteger, nullable=False),
+    comment="Items by status and reason, kept by triggers on item",
+)
+
+scan_tally = Table(
+    "scan_tally",
+    metadata,
+    Column("collection", Text, primary_key=True),
+    Column("vanished", Boolean, primary_key=True),
+    Column("slot", SmallInteger, primary_key=True, autoincrement=False),
+    Column("n", BigInteger, nullable=False),
+    comment="Scans by collection, kept by triggers on scan",
+)
