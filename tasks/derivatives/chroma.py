@@ -87,11 +87,11 @@ def stored(chroma_map: ChromaMap, orientation: int) -> ChromaMap:
     """
 
     def turned(plane: Plane) -> Plane:
-        # The inverse of each EXIF orientation: first mirror the upright picture, then transpose.
-        if orientation in {2, 3, 7, 8}:
-            plane = plane[..., :, ::-1]
-        if orientation in {3, 4, 6, 7}:
+        # Upright pictures are made by exchanging axes, then mirroring: here it goes backwards.
+        if orientation in {3, 4, 7, 8}:
             plane = plane[..., ::-1, :]
+        if orientation in {2, 3, 6, 7}:
+            plane = plane[..., :, ::-1]
         if orientation >= 5:
             plane = plane.swapaxes(-1, -2)
         return np.ascontiguousarray(plane)

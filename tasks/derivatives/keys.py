@@ -40,7 +40,8 @@ def _named(item: Item, suffix: str) -> str:
     page = f".page-{item.page + 1:04}" if item.page else ""
     revision = f".rev-{item.revision:04}" if item.revision > 1 else ""
     if page or revision:
-        return f"{item.key}{page}{revision}{suffix}"
+        looks_marked = _MARK.search(item.key) or item.key.endswith(_UNNAMED)
+        return f"{item.key}{_UNNAMED if looks_marked else ''}{page}{revision}{suffix}"
     stem = item.key[: -len(suffix)] if item.key.lower().endswith(suffix) else ""
     if stem and not _MARK.search(stem) and _extension(stem) not in {*_PICTURES, _UNNAMED}:
         return item.key

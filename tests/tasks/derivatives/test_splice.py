@@ -10,7 +10,6 @@ import pytest
 import simplejpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jpegs import make_grey_jpeg, make_picture, make_spliced
 from PIL import Image
 
 from tasks.derivatives.jpegfile import (
@@ -24,6 +23,7 @@ from tasks.derivatives.jpegfile import (
 from tasks.derivatives.restore import restore_original
 from tasks.derivatives.splice import luma_data, read_grey_jpeg, splice_luma
 from tasks.errors import FixityMismatch, UnreadableScan, UsageError
+from tests.tasks.derivatives.jpegs import make_grey_jpeg, make_picture, make_spliced
 
 SCANS = Path("../shared/data/scans")
 

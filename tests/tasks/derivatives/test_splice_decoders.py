@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import pyvips
 import simplejpeg
-from jpegs import make_grey_jpeg, make_picture, make_spliced
 from PIL import Image
+
+from tests.tasks.derivatives.jpegs import make_grey_jpeg, make_picture, make_spliced
 
 Pairs = list[tuple[bytes, bytes]]
 

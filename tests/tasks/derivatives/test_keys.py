@@ -1,0 +1,67 @@
+"""Names of derivatives: readable, and never shared by two items."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tasks.derivatives import ToneCheck, WrittenFile, derivative_key
+
+RECIPE = "7e" * 32
+TONE = ToneCheck(0.0, 0.0, 0.0, luma_identical=None, rule="", passed=True)
+JPEG = WrittenFile("access", Path("a"), ".jpg", "image/jpeg", 1, "5c" * 32, TONE, "")
+
+
+@dataclass(frozen=True)
+class Named:
+    """The part of an item that names depend on."""
+
+    key: str
+    page: int = 0
+    revision: int = 1
+
+
+@pytest.mark.parametrize(
+    ("item", "suffix", "name"),
+    [
+        (Named("box 12/a.jpg"), ".jpg", "box 12/a.jpg"),
+        (Named("box 12/A.JPG"), ".jpg", "box 12/A.JPG"),
+        (Named("box 12/a.tif"), ".jpg", "box 12/a.tif.jpg"),
+        (Named("a.tif", page=1), ".tif", "a.tif.page-0002.tif"),
+        (Named("a.tif", page=1, revision=3), ".jpg", "a.tif.page-0002.rev-0003.jpg"),
+        (Named("a.jpg", revision=2), ".jpg", "a.jpg.rev-0002.jpg"),
+        (Named("box.12/a"), ".jpg", "box.12/a.scan.jpg"),
+        (Named("a.tif.jpg"), ".jpg", "a.tif.jpg.jpg"),
+    ],
+)
+def test_names(item: Named, suffix: str, name: str) -> None:
+    """What they look like."""
+    file = replace(JPEG, suffix=suffix)
+    assert derivative_key(RECIPE, item, file) == f"7e7e7e7e7e7e/access/{name}"
+
+
+_PARTS = st.lists(
+    st.sampled_from(
+        ["a", "b", ".jpg", ".JPG", ".tif", ".scan", ".page-0002", ".rev-0002", ".json", ".", "/"]
+    ),
+    min_size=1,
+    max_size=6,
+).map("".join)
+_ITEMS = st.builds(Named, _PARTS, st.integers(0, 2), st.integers(1, 3))
+
+
+@settings(max_examples=300)
+@given(_ITEMS, _ITEMS, st.sampled_from([".jpg", ".tif", ".json"]))
+@example(Named("a.tif"), Named("a.tif.jpg"), ".jpg")
+@example(Named("a"), Named("a.jpg"), ".jpg")
+@example(Named("a"), Named("a.scan"), ".jpg")
+@example(Named("a.tif", page=1), Named("a.tif.page-0002.jpg"), ".jpg")
+@example(Named("a", page=1, revision=2), Named("a.page-0002", revision=2), ".jpg")
+@example(Named("a.page-0002.scan", page=1), Named("a.page-0002", page=1), ".jpg")
+def test_no_two_items_share_a_name(first: Named, second: Named, suffix: str) -> None:
+    """Whatever scans are called: a derivative is never written over another item's."""
+    file = replace(JPEG, suffix=suffix)
+    same = derivative_key(RECIPE, first, file) == derivative_key(RECIPE, second, file)
+    assert same == (first == second)
