@@ -6,6 +6,7 @@ As a command it serves until interrupted, with the buckets that are named made:
 """
 
 import argparse
+import functools
 import itertools
 import logging
 import signal
@@ -71,6 +72,7 @@ def settings_for(endpoint: str, **others: object) -> Settings:
     )
 
 
+@functools.cache
 def make_test_client(endpoint: str) -> "S3Client":
     """Return a plain client of the endpoint."""
     return boto3.Session().client(

@@ -32,6 +32,7 @@ from tasks.storage.streams import (
     file_chunks,
     named_error,
     naming_errors,
+    remove_if_possible,
     sha256_of,
     write_file,
 )
@@ -102,7 +103,7 @@ class FolderStore:
             check_digest(check, sha256, path)
             self._publish(part, self._path(key), key)
         finally:
-            part.unlink(missing_ok=True)
+            remove_if_possible(part)
 
     def digest(self, key: str) -> str:
         """Read the file back, on Linux from the disk itself, and return its sha256."""
@@ -199,8 +200,7 @@ class FolderStore:
         except OSError as error:
             raise named_error(error, f"cannot write into {self._root}") from error
         finally:
-            with contextlib.suppress(OSError):
-                probe.unlink()
+            remove_if_possible(probe)
 
     def _sweep(self, *, before: float) -> None:
         """Remove parts older than *before*, a time by the clock of the disk's own machine."""

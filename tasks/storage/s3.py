@@ -16,7 +16,7 @@ from tasks.storage.keys import RESERVED, is_storable, key_from_name, name_from_k
 from tasks.storage.location import BucketLocation
 from tasks.storage.objects import ObjectInfo, ObjectMissing, ObjectRefused
 from tasks.storage.s3_client import make_client
-from tasks.storage.s3_errors import BrokenBody, Forbidden, naming_s3_errors
+from tasks.storage.s3_errors import BrokenBody, Forbidden, naming_body_errors, naming_s3_errors
 from tasks.storage.streams import CHUNK_BYTES, check_digest, file_chunks, sha256_of, write_file
 
 if TYPE_CHECKING:  # stubs alone, not installed in production
@@ -168,10 +168,11 @@ class S3Store:
             attempt += 1
 
     def _chunks(self, key: str, wanted: dict[str, Any]) -> Iterator[bytes]:
-        with self._naming_errors(self._named(key)):
+        what = self._named(key)
+        with self._naming_errors(what):
             answer = self._client.get_object(Bucket=self._bucket, Key=self._address(key), **wanted)
-            with contextlib.closing(answer["Body"]) as body:
-                yield from body.iter_chunks(CHUNK_BYTES)
+        with naming_body_errors(what), contextlib.closing(answer["Body"]) as body:
+            yield from body.iter_chunks(CHUNK_BYTES)
 
     def _put_parts(self, key: str, path: Path, *, content_type: str, sha256: str) -> None:
         """Store a large file in parts, each with its own sha256; nothing shows before the last."""

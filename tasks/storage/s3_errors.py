@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import urllib3.exceptions
 from botocore import exceptions as boto
 
 from tasks.errors import (
@@ -104,7 +105,6 @@ _NOT_REACHED = (
     boto.ProxyConnectionError,
     boto.SSLError,
 )
-_BROKEN_OFF = (boto.IncompleteReadError, boto.ReadTimeoutError, boto.ResponseStreamingError)
 
 
 @contextlib.contextmanager
@@ -116,6 +116,22 @@ def naming_s3_errors(what: str, *, endpoint: str) -> Iterator[None]:
         raise _named_answer(error, what) from error
     except boto.BotoCoreError as error:
         raise _named_failure(error, what, endpoint) from error
+
+
+@contextlib.contextmanager
+def naming_body_errors(what: str) -> Iterator[None]:
+    """Turn an error inside, while an object's bytes come in, into the named error for *what*."""
+    try:
+        yield
+    except boto.FlexibleChecksumError as error:
+        raise FixityMismatch(
+            f"{what}: the bytes do not fit the store's own checksum; restore the object from a copy"
+        ) from error
+    except (boto.BotoCoreError, urllib3.exceptions.HTTPError) as error:
+        kind = type(error).__name__
+        raise BrokenBody(
+            f"{what}: the bytes stopped before the end ({kind}); it is tried again"
+        ) from error
 
 
 def _named_failure(error: boto.BotoCoreError, what: str, endpoint: str) -> AutochromeError:
@@ -130,12 +146,6 @@ def _named_failure(error: boto.BotoCoreError, what: str, endpoint: str) -> Autoc
             f"{what}: {endpoint} cannot be reached ({kind}); check AUTOCHROME_S3_ENDPOINT_URL, "
             "the network, and that the server runs"
         )
-    if isinstance(error, boto.FlexibleChecksumError):
-        return FixityMismatch(
-            f"{what}: the bytes do not fit the store's own checksum; restore the object from a copy"
-        )
-    if isinstance(error, _BROKEN_OFF):
-        return BrokenBody(f"{what}: the bytes stopped before the end ({kind}); it is tried again")
     return StorageUnavailable(f"{what}: the connection failed ({kind}); it is tried again")
 
 

@@ -82,9 +82,15 @@ def write_file(into: Path, chunks: Iterable[bytes], *, durable: bool = False) ->
                 file.flush()
                 os.fsync(file.fileno())
     except BaseException:
-        into.unlink(missing_ok=True)
+        remove_if_possible(into)
         raise
     return digest.hexdigest()
+
+
+def remove_if_possible(path: Path) -> None:
+    """Remove *path* on the way out of an error: a second one must not hide the first."""
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def check_digest(actual: str, expected: str, path: Path) -> None:

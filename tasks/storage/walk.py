@@ -42,7 +42,7 @@ class Walk:
                 continue
             key = folder + name
             if key.endswith("/"):
-                if key.startswith(prefix) or prefix.startswith(key):
+                if (key.startswith(prefix) or prefix.startswith(key)) and self._enters(key):
                     stack.append((key, iter(self._names(key))))
             elif key.startswith(prefix) and (status := self._status(key)):
                 yield key, status
@@ -77,10 +77,14 @@ class Walk:
             self._note(key, error)
             return "//"
         if stat.S_ISDIR(mode):
-            return "/" if self._follows(entry.path, key) else "//"
+            return "/"
         return "" if stat.S_ISREG(mode) else "//"
 
-    def _follows(self, path: bytes, key: str) -> bool:
+    def _enters(self, key: str) -> bool:
+        """Whether the folder at *key* is real, or a link to one that is not listed elsewhere."""
+        path = self._path(key.removesuffix("/"))
+        if not os.path.islink(path):  # noqa: PTH114 - names are bytes here
+            return True
         target = Path(os.fsdecode(os.path.realpath(path)))
         if self._home.is_relative_to(target) or any(
             target.is_relative_to(tree) for tree in self._followed
