@@ -113,6 +113,8 @@ def main() -> None:
     parser.add_argument("buckets", nargs="*", help="made at the start")
     parser.add_argument("--port", type=int, default=0, help="default: a free one")
     given = parser.parse_args()
+    ends = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # in the server's threads too: waited for below
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=given.port, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -125,7 +127,7 @@ def main() -> None:
         f"export AUTOCHROME_S3_SECRET_ACCESS_KEY={SECRET_ACCESS_KEY}\n"
     )
     sys.stdout.flush()
-    signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    signal.sigwait(ends)
     server.stop()
 
 
