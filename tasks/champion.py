@@ -1,19 +1,84 @@
 """Which checkpoint is in service, and the recipe that follows from it and the settings."""
 
+from contextlib import suppress
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
 from colormodel.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, CheckpointError, read_checkpoint
 from tasks.derivatives import OutputPolicy
-from tasks.errors import NoCheckpoint
-from tasks.ledger import Recipe
+from tasks.errors import NoCheckpoint, UsageError
+from tasks.ledger import Ledger, Recipe
+from tasks.registry import CheckpointRow, champion_checkpoint, promote, register_checkpoint
 from tasks.settings import Settings
+from tasks.storage import open_store
+
+#: Where the bundled checkpoint is, for the register: its path differs from machine to machine.
+BUNDLED = "bundled"
 
 
-def find_checkpoint(settings: Settings) -> Checkpoint:
-    """The checkpoint that the settings name, or the one that comes with Autochrome.
+def find_checkpoint(settings: Settings, ledger: Ledger, scratch: Path) -> Checkpoint:
+    """The checkpoint that the settings name, or else the champion.
+
+    A ledger that has no champion yet gets the one that comes with Autochrome. A newer release does
+    not change the champion: that takes a promotion.
+
+    Args:
+        settings: May name a checkpoint's file.
+        ledger: Holds the register.
+        scratch: Folder that a champion from a store is fetched into.
 
     Raises:
         NoCheckpoint: It is missing, damaged or of another format.
     """
-    path = settings.checkpoint or DEFAULT_CHECKPOINT
+    if settings.checkpoint is not None:
+        checkpoint = _read(settings.checkpoint)
+        _register(ledger, checkpoint, url=settings.checkpoint.absolute().as_uri())
+        return checkpoint
+    champion = champion_checkpoint(ledger) or _install_bundled(ledger)
+    if champion.url == BUNDLED:
+        return _bundled_champion(ledger, champion)
+    return _fetch(champion, settings, scratch)
+
+
+def _install_bundled(ledger: Ledger) -> CheckpointRow:
+    bundled = _read(DEFAULT_CHECKPOINT)
+    row = _register(ledger, bundled, url=BUNDLED)
+    with suppress(UsageError):  # another worker, starting at the same time, was faster
+        promote(ledger, row.digest, who="autochrome", why=f"came with {version('autochrome')}")
+    return row
+
+
+def _register(ledger: Ledger, checkpoint: Checkpoint, *, url: str) -> CheckpointRow:
+    card = checkpoint.card
+    return register_checkpoint(
+        ledger, checkpoint.digest, name=card.name, url=url, card=asdict(card), who="autochrome"
+    )
+
+
+def _bundled_champion(ledger: Ledger, champion: CheckpointRow) -> Checkpoint:
+    checkpoint = _read(DEFAULT_CHECKPOINT)
+    if checkpoint.digest == champion.digest:
+        return checkpoint
+    _register(ledger, checkpoint, url=BUNDLED)
+    raise NoCheckpoint(
+        f"the champion {champion.digest[:12]} came with another release of Autochrome; install that "
+        f"one, or promote the one that came with this: `autochrome promote {checkpoint.digest[:12]}`"
+    )
+
+
+def _fetch(champion: CheckpointRow, settings: Settings, scratch: Path) -> Checkpoint:
+    store_url, _, key = champion.url.rpartition("/")
+    path = scratch / f"{champion.digest}.safetensors"
+    if open_store(store_url, settings=settings).fetch(key, path) != champion.digest:
+        raise NoCheckpoint(
+            f"{champion.url} is not the checkpoint {champion.digest[:12]} that was registered; "
+            "restore it from a copy, or roll back"
+        )
+    return _read(path)
+
+
+def _read(path: Path) -> Checkpoint:
     try:
         return read_checkpoint(path)
     except CheckpointError as error:

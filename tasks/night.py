@@ -18,6 +18,7 @@ from tasks.ledger.opening import open_ledger
 from tasks.listing import record_source
 from tasks.settings import Settings
 from tasks.storage import ObjectStore, check_apart, open_store
+from tasks.workshop import scratch_folder
 
 
 @dataclass
@@ -39,7 +40,9 @@ class Night:
 
     def enqueue(self) -> int:
         """Make an item of every scan that was never finished under any recipe."""
-        recipe = recipe_of(find_checkpoint(self.settings), output_policy(self.settings))
+        with scratch_folder(self.settings) as scratch:
+            checkpoint = find_checkpoint(self.settings, self.ledger, scratch)
+        recipe = recipe_of(checkpoint, output_policy(self.settings))
         recipe_id = self.ledger.ensure_recipe(recipe)
         items = self.ledger.enqueue(recipe_id, mode=EnqueueMode.NEW)
         self.ledger.beat_run(self.run_id, recipe_id=recipe_id)

@@ -75,10 +75,10 @@ def open_workshop(settings: Settings, *, stop: threading.Event | None = None) ->
     with ExitStack() as opened:
         ledger = opened.enter_context(open_ledger(settings))
         output = open_store(settings.output, settings=settings, writable=True)
-        checkpoint = find_checkpoint(settings)
+        scratch = opened.enter_context(scratch_folder(settings))
+        checkpoint = find_checkpoint(settings, ledger, scratch)
         policy = output_policy(settings)
         recipe = recipe_of(checkpoint, policy)
-        scratch = opened.enter_context(_scratch_folder(settings))
         pixels = PixelPool(
             settings.cores,
             timeout_s=settings.item_timeout_s,
@@ -124,7 +124,13 @@ def _load(checkpoint: Checkpoint, settings: Settings) -> Colorizer:
 
 
 @contextmanager
-def _scratch_folder(settings: Settings) -> Iterator[Path]:
+def scratch_folder(settings: Settings) -> Iterator[Path]:
+    """A folder for what is worked on, gone afterwards.
+
+    Raises:
+        SourceNotFound: The settings name a folder that does not exist.
+        OutputFull: It cannot be made.
+    """
     if settings.scratch is not None and not settings.scratch.is_dir():
         raise SourceNotFound(
             f"the scratch folder {settings.scratch} does not exist; make it, or set "

@@ -1,0 +1,280 @@
+"""A batch: every stage may fail, each scan gets its outcome, and its neighbours do not notice."""
+
+import errno
+import hashlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from colormodel.infer import Colorizer
+from tasks.batch import BatchSummary, colorize_batch
+from tasks.errors import (
+    AccessDenied,
+    KilledWorker,
+    OutputFull,
+    Reason,
+    StorageUnavailable,
+    ToneGateFailed,
+)
+from tasks.ledger import Claim, ItemStatus
+from tasks.pixels import read_scan, write_scan
+from tasks.share import Share, work_off
+from tasks.workshop import Workshop
+from tests.workshops import MakeSettings, OpenWorkshop, files_under, items_of
+
+VICTIM = "1.jpg"
+
+
+def claim_all(workshop: Workshop) -> Claim:
+    """Take every pending item."""
+    claim = workshop.ledger.claim(
+        "a test",
+        recipe_id=workshop.recipe_id,
+        limit=100,
+        lease_s=workshop.settings.lease_s,
+        max_attempts=workshop.settings.max_attempts,
+    )
+    assert claim is not None
+    return claim
+
+
+def test_every_scan_of_the_archive_is_stored_and_verified(
+    make_settings: MakeSettings, workshop_for: OpenWorkshop, archive: Path, tmp_path: Path
+) -> None:
+    """Digests in the ledger are those of the scan and of the stored file; the scan is untouched."""
+    before = files_under(archive)
+    workshop = workshop_for(make_settings())
+    summary = colorize_batch(workshop, claim_all(workshop))
+    assert dict(summary.statuses) == {"review": 6}
+    assert files_under(archive) == before
+    stored = files_under(tmp_path / "colour")
+    for name, item in items_of(workshop.ledger).items():
+        story = workshop.ledger.story(item.uri)
+        scan = next(data for key, data in before.items() if key.endswith(name))
+        assert story.scan.sha256 == hashlib.sha256(scan).hexdigest()
+        derivatives = story.items[0].derivatives
+        assert derivatives, name
+        for derivative in derivatives:
+            data = stored.pop(derivative.key)
+            assert hashlib.sha256(data).hexdigest() == derivative.sha256
+            assert len(data) == derivative.size_bytes
+    assert not stored, "files that no item knows"
+
+
+# --- faults --------------------------------------------------------------------------------------
+
+
+class Faulty:
+    """Something real, of which one method fails for one scan."""
+
+    def __init__(self, inner: Any, method: str, fault: Callable[..., Any]) -> None:  # noqa: ANN401
+        self._inner, self._method, self._fault = inner, method, fault
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        real = getattr(self._inner, name)
+        if name != self._method:
+            return real
+        return lambda *args, **kwargs: self._fault(real, *args, **kwargs)
+
+
+def fails(error: BaseException) -> Callable[..., Any]:
+    """Fail with *error* where the victim is named in the arguments."""
+
+    def fault(real: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        if any(VICTIM in str(argument) for argument in args):
+            raise error
+        return real(*args, **kwargs)
+
+    return fault
+
+
+def tells_wrongly(real: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    """Give another digest for the victim."""
+    return "0" * 64 if VICTIM in str(args[0]) else real(*args, **kwargs)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fault at a stage, and what must follow for the scan that it hits."""
+
+    stage: str
+    part: str
+    method: str
+    fault: Callable[..., Any]
+    status: ItemStatus
+    reason: Reason
+    attempts: int
+
+
+CASES = [
+    Case("fetch", "source", "fetch", fails(StorageUnavailable("503 SlowDown")), ItemStatus.FAILED, Reason.STORAGE_UNAVAILABLE, 3),
+    Case("fetch", "source", "fetch", fails(ConnectionResetError(errno.ECONNRESET, "reset")), ItemStatus.FAILED, Reason.STORAGE_UNAVAILABLE, 3),
+    Case("fetch", "source", "fetch", fails(TimeoutError("read timed out")), ItemStatus.FAILED, Reason.TIMEOUT, 3),
+    Case("fetch", "source", "fetch", fails(ZeroDivisionError("a defect")), ItemStatus.FAILED, Reason.UNEXPECTED, 1),
+    Case("put", "output", "put", fails(StorageUnavailable("503 SlowDown")), ItemStatus.FAILED, Reason.STORAGE_UNAVAILABLE, 3),
+    Case("verify", "output", "digest", tells_wrongly, ItemStatus.FAILED, Reason.WRITE_UNVERIFIED, 1),
+    Case("verify", "output", "digest", fails(StorageUnavailable("gone")), ItemStatus.FAILED, Reason.STORAGE_UNAVAILABLE, 3),
+]  # fmt: skip
+
+
+def with_fault(workshop: Workshop, part: str, method: str, fault: Callable[..., Any]) -> Workshop:
+    """The workshop with one of its parts failing."""
+    if part == "source":
+        (url,) = {
+            item.uri.rpartition("/")[0]
+            for item in items_of(workshop.ledger).values()
+            if VICTIM in item.uri
+        }
+        faulty = Faulty(workshop.source(url), method, fault)
+        return replace(workshop, sources={url: faulty})  # type: ignore[dict-item]
+    faulty = Faulty(getattr(workshop, part), method, fault)
+    return replace(workshop, **{part: faulty})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.stage}-{case.reason}")
+def test_a_fault_ends_one_item_with_its_reason(
+    case: Case, make_settings: MakeSettings, workshop_for: OpenWorkshop
+) -> None:
+    """Stage and fault decide status, reason and attempts; the other five scans are done."""
+    workshop = with_fault(workshop_for(make_settings()), case.part, case.method, case.fault)
+    work_off(workshop, Share())
+    items = items_of(workshop.ledger)
+    victim = items.pop(VICTIM)
+    assert (victim.status, victim.reason, victim.attempts) == (
+        case.status,
+        case.reason,
+        case.attempts,
+    )
+    assert {item.status for item in items.values()} == {ItemStatus.REVIEW}
+    assert victim.detail
+
+
+CHILD_CASES = [
+    ("decode", read_scan, KilledWorker("exit code -11"), ItemStatus.QUARANTINED, Reason.KILLED_WORKER, 3),
+    ("decode", read_scan, MemoryError(), ItemStatus.FAILED, Reason.OUT_OF_MEMORY, 3),
+    ("encode", write_scan, ToneGateFailed("max |ΔL*| 3.1"), ItemStatus.FAILED, Reason.TONE_GATE, 1),
+    ("encode", write_scan, KilledWorker("did not end"), ItemStatus.QUARANTINED, Reason.KILLED_WORKER, 3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("stage", "work", "error", "status", "reason", "attempts"), CHILD_CASES)
+def test_a_fault_in_a_child_ends_one_item_with_its_reason(
+    stage: str,
+    work: Callable[..., Any],
+    error: BaseException,
+    status: ItemStatus,
+    reason: Reason,
+    attempts: int,
+    make_settings: MakeSettings,
+    workshop_for: OpenWorkshop,
+    archive: Path,
+) -> None:
+    """Decoding and encoding happen in other processes, whose ends are told apart."""
+    del stage
+    victim_bytes = (archive / VICTIM).read_bytes()
+
+    def fault(real: Callable[..., Any], asked: object, request: Any) -> Any:  # noqa: ANN401
+        if asked is work and request.path.read_bytes() == victim_bytes:
+            raise error
+        return real(asked, request)
+
+    workshop = with_fault(workshop_for(make_settings()), "pixels", "run", fault)
+    work_off(workshop, Share())
+    items = items_of(workshop.ledger)
+    victim = items.pop(VICTIM)
+    assert (victim.status, victim.reason, victim.attempts) == (status, reason, attempts)
+    assert {item.status for item in items.values()} == {ItemStatus.REVIEW}
+
+
+def test_memory_that_does_not_suffice_for_one_scan_fails_that_scan(
+    make_settings: MakeSettings, workshop_for: OpenWorkshop
+) -> None:
+    """The network gives an error in place of a map; the ledger tries it again, then gives up."""
+    workshop = workshop_for(make_settings())
+    real: Colorizer = workshop.colorizer
+
+    class Cramped:
+        def predict(self, lightness: list[Any]) -> list[Any]:
+            maps: list[Any] = list(real.predict(lightness))
+            return [
+                MemoryError() if one.shape[0] > one.shape[1] else m
+                for one, m in zip(lightness, maps, strict=True)
+            ]
+
+    work_off(replace(workshop, colorizer=Cramped()), Share())  # type: ignore[arg-type]
+    items = items_of(workshop.ledger)
+    upright = items.pop("flat.tif")
+    assert (upright.status, upright.reason) == (ItemStatus.FAILED, Reason.OUT_OF_MEMORY)
+    assert {item.status for item in items.values()} == {ItemStatus.REVIEW}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OutputFull("no room is left"),
+        AccessDenied("may not write"),
+        OSError(errno.ENOSPC, "No space left on device"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_would_fail_every_scan_stops_the_run_and_costs_no_attempt(
+    error: BaseException, make_settings: MakeSettings, workshop_for: OpenWorkshop
+) -> None:
+    """A full disk is nobody's fault: everything is pending again, with all its attempts."""
+
+    def full(real: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        raise error
+
+    workshop = with_fault(workshop_for(make_settings()), "output", "put", full)
+    summary = work_off(workshop, Share())
+    assert summary.aborted
+    assert summary.given_back == 6
+    items = items_of(workshop.ledger)
+    assert {(item.status, item.attempts) for item in items.values()} == {(ItemStatus.PENDING, 0)}
+
+
+def test_a_stop_finishes_what_was_begun_and_gives_back_the_rest(
+    make_settings: MakeSettings, workshop_for: OpenWorkshop
+) -> None:
+    """Nothing is left claimed, and no attempt is lost."""
+    stop = threading.Event()
+    workshop = replace(workshop_for(make_settings(minibatch=1)), stop=stop)
+
+    def stop_after_one(real: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        stop.set()
+        return real(*args, **kwargs)
+
+    summary = work_off(with_fault(workshop, "output", "put", stop_after_one), Share())
+    items = items_of(workshop.ledger)
+    pending = [item for item in items.values() if item.status is ItemStatus.PENDING]
+    assert summary.items + summary.given_back == 6
+    assert len(pending) == summary.given_back > 0
+    assert all(item.attempts == 0 for item in pending)
+
+
+def test_a_late_worker_does_not_overwrite_the_new_holder(
+    make_settings: MakeSettings, workshop_for: OpenWorkshop
+) -> None:
+    """A lease that was taken over is lost, and what the late worker found is refused."""
+    workshop = workshop_for(make_settings())
+    claim = claim_all(workshop)
+    workshop.ledger.expire_leases({"a test"})
+    again = workshop.ledger.claim(
+        "another", recipe_id=workshop.recipe_id, limit=1, lease_s=60, max_attempts=3
+    )
+    assert again is not None
+    summary: BatchSummary = colorize_batch(workshop, claim)
+    assert (summary.items, summary.lost_leases) == (0, 6)
+
+
+def test_batches_leave_no_scratch_behind(
+    make_settings: MakeSettings, workshop_for: OpenWorkshop
+) -> None:
+    """Fetched scans and written files go with their batch."""
+    workshop = workshop_for(make_settings())
+    work_off(workshop, Share())
+    assert list(workshop.scratch.iterdir()) == []

@@ -1,0 +1,107 @@
+"""Fixtures: a small archive, and settings under which it is colourized within seconds."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from colormodel.checkpoint import Card, save_checkpoint
+from colormodel.networks import NetworkConfig, build_network
+from tasks.ledger import ItemFilter, ItemRow, Ledger
+from tasks.night import begin_night
+from tasks.settings import Settings
+from tasks.workshop import Workshop, open_workshop
+from tests.scanfiles import codes_of, photograph, write_jpeg, write_png, write_tiff
+
+
+@pytest.fixture(scope="session")
+def quick_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network that is built like the real one, small and untrained: these tests look at files."""
+    path = tmp_path_factory.mktemp("checkpoint") / "quick.safetensors"
+    torch.manual_seed(1907)
+    network = build_network(NetworkConfig(name="article", network_px=64, width=16))
+    save_checkpoint(path, network, card=Card(name="quick", version="0"))
+    return path
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """Six scans: greyscale JPEG, 8- and 16-bit TIFF, PNG."""
+    folder = tmp_path / "archive"
+    (folder / "box 1").mkdir(parents=True)
+    for number in range(3):
+        write_jpeg(folder / f"{number}.jpg", codes_of(photograph(96, 128, seed=number)))
+    write_tiff(folder / "box 1" / "deep.tif", codes_of(photograph(80, 112, seed=7), 16))
+    write_tiff(folder / "box 1" / "flat.tif", codes_of(photograph(90, 70, seed=8)))
+    write_png(folder / "box 1" / "small.png", codes_of(photograph(64, 64, seed=9)))
+    return folder
+
+
+MakeSettings = Callable[..., Settings]
+
+
+@pytest.fixture
+def make_settings(
+    archive: Path, tmp_path: Path, sqlite_url: str, quick_checkpoint: Path
+) -> MakeSettings:
+    """Settings for the archive; what is given wins."""
+
+    def make(**given: object) -> Settings:
+        usual: dict[str, object] = {
+            "database_url": sqlite_url,
+            "sources": (str(archive),),
+            "output": str(tmp_path / "colour"),
+            "checkpoint": quick_checkpoint,
+            "device": "cpu",
+            "threads": 1,
+            "minibatch": 4,
+            "retry_base_s": 0.05,
+            "retry_cap_s": 0.1,
+            "item_timeout_s": 60,
+        }
+        return Settings.model_validate(usual | given)
+
+    return make
+
+
+OpenWorkshop = Callable[[Settings], Workshop]
+
+
+@pytest.fixture
+def workshop_for() -> Iterator[OpenWorkshop]:
+    """Open workshops over enqueued archives; they are closed when the test ends."""
+    with ExitStack() as opened:
+
+        def open_one(settings: Settings) -> Workshop:
+            night = opened.enter_context(begin_night(settings, kind="test", name="a test"))
+            for source in settings.sources:
+                night.discover(source)
+            night.enqueue()
+            return opened.enter_context(open_workshop(settings))
+
+        yield open_one
+
+
+def items_of(ledger: Ledger) -> dict[str, ItemRow]:
+    """Every item, by the name of its scan's file."""
+    return {
+        row.uri.rpartition("/")[2]: row for row in ledger.list_items(ItemFilter(), limit=10_000)
+    }
+
+
+def files_under(folder: Path) -> dict[str, bytes]:
+    """Every file, by its path below *folder*."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != ".autochrome"
+    }
+
+
+def colourfulness(rgb: np.ndarray) -> float:
+    """Mean distance of the channels from their mean: 0 for grey, uint8 codes otherwise."""
+    codes = rgb.astype(np.float64)
+    return float(np.abs(codes - codes.mean(axis=2, keepdims=True)).mean())
