@@ -88,7 +88,7 @@ def edge_band_error(chroma: Tensor, truth: Tensor) -> Tensor:
 
     Args:
         chroma: a*, b*, shape (N, 2, H, W).
-        truth: The same shape; the band is taken from it.
+        truth: The same shape, or (1, 2, H, W); the band is taken from it.
 
     Returns:
         Shape (N,); not a number for pictures without a chroma edge.

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -40,7 +41,7 @@ class Lpips(nn.Module):
         )
         linear = _load(weights / LPIPS_FILE)
         self.linear = [linear[f"lin{index}.model.1.weight"] for index in range(len(_SLICE_ENDS))]
-        self.requires_grad_(requires_grad=False).eval()
+        _freeze(self)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Distance of sRGB pictures in [0, 1], (N, 3, H, W) with sides from 32 px: (N,)."""
@@ -96,7 +97,7 @@ class Recognizer(nn.Module):
             if isinstance(layer, nn.Conv2d) and layer.stride == (2, 2):
                 layer.padding = (0, 0)
                 layer.register_forward_pre_hook(_pad_right_and_bottom)
-        self.requires_grad_(requires_grad=False).eval()
+        _freeze(self)
 
     def forward(self, srgb: Tensor) -> Recognition:
         """Look at the centre of sRGB pictures in [0, 1], (N, 3, H, W)."""
@@ -120,6 +121,11 @@ def kid(first: Tensor, second: Tensor) -> float:
     same_x = (within_x.sum() - within_x.trace()) / (m * (m - 1))
     same_y = (within_y.sum() - within_y.trace()) / (n * (n - 1))
     return float(same_x + same_y - 2 * across.mean())
+
+
+def _freeze(network: nn.Module) -> None:
+    network.to(memory_format=torch.channels_last)
+    network.requires_grad_(requires_grad=False).eval()
 
 
 def _kernel(x: Tensor, y: Tensor) -> Tensor:

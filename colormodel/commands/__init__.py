@@ -1,0 +1,1 @@
+"""What each subcommand of ``python -m colormodel`` does; imported only when it is called."""

@@ -1,0 +1,76 @@
+"""``python -m colormodel colorize``: local files in, PNG of the same size and name out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from colormodel.checkpoint import DEFAULT_CHECKPOINT, CheckpointError, read_checkpoint
+from colormodel.hints import Hint, HintError, read_hints
+from colormodel.infer import Colorizer, DeviceError
+from colormodel.pictures import (
+    PictureError,
+    encode_srgb,
+    put_colour,
+    read_picture,
+    resize_lightness,
+    write_png,
+)
+
+ERRORS = (CheckpointError, DeviceError, HintError)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asks for.
+
+    Attributes:
+        files: Pictures to colourize.
+        out: Folder of the PNG files.
+        checkpoint: The network; none: the bundled one.
+        hints: File of hints for all pictures, if any.
+        device: As `Colorizer` takes it.
+    """
+
+    files: list[Path]
+    out: Path
+    checkpoint: Path | None
+    hints: Path | None
+    device: str
+
+
+def run(options: Options) -> int:
+    """Colourize every file; one that cannot be read is named and the others go on.
+
+    Returns:
+        The exit code: 1 if a file could not be colourized.
+    """
+    hints = read_hints(options.hints) if options.hints else ()
+    colorizer = Colorizer(
+        read_checkpoint(options.checkpoint or DEFAULT_CHECKPOINT), device=options.device
+    )
+    failed = 0
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        for path in progress.track(options.files, description="colorize"):
+            target = options.out / f"{path.stem}.png"
+            try:
+                score = _colorize(path, target, colorizer=colorizer, hints=hints)
+            except (PictureError, MemoryError) as error:
+                typer.echo(f"error: {error}", err=True)
+                failed += 1
+            else:
+                typer.echo(f"{target}\t{score:.3f}")
+    return 1 if failed else 0
+
+
+def _colorize(path: Path, target: Path, *, colorizer: Colorizer, hints: tuple[Hint, ...]) -> float:
+    picture = read_picture(path)
+    size = colorizer.network_size(*picture.lightness.shape)
+    (result,) = colorizer.predict([resize_lightness(picture.lightness, size)], [hints])
+    if isinstance(result, MemoryError):
+        raise result
+    linear = put_colour(result, picture.lightness)
+    write_png(target, encode_srgb(linear, bits=picture.bits))
+    return result.score

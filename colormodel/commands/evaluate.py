@@ -1,0 +1,112 @@
+"""``python -m colormodel evaluate``: the table of every network beside what is left grey."""
+
+import itertools
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from colormodel.checkpoint import DEFAULT_CHECKPOINT, CheckpointError, read_checkpoint
+from colormodel.evaluate import (
+    Contestant,
+    Measurer,
+    PhotographsError,
+    Summary,
+    count_photographs,
+    iter_photographs,
+    reliability_svg,
+    summarise,
+    to_json,
+    to_markdown,
+)
+from colormodel.infer import Colorizer, DeviceError
+from colormodel.metrics import WeightsError
+
+ERRORS = (CheckpointError, DeviceError, MemoryError, PhotographsError, WeightsError)
+
+#: Photographs measured together: as many as fill the networks' minibatches.
+TOGETHER = 16
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asks for.
+
+    Attributes:
+        photos: Folder of photographs kept aside.
+        references: Folder of period colour photographs, measured apart.
+        weights: Folder of LPIPS's and MobileNetV2's weights; none: those columns stay empty.
+        checkpoints: Rows of the table; none: the bundled ones.
+        film: Also from inputs degraded as on old film.
+        hints: True points given in the rows with hints; 0: no such rows.
+        limit: Photographs of each set at most.
+        device: As `Colorizer` takes it.
+        json: File for all figures.
+        markdown: File for the table; otherwise it goes to stdout.
+        plot: File for the reliability plot, SVG.
+    """
+
+    photos: Path
+    references: Path | None
+    weights: Path | None
+    checkpoints: list[Path]
+    film: bool
+    hints: int
+    limit: int | None
+    device: str
+    json: Path | None
+    markdown: Path | None
+    plot: Path | None
+
+
+def run(options: Options) -> int:
+    """Measure every set of photographs and write what was asked for."""
+    contestants = _contestants(options)
+    sets = {"Photographs kept aside": options.photos}
+    if options.references:
+        sets["Period references"] = options.references
+    summaries = [_evaluate(title, folder, contestants, options) for title, folder in sets.items()]
+    table = to_markdown(
+        summaries, command=shlex.join(["python", "-m", "colormodel", *sys.argv[1:]])
+    )
+    for path, text in (
+        (options.json, to_json(summaries)),
+        (options.markdown, table),
+        (options.plot, reliability_svg(summaries)),
+    ):
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    if not options.markdown:
+        typer.echo(table)
+    return 0
+
+
+def _contestants(options: Options) -> list[Contestant]:
+    """A row for each checkpoint, and one more for those that take hints."""
+    bundled = sorted(DEFAULT_CHECKPOINT.parent.glob("*.safetensors"))
+    contestants = []
+    for path in options.checkpoints or bundled or [DEFAULT_CHECKPOINT]:
+        colorizer = Colorizer(read_checkpoint(path), device=options.device)
+        label = path.stem
+        contestants.append(Contestant(label, colorizer))
+        if options.hints and colorizer.takes_hints:
+            contestants.append(
+                Contestant(f"{label} with {options.hints} hints", colorizer, options.hints)
+            )
+    return contestants
+
+
+def _evaluate(title: str, folder: Path, contestants: list[Contestant], options: Options) -> Summary:
+    measurer = Measurer(contestants, weights=options.weights, film=options.film)
+    photographs = iter_photographs(folder, limit=options.limit)
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task(title, total=count_photographs(folder, limit=options.limit))
+        while together := list(itertools.islice(photographs, TOGETHER)):
+            measurer.add(together)
+            progress.advance(task, len(together))
+    return summarise(title, measurer.evidence)

@@ -1,0 +1,49 @@
+"""``python -m colormodel strip``: scans before and after, as one picture."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from colormodel.checkpoint import DEFAULT_CHECKPOINT, CheckpointError, read_checkpoint
+from colormodel.infer import Colorizer, DeviceError
+from colormodel.pictures import PictureError
+from colormodel.strips import Strip, encode_strip, make_strip
+
+ERRORS = (CheckpointError, DeviceError, PictureError, MemoryError)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asks for.
+
+    Attributes:
+        files: Pictures, in their order.
+        out: PNG or JPEG file.
+        checkpoint: The network; none: the bundled one.
+        device: As `Colorizer` takes it.
+        pairs: In a row.
+        width: Of the whole, in pixels.
+        most_bytes: Size that a JPEG must not pass.
+    """
+
+    files: list[Path]
+    out: Path
+    checkpoint: Path | None
+    device: str
+    pairs: int
+    width: int
+    most_bytes: int
+
+
+def run(options: Options) -> int:
+    """Make the strip; its path goes to stdout."""
+    checkpoint = read_checkpoint(options.checkpoint or DEFAULT_CHECKPOINT)
+    colorizer = Colorizer(checkpoint, device=options.device)
+    sheet = make_strip(options.files, colorizer, Strip(options.pairs, options.width))
+    suffix = options.out.suffix.lower()
+    content = encode_strip(sheet, suffix=suffix, most_bytes=options.most_bytes)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_bytes(content)
+    typer.echo(options.out)
+    return 0

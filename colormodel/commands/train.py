@@ -1,0 +1,114 @@
+"""``python -m colormodel train``: from a recipe and photographs to a checkpoint."""
+
+import dataclasses
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import Progress as Bar
+
+from colormodel.checkpoint import CheckpointError, read_checkpoint
+from colormodel.data import DataError, DataRecipe
+from colormodel.infer import Colorizer
+from colormodel.losses import LossWeights
+from colormodel.networks import NetworkConfig
+from colormodel.pictures import PictureError
+from colormodel.strips import Strip, make_strip
+from colormodel.train import Progress, RecipeError, TrainRecipe, load_recipe, train
+
+ERRORS = (CheckpointError, DataError, PictureError, RecipeError)
+
+Part = TypeVar("Part", TrainRecipe, DataRecipe, LossWeights, NetworkConfig)
+
+#: Between two lines of progress where stderr is not a terminal.
+LINE_EVERY_STEPS = 200
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asks for.
+
+    Attributes:
+        recipe: TOML file.
+        out: Folder of checkpoint and state.
+        resume: Go on from *out*.
+        overrides: ``key=value`` each, with the recipe's keys ("data.batch=16").
+        look: Pictures to look at while it trains: a strip of them at every save.
+    """
+
+    recipe: Path
+    out: Path
+    resume: bool
+    overrides: list[str]
+    look: list[Path]
+
+
+def run(options: Options) -> int:
+    """Train, or go on training; the checkpoint's path goes to stdout."""
+    recipe = override(load_recipe(options.recipe), options.overrides)
+    with Bar(console=Console(stderr=True)) as bar:
+        watcher = _Watcher(bar, options)
+        checkpoint = train(
+            recipe, out=options.out, resume=options.resume, on_progress=watcher.on_progress
+        )
+        watcher.look()
+    typer.echo(checkpoint.path)
+    return 0
+
+
+def override(recipe: TrainRecipe, assignments: list[str]) -> TrainRecipe:
+    """Change some of a recipe's values.
+
+    Raises:
+        RecipeError: There is no such key, or the value is not TOML.
+    """
+    for assignment in assignments:
+        key, _, text = assignment.partition("=")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+            recipe = _replaced(recipe, key.split("."), value)
+        except (tomllib.TOMLDecodeError, TypeError, AttributeError) as error:
+            raise RecipeError(
+                f"--set {assignment}: no key of a recipe with a TOML value; "
+                "write for example --set data.batch=16"
+            ) from error
+    return recipe
+
+
+def _replaced(part: Part, path: list[str], value: object) -> Part:
+    name, *rest = path
+    changes: dict[str, Any] = {name: _replaced(getattr(part, name), rest, value) if rest else value}
+    return dataclasses.replace(part, **changes)
+
+
+class _Watcher:
+    """Shows how far it is, and makes a strip of pictures whenever the training saves."""
+
+    def __init__(self, bar: Bar, options: Options) -> None:
+        self._bar, self._options = bar, options
+        self._task = bar.add_task("train", total=1.0)
+        self._checkpoint = options.out / "checkpoint.safetensors"
+        self._looked_at = self._saved_at()
+
+    def on_progress(self, progress: Progress) -> None:
+        step, _, loss, _, speed = progress
+        text = f"step {step}  loss {loss:.3f}  {speed:.0f} pictures/s"
+        self._bar.update(self._task, completed=progress.share, description=text)
+        if not sys.stderr.isatty() and step % LINE_EVERY_STEPS == 0:
+            typer.echo(f"{progress.share:6.1%}  {text}", err=True)
+        if self._options.look and self._saved_at() != self._looked_at:
+            self._looked_at = self._saved_at()
+            self.look()
+
+    def look(self) -> None:
+        """Colourize the pictures with what is saved, into ``look.jpg`` beside it."""
+        if self._options.look:
+            colorizer = Colorizer(read_checkpoint(self._checkpoint), device="cpu")
+            make_strip(self._options.look, colorizer, Strip()).save(self._options.out / "look.jpg")
+
+    def _saved_at(self) -> int:
+        return self._checkpoint.stat().st_mtime_ns if self._checkpoint.is_file() else 0
