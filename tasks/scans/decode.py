@@ -19,11 +19,10 @@ from tasks.scans.formats.structure import Format, Structure
 
 Samples = NDArray[np.unsignedinteger[Any]]
 
-# What the loader is told; libjpeg calls corrupt data a warning, so for JPEG a warning is an error.
 _LOADERS: dict[Format, tuple[str, dict[str, Any]]] = {
-    Format.JPEG: ("jpegload_source", {"fail_on": "warning"}),
-    Format.PNG: ("pngload_source", {"fail_on": "error"}),
-    Format.TIFF: ("tiffload_source", {"fail_on": "error", "unlimited": True}),
+    Format.JPEG: ("jpegload_source", {}),
+    Format.PNG: ("pngload_source", {}),
+    Format.TIFF: ("tiffload_source", {"unlimited": True}),  # our own limits have been passed
 }
 _DTYPES = {"uchar": np.uint8, "ushort": np.uint16}
 
@@ -52,6 +51,9 @@ def _decode_vips(path: Path, structure: Structure, rows: int) -> Iterator[Sample
     name, options = _LOADERS[structure.format]
     if structure.format == Format.TIFF:
         options = {**options, "page": structure.directory}
+    # libjpeg goes on through corrupt data with a warning, the others stop with an error.
+    is_jpeg = structure.format == Format.JPEG or structure.compression == "JPEG"
+    options = {**options, "fail_on": "warning" if is_jpeg else "error"}
     descriptor = os.open(path, os.O_RDONLY)
     try:
         source = pyvips.Source.new_from_descriptor(descriptor)
@@ -74,11 +76,12 @@ def _decode_vips(path: Path, structure: Structure, rows: int) -> Iterator[Sample
 
 def _colours(image: pyvips.Image, structure: Structure) -> pyvips.Image:
     """Check what the decoder found against the header, and leave colour channels only."""
-    size = image.width, image.height
-    if size != (structure.width, structure.height) or image.format not in _DTYPES:
+    expected = structure.width, structure.height, "ushort" if structure.stored_bits > 8 else "uchar"
+    found = image.width, image.height, image.format
+    if found != expected:
         raise UnreadableScan(
-            f"the header announces {structure.width} × {structure.height} pixels, the decoder "
-            f"finds {size[0]} × {size[1]} of format {image.format}; restore the file from a copy"
+            f"the header announces {expected[0]} × {expected[1]} pixels of type {expected[2]}, the "
+            f"decoder finds {found[0]} × {found[1]} of {found[2]}; restore the file from a copy"
         )
     is_grey = structure.channels == 1 or image.interpretation in {"b-w", "grey16"}
     return image[0] if is_grey else image.extract_band(0, n=3)
@@ -93,11 +96,15 @@ def _decode_jp2(path: Path, structure: Structure, rows: int) -> Iterator[Samples
             f"the JPEG 2000 is damaged: {_words(error)}; restore the file from a copy"
         ) from error
     pixels = np.atleast_3d(pixels)
-    expected = structure.height, structure.width
-    if pixels.shape[:2] != expected or pixels.dtype not in {np.dtype("u1"), np.dtype("u2")}:
+    expected = (
+        structure.height,
+        structure.width,
+        np.uint16 if structure.stored_bits > 8 else np.uint8,
+    )
+    if (*pixels.shape[:2], pixels.dtype) != expected:
         raise UnreadableScan(
             f"the header announces {expected[1]} × {expected[0]} pixels, the decoder finds "
-            f"{pixels.shape[1]} × {pixels.shape[0]}; restore the file from a copy"
+            f"{pixels.shape[1]} × {pixels.shape[0]} of {pixels.dtype}; restore the file from a copy"
         )
     pixels = pixels[..., : structure.channels]
     for top in range(0, structure.height, rows):

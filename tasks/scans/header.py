@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.errors import ScanTooLarge, UnsupportedFormat
+from tasks.errors import ScanTooLarge, TruncatedScan, UnsupportedFormat
 from tasks.scans.descriptive import (
     Descriptive,
     exif_orientation,
@@ -138,6 +138,8 @@ def read_structure(path: Path, *, page: int, limits: ReadLimits) -> Structure:
 
 def _read(source: ByteSource, page: int) -> Structure:
     head = source.read_up_to(0, 16)
+    if not head:
+        raise TruncatedScan("the file is empty; fetch it again, or rescan")
     if head.startswith(_TIFF_SIGNATURES):
         return read_tiff(source, page)
     if page:
@@ -148,12 +150,10 @@ def _read(source: ByteSource, page: int) -> Structure:
         return read_png(source)
     if is_jp2(head):
         return read_jp2(source)
-    raise UnsupportedFormat(_refusal(source, head))
+    raise UnsupportedFormat(_refusal(head))
 
 
-def _refusal(source: ByteSource, head: bytes) -> str:
-    if not source.size:
-        return "the file is empty; fetch it again, or rescan"
+def _refusal(head: bytes) -> str:
     name = next(
         (name for start, name in _KNOWN_BUT_UNREAD.items() if head.startswith(start)),
         f"not a picture that is known: it begins with the bytes {head[:8].hex(' ')}",

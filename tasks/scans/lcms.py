@@ -1,9 +1,13 @@
-"""The colour engine, for profiles that hold tables rather than curves."""
+"""The colour engine (lcms, in floating point), for profiles that hold tables rather than curves.
+
+Asked for integers, as libvips asks it, the engine shortens a grey profile to 33 nodes between which
+it interpolates: that is off by up to 2.8 L* in the shadows of a linear scan.
+"""
 
 from typing import Any
 
+import imagecodecs
 import numpy as np
-import pyvips
 from numpy.typing import NDArray
 
 
@@ -19,18 +23,18 @@ def lightness_of(
     Returns:
         L* in [0, 100], float32 (rows, W); None where the engine refuses the profile.
     """
-    is_grey, is_deep = pixels.shape[2] == 1, pixels.dtype == np.uint16
-    names = {
-        (True, False): "b-w",
-        (True, True): "grey16",
-        (False, False): "srgb",
-        (False, True): "rgb16",
-    }
-    image = pyvips.Image.new_from_array(pixels).copy(interpretation=names[is_grey, is_deep])
-    image.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc)
+    is_grey = pixels.shape[2] == 1
     try:
-        lab = image.icc_import(embedded=True, pcs="lab", intent="relative").numpy()
-    except pyvips.Error:
+        lab = imagecodecs.cms_transform(
+            np.ascontiguousarray(pixels[..., 0] if is_grey else pixels),
+            icc,
+            imagecodecs.cms_profile("lab4"),
+            colorspace="gray" if is_grey else "rgb",
+            outcolorspace="lab",
+            outdtype="float32",
+            intent=imagecodecs.CMS.INTENT.RELATIVE_COLORIMETRIC,
+        )
+    except (imagecodecs.CmsError, ValueError):
         return None
-    lightness: NDArray[np.float32] = np.clip(lab[..., 0], 0, 100).astype(np.float32)
+    lightness: NDArray[np.float32] = np.clip(lab[..., 0], 0, 100)
     return lightness

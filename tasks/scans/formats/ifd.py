@@ -147,4 +147,4 @@ def read_directory(source: ByteSource, layout: Layout, offset: int) -> Directory
         place = inline if entry.size <= word else layout.number(row[4 + word :])
         entries.setdefault(tag, Entry(kind, entry.count, place))
     end = start + count * stride
-    return Directory(source, layout, entries, layout.number(source.read_up_to(end, word)))
+    return Directory(source, layout, entries, layout.number(source.read(end, word)))

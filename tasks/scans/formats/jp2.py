@@ -178,7 +178,7 @@ def _walk_tile_parts(source: ByteSource, start: int) -> None:
         position += size
         if size < 14:
             break
-    if position >= source.size:
+    if position + 2 > source.size:
         raise TruncatedScan(
             f"the JPEG 2000 codestream ends at byte {source.size:,} without its last marker; "
             "fetch it again, or rescan"

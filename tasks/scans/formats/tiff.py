@@ -20,12 +20,15 @@ DESCRIPTION, STRIP_OFFSETS, ORIENTATION, SAMPLES, ROWS_PER_STRIP, STRIP_BYTES, M
     270, 273, 274, 277, 278, 279, 281,
 )  # fmt: skip
 X_RESOLUTION, Y_RESOLUTION, PLANAR, RESOLUTION_UNIT, DATE, ARTIST = 282, 283, 284, 296, 306, 315
-DOCUMENT_NAME, TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_BYTES = 269, 322, 323, 324, 325
+DOCUMENT_NAME, SUB_IFDS, TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_BYTES = (
+    269, 330, 322, 323, 324, 325,
+)  # fmt: skip
 EXTRA_SAMPLES, SAMPLE_FORMAT, XMP, COPYRIGHT, IPTC, PHOTOSHOP, ICC = (
     338, 339, 700, 33432, 33723, 34377, 34675,
 )  # fmt: skip
 DNG_VERSION = 50706
 
+_MAX_DEPTH = 2  # thumbnails of thumbnails are not followed
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 _CM_PER_INCH = 2.54
 _PHOTOMETRICS = {
@@ -84,10 +87,12 @@ def read_tiff(source: ByteSource, page: int) -> Structure:
             f"the TIFF has {len(pages)} pages, page {page + 1} is not among them; "
             "discover the source again"
         )
+    for directory in directories:
+        _check_end(directory)
     directory = directories[pages[page]]
     _refuse(directory)
     geometry = _geometry(directory)
-    _check_extent(directory, geometry)
+    _check_pieces(directory, geometry)
     return _structure(directory, geometry, pages=len(pages), number=pages[page])
 
 
@@ -105,6 +110,25 @@ def _walk(source: ByteSource, layout: Layout, first: int) -> Iterator[Directory]
         offset = directory.next_offset
     if not seen:
         raise UnreadableScan("the TIFF has no directory; restore the file from a copy")
+
+
+def _check_end(directory: Directory, *, depth: int = 0) -> None:
+    """See that a directory's values, its data, and those of its thumbnails lie within the file."""
+    end = max((entry.offset + entry.size for entry in directory.entries.values()), default=0)
+    for places, sizes in ((STRIP_OFFSETS, STRIP_BYTES), (TILE_OFFSETS, TILE_BYTES)):
+        starts, lengths = directory.values(places), directory.values(sizes)
+        if starts.size and starts.size == lengths.size and directory.integer(COMPRESSION, 1) != 1:
+            # Exact below 2⁵³, and no overflow above.
+            ends = starts.astype(np.float64) + lengths.astype(np.float64)
+            end = max(end, int(ends.max()))
+    if end > directory.source.size:
+        raise TruncatedScan(
+            f"the file ends at byte {directory.source.size:,}, its TIFF directory speaks of data "
+            f"up to byte {end:,}; fetch it again, or rescan"
+        )
+    for offset in directory.values(SUB_IFDS).tolist() if depth < _MAX_DEPTH else ():
+        inner = read_directory(directory.source, directory.layout, offset)
+        _check_end(inner, depth=depth + 1)
 
 
 def page_numbers(directories: list[Directory]) -> list[int]:
@@ -215,8 +239,8 @@ def _geometry(directory: Directory) -> _Geometry:
     )
 
 
-def _check_extent(directory: Directory, geometry: _Geometry) -> None:
-    """See that every strip or tile lies within the file."""
+def _check_pieces(directory: Directory, geometry: _Geometry) -> None:
+    """See that every strip or tile is there, and within the file."""
     name = "tile" if geometry.is_tiled else "strip"
     offsets = directory.values(TILE_OFFSETS if geometry.is_tiled else STRIP_OFFSETS)
     sizes = directory.values(TILE_BYTES if geometry.is_tiled else STRIP_BYTES)

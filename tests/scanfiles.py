@@ -1,0 +1,556 @@
+"""Makes scans of every kind that an archive holds, by code: pictures, profiles, files and damage.
+
+`READABLE` names a maker for each row of the reader's matrix; each gives a file and the grey codes
+that a right reader finds in it. `REFUSED` names files that must not be read, and the error that
+says so.
+"""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import pyvips
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, ImageDraw, ImageFont
+
+from tasks import errors
+from tasks.scans.icc import SRGB_CURVE, build_profile, parametric_curve, sampled_curve
+
+Codes = NDArray[np.unsignedinteger[Any]]
+ORIENTATION_TAG = 274
+MAX_SAMPLE_TAG = 281
+ICC_TAG = 34675
+
+
+# Pictures ----------------------------------------------------------------------------------------
+
+
+def photograph(height: int = 180, width: int = 240, *, seed: int = 0) -> NDArray[np.float64]:
+    """Draw what has the statistics of a photograph: sky over ground, things, texture, grain.
+
+    Returns:
+        Encoded tone in [0, 1], (height, width).
+    """
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width] / max(height, width)
+    horizon = 0.35 * height / max(height, width)
+    picture = np.where(y < horizon, 0.82 - 0.25 * y, 0.42 + 0.12 * np.sin(9 * x + 14 * y * y))
+    for _ in range(14):
+        cy, cx, radius = rng.uniform(0, 1, 3) * (height, width, 0.16 * max(height, width))
+        cy, cx, radius = (value / max(height, width) for value in (cy, cx, radius))
+        inside = ((y - cy) ** 2 + (x - cx) ** 2) < radius**2
+        shade = rng.uniform(0.05, 0.9) + (x - cx) * rng.uniform(-2, 2)
+        picture = np.where(inside, shade, picture)
+    picture += _texture(height, width, rng) * 0.12 + rng.normal(0, 0.012, (height, width))
+    return np.clip(picture, 0.01, 0.99)
+
+
+def _texture(height: int, width: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Noise whose amplitude falls with frequency, as in nature; mean 0, deviation 1."""
+    fy, fx = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :]
+    fall = 1 / np.maximum(np.hypot(fy, fx), 1 / max(height, width))
+    spectrum = np.fft.rfft2(rng.normal(size=(height, width))) * fall
+    spectrum[0, 0] = 0
+    texture: NDArray[np.float64] = np.fft.irfft2(spectrum, s=(height, width))
+    return texture / texture.std()
+
+
+def codes_of(picture: NDArray[np.float64], bits: int = 8) -> Codes:
+    """Quantize tone in [0, 1] to codes of a depth."""
+    codes: Codes = np.rint(picture * ((1 << bits) - 1)).astype(np.uint8 if bits <= 8 else np.uint16)
+    return codes
+
+
+def in_film_border(picture: NDArray[np.float64], share: float = 0.06) -> NDArray[np.float64]:
+    """Put a picture into the black rebate of a film, with a number written on its edge."""
+    margin = max(4, round(share * max(picture.shape)))
+    framed = np.pad(picture, margin, constant_values=0.015)
+    canvas = Image.fromarray(codes_of(framed))
+    font = ImageFont.load_default(max(8, margin - 4))
+    ImageDraw.Draw(canvas).text((margin * 2, 1), "RA 6043-D", fill=240, font=font)
+    drawn: NDArray[np.float64] = np.asarray(canvas) / 255
+    framed[:margin] = drawn[:margin]
+    return framed
+
+
+def with_step_wedge(picture: NDArray[np.float64], *, steps: int = 20) -> NDArray[np.float64]:
+    """Lay a grey scale with even steps below a picture, on a dark ground."""
+    height, width = picture.shape
+    thickness = max(8, height // 9)
+    strip = np.full((thickness + thickness // 2, width), 0.05)
+    patch = int(0.8 * width) // steps
+    for step in range(steps):
+        left = width // 10 + step * patch
+        strip[thickness // 4 : -thickness // 4, left : left + patch] = 0.95 - 0.9 * step / (
+            steps - 1
+        )
+    return np.vstack([picture, strip])
+
+
+def text_page(height: int = 700, width: int = 520, *, seed: int = 0) -> NDArray[np.float64]:
+    """Print a page of text, as a scanner sees it: soft strokes, paper that is not quite even."""
+    rng = np.random.default_rng(seed)
+    page = Image.new("L", (width, height), 232)
+    draw, font = ImageDraw.Draw(page), ImageFont.load_default(15)
+    words = ["an", "archive", "keeps", "what", "was", "written", "so", "that", "it", "can", "be"]
+    for line in range(48, height - 60, 21):
+        text = " ".join(rng.choice(words, 10))
+        draw.text((40, line), text[: width // 9], fill=36, font=font)
+    shading = np.linspace(-0.012, 0.012, width)[None, :]
+    noisy = np.asarray(page) / 255 + rng.normal(0, 0.01, (height, width)) + shading
+    clipped: NDArray[np.float64] = np.clip(noisy, 0, 1)
+    return clipped
+
+
+def toned(picture: NDArray[np.float64], kind: str) -> NDArray[np.uint8]:
+    """Print a picture in sepia or as a cyanotype: a colour for each lightness, uint8 (H, W, 3)."""
+    shadow, middle, light = {
+        "sepia": ((38, 24, 15), (150, 116, 84), (243, 232, 209)),
+        "cyanotype": ((10, 28, 66), (62, 116, 170), (228, 240, 246)),
+    }[kind]
+    stops = np.array([shadow, middle, light], dtype=np.float64)
+    planes = [np.interp(picture, [0, 0.5, 1], stops[:, i]) for i in range(3)]
+    return np.rint(np.stack(planes, axis=2)).astype(np.uint8)
+
+
+def in_colour(picture: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Colour a picture so that hue does not follow lightness, uint8 (H, W, 3)."""
+    height, width = picture.shape
+    y, x = np.mgrid[0:height, 0:width] / max(height, width)
+    casts = [
+        1 + 0.5 * np.sin(7 * x + 2),
+        1 + 0.5 * np.sin(5 * y + 1),
+        1 + 0.5 * np.cos(6 * (x + y)),
+    ]
+    planes = [np.clip(picture * cast, 0, 1) for cast in casts]
+    return codes_of(np.stack(planes, axis=2))  # type: ignore[return-value]
+
+
+# Profiles ----------------------------------------------------------------------------------------
+
+
+def gray_gamma(gamma: float = 2.2) -> bytes:
+    """A grey profile with a power curve; 1.0 is linear."""
+    return build_profile(b"GRAY", parametric_curve(gamma), description=f"Gray Gamma {gamma:g}")
+
+
+def dot_gain(gain: float = 0.20) -> bytes:
+    """A grey profile of a press: dots of half the area print *gain* larger, as a sampled curve."""
+    dots = 1 - np.linspace(0, 1, 256)
+    printed = dots + 4 * gain * dots * (1 - dots)
+    return build_profile(b"GRAY", sampled_curve(1 - printed), description=f"Dot Gain {gain:.0%}")
+
+
+def srgb_grey() -> bytes:
+    """A grey profile with the tone curve of sRGB."""
+    return build_profile(b"GRAY", SRGB_CURVE, description="sRGB tone, grey")
+
+
+def srgb() -> bytes:
+    """An sRGB profile as lcms writes it."""
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def grey_by_table() -> bytes:
+    """A grey profile without a curve: a table of codes to L*a*b* (`mft2`), L* = 100 · code^0.8."""
+    grid = np.rint(np.linspace(0, 1, 33) ** 0.8 * 0xFF00).astype(">u2")
+    table = np.stack([grid, np.full(33, 0x8000, ">u2"), np.full(33, 0x8000, ">u2")], axis=1)
+    ramp = np.array([0, 65535], ">u2").tobytes()
+    identity = b"".join(
+        value.to_bytes(4, "big") for value in (65536, 0, 0, 0, 65536, 0, 0, 0, 65536)
+    )
+    body = b"mft2\0\0\0\0" + bytes((1, 3, 33, 0)) + identity
+    body += (2).to_bytes(2, "big") * 2 + ramp + table.astype(">u2").tobytes() + ramp * 3
+    plain = bytearray(build_profile(b"GRAY", body, description="grey by table"))
+    plain[16:24] = b"GRAYLab "
+    plain[8:12] = b"\x02\x10\0\0"
+    return bytes(plain).replace(b"kTRC", b"A2B0", 1)
+
+
+# Files -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Made:
+    """A file, and what a right reader finds in it.
+
+    Attributes:
+        codes: Min-is-black grey codes at the depth of processing, upright, (H, W).
+        tolerance: Codes that a lossy coding may be off by.
+        page: The page of the file.
+    """
+
+    path: Path
+    codes: Codes
+    tolerance: int = 0
+    page: int = 0
+
+
+def write_jpeg(path: Path, codes: Codes, **options: Any) -> Path:  # noqa: ANN401 -- Pillow's options
+    """Write uint8 (H, W) or (H, W, 3) as JPEG; options are those of Pillow's encoder."""
+    Image.fromarray(codes).save(path, format="JPEG", **{"quality": 92, **options})
+    return path
+
+
+def write_png(path: Path, codes: Codes) -> Path:
+    """Write uint8 or uint16, (H, W) or (H, W, 2 to 4), as PNG."""
+    path.write_bytes(imagecodecs.png_encode(codes))
+    return path
+
+
+def write_tiff(path: Path, codes: Codes, **options: Any) -> Path:  # noqa: ANN401 -- tifffile's options
+    """Write codes as TIFF; options are those of tifffile, min-is-black unless they say so."""
+    is_big = options.pop("bigtiff", False)
+    byteorder = options.pop("byteorder", "<")
+    with tifffile.TiffWriter(path, bigtiff=is_big, byteorder=byteorder) as writer:
+        writer.write(codes, **{"photometric": "minisblack", "metadata": None, **options})
+    return path
+
+
+def write_jp2(path: Path, codes: Codes, **options: Any) -> Path:  # noqa: ANN401 -- the codec's options
+    """Write codes as lossless JPEG 2000."""
+    path.write_bytes(imagecodecs.jpeg2k_encode(codes, reversible=True, level=0, **options))
+    return path
+
+
+def stored_for(codes: Codes, orientation: int) -> Codes:
+    """Give what must be stored so that the orientation turns it into *codes* (EXIF 2.3, 4.6.4)."""
+    undo: dict[int, Callable[[Codes], Codes]] = {
+        1: lambda a: a,
+        2: lambda a: a[:, ::-1],
+        3: lambda a: a[::-1, ::-1],
+        4: lambda a: a[::-1],
+        5: lambda a: a.T,
+        6: lambda a: np.rot90(a, 1),
+        7: lambda a: np.rot90(a, 2).T,
+        8: lambda a: np.rot90(a, -1),
+    }
+    return np.ascontiguousarray(undo[orientation](codes))
+
+
+def exif_block(orientation: int = 1, **texts: str) -> bytes:
+    """Write an EXIF block: orientation, and texts named description, artist, copyright, date."""
+    exif = Image.Exif()
+    exif[ORIENTATION_TAG] = orientation
+    tags = {"description": 0x010E, "artist": 0x013B, "copyright": 0x8298, "date": 0x0132}
+    for name, text in texts.items():
+        exif[tags[name]] = text
+    return exif.tobytes()
+
+
+def with_png_chunk(png: bytes, kind: bytes, body: bytes) -> bytes:
+    """Put a chunk after a PNG's header."""
+    checksum = zlib.crc32(kind + body).to_bytes(4, "big")
+    return png[:33] + len(body).to_bytes(4, "big") + kind + body + checksum + png[33:]
+
+
+def with_jp2_profile(jp2: bytes, icc: bytes) -> bytes:
+    """Put a restricted ICC profile in the place of a JP2's enumerated colour space."""
+    start = jp2.index(b"colr") - 4
+    old = int.from_bytes(jp2[start : start + 4], "big")
+    box = (11 + len(icc)).to_bytes(4, "big") + b"colr" + b"\2\0\0" + icc
+    header = jp2.index(b"jp2h") - 4
+    size = int.from_bytes(jp2[header : header + 4], "big") + len(box) - old
+    grown = jp2[:start] + box + jp2[start + old :]
+    return grown[:header] + size.to_bytes(4, "big") + grown[header + 4 :]
+
+
+def _tiff(name: str, bits: int = 8, **options: Any) -> Callable[[Path], Made]:  # noqa: ANN401
+    def make(folder: Path) -> Made:
+        codes = codes_of(photograph(), bits)
+        return Made(write_tiff(folder / f"{name}.tif", codes, **options), codes)
+
+    return make
+
+
+def _white_is_zero(bits: int) -> Callable[[Path], Made]:
+    def make(folder: Path) -> Made:
+        codes = codes_of(photograph(), bits)
+        stored = (((1 << bits) - 1) - codes.astype(np.int64)).astype(codes.dtype)
+        path = folder / f"white-is-zero-{bits}.tif"
+        return Made(write_tiff(path, stored, photometric="miniswhite"), codes)
+
+    return make
+
+
+def _turned_tiff(orientation: int, bits: int) -> Callable[[Path], Made]:
+    def make(folder: Path) -> Made:
+        codes = codes_of(photograph(150, 211), bits)
+        tag = [(ORIENTATION_TAG, "H", 1, orientation, True)]
+        path = folder / f"turned-{orientation}-{bits}.tif"
+        stored = stored_for(codes, orientation)
+        return Made(write_tiff(path, stored, extratags=tag, rowsperstrip=16), codes)
+
+    return make
+
+
+def _turned_jpeg(orientation: int) -> Callable[[Path], Made]:
+    def make(folder: Path) -> Made:
+        codes = codes_of(photograph(150, 211))
+        path = folder / f"turned-{orientation}.jpg"
+        write_jpeg(path, stored_for(codes, orientation), exif=exif_block(orientation))
+        return Made(path, codes, tolerance=24)
+
+    return make
+
+
+def _by_vips(name: str, bits: int = 8, **options: Any) -> Callable[[Path], Made]:  # noqa: ANN401
+    def make(folder: Path) -> Made:
+        codes = codes_of(photograph(640, 800), bits)
+        path = folder / f"{name}.tif"
+        pyvips.Image.new_from_array(codes).tiffsave(str(path), **options)
+        return Made(path, codes, tolerance=24 if options.get("compression") == "jpeg" else 0)
+
+    return make
+
+
+def _multi_page(page: int) -> Callable[[Path], Made]:
+    def make(folder: Path) -> Made:
+        pages = [codes_of(photograph(120 + 8 * n, 160, seed=n)) for n in range(3)]
+        path = folder / f"pages-{page}.tif"
+        with tifffile.TiffWriter(path) as writer:
+            for codes in pages:
+                writer.write(codes, photometric="minisblack", metadata=None)
+                # A thumbnail after each page, marked as such: not a page.
+                writer.write(
+                    codes[::4, ::4], photometric="minisblack", metadata=None, subfiletype=1
+                )
+        return Made(path, pages[page], page=page)
+
+    return make
+
+
+def _sub_ifds(folder: Path) -> Made:
+    codes = codes_of(photograph())
+    path = folder / "sub-ifds.tif"
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(codes, photometric="minisblack", metadata=None, subifds=1)
+        writer.write(codes[::2, ::2], photometric="minisblack", metadata=None, subfiletype=1)
+    return Made(path, codes)
+
+
+def _twelve_in_sixteen(folder: Path, *, is_tagged: bool) -> Made:
+    codes = codes_of(photograph(), 12)
+    tags = [(MAX_SAMPLE_TAG, "H", 1, 4095, True)] if is_tagged else []
+    path = folder / f"twelve-{is_tagged}.tif"
+    expected = np.rint(codes.astype(np.float64) * 65535 / 4095).astype(np.uint16)
+    return Made(write_tiff(path, codes, extratags=tags), expected)
+
+
+def _rgb(name: str, bits: int, **options: Any) -> Callable[[Path], Made]:  # noqa: ANN401
+    def make(folder: Path) -> Made:
+        codes = codes_of(photograph(), bits)
+        stored = np.repeat(codes[..., None], 3, axis=2)
+        options.setdefault("photometric", "rgb")
+        return Made(write_tiff(folder / f"{name}.tif", stored, **options), codes)
+
+    return make
+
+
+def _rgb_planes(folder: Path) -> Made:
+    codes = codes_of(photograph(), 16)
+    path = folder / "rgb-planes.tif"
+    stored = np.repeat(codes[None], 3, axis=0)
+    return Made(write_tiff(path, stored, photometric="rgb", planarconfig="separate"), codes)
+
+
+def _alpha_tiff(folder: Path) -> Made:
+    codes = codes_of(photograph(), 16)
+    stored = np.stack([codes, np.full_like(codes, 65535)], axis=2)
+    path = write_tiff(folder / "alpha.tif", stored, extrasamples=["unassalpha"])
+    return Made(path, codes)
+
+
+def _palette_tiff(folder: Path) -> Made:
+    codes = codes_of(photograph())
+    ramp = np.arange(255, -1, -1, dtype=np.uint16) * 257
+    path = folder / "palette.tif"
+    write_tiff(path, 255 - codes, photometric="palette", colormap=np.stack([ramp] * 3))
+    return Made(path, codes)
+
+
+def _four_bit(folder: Path) -> Made:
+    codes = codes_of(photograph(), 4)
+    path = folder / "four-bit.tif"
+    pyvips.Image.new_from_array(codes * 17).tiffsave(str(path), bitdepth=4)
+    return Made(path, codes * 17)
+
+
+def _jpeg(name: str, **options: Any) -> Callable[[Path], Made]:  # noqa: ANN401 -- Pillow's options
+    def make(folder: Path) -> Made:
+        codes = codes_of(photograph(183, 241))
+        path = write_jpeg(folder / f"{name}.jpg", codes, **options)
+        return Made(path, np.asarray(Image.open(path).convert("L")))
+
+    return make
+
+
+def _rgb_jpeg(folder: Path) -> Made:
+    codes = codes_of(photograph(183, 241))
+    path = write_jpeg(folder / "rgb.jpg", np.repeat(codes[..., None], 3, axis=2))
+    return Made(path, np.asarray(Image.open(path))[..., 0])
+
+
+def _png(name: str, bits: int) -> Callable[[Path], Made]:
+    def make(folder: Path) -> Made:
+        codes = codes_of(photograph(), bits)
+        return Made(write_png(folder / f"{name}.png", codes), codes)
+
+    return make
+
+
+def _alpha_png(folder: Path) -> Made:
+    codes = codes_of(photograph(), 16)
+    stored = np.stack([codes, np.full_like(codes, 65535)], axis=2)
+    return Made(write_png(folder / "alpha.png", stored), codes)
+
+
+def _palette_png(folder: Path) -> Made:
+    codes = codes_of(photograph())
+    picture = Image.fromarray(255 - codes, mode="P")
+    picture.putpalette([255 - i // 3 for i in range(768)])
+    path = folder / "palette.png"
+    picture.save(path)
+    return Made(path, codes)
+
+
+def _interlaced_png(folder: Path) -> Made:
+    codes = codes_of(photograph(), 16)
+    path = folder / "interlaced.png"
+    picture = pyvips.Image.new_from_array(codes).copy(interpretation="grey16")
+    picture.pngsave(str(path), interlace=True)
+    return Made(path, codes)
+
+
+def _turned_png(folder: Path) -> Made:
+    codes = codes_of(photograph(150, 211))
+    path = write_png(folder / "turned.png", stored_for(codes, 6))
+    block = exif_block(6).removeprefix(b"Exif\0\0")
+    path.write_bytes(with_png_chunk(path.read_bytes(), b"eXIf", block))
+    return Made(path, codes)
+
+
+def _jp2(name: str, bits: int, **options: Any) -> Callable[[Path], Made]:  # noqa: ANN401
+    def make(folder: Path) -> Made:
+        codes = codes_of(photograph(), bits)
+        return Made(write_jp2(folder / f"{name}.jp2", codes, **options), codes)
+
+    return make
+
+
+def _twelve_bit_jp2(folder: Path) -> Made:
+    codes = codes_of(photograph(), 12)
+    path = write_jp2(folder / "twelve.jp2", codes, bitspersample=12)
+    return Made(path, np.rint(codes.astype(np.float64) * 65535 / 4095).astype(np.uint16))
+
+
+READABLE: dict[str, Callable[[Path], Made]] = {
+    "tiff 8-bit": _tiff("plain-8"),
+    "tiff 16-bit": _tiff("plain-16", 16),
+    "tiff big-endian 16-bit": _tiff("big-endian", 16, byteorder=">"),
+    "tiff white is zero 8-bit": _white_is_zero(8),
+    "tiff white is zero 16-bit": _white_is_zero(16),
+    "tiff lzw": _tiff("lzw", 16, compression="lzw", predictor=True),
+    "tiff zip": _tiff("zip", 16, compression="zlib", predictor=True),
+    "tiff old zip": _tiff("old-zip", 8, compression="deflate"),
+    "tiff packbits": _tiff("packbits", 8, compression="packbits"),
+    "tiff jpeg": _by_vips("jpeg", compression="jpeg", Q=95),
+    "tiff jpeg tiled": _by_vips("jpeg-tiled", compression="jpeg", Q=95, tile=True),
+    "tiff tiled": _tiff("tiled", 16, tile=(64, 80)),
+    "tiff many strips": _tiff("strips", 16, rowsperstrip=7),
+    "tiff pyramid": _by_vips("pyramid", 16, tile=True, pyramid=True, compression="deflate"),
+    "tiff pyramid in sub-ifds": _by_vips("pyramid-sub", tile=True, pyramid=True, subifd=True),
+    "tiff big": _tiff("big", 16, bigtiff=True),
+    "tiff page 1": _multi_page(0),
+    "tiff page 2": _multi_page(1),
+    "tiff page 3": _multi_page(2),
+    "tiff thumbnail in sub-ifd": _sub_ifds,
+    "tiff 4-bit": _four_bit,
+    "tiff 12 bits in 16, tagged": lambda folder: _twelve_in_sixteen(folder, is_tagged=True),
+    "tiff 12 bits in 16, untagged": lambda folder: _twelve_in_sixteen(folder, is_tagged=False),
+    "tiff rgb that is grey 8-bit": _rgb("rgb-8", 8),
+    "tiff rgb that is grey 16-bit": _rgb("rgb-16", 16),
+    "tiff rgb planes apart": _rgb_planes,
+    "tiff alpha": _alpha_tiff,
+    "tiff palette": _palette_tiff,
+    **{f"tiff orientation {n}": _turned_tiff(n, 16) for n in range(1, 9)},
+    **{f"jpeg orientation {n}": _turned_jpeg(n) for n in range(1, 9)},
+    "jpeg baseline": _jpeg("baseline"),
+    "jpeg progressive": _jpeg("progressive", progressive=True),
+    "jpeg restart markers": _jpeg("restart", restart_marker_blocks=5),
+    "jpeg rgb that is grey": _rgb_jpeg,
+    "png 8-bit": _png("plain-8", 8),
+    "png 16-bit": _png("plain-16", 16),
+    "png alpha": _alpha_png,
+    "png palette": _palette_png,
+    "png interlaced": _interlaced_png,
+    "png orientation 6": _turned_png,
+    "jp2 8-bit": _jp2("plain-8", 8),
+    "jp2 16-bit": _jp2("plain-16", 16),
+    "jp2 codestream": _jp2("codestream", 8, codecformat="j2k"),
+    "jp2 12-bit": _twelve_bit_jp2,
+}
+
+
+# Files that must be refused ----------------------------------------------------------------------
+
+
+def _bytes(name: str, data: bytes) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        path = folder / name
+        path.write_bytes(data)
+        return path
+
+    return make
+
+
+def _cmyk_tiff(folder: Path) -> Path:
+    inks = np.repeat(codes_of(photograph())[..., None], 4, axis=2)
+    return write_tiff(folder / "cmyk.tif", inks, photometric="separated")
+
+
+def _cmyk_jpeg(folder: Path) -> Path:
+    path = folder / "cmyk.jpg"
+    Image.fromarray(codes_of(photograph())).convert("CMYK").save(path)
+    return path
+
+
+def _float_tiff(folder: Path) -> Path:
+    return write_tiff(folder / "float.tif", photograph().astype(np.float32))  # type: ignore[arg-type]
+
+
+def _fax(kind: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        path = folder / f"{kind}.tif"
+        page = Image.fromarray(codes_of(text_page())).convert("1")
+        page.save(path, compression=kind)
+        return path
+
+    return make
+
+
+def _saved_jpeg(name: str, picture: Callable[[], Codes]) -> Callable[[Path], Path]:
+    return lambda folder: write_jpeg(folder / f"{name}.jpg", picture())
+
+
+REFUSED: dict[str, tuple[Callable[[Path], Path], type[errors.AutochromeError]]] = {
+    "empty": (_bytes("empty.tif", b""), errors.TruncatedScan),
+    "text": (_bytes("text.jpg", b"Box 14, folder 3: not found.\n" * 40), errors.UnsupportedFormat),
+    "gif": (_bytes("gif.tif", b"GIF89a" + bytes(40)), errors.UnsupportedFormat),
+    "cmyk tiff": (_cmyk_tiff, errors.UnsupportedFormat),
+    "cmyk jpeg": (_cmyk_jpeg, errors.UnsupportedFormat),
+    "float tiff": (_float_tiff, errors.UnsupportedFormat),
+    "group 3": (_fax("group3"), errors.Bilevel),
+    "group 4": (_fax("group4"), errors.Bilevel),
+    "text page": (_saved_jpeg("page", lambda: codes_of(text_page())), errors.Bilevel),
+    "colour": (_saved_jpeg("colour", lambda: in_colour(photograph())), errors.AlreadyColour),
+    "blank": (
+        _saved_jpeg("blank", lambda: np.full((200, 300), 190, dtype=np.uint8)),
+        errors.BlankScan,
+    ),
+}

@@ -1,0 +1,182 @@
+"""Every row of the reader's matrix: a file made for it, read back to the codes that made it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasks.errors import AutochromeError, UnreadableScan
+from tasks.scans.findings import examine
+from tasks.scans.header import ReadLimits, read_header
+from tasks.scans.reader import Scan, open_scan
+from tests import scanfiles
+from tests.scanfiles import Made, codes_of, photograph
+
+
+def whole(scan: Scan, rows: int = 256) -> np.ndarray:
+    """Put a scan's strips together, and see that they follow one another."""
+    strips, below = [], 0
+    for top, strip in scan.strips(rows):
+        assert top == below
+        below += len(strip)
+        strips.append(strip)
+    return np.concatenate(strips)
+
+
+@pytest.fixture(params=sorted(scanfiles.READABLE))
+def made(request: pytest.FixtureRequest, tmp_path: Path) -> Made:
+    """A file of each kind."""
+    return scanfiles.READABLE[request.param](tmp_path)
+
+
+def test_every_kind_is_read_to_its_codes(made: Made) -> None:
+    """Geometry, depth and codes are those that were written, whatever the coding and the strips."""
+    header = read_header(made.path, page=made.page, limits=ReadLimits())
+    assert (header.height, header.width) == made.codes.shape
+    assert header.bits == 8 * made.codes.dtype.itemsize
+    for rows in (256, 17):
+        codes = whole(open_scan(made.path, page=made.page), rows)
+        assert codes.dtype == made.codes.dtype
+        assert codes.shape == made.codes.shape
+        difference = np.abs(codes.astype(int) - made.codes.astype(int))
+        assert difference.max() <= made.tolerance
+        assert difference.mean() <= made.tolerance / 8
+
+
+def test_every_kind_gives_a_thumbnail_of_the_size_asked_for(made: Made) -> None:
+    """The thumbnail is upright, and its lightness is that of the codes, smaller or larger."""
+    scan = open_scan(made.path, page=made.page)
+    lightness = scan.tone.lightness[made.codes]
+    for height, width in ((40, 64), (96, 32), (224, 320)):
+        thumbnail = scan.thumbnail(height, width)
+        assert thumbnail.shape == (height, width)
+        assert thumbnail.dtype == np.float32
+        assert abs(thumbnail.mean() - lightness.mean()) < 0.5
+        quarters = [thumbnail[: height // 2].mean(), thumbnail[:, : width // 2].mean()]
+        rows, columns = lightness.shape
+        expected = [lightness[: rows // 2].mean(), lightness[:, : columns // 2].mean()]
+        assert np.allclose(quarters, expected, atol=1.0)
+
+
+def test_every_kind_is_found_fit_to_be_coloured(made: Made) -> None:
+    """None is taken for colour, print or blank; none is toned."""
+    assert not examine(open_scan(made.path, page=made.page)).toned
+
+
+@pytest.mark.parametrize("kind", sorted(scanfiles.REFUSED))
+def test_what_must_not_be_coloured_is_refused_by_name(kind: str, tmp_path: Path) -> None:
+    """The error has the right class, and a message with a remedy after a semicolon."""
+    make, expected = scanfiles.REFUSED[kind]
+    path = make(tmp_path)
+    with pytest.raises(AutochromeError) as caught:
+        examine(open_scan(path))
+    assert type(caught.value) is expected
+    assert "; " in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("page", "pages"), [(0, 3), (1, 3), (2, 3)])
+def test_pages_are_counted_without_thumbnails(page: int, pages: int, tmp_path: Path) -> None:
+    """A marked thumbnail after each page is no page, and every page knows how many there are."""
+    made = scanfiles.READABLE[f"tiff page {page + 1}"](tmp_path)
+    header = read_header(made.path, page=page, limits=ReadLimits())
+    assert (header.page, header.pages) == (page, pages)
+
+
+def test_a_page_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    """A file that lost a page since it was discovered says so."""
+    made = scanfiles.READABLE["tiff page 1"](tmp_path)
+    with pytest.raises(UnreadableScan, match="has 3 pages, page 4"):
+        open_scan(made.path, page=3)
+
+
+@pytest.mark.parametrize("kind", ["tiff pyramid", "tiff pyramid in sub-ifds"])
+def test_a_pyramid_is_one_page(kind: str, tmp_path: Path) -> None:
+    """The smaller levels are not pages, marked or not."""
+    made = scanfiles.READABLE[kind](tmp_path)
+    assert read_header(made.path, limits=ReadLimits()).pages == 1
+
+
+def test_an_unmarked_pyramid_is_one_page(tmp_path: Path) -> None:
+    """Tiled levels that halve each time are a pyramid even where no tag says so."""
+    codes = codes_of(photograph(300, 401))
+    path = tmp_path / "levels.tif"
+    with scanfiles.tifffile.TiffWriter(path) as writer:
+        for level in range(3):
+            part = codes[:: 2**level, :: 2**level]
+            writer.write(part, photometric="minisblack", tile=(32, 32), metadata=None)
+    assert read_header(path, limits=ReadLimits()).pages == 1
+
+
+def test_pages_of_half_the_size_in_strips_are_pages(tmp_path: Path) -> None:
+    """A smaller page is not dropped for being smaller."""
+    codes = codes_of(photograph(300, 400))
+    path = tmp_path / "pages.tif"
+    with scanfiles.tifffile.TiffWriter(path) as writer:
+        for level in range(2):
+            part = codes[:: 2**level, :: 2**level]
+            writer.write(part, photometric="minisblack", metadata=None)
+    assert read_header(path, limits=ReadLimits()).pages == 2
+
+
+def test_grey_in_rgb_under_a_profile_keeps_its_codes_exactly(tmp_path: Path) -> None:
+    """Equal channels are the code, whatever the profile says of colour."""
+    codes = codes_of(photograph(), 16)
+    stored = np.repeat(codes[..., None], 3, axis=2)
+    profile = scanfiles.srgb()
+    tag = [(scanfiles.ICC_TAG, 7, len(profile), profile, True)]
+    path = scanfiles.write_tiff(tmp_path / "p.tif", stored, photometric="rgb", extratags=tag)
+    assert np.array_equal(whole(open_scan(path)), codes)
+
+
+def test_a_cast_of_one_code_moves_lightness_by_less_than_one_code(tmp_path: Path) -> None:
+    """Where the channels differ by a code, as after JPEG, the grey code lies between them."""
+    codes = codes_of(photograph()[..., None].repeat(3, axis=2))
+    cast = np.clip(codes.astype(int) + np.array([1, 0, -1]), 0, 255).astype(np.uint8)
+    path = scanfiles.write_tiff(tmp_path / "cast.tif", cast, photometric="rgb")
+    found = whole(open_scan(path)).astype(int)
+    assert (found >= cast.min(axis=2)).all()
+    assert (found <= cast.max(axis=2)).all()
+
+
+@pytest.mark.parametrize("kind", ["sepia", "cyanotype"])
+def test_a_toned_print_is_read_by_its_lightness(kind: str, tmp_path: Path) -> None:
+    """Codes mean the L* of the toned pixels, and the finding says that the print is toned."""
+    pixels = scanfiles.toned(photograph(), kind)
+    path = scanfiles.write_tiff(tmp_path / "t.tif", pixels, photometric="rgb")
+    scan = open_scan(path)
+    assert examine(scan).toned
+    picture = scanfiles.pyvips.Image.new_from_array(pixels).copy(interpretation="srgb")
+    expected = picture.icc_import(input_profile="srgb", pcs="lab").numpy()[..., 0]
+    found = scan.tone.lightness[whole(scan)]
+    # Half a code of 8 bits is up to 0.25 L*; the engine's own rounding adds a little.
+    assert np.abs(found - expected).max() < 0.3
+
+
+def test_reading_a_tiff_never_loads_pillow(tmp_path: Path) -> None:
+    """Pillow clips 16-bit grey and does not invert it: it must not even be there."""
+    made = scanfiles.READABLE["tiff 16-bit"](tmp_path)
+    program = (
+        "import sys; from pathlib import Path; from tasks.scans.reader import open_scan; "
+        "from tasks.scans.findings import examine; scan = open_scan(Path(sys.argv[1])); "
+        "examine(scan); list(scan.strips()); "
+        "sys.exit(any(name.split('.')[0] in {'PIL', 'torch', 'prefect'} for name in sys.modules))"
+    )
+    finished = subprocess.run([sys.executable, "-c", program, str(made.path)], check=False)
+    assert finished.returncode == 0
+
+
+def test_no_module_of_the_reader_imports_pillow() -> None:
+    """The package's source says the same."""
+    folder = Path(sys.modules["tasks.scans.reader"].__file__ or "").parent
+    for module in folder.rglob("*.py"):
+        assert "PIL" not in module.read_text(), module
+
+
+def test_the_file_is_told_by_its_content(tmp_path: Path) -> None:
+    """A PNG that is called a TIFF, with a newline in its name, is a PNG."""
+    made = scanfiles.READABLE["png 8-bit"](tmp_path)
+    path = made.path.rename(tmp_path / "a [page=3]\nname,fail_on=none.tif")
+    assert np.array_equal(whole(open_scan(path)), made.codes)
