@@ -1,19 +1,28 @@
 """The `nightly` flow: discover, enqueue, colourize until done or the deadline, report."""
 
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
+from prefect.utilities.annotations import quote
 
 from flows.colorize import colorize_share
 from flows.watching import show_counts, show_report
-from tasks.discover import discover, enqueue
+from tasks.discover import discover, enqueue, report_night
 from tasks.errors import RunAborted
 from tasks.night import begin_night, name_of_night, sources_of
-from tasks.report_task import write_report
 from tasks.settings import current_settings
 from tasks.share import Share
+
+
+@dataclass(frozen=True)
+class NightSummary:
+    """What became of a night."""
+
+    statuses: dict[str, int]
+    report: str
 
 
 def _flow_run_name() -> str:
@@ -22,7 +31,7 @@ def _flow_run_name() -> str:
 
 
 @flow(name="nightly", flow_run_name=_flow_run_name)
-def nightly(collections: tuple[str, ...] = ()) -> dict[str, int]:
+def nightly(collections: tuple[str, ...] = ()) -> NightSummary:
     """Run one night over the archive.
 
     What the deadline leaves over is carried to the next night. Settings come from the environment:
@@ -32,7 +41,7 @@ def nightly(collections: tuple[str, ...] = ()) -> dict[str, int]:
         collections: Colourize only these; none means all.
 
     Returns:
-        How many items came into each status this night.
+        How many items came into each status, and where the report is.
 
     Raises:
         RunAborted: The night could not go on; the report is written all the same.
@@ -42,19 +51,19 @@ def nightly(collections: tuple[str, ...] = ()) -> dict[str, int]:
     with begin_night(settings, kind="nightly", name=name_of_night(datetime.now(UTC))) as night:
         deadline = time.monotonic() + settings.deadline_hours * 3600
         for source in sources_of(settings):
-            found = discover(night, source)
+            found = discover(quote(night), source)
             logger.info(
                 "%s: %d scans, %d new, %d changed", source, found.found, found.new, found.changed
             )
-        enqueued = enqueue(night)
+        enqueued = enqueue(quote(night))
         logger.info("%d scans enqueued", enqueued)
         share = Share(collections=collections, deadline=deadline, run_id=night.run_id)
         summary = colorize_share(settings, share, label=f"night {night.name}")
         night.count(summary)
-        report = write_report(night, summary)
+        report = report_night(quote(night), quote(summary))
         show_counts(report.counts, key="counts")
         show_report(report.link, summary.in_words())
-        night.end(summary)
+        night.end(summary.ending(), detail=summary.aborted)
     if summary.aborted:
         raise RunAborted(summary.aborted)
-    return dict(summary.statuses)
+    return NightSummary(dict(summary.statuses), report.link)

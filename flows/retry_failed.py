@@ -4,7 +4,8 @@ from prefect import flow, get_run_logger
 
 from flows.colorize import colorize_share
 from tasks.errors import Reason, RunAborted
-from tasks.ledger import ItemFilter, ItemStatus, open_ledger
+from tasks.ledger import ItemFilter, ItemStatus
+from tasks.ledger.opening import open_ledger
 from tasks.settings import current_settings
 from tasks.share import Share
 
@@ -35,7 +36,7 @@ def retry_failed(
         collections=collections,
         older_than_s=older_than_hours * 3600,
     )
-    with open_ledger(settings.database_url.get_secret_value()) as ledger:
+    with open_ledger(settings) as ledger:
         retried = ledger.retry(chosen, who="retry_failed", why="tried again after a while")
     get_run_logger().info("%d failed items are pending again", retried)
     if not retried:

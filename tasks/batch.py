@@ -16,14 +16,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tasks.errors import DatabaseUnavailable, Verdict
-from tasks.ledger import Claim
+from tasks.errors import DatabaseUnavailable, Reason, Verdict
+from tasks.ledger import Claim, ClaimedItem, ItemStatus, RunEnding
 from tasks.stages import Done, Work, end_with_error, read_item, write_item
 from tasks.workshop import Workshop
 
 #: Outcomes go to the ledger in groups of this size, or when this much time has passed.
 FINISH_GROUP = 16
 FINISH_EVERY_S = 2.0
+
+#: Derivatives that a run remembers for its report.
+SAMPLES = 12
+
+
+@dataclass(frozen=True)
+class DerivativeSample:
+    """A derivative to show in the report, beside its scan."""
+
+    item: ClaimedItem
+    key: str
+    sha256: str
+    status: ItemStatus
+    reason: Reason | None
+    confidence: float
 
 
 @dataclass
@@ -36,12 +51,26 @@ class BatchSummary:
     tried_again: int = 0  #: failed for now, and pending again
     given_back: int = 0
     lost_leases: int = 0
+    coloured: int = 0  #: items with a derivative
+    confidence_sum: float = 0.0  #: over these
+    samples: list[DerivativeSample] = field(default_factory=list)
     aborted: str = ""  #: Why nothing more can be done, or empty
 
     @property
     def items(self) -> int:
         """How many items have an outcome."""
         return self.statuses.total()
+
+    @property
+    def mean_confidence(self) -> float | None:
+        """Of the derivatives made; None where there are none."""
+        return self.confidence_sum / self.coloured if self.coloured else None
+
+    def ending(self, *, stopped: bool = False) -> RunEnding:
+        """How a run with this total has ended."""
+        if self.aborted:
+            return RunEnding.ABORTED
+        return RunEnding.CANCELLED if stopped else RunEnding.COMPLETED
 
     def in_words(self) -> str:
         """Say it in a line, for logs."""
@@ -52,6 +81,17 @@ class BatchSummary:
             parts.append(f"{self.given_back:,} given back")
         return f"{self.items:,} items ended" + (f": {', '.join(parts)}" if parts else "")
 
+    def count_derivative(self, sample: DerivativeSample) -> None:
+        """Take note of an item that has a derivative now."""
+        self.coloured += 1
+        self.confidence_sum += sample.confidence
+        self._keep_samples([sample])
+
+    def _keep_samples(self, samples: Sequence[DerivativeSample]) -> None:
+        # By digest: a fair choice, and the same one however the items fall into batches.
+        together = sorted({*self.samples, *samples}, key=lambda sample: sample.sha256)
+        self.samples = together[:SAMPLES]
+
     def add(self, other: "BatchSummary") -> None:
         """Count *other* in."""
         self.statuses.update(other.statuses)
@@ -60,6 +100,9 @@ class BatchSummary:
         self.tried_again += other.tried_again
         self.given_back += other.given_back
         self.lost_leases += other.lost_leases
+        self.confidence_sum += other.confidence_sum
+        self.coloured += other.coloured
+        self._keep_samples(other.samples)
         self.aborted = self.aborted or other.aborted
 
 
@@ -199,11 +242,25 @@ class _Batch:
             self._summary.statuses[done.outcome.status] += 1
             if done.outcome.reason is not None:
                 self._summary.reasons[done.outcome.reason] += 1
+            if done.outcome.derivatives:
+                self._summary.count_derivative(_sample(done))
 
     def _give_back(self, item_ids: Sequence[int]) -> None:
         if item_ids:
             self._workshop.ledger.give_back(self._claim.token, item_ids)
             self._summary.given_back += len(item_ids)
+
+
+def _sample(done: Done) -> DerivativeSample:
+    shown = done.outcome.derivatives[-1]  # the access copy where there is one, and it is smaller
+    return DerivativeSample(
+        item=done.work.item,
+        key=shown.key,
+        sha256=shown.sha256,
+        status=done.outcome.status,
+        reason=done.outcome.reason,
+        confidence=done.outcome.confidence or 0.0,
+    )
 
 
 @contextmanager

@@ -62,8 +62,8 @@ def _bundled_champion(ledger: Ledger, champion: CheckpointRow) -> Checkpoint:
         return checkpoint
     _register(ledger, checkpoint, url=BUNDLED)
     raise NoCheckpoint(
-        f"the champion {champion.digest[:12]} came with another release of Autochrome; install that "
-        f"one, or promote the one that came with this: `autochrome promote {checkpoint.digest[:12]}`"
+        f"the champion {champion.digest[:12]} came with another release of Autochrome; install "
+        f"that one, or `autochrome promote {checkpoint.digest[:12]}`, which came with this one"
     )
 
 

@@ -10,10 +10,10 @@ from tasks.workshop import Workshop
 
 
 @task(name="colorize batch", task_run_name="{label}", cache_policy=NO_CACHE, persist_result=False)
-def colorize_one_batch(label: str, workshop: quote[Workshop], claim: quote[Claim]) -> BatchSummary:
+def colorize_one_batch(label: str, workshop: Workshop, claim: Claim) -> BatchSummary:
     """Colourize the claimed items. Retries are the ledger's, so this task has none."""
     del label
-    return colorize_batch(workshop.unquote(), claim.unquote())
+    return colorize_batch(workshop, claim)
 
 
 def run_batch_as_task(workshop: Workshop, claim: Claim) -> BatchSummary:

@@ -1,10 +1,15 @@
-"""Prefect tasks that find scans and enqueue them."""
+"""Prefect tasks for the steps of a night around its batches.
+
+Call them with the night in `quote`, or Prefect searches it for futures, field by field.
+"""
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from tasks.batch import BatchSummary
 from tasks.ledger import Discovered
 from tasks.night import Night
+from tasks.reporting import ReportPlace, write_report
 
 
 @task(name="discover", task_run_name="discover {source}", cache_policy=NO_CACHE)
@@ -15,5 +20,11 @@ def discover(night: Night, source: str) -> Discovered:
 
 @task(name="enqueue", cache_policy=NO_CACHE)
 def enqueue(night: Night) -> int:
-    """Make an item of every scan that has none under the recipe in service."""
+    """Make an item of every scan that was never finished."""
     return night.enqueue()
+
+
+@task(name="report", cache_policy=NO_CACHE)
+def report_night(night: Night, summary: BatchSummary) -> ReportPlace:
+    """Write the report of a night and put it into the output."""
+    return write_report(night, summary, ending=summary.ending())

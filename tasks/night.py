@@ -49,17 +49,18 @@ class Night:
         self._advance(enqueued=items)
         return items
 
-    def end(self, summary: BatchSummary, *, stopped: bool = False) -> None:
-        """Record what the workers have done, and how the run ended."""
+    def count(self, summary: BatchSummary) -> None:
+        """Record what the workers have done."""
         self._advance(
             finished=dict(summary.statuses),
             given_back=summary.given_back,
+            confidence=summary.mean_confidence,
             stage_s={stage: round(seconds, 3) for stage, seconds in summary.seconds.items()},
         )
-        ending = RunEnding.CANCELLED if stopped else RunEnding.COMPLETED
-        if summary.aborted:
-            ending = RunEnding.ABORTED
-        self.ledger.finish_run(self.run_id, ending, detail=summary.aborted)
+
+    def end(self, ending: RunEnding, *, detail: str = "") -> None:
+        """Record how the run ended."""
+        self.ledger.finish_run(self.run_id, ending, detail=detail)
 
     def _advance(self, **figures: object) -> None:
         self.figures = replace(self.figures, **figures)  # type: ignore[arg-type]  # replace checks the names
@@ -102,8 +103,8 @@ def sources_of(settings: Settings) -> tuple[str, ...]:
 
 
 def name_of_night(started: datetime) -> str:
-    """How a person calls a run: by the evening it began."""
-    return started.strftime("%Y-%m-%d %H:%M")
+    """How a person calls a run: by when it began. Names folders, too."""
+    return started.strftime("%Y-%m-%d-%H%M%S")
 
 
 def _sum(one: Discovered, other: Discovered) -> Discovered:

@@ -141,9 +141,7 @@ def _point_at(
         raise UsageError(f"{chosen.name} ({chosen.digest[:12]}) is the champion already")
     connection.execute(update(champion).where(champion.c.slot == _SLOT).values(moved))
     connection.execute(
-        update(decision)
-        .where(decision.c.id == decision_id)
-        .values(previous_checkpoint_id=previous)
+        update(decision).where(decision.c.id == decision_id).values(previous_checkpoint_id=previous)
     )
 
 
@@ -193,7 +191,9 @@ def _find(connection: Connection, digest: str) -> CheckpointRow:
     ).all()
     if len(rows) == 1:
         return _row(rows[0])
-    found = "more than one registered checkpoint begins" if rows else "no registered checkpoint begins"
+    found = (
+        "more than one registered checkpoint begins" if rows else "no registered checkpoint begins"
+    )
     raise UsageError(f"{found} with {digest!r}; `autochrome models` lists them")
 
 

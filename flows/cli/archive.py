@@ -1,4 +1,4 @@
-"""The commands that only ask or change the ledger: they answer at once, without torch or Prefect."""
+"""The commands that only ask or change the ledger: at once, without torch or Prefect."""
 
 import enum
 import getpass
@@ -20,6 +20,7 @@ from tasks.errors import Reason, UsageError
 from tasks.ledger import ItemFilter, ItemStatus, Ledger
 from tasks.ledger.opening import open_ledger
 from tasks.listing import record_source
+from tasks.report import report_key
 from tasks.settings import Settings
 from tasks.storage import open_store
 

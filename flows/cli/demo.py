@@ -6,7 +6,7 @@ from pathlib import Path
 from flows.cli.talk import ExitCode, print_counts, say
 from flows.prefect_home import use_local_prefect
 from tasks.demo_archive import make_demo_archive
-from tasks.ledger import open_ledger
+from tasks.ledger.opening import open_ledger
 from tasks.settings import load_settings, settings_in_force
 
 
@@ -27,8 +27,8 @@ def demo(folder: Path) -> ExitCode:
     with settings_in_force(settings):
         night = nightly()
     seconds = time.monotonic() - began
-    with open_ledger(settings.database_url.get_secret_value()) as ledger:
+    with open_ledger(settings) as ledger:
         print_counts(ledger.counts())
-    say(f"{sum(night['items'].values())} items ended in {seconds:.0f} s, Prefect's start included.")
-    say(f"Report: {night['report']}")
+    say(f"{sum(night.statuses.values())} items ended in {seconds:.0f} s, Prefect's start included.")
+    say(f"Report: {night.report}")
     return ExitCode.CLEAN

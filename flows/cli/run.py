@@ -21,6 +21,7 @@ from flows.cli.talk import ExitCode, counts_as_dict, print_counts, print_json, s
 from tasks.batch import BatchSummary
 from tasks.ledger import Counts, ItemStatus
 from tasks.night import Night, begin_night, name_of_night
+from tasks.reporting import write_report
 from tasks.settings import Settings
 from tasks.share import Share, work_off
 from tasks.workshop import open_workshop
@@ -38,8 +39,9 @@ def run(settings: Settings, *, as_json: bool) -> ExitCode:
         night.enqueue()
         summary = _colorize(settings, night, stop)
         night.count(summary)
-        report = night.report(summary)
-        night.end(summary)
+        ending = summary.ending(stopped=stop.is_set())
+        report = write_report(night, summary, ending=ending)
+        night.end(ending, detail=summary.aborted)
     seconds = time.monotonic() - began
     if as_json:
         data = counts_as_dict(report.counts)

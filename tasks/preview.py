@@ -1,0 +1,53 @@
+"""Small pictures of a scan and of its derivative, for reports and the UI."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyvips
+
+from tasks.scans.header import ReadLimits
+from tasks.scans.reader import open_scan
+from tasks.scans.tone import light_from_lightness, tone_curve
+
+QUALITY = 85
+
+
+@dataclass(frozen=True)
+class PreviewRequest:
+    """A scan, one of its derivatives, and how high the small pictures are to be."""
+
+    scan: Path
+    page: int
+    derivative: Path
+    height_px: int
+    limits: ReadLimits
+
+
+@dataclass(frozen=True)
+class Preview:
+    """JPEG files in sRGB, of the same size."""
+
+    before: bytes
+    after: bytes
+
+
+def make_preview(request: PreviewRequest) -> Preview:
+    """Shrink both; runs in a child process.
+
+    Raises:
+        AutochromeError: The scan cannot be read any more.
+        pyvips.Error: The derivative cannot be read.
+    """
+    scan = open_scan(request.scan, page=request.page, limits=request.limits)
+    height = min(request.height_px, scan.header.height)
+    width = max(1, round(scan.header.width * height / scan.header.height))
+    light = light_from_lightness(scan.thumbnail(height, width))
+    grey = tone_curve(None, bits=8).encode(light)
+    before = pyvips.Image.new_from_array(grey, interpretation="b-w")
+    after = pyvips.Image.thumbnail(
+        str(request.derivative), width, height=height, size="force", export_profile="srgb"
+    )
+    return Preview(
+        before.write_to_buffer(".jpg", Q=QUALITY, keep="none"),
+        after.write_to_buffer(".jpg", Q=QUALITY, keep="none"),
+    )

@@ -1,0 +1,182 @@
+"""Gathering the report of a run from ledger and stores, and putting it where people look."""
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.batch import BatchSummary, DerivativeSample
+from tasks.ledger import Counts, ItemStatus, RecipeRow, RunEnding
+from tasks.night import Night
+from tasks.pixels import PixelPool
+from tasks.preview import Preview, PreviewRequest, make_preview
+from tasks.registry import list_checkpoints
+from tasks.report import (
+    Backlog,
+    Confidence,
+    Counted,
+    Found,
+    Picture,
+    RecipeFacts,
+    RunFacts,
+    RunReport,
+    Sample,
+    Speed,
+    Trouble,
+    render_report,
+    report_key,
+)
+from tasks.scans.header import ReadLimits
+from tasks.storage import open_store
+from tasks.workshop import scratch_folder
+
+logger = logging.getLogger(__name__)
+
+PREVIEW_PX = 400
+SAMPLES_PER_REASON = 5
+_TROUBLED = (ItemStatus.FAILED, ItemStatus.QUARANTINED)
+
+
+@dataclass(frozen=True)
+class ReportPlace:
+    """A report that has been put."""
+
+    link: str
+    counts: Counts  #: of the recipe in service, as the report shows them
+
+
+def write_report(night: Night, summary: BatchSummary, *, ending: RunEnding) -> ReportPlace:
+    """Make the report of a night that has just ended, and put all its forms into the output."""
+    recipe = night.ledger.current_recipe()
+    if recipe is None:
+        raise RuntimeError("a night enqueues under a recipe before it reports")
+    counts = night.ledger.counts(recipe.id)
+    report = _gather(night, summary, recipe, counts, ending)
+    with scratch_folder(night.settings) as scratch:
+        for file in render_report(report):
+            path = scratch / "report"
+            path.write_bytes(file.content)
+            digest = hashlib.sha256(file.content).hexdigest()
+            night.output.put(file.key, path, content_type=file.content_type, sha256=digest)
+    return ReportPlace(night.output.link(report_key(night.name, "html")), counts)
+
+
+def _gather(
+    night: Night, summary: BatchSummary, recipe: RecipeRow, counts: Counts, ending: RunEnding
+) -> RunReport:
+    run = night.ledger.get_run(night.run_id)
+    if run is None:
+        raise RuntimeError(f"run {night.run_id} is not in the ledger")
+    seconds = (run.seen_at - run.started_at).total_seconds()
+    listing = night.figures.discovered
+    return RunReport(
+        title=f"Night of {night.name}" if run.kind == "nightly" else f"Run {night.name}",
+        run=RunFacts(
+            name=night.name,
+            kind=run.kind,
+            started_at=run.started_at.astimezone(),
+            ended_at=run.seen_at.astimezone(),
+            ending=ending,
+            detail=summary.aborted,
+        ),
+        sources=night.settings.sources,
+        output=night.output.url,
+        recipe=_recipe_facts(night, recipe),
+        found=Found(listing.found, listing.new, listing.changed, listing.vanished),
+        scans=counts.scans,
+        tonight=Counted(dict(summary.statuses), dict(summary.reasons)),  # type: ignore[arg-type]
+        archive=Counted(counts.items, counts.reasons),
+        speed=Speed(summary.items, seconds, dict(summary.seconds)),
+        troubles=tuple(_troubles(night, summary, recipe, counts)),
+        confidence=Confidence(summary.mean_confidence, _previous_confidence(night)),
+        backlog=_backlog(night, summary, counts, seconds),
+        pictures=tuple(_pictures(night, summary.samples)),
+    )
+
+
+def _recipe_facts(night: Night, recipe: RecipeRow) -> RecipeFacts:
+    names = {row.digest: row.name for row in list_checkpoints(night.ledger)}
+    name = names.get(recipe.checkpoint_digest, "unnamed")
+    return RecipeFacts(name, recipe.checkpoint_digest, recipe.digest)
+
+
+def _troubles(
+    night: Night, summary: BatchSummary, recipe: RecipeRow, counts: Counts
+) -> list[Trouble]:
+    samples = night.ledger.samples(recipe.id, per_reason=SAMPLES_PER_REASON)
+    return [
+        Trouble(
+            status=status,
+            reason=reason,
+            items=counts.reasons.get(reason, len(rows)),
+            new=summary.reasons[reason],
+            samples=tuple(Sample(row.uri, row.detail, row.attempts) for row in rows),
+        )
+        for (status, reason), rows in samples.items()
+        if status in _TROUBLED
+    ]
+
+
+def _previous_confidence(night: Night) -> float | None:
+    for run in night.ledger.list_runs(limit=20):
+        if run.id != night.run_id and run.figures.confidence is not None:
+            return run.figures.confidence
+    return None
+
+
+def _backlog(night: Night, summary: BatchSummary, counts: Counts, seconds: float) -> Backlog:
+    waiting = counts.items.get(ItemStatus.PENDING, 0) + counts.items.get(ItemStatus.CLAIMED, 0)
+    pace = summary.items / seconds if seconds > 0 else 0.0
+    return Backlog(
+        items=waiting,
+        oldest_since=night.ledger.oldest_pending(),
+        eta_s=waiting / pace if waiting and pace else None,
+    )
+
+
+def _pictures(night: Night, samples: Sequence[DerivativeSample]) -> list[Picture]:
+    if not samples:
+        return []
+    settings = night.settings
+    pool = PixelPool(
+        1, timeout_s=settings.item_timeout_s, memory_bytes=settings.pixel_memory_mb << 20
+    )
+    with closing(pool), scratch_folder(settings) as scratch:
+        pictures = [_picture(night, sample, pool, scratch) for sample in samples]
+    return [picture for picture in pictures if picture is not None]
+
+
+def _picture(
+    night: Night, sample: DerivativeSample, pool: PixelPool, scratch: Path
+) -> Picture | None:
+    try:
+        preview = _preview(night, sample, pool, scratch)
+    except Exception as error:  # noqa: BLE001  a picture that cannot be shown must not cost the report
+        logger.warning("%s is not shown in the report: %s", sample.item.uri, error)
+        return None
+    return Picture(
+        title=sample.item.key,
+        before=preview.before,
+        after=preview.after,
+        status=sample.status,
+        confidence=sample.confidence,
+        link=night.output.link(sample.key),
+        reason=sample.reason,
+    )
+
+
+def _preview(night: Night, sample: DerivativeSample, pool: PixelPool, scratch: Path) -> Preview:
+    source = open_store(sample.item.source, settings=night.settings)
+    scan, derivative = scratch / "scan", scratch / "derivative"
+    source.fetch(sample.item.key, scan, version=sample.item.version)
+    night.output.fetch(sample.key, derivative)
+    request = PreviewRequest(
+        scan=scan,
+        page=sample.item.page,
+        derivative=derivative,
+        height_px=PREVIEW_PX,
+        limits=ReadLimits(max_pixels=night.settings.max_pixels),
+    )
+    return pool.run(make_preview, request)
