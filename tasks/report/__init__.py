@@ -1,0 +1,37 @@
+"""The morning report: what a run did, what it found, and what needs a person."""
+
+from tasks.report.forms import ReportFile, render_report, report_key
+from tasks.report.model import (
+    Backlog,
+    Confidence,
+    Counted,
+    Found,
+    Picture,
+    RecipeFacts,
+    RunFacts,
+    RunReport,
+    Sample,
+    Speed,
+    Trouble,
+)
+from tasks.report.needs import Need, Urgency, needs_of
+
+__all__ = [
+    "Backlog",
+    "Confidence",
+    "Counted",
+    "Found",
+    "Need",
+    "Picture",
+    "RecipeFacts",
+    "ReportFile",
+    "RunFacts",
+    "RunReport",
+    "Sample",
+    "Speed",
+    "Trouble",
+    "Urgency",
+    "needs_of",
+    "render_report",
+    "report_key",
+]
