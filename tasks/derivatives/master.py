@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import tifffile
 
@@ -12,8 +13,9 @@ from tasks.scans.tone import Codes, ToneCurve
 
 TILE_PX = 256
 
-#: zlib's levels above cost several times the time for about 1 % of size on grainy scans.
-COMPRESSION_LEVEL = 6
+#: Of libdeflate. On 16-bit scans with grain: 93 ns a pixel for 51.9 % of the size; level 6 takes
+#: 112 for 51.4, level 1 68 for 55.8; zlib's level 6, which everyone reads no better, 284 for 51.4.
+DEFLATE_LEVEL = 4
 
 #: Classic TIFF has offsets of 32 bits; some room is left for what is not pixels.
 _CLASSIC_BYTES = (1 << 32) - (64 << 20)
@@ -41,14 +43,13 @@ def write_master(
     resolution = header.resolution_ppcm
     with tifffile.TiffWriter(path, bigtiff=size_bytes > _CLASSIC_BYTES) as writer:
         writer.write(
-            _tiles(strips),
+            _coded_tiles(strips),
             shape=shape,
             dtype=np.uint8 if tone.bits == 8 else np.uint16,
             photometric="rgb",
             planarconfig="contig",
             tile=(TILE_PX, TILE_PX),
             compression="zlib",
-            compressionargs={"level": COMPRESSION_LEVEL},
             predictor=True,
             iccprofile=tone.rgb_profile(),
             resolution=resolution,
@@ -56,15 +57,19 @@ def write_master(
             software=_text(said.provenance.software),
             datetime=said.provenance.created_at.strftime("%Y:%m:%d %H:%M:%S"),
             metadata=None,
-            maxworkers=1,  # items run side by side already, and threads hold tiles in memory
             extratags=_descriptive_tags(said),
         )
 
 
-def _tiles(strips: Iterable[Codes]) -> Iterator[Codes]:
+def _coded_tiles(strips: Iterable[Codes]) -> Iterator[bytes]:
+    """Tiles, their rows as differences (TIFF 6.0's horizontal predictor), deflated."""
     for strip in strips:
         for left in range(0, strip.shape[1], TILE_PX):
-            yield strip[:, left : left + TILE_PX]
+            tile = strip[:, left : left + TILE_PX]
+            missing = [(0, TILE_PX - size) for size in tile.shape[:2]]
+            whole = np.pad(tile, [*missing, (0, 0)], mode="edge")  # repeated edges cost nothing
+            differences = imagecodecs.delta_encode(whole, axis=-2)
+            yield bytes(imagecodecs.deflate_encode(differences.tobytes(), level=DEFLATE_LEVEL))
 
 
 def _descriptive_tags(said: Said) -> list[tuple[int, str, int, bytes, bool]]:
