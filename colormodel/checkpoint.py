@@ -1,11 +1,11 @@
 """Checkpoints: weights, configuration and card in one safetensors file, named by its digest."""
 
-import dataclasses
 import hashlib
 import json
 import os
 import tempfile
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from colormodel.networks import ColorNetwork, NetworkConfig, build_network
 
 DEFAULT_CHECKPOINT = Path(__file__).parent / "checkpoints" / "default.safetensors"
 FORMAT = "autochrome/1"
+_KEY = "autochrome"
 
 
 class CheckpointError(Exception):
@@ -89,15 +90,7 @@ def save_checkpoint(path: Path, network: ColorNetwork, *, card: Card) -> Checkpo
         name: (tensor.half() if tensor.is_floating_point() else tensor).cpu().contiguous()
         for name, tensor in network.state_dict().items()
     }
-    write_tensors(
-        path,
-        tensors,
-        {
-            "format": FORMAT,
-            "network": json.dumps(dataclasses.asdict(network.config)),
-            "card": json.dumps(dataclasses.asdict(card), ensure_ascii=False),
-        },
-    )
+    write_tensors(path, tensors, _metadata(network.config, card))
     return read_checkpoint(path)
 
 
@@ -114,8 +107,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
             "name a file that `python -m colormodel train` of this version wrote"
         )
     try:
-        config = _config(json.loads(header["network"]))
-        card = _card(json.loads(header["card"]))
+        config = _config(header["network"])
+        card = _card(header["card"])
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{path}: the header does not describe a network ({error}); "
@@ -124,6 +117,24 @@ def read_checkpoint(path: Path) -> Checkpoint:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return Checkpoint(path, digest, config, card)
+
+
+def with_metrics(checkpoint: Checkpoint, metrics: Mapping[str, float]) -> Checkpoint:
+    """Write measured figures into the card of a checkpoint, in place.
+
+    The weights stay as they are; the digest, which is of the whole file, changes.
+    """
+    card = replace(checkpoint.card, metrics={**checkpoint.card.metrics, **dict(metrics)})
+    return with_description(checkpoint, config=checkpoint.config, card=card)
+
+
+def with_description(checkpoint: Checkpoint, *, config: NetworkConfig, card: Card) -> Checkpoint:
+    """Write another configuration and card above the same weights, in place.
+
+    The configuration may differ in how the heads are blended, not in the network's build.
+    """
+    write_tensors(checkpoint.path, load_file(checkpoint.path), _metadata(config, card))
+    return read_checkpoint(checkpoint.path)
 
 
 def load_network(checkpoint: Checkpoint, *, device: str = "cpu") -> ColorNetwork:
@@ -141,8 +152,7 @@ def load_network(checkpoint: Checkpoint, *, device: str = "cpu") -> ColorNetwork
             f"({str(error).splitlines()[0]}); use the version of Autochrome that wrote it"
         ) from error
     network.requires_grad_(requires_grad=False)
-    # mypy cannot see the keyword-only overload that takes a memory format.
-    network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network.to(device).to(memory_format=torch.channels_last)
     return network.eval()
 
 
@@ -162,17 +172,24 @@ def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[s
         beside.unlink(missing_ok=True)
 
 
-def _read_header(path: Path) -> dict[str, str]:
+def _metadata(config: NetworkConfig, card: Card) -> dict[str, str]:
+    # One key: safetensors writes several in any order, and the digest is of every byte.
+    header = {"format": FORMAT, "network": asdict(config), "card": asdict(card)}
+    return {_KEY: json.dumps(header, ensure_ascii=False)}
+
+
+def _read_header(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint; name one with --checkpoint")
     try:
         with safe_open(path, framework="pt") as file:
-            return file.metadata() or {}
-    except (SafetensorError, OSError) as error:
+            header = json.loads((file.metadata() or {}).get(_KEY, "{}"))
+    except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
             f"{path}: not a whole safetensors file ({error}); copy it again "
             "(pickled checkpoints, .pt and .pth, are never loaded)"
         ) from error
+    return header if isinstance(header, dict) else {}
 
 
 def _config(fields: dict[str, Any]) -> NetworkConfig:

@@ -1,6 +1,6 @@
 """Grey, sRGB and CIE Lab as tensor functions.
 
-Every function keeps dtype and device, works on any leading axes and expects the channels on axis -3.
+Every function keeps dtype and device and works on any leading axes; channels are on axis -3.
 sRGB follows IEC 61966-2-1, Lab follows CIE 15 under D65 with the 2° observer.
 """
 
@@ -42,7 +42,9 @@ def linear_to_srgb(linear: Tensor) -> Tensor:
         sRGB code values in [0, 1], same shape.
     """
     return torch.where(
-        linear <= 0.0031308, linear * 12.92, 1.055 * linear.clamp(min=0.0031308).pow(1 / 2.4) - 0.055
+        linear <= 0.0031308,
+        linear * 12.92,
+        1.055 * linear.clamp(min=0.0031308).pow(1 / 2.4) - 0.055,
     )
 
 
@@ -74,7 +76,9 @@ def lab_to_linear(lab: Tensor) -> Tensor:
     fy = (lightness + 16) / 116
     f = torch.stack((fy + a / 500, fy, fy - b / 200), dim=-3)
     xyz = torch.where(f.pow(3) > _EPSILON, f.pow(3), (116 * f - 16) / _KAPPA)
-    return torch.einsum("ij,...jhw->...ihw", torch.linalg.inv(_white_relative(lab).float()).to(lab), xyz)
+    return torch.einsum(
+        "ij,...jhw->...ihw", torch.linalg.inv(_white_relative(lab).float()).to(lab), xyz
+    )
 
 
 def srgb_to_lab(srgb: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Training photographs: decoded once into memory, cut into minibatches that a step number decides."""
+"""Training photographs, decoded once into memory; a step's number decides its minibatch."""
 
 import csv
 import io
@@ -50,7 +50,7 @@ class DataRecipe:
     Attributes:
         crop_px: Edge of the square that the network is trained on.
         batch: Squares in a minibatch.
-        least_cover: The square covers from this share of the photograph's shorter side to all of it.
+        least_cover: The square covers at least this share of the photograph's shorter side.
         least_chroma: Photographs of less mean chroma are left out: they are grey already.
         film_share: Share of squares seen on old stock rather than in plain grey.
         neutral_share: Share of squares with a border, a step wedge or a flat field, all neutral.

@@ -56,7 +56,9 @@ def film_lightness(srgb: Tensor, generator: torch.Generator) -> Tensor:
 def expose(linear: Tensor, generator: torch.Generator) -> Tensor:
     """Sum up red, green and blue as a random emulsion does; (N, 3, H, W) to (N, 1, H, W)."""
     n = len(linear)
-    kind = torch.multinomial(torch.tensor(_EMULSION_SHARES), n, True, generator=generator)
+    kind = torch.multinomial(
+        torch.tensor(_EMULSION_SHARES), n, replacement=True, generator=generator
+    )
     weights = torch.tensor(_EMULSIONS)[kind] * (_normal((n, 3), generator) * 0.35).exp()
     weights = weights / weights.sum(1, keepdim=True)
     return torch.einsum("nchw,nc->nhw", linear, weights)[:, None]

@@ -77,7 +77,9 @@ def _bins_in_gamut(spacing: float) -> tuple[Tensor, Tensor]:
     """Find the grid points whose cell holds a colour of sRGB, by walking through the RGB cube."""
     reach = math.ceil(_REACH * 10 / spacing)
     level = torch.linspace(0, 1, 48)
-    cube = torch.stack(torch.meshgrid(level, level, level, indexing="ij")).flatten(2)  # (3, 48, 48²)
+    cube = torch.stack(torch.meshgrid(level, level, level, indexing="ij")).flatten(
+        2
+    )  # (3, 48, 48²)
     chroma = srgb_to_lab(cube)[1:].flatten(1)  # (2, 48³)
     cell = (chroma / spacing).round().long() + reach
     inside = torch.zeros(2 * reach + 1, 2 * reach + 1, dtype=torch.bool)

@@ -21,7 +21,7 @@ class LossWeights:
         regression: Weight of the chroma distance.
         error: Weight of the error head's loss; its gradient stays in that head.
         rare_mix: λ of Zhang 2016: share of the uniform distribution mixed into the prior.
-        rare_power: Exponent on the rebalancing weights: 1 as Zhang 2016, 0 counts all colours alike.
+        rare_power: Exponent on the weights: 1 as Zhang 2016, 0 counts all colours alike.
         vivid_discount: How much less a distance counts per unit of true chroma: 0.045 is CIE94's.
     """
 
@@ -40,7 +40,8 @@ def mean_square(heads: Heads, chroma: Tensor) -> Tensor:
         heads: Of the network.
         chroma: True a*, b*, (N, 2, H, W).
     """
-    return functional.mse_loss(heads.regression / 100, chroma / 100)
+    square: Tensor = (heads.regression - chroma).div(100).square()
+    return square.mean()
 
 
 def chroma_distance(predicted: Tensor, chroma: Tensor, *, vivid_discount: float) -> Tensor:

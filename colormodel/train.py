@@ -1,15 +1,11 @@
 """Training: from a recipe and photographs to a checkpoint, resumable at any moment."""
 
-import dataclasses
-import json
 import logging
 import math
 import time
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,9 +24,8 @@ from colormodel.checkpoint import (
     save_checkpoint,
     write_tensors,
 )
-from colormodel.data import DataRecipe, Minibatch, MinibatchMaker, Photos, load_photos
+from colormodel.data import Minibatch, MinibatchMaker, Photos, load_photos
 from colormodel.losses import (
-    LossWeights,
     chroma_distance,
     color_prior,
     distribution_loss,
@@ -38,64 +33,11 @@ from colormodel.losses import (
     mean_square,
     rarity_weights,
 )
-from colormodel.networks import ColorNetwork, Heads, NetworkConfig, build_network
+from colormodel.networks import ColorNetwork, Heads, build_network
 from colormodel.networks.unet import UNet
+from colormodel.recipe import RecipeError, TrainRecipe, fingerprint
 
 log = logging.getLogger(__name__)
-
-RECIPES = Path(__file__).parent / "recipes"
-
-
-class RecipeError(Exception):
-    """A recipe cannot be read; the message says what to do."""
-
-
-@dataclass(frozen=True)
-class TrainRecipe:
-    """All that decides a training, but for the photographs themselves.
-
-    Attributes:
-        name: Of the model, for its card.
-        version: Of the model, for its card.
-        network: What is trained.
-        data: How photographs become minibatches.
-        losses: How the heads' losses add up.
-        photos: Folder of photographs; relative to the folder from which training is started.
-        encoder_weights: ImageNet weights that the encoder starts from; none: random.
-        start_from: Checkpoint that the whole network starts from; none: from scratch.
-        steps: Length of the learning rate's cosine, in steps.
-        minutes: Length of the same in minutes, where that ends sooner; 0: no limit. With a limit
-            two trainings are not the same to the last bit, since machines differ in speed.
-        warmup_steps: Over which the learning rate rises.
-        learning_rate: At its highest.
-        encoder_rate: Factor on the learning rate of the encoder.
-        weight_decay: Of AdamW.
-        ema: Greatest decay of the moving average of the weights, which is what is kept.
-        seed: Of everything random.
-        save_every_s: Between two saves.
-        description: For the card.
-        limitations: For the card.
-    """
-
-    name: str
-    version: str
-    network: NetworkConfig
-    data: DataRecipe = field(default_factory=DataRecipe)
-    losses: LossWeights = field(default_factory=LossWeights)
-    photos: str = "../shared/data/photos"
-    encoder_weights: str = ""
-    start_from: str = ""
-    steps: int = 10_000
-    minutes: float = 0.0
-    warmup_steps: int = 200
-    learning_rate: float = 1e-3
-    encoder_rate: float = 1.0
-    weight_decay: float = 1e-2
-    ema: float = 0.998
-    seed: int = 1907
-    save_every_s: float = 180.0
-    description: str = ""
-    limitations: tuple[str, ...] = ()
 
 
 class Progress(NamedTuple):
@@ -108,31 +50,7 @@ class Progress(NamedTuple):
     pictures_per_s: float
 
 
-def load_recipe(path: Path) -> TrainRecipe:
-    """Read a recipe from TOML.
-
-    Raises:
-        RecipeError: It is missing, is not TOML or has a key that no recipe has.
-    """
-    try:
-        fields = tomllib.loads(path.read_text(encoding="utf-8"))
-        return TrainRecipe(
-            **{
-                **fields,
-                "network": NetworkConfig(**_tuples(fields["network"])),
-                "data": DataRecipe(**fields.get("data", {})),
-                "losses": LossWeights(**fields.get("losses", {})),
-                "limitations": tuple(fields.get("limitations", ())),
-            }
-        )
-    except OSError as error:
-        known = ", ".join(sorted(str(p) for p in RECIPES.glob("*.toml")))
-        raise RecipeError(f"{path}: no such recipe; there are {known}") from error
-    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-        raise RecipeError(f"{path}: not a recipe ({error}); compare it with {RECIPES}") from error
-
-
-def train(
+def train(  # noqa: PLR0913 — all but the recipe are keywords with plain meanings
     recipe: TrainRecipe,
     *,
     out: Path,
@@ -249,7 +167,7 @@ class Trainer:
             tensors = load_file(path)
         except (SafetensorError, OSError) as error:
             raise RecipeError(f"{path}: damaged ({error}); train anew with --no-resume") from error
-        if metadata.get("recipe") != _fingerprint(self.recipe):
+        if metadata.get("recipe") != fingerprint(self.recipe):
             raise RecipeError(
                 f"{path}: a training by another recipe; give another --out or --no-resume"
             )
@@ -276,7 +194,7 @@ class Trainer:
                 TrainingData(source, photos.licences[source], sources.count(source))
                 for source in sorted(set(sources))
             ),
-            recipe=_fingerprint(self.recipe),
+            recipe=fingerprint(self.recipe),
             training=(
                 f"{self.step} steps of {self.recipe.data.batch} squares of "
                 f"{self.recipe.data.crop_px} px in {self.elapsed_s / 60:.0f} minutes on "
@@ -288,8 +206,7 @@ class Trainer:
         )
 
     def _prepared(self, network: ColorNetwork) -> ColorNetwork:
-        # mypy cannot see the keyword-only overload that takes a memory format.
-        return network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return network.to(self.device).to(memory_format=torch.channels_last)
 
     def _share_done(self) -> float:
         recipe = self.recipe
@@ -315,7 +232,7 @@ class Trainer:
 
     def _metadata(self) -> dict[str, str]:
         return {
-            "recipe": _fingerprint(self.recipe),
+            "recipe": fingerprint(self.recipe),
             "step": str(self.step),
             "elapsed_s": repr(self.elapsed_s),
             "loss": repr(self.loss),
@@ -339,8 +256,9 @@ def _criterion(
     def loss(heads: Heads, chroma: Tensor) -> Tensor:
         assert heads.logits is not None  # noqa: S101 — narrows types; the U-Net has all heads
         assert heads.log_error is not None  # noqa: S101
-        coarse = functional.adaptive_avg_pool2d(chroma, heads.logits.shape[-2:])
-        guess = functional.adaptive_avg_pool2d(heads.regression, heads.logits.shape[-2:])
+        size = chroma.shape[-1] // heads.logits.shape[-1]
+        coarse = functional.avg_pool2d(chroma, size)
+        guess = functional.avg_pool2d(heads.regression, size)
         return (
             weights.distribution
             * distribution_loss(heads.logits, coarse, bins=bins, weights=rarity)
@@ -353,7 +271,8 @@ def _criterion(
 
 
 def _groups(network: ColorNetwork, recipe: TrainRecipe) -> list[dict[str, Any]]:
-    encoder, rest = [], []
+    encoder: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
             (encoder if name.startswith("encoder.") else rest).append(parameter)
@@ -371,7 +290,7 @@ def _rate(share: float, step: int, recipe: TrainRecipe) -> float:
 
 def _fast_precision(device: torch.device) -> AbstractContextManager[object]:
     """Use bfloat16 where the hardware has it; emulated, it is ten times slower than float32."""
-    enabled = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001
+    enabled = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
 
@@ -388,17 +307,5 @@ def _ahead(maker: MinibatchMaker, first: int, last: int) -> Iterator[Minibatch]:
             yield minibatch
 
 
-def _fingerprint(recipe: TrainRecipe) -> str:
-    """Give all that decides what is learnt, without what only holds on one machine."""
-    fields = dataclasses.asdict(recipe)
-    for name in ("photos", "encoder_weights", "start_from", "save_every_s"):
-        del fields[name]
-    return json.dumps(fields, sort_keys=True, ensure_ascii=False)
-
-
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def _tuples(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}

@@ -86,7 +86,9 @@ class ColorNetwork(nn.Module, ABC):
         Raises:
             ValueError: It cannot.
         """
-        raise ValueError(f"{self.config.name} starts from random weights; drop {path} from the recipe")
+        raise ValueError(
+            f"{self.config.name} starts from random weights; drop {path} from the recipe"
+        )
 
     def clamp(self, chroma: Tensor) -> Tensor:
         """Keep chroma, (N, 2, H, W), inside the gamut of the configuration."""

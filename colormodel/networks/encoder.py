@@ -1,5 +1,6 @@
 """MobileNetV2 as an encoder that also takes hints."""
 
+import itertools
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -30,9 +31,7 @@ class MobileNetEncoder(nn.Module):
         _shift_strides(features)
         self.shallow = features[:_SHALLOW]
         self.hints = nn.Conv2d(3 * _HINT_CELL**2, STAGE_CHANNELS[0], 1, bias=False)
-        self.deep = nn.ModuleList(
-            features[begin:end] for begin, end in zip(_DEEP, _DEEP[1:], strict=False)
-        )
+        self.deep = nn.ModuleList(features[begin:end] for begin, end in itertools.pairwise(_DEEP))
 
     def forward(self, tone: Tensor, hints: Tensor | None) -> list[Tensor]:
         """Give the stages, finest first.
@@ -62,7 +61,12 @@ class MobileNetEncoder(nn.Module):
         weights["features.0.0.weight"] = weights["features.0.0.weight"].sum(1, keepdim=True)
         for part in (self.shallow, *self.deep):
             # Slices of torchvision's features keep its numbers.
-            part.load_state_dict({name: weights.get(f"features.{name}", own) for name, own in part.state_dict().items()})
+            part.load_state_dict(
+                {
+                    name: weights.get(f"features.{name}", own)
+                    for name, own in part.state_dict().items()
+                }
+            )
 
 
 class _ShiftedConv(nn.Conv2d):

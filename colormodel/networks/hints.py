@@ -60,7 +60,9 @@ class HintAttention(nn.Module):
         query = self.query(features).view(n, self.heads, self.size, cells)
         key = self.key(features).view(n, self.heads, self.size, cells)
         key = key.gather(3, where[:, None, None].expand(n, self.heads, self.size, most))
-        likeness = torch.einsum("nmsc,nmsk->nmck", query, key) / self.size**0.5  # (N, heads, cells, K)
+        likeness = (
+            torch.einsum("nmsc,nmsk->nmck", query, key) / self.size**0.5
+        )  # (N, heads, cells, K)
         distance = _square_distance(h, w, where)  # (N, cells, K)
         score = likeness.float() - self.log_falloff.exp().view(-1, 1, 1) * distance[:, None]
         score = score.masked_fill(present[:, None, None] == 0, float("-inf"))

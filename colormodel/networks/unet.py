@@ -86,7 +86,6 @@ class UNet(ColorNetwork):
             self.clamp(chroma), upsample(confidence, heads.kernel).clamp(0, 1), heads.logits
         )
 
-
     def frozen(self) -> list[nn.Module]:
         """Give the encoder's shallow part: ImageNet has taught it well enough."""
         return [self.encoder.shallow] if self.config.freeze_shallow else []
@@ -102,7 +101,9 @@ class Fuse(nn.Module):
     def __init__(self, coarse: int, fine: int, outputs: int) -> None:
         super().__init__()
         self.narrow = nn.Sequential(
-            nn.Conv2d(coarse, outputs, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+            nn.Conv2d(coarse, outputs, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
         )
         self.join = nn.Sequential(
             nn.Conv2d(outputs + fine, outputs, 3, padding=1, bias=False),
@@ -114,7 +115,8 @@ class Fuse(nn.Module):
         """Join (N, coarse, h, w) and (N, fine, 2h, 2w) into (N, outputs, 2h, 2w)."""
         x = self.narrow(coarse)  # (N, outputs, h, w)
         x = functional.interpolate(x, scale_factor=2.0, mode="nearest")  # (N, outputs, 2h, 2w)
-        return self.join(torch.cat((x, fine.to(x)), 1))
+        joined: Tensor = self.join(torch.cat((x, fine.to(x)), 1))
+        return joined
 
 
 def _scaled(hints: Tensor) -> Tensor:

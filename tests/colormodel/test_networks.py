@@ -1,0 +1,156 @@
+"""The contract that every network keeps."""
+
+import pytest
+import torch
+from torch import nn
+
+from colormodel.networks import ColorNetwork, NetworkConfig, build_network
+from colormodel.networks.hints import HintAttention, pool_hints
+from colormodel.networks.unet import upsample
+
+
+@pytest.fixture(scope="module", params=["article", "unet"])
+def network(request: pytest.FixtureRequest) -> ColorNetwork:
+    """Each network, small, with random weights."""
+    torch.manual_seed(3)
+    return build_network(NetworkConfig(request.param, width=16)).eval()
+
+
+@pytest.fixture(scope="module")
+def unet() -> ColorNetwork:
+    """The default network, small, with random weights."""
+    torch.manual_seed(4)
+    return build_network(NetworkConfig("unet", width=16)).eval()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (64, 96), (160, 32), (32, 320)])
+def test_any_multiple_of_32(network: ColorNetwork, height: int, width: int) -> None:
+    """Chroma and confidence have the input's size, are finite and in range."""
+    lightness = torch.rand(2, 1, height, width) * 100
+    chroma, confidence, logits = network(lightness)
+    assert chroma.shape == (2, 2, height, width)
+    assert confidence.shape == (2, 1, height, width)
+    assert torch.isfinite(chroma).all()
+    assert confidence.min() >= 0
+    assert confidence.max() <= 1
+    assert (logits is None) == (network.config.name == "article")
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("level", [0.0, 100.0])
+def test_black_and_white_are_finite(network: ColorNetwork, level: float) -> None:
+    """A plane of one tone is coloured like any other."""
+    prediction = network(torch.full((1, 1, 64, 64), level))
+    assert torch.isfinite(prediction.chroma).all()
+
+
+def test_other_sizes_are_refused(network: ColorNetwork) -> None:
+    """A side that is no multiple of 32 would not fit together again."""
+    with pytest.raises(ValueError, match="multiples of 32"):
+        network(torch.zeros(1, 1, 64, 65))
+
+
+@torch.no_grad()
+def test_chroma_stays_in_the_gamut() -> None:
+    """Whatever the weights say, the configured gamut holds."""
+    gamut = (-1.0, 2.0, -3.0, 4.0)
+    for name in ("article", "unet"):
+        network = build_network(NetworkConfig(name, width=16, gamut=gamut)).eval()
+        for parameter in network.parameters():
+            parameter.mul_(3)
+        a, b = network(torch.rand(1, 1, 64, 64) * 100).chroma.unbind(1)
+        assert a.min() >= -1
+        assert a.max() <= 2
+        assert b.min() >= -3
+        assert b.max() <= 4
+
+
+@torch.no_grad()
+def test_alone_or_among_others(network: ColorNetwork) -> None:
+    """A picture's colours do not depend on the pictures beside it (float32 sums reorder: 1e-3)."""
+    lightness = torch.rand(5, 1, 64, 96) * 100
+    together = network(lightness).chroma
+    alone = torch.cat([network(plane[None]).chroma for plane in lightness])
+    torch.testing.assert_close(together, alone, atol=1e-3, rtol=1e-3)
+
+
+@torch.no_grad()
+def test_an_empty_mask_is_no_hint(network: ColorNetwork) -> None:
+    """Values under a mask of zero count for nothing."""
+    lightness = torch.rand(1, 1, 64, 64) * 100
+    hints = torch.cat((torch.full((1, 2, 64, 64), 80.0), torch.zeros(1, 1, 64, 64)), 1)
+    torch.testing.assert_close(
+        network(lightness, hints).chroma, network(lightness).chroma, atol=1e-4, rtol=1e-4
+    )
+
+
+def test_the_article_takes_no_hints() -> None:
+    """It says so rather than ignoring a curator."""
+    with pytest.raises(ValueError, match="takes no hints"):
+        build_network(NetworkConfig("article"))(torch.zeros(1, 1, 32, 32), torch.ones(1, 3, 32, 32))
+
+
+@torch.no_grad()
+def test_a_hint_changes_colours(unet: ColorNetwork) -> None:
+    """A hinted picture differs from an unhinted one; its neighbour in the minibatch does not."""
+    lightness = torch.rand(2, 1, 64, 64) * 100
+    hints = torch.zeros(2, 3, 64, 64)
+    hints[0, :, 20, 30] = torch.tensor([60.0, 40.0, 1.0])
+    plain, hinted = unet(lightness).chroma, unet(lightness, hints).chroma
+    assert (plain[0] - hinted[0]).abs().max() > 1e-3
+    torch.testing.assert_close(plain[1], hinted[1], atol=1e-4, rtol=1e-4)
+
+
+def test_an_unknown_name_is_refused() -> None:
+    """The message lists what there is."""
+    with pytest.raises(ValueError, match=r"article.*unet"):
+        build_network(NetworkConfig("pix2pix"))
+
+
+def test_the_error_head_does_not_move_the_colours(unet: ColorNetwork) -> None:
+    """Its gradient stays in the head: knowing one's errors must not change the answer."""
+    unet.zero_grad()
+    heads = unet.heads(torch.rand(1, 1, 32, 32) * 100)
+    assert heads.log_error is not None
+    heads.log_error.sum().backward()  # type: ignore[no-untyped-call]
+    moved = {name for name, p in unet.named_parameters() if p.grad is not None}
+    assert moved
+    assert all(name.startswith("error.") for name in moved)
+
+
+@torch.no_grad()
+def test_hints_spread_by_likeness_and_sum_to_less_than_one() -> None:
+    """Each head gives a convex mix of the hints and of nothing."""
+    torch.manual_seed(5)
+    attention = HintAttention(8, heads=2).eval()
+    hints = torch.zeros(2, 3, 6, 8)
+    hints[0, :, 2, 3] = torch.tensor([0.5, -0.25, 1.0])
+    out = attention(torch.randn(2, 8, 6, 8), hints).view(2, 2, 3, 6, 8)
+    share = out[0, :, 2]
+    assert share.min() > 0
+    assert share.max() < 1
+    torch.testing.assert_close(out[0, :, 0], share * 0.5)
+    torch.testing.assert_close(out[0, :, 1], share * -0.25)
+    assert out[1].abs().max() == 0
+
+
+def test_hints_are_averaged_over_hinted_pixels_alone() -> None:
+    """One red pixel in a cell of sixteen makes a red cell, not a pink one."""
+    hints = torch.zeros(1, 3, 8, 8)
+    hints[0, :, 1, 2] = torch.tensor([0.6, 0.2, 1.0])
+    pooled = pool_hints(hints, 4)
+    torch.testing.assert_close(pooled[0, :, 0, 0], torch.tensor([0.6, 0.2, 1.0]))
+    assert pooled[0, :, 1, 1].abs().max() == 0
+
+
+def test_upsampling_is_convex_and_keeps_places() -> None:
+    """With all weight on the middle neighbour each coarse value fills its own 4 × 4 block."""
+    coarse = torch.randn(1, 2, 3, 5)
+    kernel = torch.zeros(1, 9, 16, 3, 5)
+    kernel[:, 4] = 1
+    expected = nn.functional.interpolate(coarse, scale_factor=4, mode="nearest")
+    torch.testing.assert_close(upsample(coarse, kernel), expected)
+    mixed = upsample(coarse, torch.rand(1, 9, 16, 3, 5).softmax(1))
+    assert mixed.max() <= coarse.max()
+    assert mixed.min() >= coarse.min()
