@@ -97,7 +97,7 @@ def _save(
 ) -> None:
     image = _described(image, said)
     try:
-        image.jpegsave(str(path), Q=quality, subsample_mode=subsample, optimize_coding=True)
+        image.jpegsave(str(path), Q=quality, subsample_mode=subsample)
     except pyvips.Error as error:
         raise OSError(f"{path.name} cannot be written: {' '.join(str(error).split())}") from error
 
