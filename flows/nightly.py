@@ -9,7 +9,7 @@ from prefect.runtime import flow_run
 from prefect.utilities.annotations import quote
 
 from flows.colorize import colorize_share
-from flows.watching import show_counts, show_report
+from flows.watching import show_counts, show_report, tag_run
 from tasks.discover import discover, enqueue, report_night
 from tasks.errors import RunAborted
 from tasks.night import begin_night, name_of_night, sources_of
@@ -25,12 +25,12 @@ class NightSummary:
     report: str
 
 
-def _flow_run_name() -> str:
+def _night() -> str:
     started = flow_run.scheduled_start_time or datetime.now(UTC)
-    return f"night {name_of_night(started)}"
+    return name_of_night(started.astimezone())
 
 
-@flow(name="nightly", flow_run_name=_flow_run_name)
+@flow(name="nightly", flow_run_name=lambda: f"night {_night()}")
 def nightly(collections: tuple[str, ...] = ()) -> NightSummary:
     """Run one night over the archive.
 
@@ -48,7 +48,8 @@ def nightly(collections: tuple[str, ...] = ()) -> NightSummary:
     """
     settings = current_settings()
     logger = get_run_logger()
-    with begin_night(settings, kind="nightly", name=name_of_night(datetime.now(UTC))) as night:
+    with begin_night(settings, kind="nightly", name=_night()) as night:
+        tag_run("nightly", *collections)
         deadline = time.monotonic() + settings.deadline_hours * 3600
         for source in sources_of(settings):
             found = discover(quote(night), source)

@@ -11,6 +11,8 @@ from prefect.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
+from prefect.client.orchestration import get_client
+from prefect.runtime import flow_run
 
 from tasks.batch import BatchSummary
 from tasks.errors import Reason
@@ -53,6 +55,12 @@ class Progress:
             100.0 * min(summary.items / self._waiting, 1.0) if self._waiting else 100.0,
             description=f"{summary.items:,} of {self._waiting:,}, {pace:.1f} pictures/s{eta}",
         )
+
+
+def tag_run(*tags: str) -> None:
+    """Let the current flow run be found in the UI by these tags, beside those that it has."""
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(flow_run.id, tags={*flow_run.tags, *tags})
 
 
 def show_counts(counts: Counts, *, key: str) -> None:

@@ -1,3 +1,3 @@
 """What all tests share."""
 
-pytest_plugins = ["tests.databases", "tests.s3server", "tests.workshops"]
+pytest_plugins = ["tests.databases", "tests.s3server", "tests.workshops", "tests.prefectserver"]

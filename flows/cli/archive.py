@@ -92,7 +92,7 @@ def _full_uri(uri: str) -> str:
     return Path(uri).absolute().as_uri()
 
 
-def item_filter(
+def item_filter(  # noqa: PLR0913  an option each
     *,
     uris: Sequence[str] | None,
     statuses: Sequence[str] | None,
@@ -107,9 +107,9 @@ def item_filter(
         UsageError: A status or reason does not exist, or nothing says which items are meant.
     """
     common = ItemFilter(
-        statuses=[_word(ItemStatus, "status", text) for text in statuses or ()],
-        reasons=[_word(Reason, "reason", text) for text in reasons or ()],
-        collections=[collection] if collection else (),
+        statuses=tuple(_word(ItemStatus, "status", text) for text in statuses or ()),
+        reasons=tuple(_word(Reason, "reason", text) for text in reasons or ()),
+        collections=(collection,) if collection else (),
         older_than_s=None if older_than_hours is None else older_than_hours * 3600,
     )
     if uris:

@@ -25,7 +25,7 @@ class ExitCode(enum.IntEnum):
 
 def say(message: str) -> None:
     """Talk to the person, on stderr."""
-    stderr.print(message, markup=False)
+    stderr.print(message, markup=False, soft_wrap=True)
 
 
 def print_json(data: object) -> None:
