@@ -19,7 +19,7 @@ from colormodel.pictures import (
     write_png,
 )
 
-ERRORS = (CheckpointError, DeviceError, HintError)
+ERRORS = (CheckpointError, DeviceError, HintError, PictureError)
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,14 @@ def run(options: Options) -> int:
     Returns:
         The exit code: 1 if a file could not be colourized.
     """
+    targets = _targets(options)
     hints = read_hints(options.hints) if options.hints else ()
     colorizer = Colorizer(
         read_checkpoint(options.checkpoint or DEFAULT_CHECKPOINT), device=options.device
     )
     failed = 0
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        for path in progress.track(options.files, description="colorize"):
-            target = options.out / f"{path.stem}.png"
+        for target, path in progress.track(targets.items(), description="colorize"):
             try:
                 score = _colorize(path, target, colorizer=colorizer, hints=hints)
             except (PictureError, MemoryError) as error:
@@ -63,6 +63,23 @@ def run(options: Options) -> int:
             else:
                 typer.echo(f"{target}\t{score:.3f}")
     return 1 if failed else 0
+
+
+def _targets(options: Options) -> dict[Path, Path]:
+    """Each PNG file to be written, and the picture that it is made from.
+
+    Raises:
+        PictureError: Two pictures would become one file.
+    """
+    targets: dict[Path, Path] = {}
+    for path in options.files:
+        target = options.out / f"{path.stem}.png"
+        if target in targets:
+            raise PictureError(
+                f"{targets[target]} and {path} would both become {target.name}; colorize them apart"
+            )
+        targets[target] = path
+    return targets
 
 
 def _colorize(path: Path, target: Path, *, colorizer: Colorizer, hints: tuple[Hint, ...]) -> float:

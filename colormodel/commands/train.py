@@ -17,8 +17,9 @@ from colormodel.infer import Colorizer
 from colormodel.losses import LossWeights
 from colormodel.networks import NetworkConfig
 from colormodel.pictures import PictureError
+from colormodel.recipe import RecipeError, TrainRecipe, load_recipe
 from colormodel.strips import Strip, make_strip
-from colormodel.train import Progress, RecipeError, TrainRecipe, load_recipe, train
+from colormodel.train import Progress, train
 
 ERRORS = (CheckpointError, DataError, PictureError, RecipeError)
 
