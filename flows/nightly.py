@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
-from prefect.utilities.annotations import quote
 
 from flows.colorize import colorize_share
 from flows.watching import show_counts, show_report, tag_run
@@ -15,6 +14,7 @@ from tasks.errors import RunAborted
 from tasks.night import begin_night, name_of_night, sources_of
 from tasks.settings import current_settings
 from tasks.share import Share
+from tasks.unsearched import unsearched
 
 
 @dataclass(frozen=True)
@@ -52,16 +52,16 @@ def nightly(collections: tuple[str, ...] = ()) -> NightSummary:
         tag_run("nightly", *collections)
         deadline = time.monotonic() + settings.deadline_hours * 3600
         for source in sources_of(settings):
-            found = discover(quote(night), source)
+            found = discover(unsearched(night), source)
             logger.info(
                 "%s: %d scans, %d new, %d changed", source, found.found, found.new, found.changed
             )
-        enqueued = enqueue(quote(night))
+        enqueued = enqueue(unsearched(night))
         logger.info("%d scans enqueued", enqueued)
         share = Share(collections=collections, deadline=deadline, run_id=night.run_id)
         summary = colorize_share(settings, share, label=f"night {night.name}")
         night.count(summary)
-        report = report_night(quote(night), quote(summary))
+        report = report_night(unsearched(night), unsearched(summary))
         show_counts(report.counts, key="counts")
         show_report(report.link, summary.in_words())
         night.end(summary.ending(), detail=summary.aborted)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from typing import Self
+from typing import Self, cast
 from uuid import UUID
 
 from prefect.artifacts import (
@@ -35,7 +35,8 @@ class Progress:
     def begin(cls, waiting: int, *, label: str) -> Self:
         """Show an empty bar for *waiting* items."""
         text = f"{label}: 0 of {waiting:,}"
-        return cls(create_progress_artifact(0.0, key="progress", description=text), waiting)
+        artifact_id = create_progress_artifact(0.0, key="progress", description=text)
+        return cls(cast("UUID", artifact_id), waiting)  # a coroutine only in asynchronous callers
 
     def update(self, summary: BatchSummary) -> None:
         """Move the bar, unless it has just been moved."""

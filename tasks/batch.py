@@ -8,17 +8,18 @@ with a reason; only what would stop every scan ends the batch.
 import shutil
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from tasks.errors import DatabaseUnavailable, Reason, Verdict
 from tasks.ledger import Claim, ClaimedItem, ItemStatus, RunEnding
-from tasks.stages import Done, Work, end_with_error, read_item, write_item
+from tasks.stages import Done, StageSeconds, Work, end_with_error, read_item, write_item
 from tasks.workshop import Workshop
 
 #: Outcomes go to the ledger in groups of this size, or when this much time has passed.
@@ -47,7 +48,7 @@ class BatchSummary:
 
     statuses: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
-    seconds: Counter[str] = field(default_factory=Counter)  #: per stage, summed over threads
+    seconds: StageSeconds = field(default_factory=lambda: defaultdict(float))  #: over all threads
     tried_again: int = 0  #: failed for now, and pending again
     given_back: int = 0
     lost_leases: int = 0
@@ -81,6 +82,11 @@ class BatchSummary:
             parts.append(f"{self.given_back:,} given back")
         return f"{self.items:,} items ended" + (f": {', '.join(parts)}" if parts else "")
 
+    def add_seconds(self, seconds: StageSeconds) -> None:
+        """Count time in, stage by stage."""
+        for stage, spent in seconds.items():
+            self.seconds[stage] += spent
+
     def count_derivative(self, sample: DerivativeSample) -> None:
         """Take note of an item that has a derivative now."""
         self.coloured += 1
@@ -96,7 +102,7 @@ class BatchSummary:
         """Count *other* in."""
         self.statuses.update(other.statuses)
         self.reasons.update(other.reasons)
-        self.seconds.update(other.seconds)
+        self.add_seconds(other.seconds)
         self.tried_again += other.tried_again
         self.given_back += other.given_back
         self.lost_leases += other.lost_leases
@@ -195,7 +201,7 @@ class _Batch:
 
     def _collect(self) -> None:
         """Take what the threads have ended, waiting for it no longer than outcomes may wait."""
-        futures = self._reading | self._writing
+        futures: set[Future[Any]] = {*self._reading, *self._writing}
         done, _ = wait(futures, timeout=FINISH_EVERY_S, return_when=FIRST_COMPLETED)
         for future in done:
             result = future.result()
@@ -203,8 +209,8 @@ class _Batch:
                 self._end(result)
             else:
                 self._ready.setdefault(result.lightness.shape, []).append(result)
-        self._reading -= done
-        self._writing -= done
+        self._reading = {future for future in self._reading if future not in done}
+        self._writing = {future for future in self._writing if future not in done}
 
     def _end(self, done: Done) -> None:
         """Keep an outcome for the ledger; what would stop every item stops the batch instead."""
@@ -233,7 +239,7 @@ class _Batch:
         self._done.clear()
 
     def _count(self, done: Done, *, is_accepted: bool) -> None:
-        self._summary.seconds.update(done.work.seconds)
+        self._summary.add_seconds(done.work.seconds)
         if not is_accepted:
             self._summary.lost_leases += 1
         elif done.is_tried_again:

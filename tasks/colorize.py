@@ -2,10 +2,10 @@
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.utilities.annotations import quote
 
 from tasks.batch import BatchSummary, colorize_batch
 from tasks.ledger import Claim
+from tasks.unsearched import unsearched
 from tasks.workshop import Workshop
 
 
@@ -20,5 +20,4 @@ def run_batch_as_task(workshop: Workshop, claim: Claim) -> BatchSummary:
     """Colourize a batch as a task run of the flow run that this is called in."""
     first = claim.items[0]
     label = f"{len(claim.items)} from {first.collection}/{first.key}"
-    # Quoted: Prefect would otherwise search both for futures, field by field.
-    return colorize_one_batch(label, quote(workshop), quote(claim))
+    return colorize_one_batch(label, unsearched(workshop), unsearched(claim))

@@ -1,6 +1,6 @@
 """Prefect tasks for the steps of a night around its batches.
 
-Call them with the night in `quote`, or Prefect searches it for futures, field by field.
+Call them with `unsearched` arguments.
 """
 
 from prefect import task

@@ -140,7 +140,7 @@ class PixelPool:
 
     def close(self) -> None:
         """End the children; work that has not started is dropped."""
-        self._pool.stop()
+        self._pool.stop()  # type: ignore[no-untyped-call]  # pebble has no types here
         self._pool.join(timeout=10)
 
 

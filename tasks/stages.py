@@ -7,7 +7,7 @@ recorded, and its neighbours do not notice.
 import contextlib
 import shutil
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -31,6 +31,10 @@ SCRATCH_FLOOR_BYTES = 32 << 20
 DETAIL_LIMIT = 1000
 
 
+#: Time spent, by stage.
+StageSeconds = defaultdict[str, float]
+
+
 @dataclass
 class Work:
     """One item on its way through the stages, with what is known of it so far."""
@@ -41,7 +45,7 @@ class Work:
     read: ReadScan | None = None
     confidence: float | None = None
     derivatives: list[DerivativeRecord] = field(default_factory=list)
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: StageSeconds = field(default_factory=lambda: defaultdict(float))
 
     @property
     def path(self) -> Path:
