@@ -25,7 +25,6 @@ def write_sidecar(path: Path, files: Sequence[WrittenFile], *, provenance: Prove
         "provenance": {
             **asdict(provenance),
             "created_at": provenance.created_at.isoformat(timespec="seconds"),
-            "page": provenance.page + 1,
         },
         "files": [
             {

@@ -25,7 +25,7 @@ class Provenance:
     """Where a derivative comes from, and what made it.
 
     Attributes:
-        scan_uri: The scan's place in its store.
+        scan_uri: The scan's place in its store, with the page where its file has several.
         scan_sha256: Digest of the scan's file, hexadecimal.
         checkpoint_digest: Digest of the network's checkpoint, hexadecimal.
         recipe_digest: Digest of all that decides the pixels, hexadecimal.
@@ -34,7 +34,6 @@ class Provenance:
         created_at: When the derivative was made, with a time zone.
         confidence: The network's own, in [0, 1].
         descriptive: What the scan's file says of its subject and rights.
-        page: The page of the scan's file, from 0.
     """
 
     scan_uri: str
@@ -46,12 +45,11 @@ class Provenance:
     created_at: datetime
     confidence: float
     descriptive: Descriptive = field(default_factory=Descriptive)
-    page: int = 0
 
     @property
     def document_id(self) -> str:
-        """Names all files made of one page of a scan under one recipe; the same every time."""
-        parts = self.scan_uri, self.scan_sha256, str(self.page), self.recipe_digest
+        """Names all files made of a scan under one recipe; the same every time."""
+        parts = self.scan_uri, self.scan_sha256, self.recipe_digest
         return f"uuid:{uuid.uuid5(_NAMESPACE, chr(10).join(parts))}"
 
     def instance_id(self, rendition: str) -> str:

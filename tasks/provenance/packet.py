@@ -112,13 +112,36 @@ def serialize(properties: list[ET.Element], prefixes: dict[str, str]) -> bytes:
         names[uri] = wanted if is_free else f"ns{len(names)}"
     used = sorted(_uris(properties) - {NAMESPACES["xml"], NAMESPACES["rdf"], NAMESPACES["x"]})
     declared = "".join(f"\n    xmlns:{names[uri]}={quoteattr(uri)}" for uri in used)
-    body = "".join(_written(element, names, "   ") for element in properties)
+    body = "".join(write_element(element, names, "   ") for element in properties)
     return (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
         f'<x:xmpmeta xmlns:x="{NAMESPACES["x"]}">\n <rdf:RDF xmlns:rdf="{NAMESPACES["rdf"]}">\n'
         f'  <rdf:Description rdf:about=""{declared}>\n{body}'
         '  </rdf:Description>\n </rdf:RDF>\n</x:xmpmeta>\n<?xpacket end="w"?>'
     ).encode()
+
+
+def write_element(element: ET.Element, names: dict[str, str], indent: str) -> str:
+    """Write an element and all below it, cleaned of what XML cannot hold.
+
+    Args:
+        element: The element.
+        names: The prefix of each namespace in use, by its URI.
+        indent: What to put before each line.
+    """
+    name = _named(element.tag, names)
+    attributes = "".join(
+        f" {_named(key, names)}={quoteattr(clean_text(text))}"
+        for key, text in element.attrib.items()
+    )
+    if len(element):
+        inner = "".join(write_element(child, names, indent + " ") for child in element)
+        return f"{indent}<{name}{attributes}>\n{inner}{indent}</{name}>\n"
+    if not element.text:
+        return f"{indent}<{name}{attributes}/>\n"
+    # A bare carriage return would come back as a line feed.
+    text = escape(clean_text(element.text), {"\r": "&#13;"})
+    return f"{indent}<{name}{attributes}>{text}</{name}>\n"
 
 
 def _properties(root: ET.Element) -> Iterator[ET.Element]:
@@ -140,22 +163,6 @@ def _uris(properties: list[ET.Element]) -> set[str]:
         for name in (part.tag, *part.attrib)
     }
     return {name[1:].partition("}")[0] for name in names if name.startswith("{")}
-
-
-def _written(element: ET.Element, names: dict[str, str], indent: str) -> str:
-    name = _named(element.tag, names)
-    attributes = "".join(
-        f" {_named(key, names)}={quoteattr(clean_text(text))}"
-        for key, text in element.attrib.items()
-    )
-    if len(element):
-        inner = "".join(_written(child, names, indent + " ") for child in element)
-        return f"{indent}<{name}{attributes}>\n{inner}{indent}</{name}>\n"
-    if not element.text:
-        return f"{indent}<{name}{attributes}/>\n"
-    # A bare carriage return would come back as a line feed.
-    text = escape(clean_text(element.text), {"\r": "&#13;"})
-    return f"{indent}<{name}{attributes}>{text}</{name}>\n"
 
 
 def _named(name: str, names: dict[str, str]) -> str:

@@ -157,7 +157,7 @@ def test_hostile_packets_are_left_out(hostile: bytes) -> None:
 def test_names_of_files_are_stable_and_distinct() -> None:
     """One document for all files of an item; one instance for each."""
     assert PLAIN.document_id == replace(PLAIN, confidence=0.1).document_id
-    assert PLAIN.document_id != replace(PLAIN, page=1).document_id
+    assert PLAIN.document_id != replace(PLAIN, scan_uri=f"{PLAIN.scan_uri}#page=2").document_id
     assert PLAIN.instance_id("default") != PLAIN.instance_id("screen")
     access = read_xmp(build_xmp(PLAIN, kind="access"))
     assert one(access, "xmpMM:RenditionClass") == "screen"

@@ -1,0 +1,240 @@
+"""PREMIS 3 exports: what the ledger knows of items, as preservation systems read it.
+
+Each derivative is an object with its source and its creation, digest, fixity and validation events;
+each attempt that made none is the event that failed; each decision of a person is an appraisal.
+"""
+
+import mimetypes
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from tasks.errors import Reason, Verdict
+from tasks.ledger.records import (
+    AttemptRow,
+    DecisionRow,
+    DerivativeRow,
+    ItemHistory,
+    ItemStory,
+    RunRow,
+    ScanRow,
+)
+from tasks.provenance import terms
+from tasks.provenance.premisxml import Agent, Event, File, Link, premis_document
+from tasks.provenance.terms import Term
+from tasks.schema import AttemptEnding, DecisionKind
+
+_EVENTS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:autochrome:premis")
+_PEOPLE = {DecisionKind.APPROVE, DecisionKind.REJECT, DecisionKind.HOLD, DecisionKind.RELEASE}
+
+
+@dataclass(frozen=True)
+class _Said:
+    """One event of an item, before the item's agents and objects are put to it."""
+
+    name: str
+    kind: Term
+    at: datetime
+    detail: str
+    outcome: Term = terms.SUCCESS
+    note: str = ""
+    made: DerivativeRow | None = None
+    who: str = ""
+
+
+def premis_item(stories: Iterable[ItemStory], *, software: str) -> bytes:
+    """Export all that is known of some scans and their items.
+
+    Args:
+        stories: Their stories.
+        software: This program and its version.
+
+    Returns:
+        A PREMIS 3 document in UTF-8.
+
+    Raises:
+        ValueError: There is no story: PREMIS knows no empty document.
+    """
+    return _exported(stories, software=software, run=None)
+
+
+def premis_run(run: RunRow, stories: Iterable[ItemStory], *, software: str) -> bytes:
+    """Export what one run did to some scans: its attempts, and the derivatives made in them.
+
+    Args:
+        run: The run.
+        stories: The stories of the scans that it worked on.
+        software: This program and its version.
+
+    Returns:
+        A PREMIS 3 document in UTF-8.
+
+    Raises:
+        ValueError: There is no story: PREMIS knows no empty document.
+    """
+    return _exported(stories, software=software, run=run)
+
+
+def _exported(stories: Iterable[ItemStory], *, software: str, run: RunRow | None) -> bytes:
+    files: dict[str, File] = {}
+    agents: dict[str, Agent] = {}
+    events: list[Event] = []
+    for story in stories:
+        scan = _scan_file(story.scan)
+        files[scan.identifier] = scan
+        for history in story.items:
+            known = [_software(software), _network(history)]
+            said = [said for said in _said(story.scan, history) if _is_of(run, history, said)]
+            for one in said:
+                events.append(_event(one, history, scan, known))
+                if one.made is not None and one.kind is terms.CREATION:
+                    file = _derivative_file(one.made, scan, events[-1])
+                    files[file.identifier] = file
+                if one.who:
+                    known.append(Agent(f"person:{one.who}", one.who, terms.PERSON))
+            if said:
+                agents.update((agent.identifier, agent) for agent in known)
+    return premis_document(files.values(), events, agents.values())
+
+
+def _said(scan: ScanRow, history: ItemHistory) -> Iterator[_Said]:
+    """All events of an item; those of a time are neighbours, but the whole is not sorted."""
+    for derivative in history.derivatives:
+        yield from _of_derivative(derivative)
+    for attempt in history.attempts:
+        if attempt.ending is AttemptEnding.EXPIRED:
+            detail = "colourizing the scan; the worker's lease ran out"
+            yield _failure(attempt, terms.CREATION, detail)
+        elif attempt.ending is AttemptEnding.FINISHED:
+            if scan.sha256 and attempt.revision == scan.revision:
+                yield _Said(
+                    f"attempt {attempt.number} read",
+                    terms.DIGEST_CALCULATION,
+                    attempt.claimed_at,
+                    "SHA-256 of the scan, as fetched",
+                    note=scan.sha256,
+                )
+            if attempt.reason is not None and attempt.reason.verdict is not Verdict.REVIEW:
+                yield _failure(attempt, *_failed_step(attempt.reason))
+    for decision in history.decisions:
+        if decision.kind in _PEOPLE:
+            yield _of_decision(decision)
+
+
+def _of_derivative(row: DerivativeRow) -> Iterator[_Said]:
+    name, at = f"derivative {row.id}", row.written_at
+    yield _Said(f"{name} made", terms.CREATION, at, f"{row.kind} in colour", made=row)
+    yield _Said(
+        f"{name} digest",
+        terms.DIGEST_CALCULATION,
+        at,
+        "SHA-256 as written",
+        note=row.sha256,
+        made=row,
+    )
+    detail = "SHA-256 of the stored file, read back, is that of the file written"
+    yield _Said(f"{name} fixity", terms.FIXITY_CHECK, at, detail, note=row.sha256, made=row)
+    note = "" if row.max_delta_l is None else f"max |ΔL*| {row.max_delta_l:.4f}"
+    if row.luma_identical:
+        note = f"{note}; luminance (Y) identical to the scan's".removeprefix("; ")
+    detail = "tone gate: size, depth and lightness, through ICC profiles, are the scan's"
+    yield _Said(f"{name} tone", terms.VALIDATION, at, detail, note=note, made=row)
+
+
+def _failed_step(reason: Reason) -> tuple[Term, str]:
+    """Which step an attempt with this reason ended at."""
+    if reason is Reason.FIXITY_MISMATCH:
+        return terms.FIXITY_CHECK, "SHA-256 of the scan, as fetched, is the recorded one"
+    if reason is Reason.WRITE_UNVERIFIED:
+        return (
+            terms.FIXITY_CHECK,
+            "SHA-256 of the stored file, read back, is that of the file written",
+        )
+    if reason is Reason.TONE_GATE:
+        return terms.VALIDATION, "tone gate: lightness of the derivative is the scan's"
+    if reason.verdict in {Verdict.SKIP, Verdict.QUARANTINE}:
+        return terms.VALIDATION, "the scan is a sound greyscale photograph"
+    return terms.CREATION, "colourizing the scan"
+
+
+def _failure(attempt: AttemptRow, kind: Term, detail: str) -> _Said:
+    told = filter(
+        None, (attempt.status.value, attempt.reason and attempt.reason.value, attempt.detail)
+    )
+    return _Said(
+        f"attempt {attempt.number} failed",
+        kind,
+        attempt.ended_at or attempt.claimed_at,
+        detail,
+        outcome=terms.FAIL,
+        note=": ".join(told),
+    )
+
+
+def _of_decision(row: DecisionRow) -> _Said:
+    name = f"decision {row.id}"
+    return _Said(name, terms.APPRAISAL, row.decided_at, row.kind.value, note=row.why, who=row.who)
+
+
+def _is_of(run: RunRow | None, history: ItemHistory, said: _Said) -> bool:
+    """Whether an event happened in an attempt that belongs to *run*."""
+    if run is None:
+        return True
+    return not said.who and any(
+        attempt.run_id == run.id
+        and attempt.claimed_at <= said.at
+        and (attempt.ended_at is None or said.at <= attempt.ended_at)
+        for attempt in history.attempts
+    )
+
+
+def _event(said: _Said, history: ItemHistory, scan: File, known: list[Agent]) -> Event:
+    role = terms.AUTHORIZER if said.who else terms.EXECUTING_PROGRAM
+    acting = [f"person:{said.who}"] if said.who else [agent.identifier for agent in known[:2]]
+    objects = [Link(scan.identifier, terms.SOURCE)]
+    if said.made is not None:
+        made = Link(_stored_at(said.made), terms.OUTCOME)
+        # The scan is what a derivative was made from; its digest and tone are the derivative's own.
+        objects = [*objects, made] if said.kind is terms.CREATION else [made]
+    return Event(
+        identifier=str(uuid.uuid5(_EVENTS, f"{scan.identifier}\n{history.item.id}\n{said.name}")),
+        kind=said.kind,
+        at=said.at if said.at.tzinfo else said.at.replace(tzinfo=UTC),
+        detail=said.detail,
+        outcome=said.outcome,
+        note=said.note,
+        agents=tuple(Link(agent, role) for agent in acting),
+        objects=tuple(objects),
+    )
+
+
+def _scan_file(row: ScanRow) -> File:
+    content_type = mimetypes.guess_type(row.key)[0] or "application/octet-stream"
+    return File(row.uri, row.key, row.sha256, row.size_bytes, content_type)
+
+
+def _derivative_file(row: DerivativeRow, scan: File, event: Event) -> File:
+    at = _stored_at(row)
+    return File(
+        at,
+        row.key,
+        row.sha256,
+        row.size_bytes,
+        row.content_type,
+        (scan.identifier, event.identifier),
+    )
+
+
+def _stored_at(row: DerivativeRow) -> str:
+    return f"{row.store.rstrip('/')}/{row.key}"
+
+
+def _software(software: str) -> Agent:
+    name, _, version = software.rpartition(" ")
+    return Agent(f"software:{software}", name or software, terms.SOFTWARE, version if name else "")
+
+
+def _network(history: ItemHistory) -> Agent:
+    digest = history.recipe.checkpoint_digest
+    return Agent(f"sha256:{digest}", "Colourization network", terms.SOFTWARE, f"sha256:{digest}")
