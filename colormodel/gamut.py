@@ -72,6 +72,20 @@ class ColorBins(nn.Module):
         share = (logits.float().permute(0, 2, 3, 1) / temperature).softmax(3)  # (N, h, w, bins)
         return (share @ self.centres).permute(0, 3, 1, 2)  # (N, 2, h, w)
 
+    def spread(self, logits: Tensor) -> Tensor:
+        """Give the standard deviation of each distribution, in a*b* units.
+
+        Args:
+            logits: Shape (N, bins, h, w).
+
+        Returns:
+            Shape (N, 1, h, w).
+        """
+        share = logits.float().permute(0, 2, 3, 1).softmax(3)  # (N, h, w, bins)
+        square = (share @ self.centres.square().sum(1, keepdim=True)).permute(0, 3, 1, 2)
+        mean = (share @ self.centres).permute(0, 3, 1, 2)  # (N, 2, h, w)
+        return (square - mean.square().sum(1, keepdim=True)).clamp(min=0).sqrt()
+
 
 def _bins_in_gamut(spacing: float) -> tuple[Tensor, Tensor]:
     """Find the grid points whose cell holds a colour of sRGB, by walking through the RGB cube."""

@@ -79,16 +79,32 @@ def distribution_loss(
     return -(rarity * (shares * log_likelihood).sum(1)).mean()
 
 
+def difference(predicted: Tensor, chroma: Tensor) -> Tensor:
+    """Give how different two colours of the same lightness look, near to CIEDE2000.
+
+    The distance in the a*b* plane over a mean of CIE94's two weights, S_C and S_H.
+
+    Args:
+        predicted: a*, b*, (N, 2, h, w).
+        chroma: a*, b*, (N, 2, h, w).
+
+    Returns:
+        (N, 1, h, w).
+    """
+    distance = (predicted - chroma).norm(dim=1, keepdim=True)
+    vividness = (predicted.norm(dim=1, keepdim=True) + chroma.norm(dim=1, keepdim=True)) / 2
+    return distance / (1 + 0.03 * vividness)
+
+
 def error_loss(log_error: Tensor, predicted: Tensor, chroma: Tensor) -> Tensor:
     """Give how far the expected error is from the true one, on a logarithmic scale.
 
     Args:
-        log_error: Log of the expected a*b* distance, (N, 1, h, w).
+        log_error: log(1 + expected `difference`), (N, 1, h, w).
         predicted: a*, b*, (N, 2, h, w); no gradient flows into it.
         chroma: True a*, b*, (N, 2, h, w).
     """
-    distance = (predicted.detach() - chroma).norm(dim=1, keepdim=True)
-    return functional.smooth_l1_loss(log_error, (distance + 1).log())
+    return functional.smooth_l1_loss(log_error, difference(predicted.detach(), chroma).log1p())
 
 
 def rarity_weights(prior: Tensor, *, mix: float, power: float) -> Tensor:
