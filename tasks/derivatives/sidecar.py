@@ -24,6 +24,7 @@ def write_sidecar(path: Path, files: Sequence[WrittenFile], *, provenance: Prove
         "digital_source_type": DIGITAL_SOURCE_TYPE,
         "provenance": {
             **asdict(provenance),
+            "page": provenance.page + 1,
             "created_at": provenance.created_at.isoformat(timespec="seconds"),
         },
         "files": [

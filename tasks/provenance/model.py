@@ -34,6 +34,7 @@ class Provenance:
         created_at: When the derivative was made, with a time zone.
         confidence: The network's own, in [0, 1].
         descriptive: What the scan's file says of its subject and rights.
+        page: The page of the scan's file, from 0.
     """
 
     scan_uri: str
@@ -45,6 +46,7 @@ class Provenance:
     created_at: datetime
     confidence: float
     descriptive: Descriptive = field(default_factory=Descriptive)
+    page: int = 0
 
     @property
     def document_id(self) -> str:

@@ -135,6 +135,7 @@ def _declared(provenance: Provenance) -> Iterator[ET.Element]:
     for name in ("xmp:CreateDate", "xmp:ModifyDate", "xmp:MetadataDate"):
         yield _text(name, provenance.created_at.isoformat(timespec="seconds"))
     yield _text("autochrome:ScanSha256", provenance.scan_sha256)
+    yield _text("autochrome:Page", str(provenance.page + 1))
     yield _text("autochrome:CheckpointSha256", provenance.checkpoint_digest)
     yield _text("autochrome:Recipe", provenance.recipe_digest)
     yield _text("autochrome:Confidence", f"{provenance.confidence:.3f}")
