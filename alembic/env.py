@@ -1,4 +1,4 @@
-"""Alembic's environment: over the connection that `tasks.ledger.migrate` opened, or one of its own."""
+"""Alembic's environment: over `tasks.ledger.migrate`'s connection, or one of its own."""
 
 from alembic import context
 from sqlalchemy import Connection

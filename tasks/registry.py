@@ -1,8 +1,8 @@
 """The checkpoints that the ledger knows, and which of them is the champion.
 
-The pointer moves in one transaction with the decision that says who moved it and why; the history is
-those decisions. A checkpoint is named by the digest of its file, so a name cannot come to mean other
-weights.
+The pointer moves in one transaction with the decision that says who moved it and why; the history
+is those decisions. A checkpoint is named by the digest of its file, so a name cannot come to mean
+other weights.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,7 +46,7 @@ class Succession:
     decided_at: datetime
 
 
-def register_checkpoint(
+def register_checkpoint(  # noqa: PLR0913 - one argument a column
     ledger: Ledger, digest: str, *, name: str, url: str, card: Mapping[str, object], who: str
 ) -> CheckpointRow:
     """Make a checkpoint known; one that is known already stays as it was registered."""

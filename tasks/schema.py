@@ -1,8 +1,8 @@
 """The ledger's tables, and the state machine that its central one follows.
 
 Written as SQLAlchemy Core: every hot statement works on sets of rows, and a command that only asks
-for the status starts faster without the ORM. Alembic (`alembic/`) owns the databases; a test compares
-the two. The tallies at the end are kept by triggers, which the migration creates.
+for the status starts faster without the ORM. Alembic (`alembic/`) owns the databases; a test
+compares the two. The tallies at the end are kept by triggers, which the migration creates.
 
 Indexes are explained where they are defined. What they serve, and how fast, is measured by
 `tests/bench/ledger_scale.py`.
@@ -45,9 +45,10 @@ class ItemStatus(enum.StrEnum):
     """Where an item stands. The comments are the transition table: there are no others."""
 
     #: Waits to be claimed.
-    #: new -> pending (enqueue); claimed -> pending (retry later, given back, lease ran out, scan changed);
-    #: failed, quarantined, skipped -> pending (retry); held -> pending (release);
-    #: any but claimed, held -> pending (enqueue again: the scan changed, or mode FAILED, SUPERSEDING, ALL).
+    #: new -> pending (enqueue); failed, quarantined, skipped -> pending (retry);
+    #: held -> pending (release); quarantined -> pending (the scan is back in its source);
+    #: claimed -> pending (to be tried later, given back, lease ran out, or the scan changed);
+    #: any ended one -> pending (enqueued again: the scan changed, or by mode).
     PENDING = "pending"
     #: A worker holds a lease on it. pending -> claimed.
     CLAIMED = "claimed"
@@ -62,13 +63,14 @@ class ItemStatus(enum.StrEnum):
     #: The scan itself is at fault, kills its worker, or is gone.
     #: claimed -> quarantined; pending -> quarantined (the scan vanished from its source).
     QUARANTINED = "quarantined"
-    #: Rights or sensitivity. pending, failed, quarantined -> held; new -> held (its older item was).
+    #: Rights or sensitivity. pending, failed, quarantined -> held;
+    #: new -> held (the scan's item under another recipe was held).
     HELD = "held"
     #: Turned down by a curator. review -> rejected.
     REJECTED = "rejected"
     #: Another recipe's item has taken its place.
     #: published, review -> superseded (another recipe's was published);
-    #: pending, held -> superseded (the scan was enqueued under another recipe, which takes this over).
+    #: pending, held -> superseded (the scan was enqueued under another recipe, which takes over).
     SUPERSEDED = "superseded"
 
 
@@ -99,7 +101,7 @@ class DecisionKind(enum.StrEnum):
 
 
 class Moment(TypeDecorator[datetime]):
-    """An aware datetime in UTC. SQLite keeps it as text to the millisecond, which sorts as time does."""
+    """An aware datetime in UTC. In SQLite it is text to the millisecond: sorts as time does."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -109,7 +111,7 @@ class Moment(TypeDecorator[datetime]):
         wanted: TypeEngine[Any] = self.impl_instance if _is_postgresql(dialect) else String(23)
         return dialect.type_descriptor(wanted)
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | str | None:
         """Refuse naive datetimes: they would be read in whatever zone the session has."""
         if value is None:
             return None
@@ -117,8 +119,11 @@ class Moment(TypeDecorator[datetime]):
             raise ValueError(f"{value!r} has no time zone")
         return value.astimezone(UTC) if _is_postgresql(dialect) else moment_text(value)
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+    def process_result_value(
+        self, value: datetime | str | None, dialect: Dialect
+    ) -> datetime | None:
         """Give UTC, whatever the session's zone."""
+        del dialect  # the value says it
         if value is None:
             return None
         if isinstance(value, datetime):
@@ -137,7 +142,7 @@ def _is_postgresql(dialect: Dialect) -> bool:
 
 Id = BigInteger().with_variant(Integer(), "sqlite")  # SQLite counts up only an INTEGER PRIMARY KEY
 Json = JSON().with_variant(JSONB(), "postgresql")
-# S3 lists keys by their UTF-8 bytes, and so does this collation; the database's own would be slower.
+# S3 sorts keys by their UTF-8 bytes, and so does this collation; the database's own is slower.
 Key = Text().with_variant(Text(collation="C"), "postgresql")
 Word = String(32)  # a status, reason or kind; plain text, so that a person can read and filter it
 Sha256 = String(64)
@@ -283,7 +288,7 @@ def status_in(*statuses: ItemStatus) -> ColumnElement[bool]:
 
     A database uses a partial index only where it can see that the predicate holds.
     """
-    words = [literal_column(f"'{status}'") for status in statuses]
+    words: list[ColumnElement[str]] = [literal_column(f"'{status}'") for status in statuses]
     return item.c.status == words[0] if len(words) == 1 else item.c.status.in_(words)
 
 
@@ -291,17 +296,20 @@ def _item_index(name: str, where: ColumnElement[bool], *columns: Column[Any]) ->
     return Index(name, *columns, postgresql_where=where, sqlite_where=where)
 
 
+LOOKED_AFTER_STATUSES = frozenset(
+    {
+        ItemStatus.REVIEW,
+        ItemStatus.SKIPPED,
+        ItemStatus.FAILED,
+        ItemStatus.QUARANTINED,
+        ItemStatus.HELD,
+        ItemStatus.REJECTED,
+    }
+)
 PENDING_TOGETHER = status_in(ItemStatus.PENDING) & item.c.alone.is_(False)
 PENDING_ALONE = status_in(ItemStatus.PENDING) & item.c.alone.is_(True)
 CLAIMED = status_in(ItemStatus.CLAIMED)
-LOOKED_AFTER = status_in(
-    ItemStatus.REVIEW,
-    ItemStatus.SKIPPED,
-    ItemStatus.FAILED,
-    ItemStatus.QUARANTINED,
-    ItemStatus.HELD,
-    ItemStatus.REJECTED,
-)
+LOOKED_AFTER = status_in(*(status for status in ItemStatus if status in LOOKED_AFTER_STATUSES))
 
 # Claiming takes the first rows of this index, already in order: a claim costs the same among 10 M
 # items as among 10. Items that wait for a later time sort behind, so an outage cannot clog it.
@@ -363,7 +371,7 @@ derivative = Table(
     Column("mean_delta_l", Float),
     Column("luma_identical", Boolean),
     Column("written_at", Moment, nullable=False),
-    # Writing the same item twice writes the same files: the later row takes the earlier one's place.
+    # Writing the same item twice writes the same files: the later row replaces the earlier.
     UniqueConstraint("item_id", "revision", "kind"),
     comment="A file written for an item, read back and verified before it is recorded",
 )
@@ -497,10 +505,10 @@ run = Table(
 )
 
 # --- tallies -------------------------------------------------------------------------------------
-# Counting 10 M rows takes seconds, and a status page may ask every few. So triggers keep the counts,
-# in the transaction that changes the rows: they cannot be wrong, whoever changes a row, by hand too.
-# One row a count would make every worker wait for every other's commit; so each database session
-# counts in one of 16 slots, and the sum over the slots is the count.
+# Counting 10 M rows takes seconds, and a status page may ask every few. So triggers keep the
+# counts, in the transaction that changes the rows: they cannot be wrong, whoever changes a row, by
+# hand too. One row a count would make every worker wait for every other's commit; so each database
+# session counts in one of 16 slots, and the sum over the slots is the count.
 
 item_tally = Table(
     "item_tally",

@@ -1,7 +1,7 @@
 """Fixtures: ledgers on SQLite and on a real PostgreSQL, each test with a database of its own.
 
-The server comes from a wheel, listens on a socket only and runs as another user when we are root. One
-database is migrated; each test gets a clone of it, which takes some 30 ms.
+The server comes from a wheel, listens on a socket only and runs as another user when we are root.
+One database is migrated; each test gets a clone of it, which takes some 30 ms.
 """
 
 import shutil

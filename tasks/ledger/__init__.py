@@ -1,4 +1,4 @@
-"""The ledger: what became of every scan. `Ledger` is the way in; `records` is what goes through it."""
+"""The ledger: what became of every scan. `Ledger` is the way in, `records` goes through it."""
 
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.records import (

@@ -1,20 +1,27 @@
 """Claiming, renewing, giving back, and sweeping up after workers that vanished.
 
-A claim is one row with a token and an expiry by the database's clock; the items of its batch point to
-it. So renewing changes one row, and whoever takes an expired claim locks that row and has them all.
-A lease that ran out is lost even when nobody has taken its items yet: a holder who was away for
-longer than his lease cannot know.
+A claim is one row with a token and an expiry by the database's clock; the items of its batch point
+to it. So renewing changes one row, and whoever takes an expired claim locks that row and has them
+all. A lease that ran out is lost even when nobody has taken its items yet: a holder who was away
+for longer than his lease cannot know.
 """
 
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
-    Row,
+    Integer,
     Select,
+    Text,
+    Update,
+    and_,
+    bindparam,
     func,
     insert,
     literal,
@@ -22,6 +29,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.sql.selectable import FromClause
 
 from tasks.errors import Reason
 from tasks.ledger import sql
@@ -45,103 +53,36 @@ SWEPT_CLAIMS = 20  # at once; the next claim sweeps on
 _OPEN = claim.c.ended_at.is_(None)
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What a worker asks for; see `Ledger.claim`."""
+
+    worker: str
+    recipe_id: int
+    limit: int
+    lease_s: float
+    max_attempts: int
+    collections: Sequence[str] | None
+    run_id: int | None
+
+
 def new_token() -> str:
     """A token that nobody else has."""
     return secrets.token_hex(16)
 
 
-def claim_items(
-    connection: Connection,
-    worker: str,
-    *,
-    token: str,
-    recipe_id: int,
-    limit: int,
-    lease_s: float,
-    max_attempts: int,
-    collections: Sequence[str] | None,
-    run_id: int | None,
-) -> Claim | None:
-    """Sweep, then take up to *limit* items; see `Ledger.claim`."""
-    sweep(connection)
-    rows = _pick(connection, recipe_id=recipe_id, limit=limit, collections=collections)
-    if not rows:
-        return None
-    claim_id, expires_at = connection.execute(
-        insert(claim)
-        .values(
-            token=token,
-            worker=worker,
-            recipe_id=recipe_id,
-            run_id=run_id,
-            max_attempts=max_attempts,
-            claimed_at=sql.now(),
-            expires_at=sql.now(lease_s),
-            finished=0,
-            failed=0,
-        )
-        .returning(claim.c.id, claim.c.expires_at)
-    ).one()
-    _mark_claimed(connection, claim_id, [row.id for row in rows])
-    return Claim(token, expires_at, tuple(_claimed_item(row) for row in rows))
+# --- statements ----------------------------------------------------------------------------------
+# Those of every claim are built once: building one takes longer than running it.
 
 
-def _pick(
-    connection: Connection, *, recipe_id: int, limit: int, collections: Sequence[str] | None
-) -> list[Row[Any]]:
-    """Lock one suspect alone, or else up to *limit* others."""
-    alone = select(item).where(PENDING_ALONE, item.c.recipe_id == recipe_id)
-    if collections is not None:
-        alone = alone.where(item.c.collection.in_(collections))
-    rows = _lock_ready(connection, alone, limit=1)
-    if rows:
-        return rows
-    # Collection by collection: with it fixed, the index gives the rows in order and can stop.
-    for collection in _waiting_collections(connection, recipe_id, collections):
-        together = select(item).where(
-            PENDING_TOGETHER, item.c.recipe_id == recipe_id, item.c.collection == collection
-        )
-        rows += _lock_ready(connection, together, limit=limit - len(rows))
-        if len(rows) >= limit:
-            break
-    return rows
-
-
-def _waiting_collections(
-    connection: Connection, recipe_id: int, collections: Sequence[str] | None
-) -> Sequence[str]:
-    """The given collections; where none are given, those with pending items, by name."""
-    if collections is not None:
-        return collections
-    waiting = (
-        select(item_tally.c.collection)
-        .where(item_tally.c.recipe_id == recipe_id, item_tally.c.status == ItemStatus.PENDING)
-        .group_by(item_tally.c.collection)
-        .having(func.sum(item_tally.c.n) > 0)
-        .order_by(item_tally.c.collection)
-    )
-    return connection.execute(waiting).scalars().all()
-
-
-def _lock_ready(connection: Connection, candidates: Select[Any], *, limit: int) -> list[Row[Any]]:
-    """Lock the first *limit* candidates whose time has come, passing over what others just take.
-
-    The CTE makes PostgreSQL pick and lock exactly once, before it looks at any other table.
-    """
-    picked = (
-        candidates.where(item.c.not_before <= sql.now())
-        .order_by(item.c.not_before, item.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .cte("picked")
-    )
-    rows = connection.execute(
+def _with_scans(items: FromClause) -> Select[Any]:
+    return (
         select(
-            picked.c.id,
-            picked.c.scan_id,
-            picked.c.attempts,
-            picked.c.revision,
-            picked.c.collection,
+            items.c.id,
+            items.c.scan_id,
+            items.c.attempts,
+            items.c.revision,
+            items.c.collection,
             store.c.url,
             scan.c.key,
             scan.c.page,
@@ -150,45 +91,169 @@ def _lock_ready(connection: Connection, candidates: Select[Any], *, limit: int) 
             scan.c.version,
             scan.c.sha256,
         )
-        .join(scan, scan.c.id == picked.c.scan_id)
+        .join(scan, scan.c.id == items.c.scan_id)
         .join(store, store.c.id == scan.c.store_id)
     )
-    return list(rows)
 
 
-def _mark_claimed(connection: Connection, claim_id: int, ids: Sequence[int]) -> None:
-    given = sql.ids_table(connection, "given")
-    connection.execute(
+def _ready(*conditions: ColumnElement[bool]) -> Select[Any]:
+    """Lock the *most* first items that are due, passing over what others are just taking.
+
+    The CTE makes PostgreSQL pick and lock exactly once, before it looks at any other table. SQLite
+    has no row locks and needs none: the transaction is the only one that writes.
+    """
+    picked = (
+        select(item.c.id, item.c.scan_id, item.c.attempts, item.c.revision, item.c.collection)
+        .where(
+            *conditions,
+            item.c.recipe_id == bindparam("recipe", type_=BigInteger),
+            item.c.not_before <= sql.now(),
+        )
+        .order_by(item.c.not_before, item.c.id)
+        .limit(bindparam("most", type_=Integer))
+        .with_for_update(skip_locked=True)
+        .cte("picked")
+    )
+    return _with_scans(picked)
+
+
+_SUSPECT = _ready(PENDING_ALONE)
+_TOGETHER = _ready(PENDING_TOGETHER, item.c.collection == bindparam("collection", type_=Text))
+_WAITING = (
+    select(item_tally.c.collection)
+    .where(
+        item_tally.c.recipe_id == bindparam("recipe", type_=BigInteger),
+        item_tally.c.status == ItemStatus.PENDING,
+    )
+    .group_by(item_tally.c.collection)
+    .having(func.sum(item_tally.c.n) > 0)
+    .order_by(item_tally.c.collection)
+)
+_EXPIRED = (
+    select(claim.c.id, claim.c.max_attempts, claim.c.worker)
+    .where(_OPEN, claim.c.expires_at <= sql.now())
+    .order_by(claim.c.expires_at)
+    .limit(SWEPT_CLAIMS)
+    .with_for_update(skip_locked=True)
+)
+_HELD = (
+    select(claim.c.id, claim.c.recipe_id, claim.c.max_attempts, claim.c.worker)
+    .where(claim.c.token == bindparam("token"), _OPEN, claim.c.expires_at > sql.now())
+    .with_for_update()
+)
+
+
+@cache
+def _mark_claimed(dialect: str) -> Update:
+    return (
         update(item)
-        .where(item.c.id.in_(select(given.c.id)))
+        .where(item.c.id.in_(sql.given_ids_for(dialect)))
         .values(
             status=ItemStatus.CLAIMED,
             reason=null(),
             detail=null(),
-            claim_id=claim_id,
+            claim_id=bindparam("of_claim", type_=BigInteger),
             attempts=item.c.attempts + 1,
             changed_at=sql.now(),
-        ),
-        {"given": sql.as_ids(ids)},
+        )
     )
 
 
-def _claimed_item(row: Row[Any]) -> ClaimedItem:
-    return ClaimedItem(
-        id=row.id,
-        scan_id=row.scan_id,
-        uri=uri_of(row.url, row.key, row.page),
-        source=row.url,
-        key=row.key,
-        page=row.page,
-        revision=row.revision,
-        size_bytes=row.size_bytes,
-        etag=row.etag,
-        version=row.version,
-        sha256=row.sha256,
-        attempt=row.attempts + 1,
-        collection=row.collection,
+# --- claiming ------------------------------------------------------------------------------------
+
+
+def claim_items(connection: Connection, wanted: Wanted, *, token: str) -> Claim | None:
+    """Sweep, then take what is wanted; see `Ledger.claim`."""
+    sweep(connection)
+    rows = _pick(connection, wanted)
+    if not rows:
+        return None
+    claim_id, expires_at = connection.execute(
+        insert(claim)
+        .values(
+            token=token,
+            worker=sql.storable(wanted.worker),
+            recipe_id=wanted.recipe_id,
+            run_id=wanted.run_id,
+            max_attempts=wanted.max_attempts,
+            claimed_at=sql.now(),
+            expires_at=sql.now(wanted.lease_s),
+            finished=0,
+            failed=0,
+        )
+        .returning(claim.c.id, claim.c.expires_at)
+    ).one()
+    connection.execute(
+        _mark_claimed(connection.dialect.name),
+        {**sql.as_ids(row.id for row in rows), "of_claim": claim_id},
     )
+    return Claim(token, expires_at, _claimed_items(rows, attempt_offset=1))
+
+
+def reread_claim(connection: Connection, token: str) -> Claim | None:
+    """A claim that was made although the answer never arrived."""
+    found = connection.execute(
+        select(claim.c.id, claim.c.expires_at).where(claim.c.token == token)
+    ).first()
+    if found is None:
+        return None
+    mine = _with_scans(item).where(CLAIMED, item.c.claim_id == found.id)
+    rows = connection.execute(mine).all()
+    return Claim(token, found.expires_at, _claimed_items(rows, attempt_offset=0))
+
+
+def _pick(connection: Connection, wanted: Wanted) -> list[sql.AnyRow]:
+    """Lock one suspect alone, or else as many others as are wanted."""
+    suspect = _SUSPECT
+    if wanted.collections is not None:
+        suspect = _ready(PENDING_ALONE, item.c.collection.in_(wanted.collections))
+    rows = list(connection.execute(suspect, {"recipe": wanted.recipe_id, "most": 1}).all())
+    if rows:
+        return rows
+    # Collection by collection: with it fixed, the index gives the rows in order and can stop.
+    for collection in _waiting_collections(connection, wanted):
+        rows += connection.execute(
+            _TOGETHER,
+            {
+                "recipe": wanted.recipe_id,
+                "collection": collection,
+                "most": wanted.limit - len(rows),
+            },
+        ).all()
+        if len(rows) >= wanted.limit:
+            break
+    return rows
+
+
+def _waiting_collections(connection: Connection, wanted: Wanted) -> Sequence[str]:
+    """The collections asked for; where none are named, those with pending items, by name."""
+    if wanted.collections is not None:
+        return wanted.collections
+    return connection.execute(_WAITING, {"recipe": wanted.recipe_id}).scalars().all()
+
+
+def _claimed_items(rows: Iterable[sql.AnyRow], *, attempt_offset: int) -> tuple[ClaimedItem, ...]:
+    return tuple(
+        ClaimedItem(
+            id=row.id,
+            scan_id=row.scan_id,
+            uri=uri_of(row.url, row.key, row.page),
+            source=row.url,
+            key=row.key,
+            page=row.page,
+            revision=row.revision,
+            size_bytes=row.size_bytes,
+            etag=row.etag,
+            version=row.version,
+            sha256=row.sha256,
+            attempt=row.attempts + attempt_offset,
+            collection=row.collection,
+        )
+        for row in rows
+    )
+
+
+# --- holding -------------------------------------------------------------------------------------
 
 
 def renew(connection: Connection, token: str, *, lease_s: float) -> int:
@@ -199,25 +264,20 @@ def renew(connection: Connection, token: str, *, lease_s: float) -> int:
         .values(expires_at=sql.now(lease_s))
         .returning(claim.c.id)
     ).scalar()
+    if claim_id is None:
+        return 0
     held = select(func.count()).select_from(item).where(CLAIMED, item.c.claim_id == claim_id)
-    return 0 if claim_id is None else connection.execute(held).scalar_one()
+    return connection.execute(held).scalar_one()
 
 
-def lock_claim(connection: Connection, token: str) -> Row[Any] | None:
+def lock_claim(connection: Connection, token: str) -> sql.AnyRow | None:
     """The claim while its lease lasts, locked against sweepers; None when it is lost."""
-    return connection.execute(
-        select(claim.c.id, claim.c.recipe_id, claim.c.max_attempts, claim.c.worker)
-        .where(claim.c.token == token, _OPEN, claim.c.expires_at > sql.now())
-        .with_for_update()
-    ).first()
+    return connection.execute(_HELD, {"token": token}).first()
 
 
-def close_if_empty(connection: Connection, claim_id: int) -> None:
-    """End a claim that holds no item any more."""
-    held = select(item.c.id).where(CLAIMED, item.c.claim_id == claim_id).exists()
-    connection.execute(
-        update(claim).where(claim.c.id == claim_id, _OPEN, ~held).values(ended_at=sql.now())
-    )
+def holds_nothing(claim_id: int | ColumnElement[int]) -> ColumnElement[bool]:
+    """Whether none of the claim's items is left."""
+    return ~select(item.c.id).where(CLAIMED, item.c.claim_id == claim_id).exists()
 
 
 def give_back(connection: Connection, token: str, item_ids: Collection[int] | None) -> int:
@@ -225,32 +285,33 @@ def give_back(connection: Connection, token: str, item_ids: Collection[int] | No
     held = lock_claim(connection, token)
     if held is None:
         return 0
-    chosen: list[ColumnElement[bool]] = [CLAIMED, item.c.claim_id == held.id]
-    parameters = {}
+    chosen = and_(CLAIMED, item.c.claim_id == held.id)
+    parameters: dict[str, str] = {}
     if item_ids is not None:
-        given = sql.ids_table(connection, "given")
-        chosen.append(item.c.id.in_(select(given.c.id)))
-        parameters["given"] = sql.as_ids(item_ids)
-    count = release_items(
-        connection, chosen, ending=AttemptEnding.GIVEN_BACK, detail="", parameters=parameters
+        chosen = and_(chosen, item.c.id.in_(sql.given_ids(connection)))
+        parameters = sql.as_ids(item_ids)
+    count = uncount(connection, chosen, AttemptEnding.GIVEN_BACK, detail="", parameters=parameters)
+    connection.execute(
+        update(claim)
+        .where(claim.c.id == held.id, holds_nothing(held.id))
+        .values(ended_at=sql.now())
     )
-    close_if_empty(connection, held.id)
     return count
 
 
-def release_items(
+def uncount(
     connection: Connection,
-    chosen: Sequence[ColumnElement[bool]],
-    *,
+    chosen: ColumnElement[bool],
     ending: AttemptEnding,
+    *,
     detail: str,
-    parameters: dict[str, str],
+    parameters: Mapping[str, str],
 ) -> int:
-    """Put claimed items back to pending with their attempt uncounted, and record how it ended."""
-    _record_endings(connection, chosen, ItemStatus.PENDING, ending, detail, parameters)
+    """Put claimed items back to pending, their attempt uncounted but on record."""
+    _record_endings(connection, chosen, _Ending(ending, ItemStatus.PENDING, detail), parameters)
     released = (
         update(item)
-        .where(*chosen)
+        .where(chosen)
         .values(
             status=ItemStatus.PENDING,
             claim_id=null(),
@@ -261,76 +322,86 @@ def release_items(
     return sql.affected(connection, released, parameters)
 
 
-def _record_endings(
-    connection: Connection,
-    chosen: Sequence[ColumnElement[bool]],
-    status: ItemStatus,
-    ending: AttemptEnding,
-    detail: str,
-    parameters: dict[str, str],
-    *,
-    reason: Reason | None = None,
-) -> None:
-    columns = {
-        "item_id": item.c.id,
-        "claim_id": item.c.claim_id,
-        "revision": item.c.revision,
-        "number": item.c.attempts,
-        "ending": literal(ending.value),
-        "status": literal(status.value),
-        "reason": literal(reason.value) if reason else null(),
-        "detail": literal(detail) if detail else null(),
-        "ended_at": sql.now(),
-    }
-    connection.execute(
-        insert(attempt).from_select(list(columns), select(*columns.values()).where(*chosen)),
-        parameters,
-    )
+# --- sweeping ------------------------------------------------------------------------------------
 
 
 def sweep(connection: Connection) -> int:
-    """Take items back whose lease ran out: once more alone, or quarantined after the last attempt."""
-    expired = connection.execute(
-        select(claim.c.id, claim.c.max_attempts, claim.c.worker)
-        .where(_OPEN, claim.c.expires_at <= sql.now())
-        .order_by(claim.c.expires_at)
-        .limit(SWEPT_CLAIMS)
-        .with_for_update(skip_locked=True)
-    ).all()
+    """Take back the items of leases that ran out.
+
+    They are to be claimed once more, alone; after the last attempt they are quarantined.
+    """
+    expired = connection.execute(_EXPIRED).all()
     return sum(_sweep_claim(connection, one) for one in expired)
 
 
-def _sweep_claim(connection: Connection, expired: Row[Any]) -> int:
-    mine = [CLAIMED, item.c.claim_id == expired.id]
+def _sweep_claim(connection: Connection, expired: sql.AnyRow) -> int:
+    held = and_(CLAIMED, item.c.claim_id == expired.id)
+    used_up = and_(held, item.c.attempts >= expired.max_attempts)
     detail = f"the lease of {expired.worker} ran out"
-    used_up = [*mine, item.c.attempts >= expired.max_attempts]
-    expiry = AttemptEnding.EXPIRED
-    killed = ItemStatus.QUARANTINED
-    _record_endings(connection, used_up, killed, expiry, detail, {}, reason=Reason.KILLED_WORKER)
-    quarantined = sql.affected(
-        connection,
+    killed = _Ending(
+        AttemptEnding.EXPIRED, ItemStatus.QUARANTINED, detail, reason=Reason.KILLED_WORKER
+    )
+    _record_endings(connection, used_up, killed, {})
+    quarantined = (
         update(item)
-        .where(*used_up)
+        .where(used_up)
         .values(
-            status=killed,
+            status=ItemStatus.QUARANTINED,
             reason=Reason.KILLED_WORKER,
             detail=detail,
             claim_id=null(),
             changed_at=sql.now(),
-        ),
+        )
     )
-    _record_endings(connection, mine, ItemStatus.PENDING, expiry, detail, {})
-    again = sql.affected(
-        connection,
+    count = sql.affected(connection, quarantined)
+    # What is still held has attempts left.
+    _record_endings(
+        connection, held, _Ending(AttemptEnding.EXPIRED, ItemStatus.PENDING, detail), {}
+    )
+    again = (
         update(item)
-        .where(*mine)
+        .where(held)
         .values(
             status=ItemStatus.PENDING,
             alone=True,
             claim_id=null(),
             not_before=sql.now(),
             changed_at=sql.now(),
-        ),
+        )
     )
+    count += sql.affected(connection, again)
     connection.execute(update(claim).where(claim.c.id == expired.id).values(ended_at=sql.now()))
-    return quarantined + again
+    return count
+
+
+@dataclass(frozen=True)
+class _Ending:
+    """How the attempts of some items ended, all alike."""
+
+    ending: AttemptEnding
+    status: ItemStatus
+    detail: str
+    reason: Reason | None = None
+
+
+def _record_endings(
+    connection: Connection,
+    chosen: ColumnElement[bool],
+    ended: _Ending,
+    parameters: Mapping[str, str],
+) -> None:
+    columns = {
+        "item_id": item.c.id,
+        "claim_id": item.c.claim_id,
+        "revision": item.c.revision,
+        "number": item.c.attempts,
+        "ending": literal(ended.ending.value),
+        "status": literal(ended.status.value),
+        "reason": literal(ended.reason.value) if ended.reason else null(),
+        "detail": literal(ended.detail) if ended.detail else null(),
+        "ended_at": sql.now(),
+    }
+    connection.execute(
+        insert(attempt).from_select(list(columns), select(*columns.values()).where(chosen)),
+        parameters,
+    )

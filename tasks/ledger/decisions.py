@@ -1,12 +1,12 @@
 """Moving items by decision: of a curator, an engineer, or the machinery itself.
 
 Each decision is one row that says who, when and why, and a row for each item that it moved. Which
-statuses a decision may move from is fixed here; items in others are passed over, whatever the filter
-says.
+statuses a decision may move from is fixed here; items in others are passed over, whatever the
+filter says.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import (
@@ -56,6 +56,19 @@ MOVES = {
 }
 
 
+@dataclass(frozen=True)
+class Decision:
+    """What is decided, by whom and why, and what its items become."""
+
+    kind: DecisionKind
+    target: ItemStatus
+    who: str
+    why: str
+    reason: Reason | None = None
+    scope: Mapping[str, object] = field(default_factory=dict)  # for the record
+    values: Mapping[str, Any] = field(default_factory=dict)  # of other columns of the items
+
+
 def decide(
     connection: Connection,
     kind: DecisionKind,
@@ -63,73 +76,60 @@ def decide(
     *,
     who: str,
     why: str,
-    dry_run: bool,
 ) -> int:
-    """Move what the filter finds, and record it; with *dry_run* only count."""
+    """Move what the filter finds, and record it; returns how many."""
+    made = Decision(kind, MOVES[kind].target, who, why, scope=chosen.as_json())
+    return carry_out(connection, made, _where(connection, kind, chosen), parameters_of(chosen))
+
+
+def count_decided(connection: Connection, kind: DecisionKind, chosen: ItemFilter) -> int:
+    """How many items `decide` would move now."""
+    found = select(func.count()).select_from(item).where(_where(connection, kind, chosen))
+    return connection.execute(found, parameters_of(chosen)).scalar_one()
+
+
+def _where(connection: Connection, kind: DecisionKind, chosen: ItemFilter) -> ColumnElement[bool]:
     move = MOVES[kind]
     sources = move.sources
     if not chosen.statuses and move.by_default is not None:
         sources = move.by_default
-    where = and_(status_in(*sources), condition_of(connection, chosen))
-    parameters = parameters_of(chosen)
-    if dry_run:
-        found = select(func.count()).select_from(item).where(where)
-        return connection.execute(found, parameters).scalar_one()
-    return decide_on(
-        connection,
-        kind,
-        where,
-        target=move.target,
-        who=who,
-        why=why,
-        scope=chosen.as_json(),
-        parameters=parameters,
-    )
+    return and_(status_in(*sources), condition_of(connection, chosen))
 
 
-def decide_on(
+def carry_out(
     connection: Connection,
-    kind: DecisionKind,
+    made: Decision,
     where: ColumnElement[bool],
-    *,
-    target: ItemStatus,
-    who: str,
-    why: str,
-    scope: Mapping[str, object] | None = None,
-    parameters: Mapping[str, str] | None = None,
-    reason: Reason | None = None,
-    values: Mapping[str, Any] | None = None,
+    parameters: Mapping[str, str],
 ) -> int:
-    """Move the items for which *where* holds to *target*, and record it; nothing found, nothing recorded.
+    """Move the items for which *where* holds, and record it; where there are none, nothing.
 
-    The rows are locked as they are noted, so what is noted is what is changed, whoever else is at work.
+    The rows are locked as they are noted, so what is noted is what is changed, whoever else is at
+    work.
     """
-    given = dict(parameters or {})
-    if connection.execute(select(item.c.id).where(where).limit(1), given).first() is None:
+    if connection.execute(select(item.c.id).where(where).limit(1), parameters).first() is None:
         return 0
-    decision_id = record(connection, kind, who=who, why=why, scope=scope)
+    decision_id = record(connection, made.kind, who=made.who, why=made.why, scope=made.scope)
     columns = {
         "decision_id": literal(decision_id, BigInteger()),
         "item_id": item.c.id,
         "was": item.c.status,
         "was_reason": item.c.reason,
-        "became": literal(target.value),
+        "became": literal(made.target.value),
     }
     chosen = select(*columns.values()).where(where).with_for_update(of=item)
     noted = insert(decision_item).from_select(list(columns), chosen)
-    moved = sql.affected(connection, noted, given)
+    moved = sql.affected(connection, noted, parameters)
     mine = select(decision_item.c.item_id).where(decision_item.c.decision_id == decision_id)
     connection.execute(
-        update(item)
-        .where(item.c.id.in_(mine))
-        .values({**_values(target, reason, why), **(values or {})})
+        update(item).where(item.c.id.in_(mine)).values({**_values(made), **made.values})
     )
-    if target is ItemStatus.PUBLISHED:
-        _supersede_after(connection, decision_id, who=who)
+    if made.target is ItemStatus.PUBLISHED:
+        _supersede_after(connection, decision_id, who=made.who)
     return moved
 
 
-def record(
+def record(  # noqa: PLR0913 - one argument a column
     connection: Connection,
     kind: DecisionKind,
     *,
@@ -137,10 +137,9 @@ def record(
     why: str,
     scope: Mapping[str, object] | None = None,
     checkpoint_id: int | None = None,
-    previous_checkpoint_id: int | None = None,
 ) -> int:
     """Write who decided what, and why; returns the decision's id."""
-    return connection.execute(
+    made: int = connection.execute(
         insert(decision)
         .values(
             kind=kind,
@@ -149,17 +148,21 @@ def record(
             decided_at=sql.now(),
             scope=dict(scope or {}),
             checkpoint_id=checkpoint_id,
-            previous_checkpoint_id=previous_checkpoint_id,
         )
         .returning(decision.c.id)
     ).scalar_one()
+    return made
 
 
-def _values(target: ItemStatus, reason: Reason | None, why: str) -> dict[str, Any]:
+def _values(made: Decision) -> dict[str, Any]:
     """What a moved item holds; why it was as it was before stays in its story."""
-    values: dict[str, Any] = {"status": target, "reason": reason, "changed_at": sql.now()}
-    if target is not ItemStatus.PENDING:
-        return values | {"detail": sql.storable(why)}
+    values: dict[str, Any] = {
+        "status": made.target,
+        "reason": made.reason,
+        "changed_at": sql.now(),
+    }
+    if made.target is not ItemStatus.PENDING:
+        return values | {"detail": sql.storable(made.why)}
     # What killed its worker before is tried alone again.
     alone = case((item.c.reason == Reason.KILLED_WORKER, True), else_=item.c.alone)
     return values | {"detail": null(), "attempts": 0, "not_before": sql.now(), "alone": alone}
@@ -169,22 +172,19 @@ def supersede_others(
     connection: Connection, scan_ids: Sequence[int], *, recipe_id: int, who: str
 ) -> int:
     """Let the items that were just published take the place of those of other recipes."""
-    given = sql.ids_table(connection, "given")
+    made = Decision(
+        DecisionKind.SUPERSEDE,
+        ItemStatus.SUPERSEDED,
+        who,
+        "published under another recipe",
+        scope={"recipe_id": recipe_id},
+    )
     where = and_(
-        item.c.scan_id.in_(select(given.c.id)),
+        item.c.scan_id.in_(sql.given_ids(connection)),
         item.c.recipe_id != recipe_id,
         status_in(ItemStatus.PUBLISHED, ItemStatus.REVIEW),
     )
-    return decide_on(
-        connection,
-        DecisionKind.SUPERSEDE,
-        where,
-        target=ItemStatus.SUPERSEDED,
-        who=who,
-        why="published under another recipe",
-        scope={"recipe_id": recipe_id},
-        parameters={"given": sql.as_ids(scan_ids)},
-    )
+    return carry_out(connection, made, where, sql.as_ids(scan_ids))
 
 
 def _supersede_after(connection: Connection, decision_id: int, *, who: str) -> None:

@@ -1,8 +1,8 @@
 """The connection to the ledger's database: opening it, and what its failures mean.
 
 `Database.write` and `Database.read` are the only ways in. Each runs one short transaction. When the
-connection is lost, a deadlock is broken or a lock is not to be had, the transaction is run again for
-as long as the patience lasts; after that, and for everything else that the database refuses, there is
+connection is lost, a deadlock is broken or a lock is not to be had, the transaction is run again
+for as long as the patience lasts; after that, and for whatever else the database refuses, there is
 `DatabaseUnavailable` with one line that a person can act on. No message holds a password.
 """
 
@@ -11,10 +11,11 @@ import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, event, inspect, make_url, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import (
     ArgumentError,
     DBAPIError,
@@ -29,14 +30,14 @@ T = TypeVar("T")
 BUSY_TIMEOUT_S = 30.0
 _FORMS = "sqlite:///PATH or postgresql://USER@HOST/DATABASE"
 
-# PostgreSQL's error codes (its manual, appendix A) after which the same transaction may succeed:
-# 08 connection, 40 deadlock and serialization, 53300 too many connections, 55P03 lock, 57P shutdown.
+# PostgreSQL's error codes (its manual, appendix A) after which the same transaction may succeed: 08
+# connection, 40 deadlock and serialization, 53300 too many connections, 55P03 lock, 57P shutdown.
 _TRANSIENT_POSTGRESQL = ("08", "40", "53300", "55P03", "57P")
 _TRANSIENT_SQLITE = ("SQLITE_BUSY", "SQLITE_LOCKED")
 
 
 class Database:
-    """One process's way to the ledger's database (threads may share it, forked processes may not)."""
+    """A process's way to the ledger's database; threads may share it, forked processes may not."""
 
     def __init__(self, engine: Engine, *, patience_s: float) -> None:
         self.engine = engine
@@ -168,7 +169,7 @@ def _sqlite_engine(url: URL) -> Engine:
     engine = sqlalchemy.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
 
     @event.listens_for(engine, "connect")
-    def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
+    def _prepare(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # we begin transactions ourselves, see below
         cursor = connection.cursor()
         cursor.execute(
@@ -182,8 +183,8 @@ def _sqlite_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        # A writer that begins as a reader can find, at its first write, that another was faster, and
-        # then no waiting helps. IMMEDIATE takes its turn at the start.
+        # A writer that begins as a reader can find, at its first write, that another was faster,
+        # and then no waiting helps. IMMEDIATE takes its turn at the start.
         reading = connection.get_execution_options().get("reading", False)
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
@@ -207,10 +208,11 @@ def _postgresql_engine(url: URL) -> Engine:
     engine = sqlalchemy.create_engine(url, connect_args=given, pool_size=4, max_overflow=8)
 
     @event.listens_for(engine, "connect")
-    def _prepare(connection: Any, _record: Any) -> None:
+    def _prepare(connection: DBAPIConnection, _record: object) -> None:
         # A stopped process must not hold its locks for ever.
-        with connection.cursor() as cursor:
-            cursor.execute("SET idle_in_transaction_session_timeout = '60s'")
+        cursor = connection.cursor()
+        cursor.execute("SET idle_in_transaction_session_timeout = '60s'")
+        cursor.close()
         connection.commit()
 
     return engine

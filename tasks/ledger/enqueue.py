@@ -1,11 +1,11 @@
 """Giving scans a pending item under a recipe, window by window, so that nothing is locked for long.
 
-A scan is open under one recipe at a time: enqueueing it under another takes a pending or held item of
-the older one over (held stays held), so nothing waits for a recipe that no run asks for any more.
+A scan is open under one recipe at a time: enqueueing it under another takes a pending or held item
+of the older one over (held stays held), so nothing waits for a recipe that no run asks for.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
 
 from sqlalchemy import (
     BigInteger,
@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from tasks.ledger import sql
-from tasks.ledger.decisions import decide_on
+from tasks.ledger.decisions import Decision, carry_out
 from tasks.ledger.engine import Database
 from tasks.ledger.records import EnqueueMode, EnqueuePlan, Recipe
 from tasks.ledger.vanishing import GONE, GONE_DETAIL, GONE_REASON
@@ -60,12 +60,12 @@ def ensure_recipe(connection: Connection, wanted: Recipe) -> int:
         created_at=sql.now(),
         used_at=sql.now(),
     )
-    found: int = connection.execute(
+    recipe_id: int = connection.execute(
         statement.on_conflict_do_update(
             index_elements=["digest"], set_={"used_at": sql.now()}
         ).returning(recipe.c.id)
     ).scalar_one()
-    return found
+    return recipe_id
 
 
 def enqueue(
@@ -74,20 +74,16 @@ def enqueue(
     """Enqueue all scans, or those of *collections*; see `Ledger.enqueue`."""
     wanted = true() if collections is None else scan.c.collection.in_(list(collections))
     after, count = 0, 0
-    while True:
-        last = database.read(lambda connection, after=after: _window_end(connection, wanted, after))
-        if last is None:
-            return count
+    while (last := database.read(partial(_window_end, wanted=wanted, after=after))) is not None:
         window = and_(wanted, scan.c.id > after, scan.c.id <= last)
         count += database.write(
-            lambda connection, window=window: enqueue_scans(
-                connection, window, recipe_id=recipe_id, mode=mode
-            )
+            partial(enqueue_scans, scans=window, recipe_id=recipe_id, mode=mode)
         )
         after = last
+    return count
 
 
-def _window_end(connection: Connection, wanted: ColumnElement[bool], after: int) -> int | None:
+def _window_end(connection: Connection, *, wanted: ColumnElement[bool], after: int) -> int | None:
     window = (
         select(scan.c.id)
         .where(wanted, scan.c.id > after)
@@ -103,26 +99,25 @@ def enqueue_scans(
 ) -> int:
     """Enqueue the scans for which the condition *scans* holds."""
     added = _insert_new(connection, scans, recipe_id, mode)
-    again = decide_on(
-        connection,
+    again = Decision(
         DecisionKind.ENQUEUE,
-        _is_due_again(scans, recipe_id, mode),
-        target=ItemStatus.PENDING,
-        who=WHO,
-        why=f"enqueued again ({mode})",
-        values={"revision": _scan_of_item(scan.c.revision)},
+        ItemStatus.PENDING,
+        WHO,
+        f"enqueued again ({mode})",
+        scope={"recipe_id": recipe_id},
+        values={"revision": _revision_of_scan()},
     )
-    if not added + again:
-        return 0
-    decide_on(
-        connection,
-        DecisionKind.SUPERSEDE,
-        _is_taken_over(scans, recipe_id),
-        target=ItemStatus.SUPERSEDED,
-        who=WHO,
-        why="enqueued under another recipe",
-    )
-    return added + again
+    count = added + carry_out(connection, again, _is_due_again(scans, recipe_id, mode), {})
+    if count:
+        taken_over = Decision(
+            DecisionKind.SUPERSEDE,
+            ItemStatus.SUPERSEDED,
+            WHO,
+            "enqueued under another recipe",
+            scope={"recipe_id": recipe_id},
+        )
+        carry_out(connection, taken_over, _is_taken_over(scans, recipe_id), {})
+    return count
 
 
 def plan(
@@ -198,12 +193,12 @@ def _is_due_again(
     scans: ColumnElement[bool], recipe_id: int, mode: EnqueueMode
 ) -> ColumnElement[bool]:
     """On `item`: it is this recipe's, has ended, and is done once more."""
-    has_changed = item.c.revision < scan.c.revision
+    has_changed: ColumnElement[bool] = item.c.revision < scan.c.revision
     if mode is EnqueueMode.NEW:
-        has_changed &= ~_is_done_elsewhere(recipe_id)
+        has_changed = and_(has_changed, ~_is_done_elsewhere(recipe_id))
     due = and_(has_changed, item.c.status.in_([s.value for s in _ENDED]))
     if mode in _ANEW:
-        anew = item.c.status.in_([status.value for status in _ANEW[mode]])
+        anew: ColumnElement[bool] = item.c.status.in_([s.value for s in _ANEW[mode]])
         if mode is EnqueueMode.SUPERSEDING:
             anew &= _has_derivative_elsewhere(recipe_id)
         due = anew if mode is EnqueueMode.FAILED else or_(due, anew)
@@ -214,7 +209,7 @@ def _is_due_again(
 
 
 def _is_done_elsewhere(recipe_id: int) -> ColumnElement[bool]:
-    """On `scan`: another recipe's item has dealt with it as it is now, or is just being worked on."""
+    """On `scan`: another recipe's item has dealt with it as it is now, or is just doing so."""
     other = item.alias("done_elsewhere")
     return (
         select(other.c.id)
@@ -265,5 +260,8 @@ def _is_taken_over(scans: ColumnElement[bool], recipe_id: int) -> ColumnElement[
     )
 
 
-def _scan_of_item(column: Any) -> Any:
-    return select(column).where(scan.c.id == item.c.scan_id).correlate(item).scalar_subquery()
+def _revision_of_scan() -> ColumnElement[int]:
+    """On `item`: its scan's revision."""
+    return (
+        select(scan.c.revision).where(scan.c.id == item.c.scan_id).correlate(item).scalar_subquery()
+    )

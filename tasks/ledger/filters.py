@@ -8,10 +8,10 @@ from tasks.errors import UsageError
 from tasks.ledger import sql
 from tasks.ledger.records import ItemFilter
 from tasks.ledger.uris import split_page
-from tasks.schema import item, scan, status_in, store
+from tasks.schema import LOOKED_AFTER, LOOKED_AFTER_STATUSES, item, scan, status_in, store
 
-_WILDCARDS = ("*", "?")
 LAST_CHARACTER = "\U0010ffff"  # sorts behind every other, in UTF-8 as in Python
+_WILDCARDS = ("*", "?")
 
 
 def condition_of(connection: Connection, chosen: ItemFilter) -> ColumnElement[bool]:
@@ -23,6 +23,8 @@ def condition_of(connection: Connection, chosen: ItemFilter) -> ColumnElement[bo
     conditions: list[ColumnElement[bool]] = [true()]
     if chosen.statuses:
         conditions.append(status_in(*chosen.statuses))
+        if LOOKED_AFTER_STATUSES.issuperset(chosen.statuses):
+            conditions.append(LOOKED_AFTER)  # says nothing new, but SQLite uses the index only so
     if chosen.reasons:
         conditions.append(item.c.reason.in_([reason.value for reason in chosen.reasons]))
     if chosen.collections:
@@ -32,8 +34,7 @@ def condition_of(connection: Connection, chosen: ItemFilter) -> ColumnElement[bo
     if chosen.older_than_s is not None:
         conditions.append(item.c.changed_at <= sql.now(-chosen.older_than_s))
     if chosen.ids is not None:
-        given = sql.ids_table(connection, "ids")
-        conditions.append(item.c.id.in_(select(given.c.id)))
+        conditions.append(item.c.id.in_(sql.given_ids(connection)))
     if chosen.uri is not None:
         scans = select(scan.c.id).where(scans_at(connection, chosen.uri))
         conditions.append(item.c.scan_id.in_(scans))
@@ -42,14 +43,14 @@ def condition_of(connection: Connection, chosen: ItemFilter) -> ColumnElement[bo
 
 def parameters_of(chosen: ItemFilter) -> dict[str, Any]:
     """What to execute a statement with `condition_of` with."""
-    return {} if chosen.ids is None else {"ids": sql.as_ids(chosen.ids)}
+    return {} if chosen.ids is None else sql.as_ids(chosen.ids)
 
 
 def scans_at(connection: Connection, uri: str) -> ColumnElement[bool]:
     """The condition on `scan` that it lies at *uri*.
 
-    A URI is exact, or a folder when it ends in "/" or is a source, or a pattern with ``*`` and ``?``
-    (which match "/" too). Without a scheme it is a key, or a pattern of keys, in any source.
+    A URI is exact, or a folder when it ends in "/" or is a source, or a pattern with ``*`` and
+    ``?`` (which match "/" too). Without a scheme it is a key, or a pattern of keys, in any source.
 
     Raises:
         UsageError: It lies in no store that scans were discovered in.
@@ -88,7 +89,9 @@ def _key_condition(key: str) -> ColumnElement[bool]:
     pattern = key + "*" if fixed == key else key
     # The range lets the index find the folder; the pattern does the rest.
     return and_(
-        scan.c.key >= fixed, scan.c.key < fixed + LAST_CHARACTER, sql.like_glob(scan.c.key, pattern)
+        scan.c.key >= fixed,
+        scan.c.key < fixed + LAST_CHARACTER,
+        sql.like_glob(scan.c.key, pattern),
     )
 
 

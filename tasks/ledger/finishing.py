@@ -5,18 +5,20 @@ was lost meanwhile is refused, item by item; the rest is written as sets, a stat
 """
 
 import random
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Connection,
     Float,
+    Insert,
     Integer,
-    Row,
     Text,
+    Update,
+    bindparam,
     case,
     func,
     insert,
@@ -27,10 +29,11 @@ from sqlalchemy import (
     true,
     update,
 )
+from sqlalchemy.sql.selectable import CTE
 
 from tasks.errors import Reason, Verdict
 from tasks.ledger import sql
-from tasks.ledger.claims import close_if_empty, lock_claim
+from tasks.ledger.claims import holds_nothing, lock_claim
 from tasks.ledger.decisions import supersede_others
 from tasks.ledger.pages import add_pages
 from tasks.ledger.records import Backoff, Outcome
@@ -67,37 +70,146 @@ class _Settled:
     pages: int | None
 
 
-_SETTLED_COLUMNS: dict[str, Any] = {
-    "item_id": BigInteger(),
-    "scan_id": BigInteger(),
-    "revision": Integer(),
-    "number": Integer(),
-    "status": Text(),
-    "reason": Text(),
-    "detail": Text(),
-    "wait_s": Float(),
-    "confidence": Float(),
-    "seconds": Float(),
-    "sha256": Text(),
-    "width": Integer(),
-    "height": Integer(),
-    "bits": Integer(),
-    "pages": Integer(),
-}
+_SETTLED = sql.Rows(
+    "settled",
+    item_id=BigInteger,
+    scan_id=BigInteger,
+    revision=Integer,
+    number=Integer,
+    status=Text,
+    reason=Text,
+    detail=Text,
+    wait_s=Float,
+    confidence=Float,
+    seconds=Float,
+    sha256=Text,
+    width=Integer,
+    height=Integer,
+    bits=Integer,
+    pages=Integer,
+)
 
-_DERIVATIVE_COLUMNS: dict[str, Any] = {
-    "item_id": BigInteger(),
-    "revision": Integer(),
-    "kind": Text(),
-    "store_id": BigInteger(),
-    "key": Text(),
-    "content_type": Text(),
-    "size_bytes": BigInteger(),
-    "sha256": Text(),
-    "max_delta_l": Float(),
-    "mean_delta_l": Float(),
-    "luma_identical": Boolean(),
-}
+_DERIVATIVES = sql.Rows(
+    "derivatives",
+    item_id=BigInteger,
+    revision=Integer,
+    kind=Text,
+    store_id=BigInteger,
+    key=Text,
+    content_type=Text,
+    size_bytes=BigInteger,
+    sha256=Text,
+    max_delta_l=Float,
+    mean_delta_l=Float,
+    luma_identical=Boolean,
+)
+
+
+# --- statements ----------------------------------------------------------------------------------
+# Built once a dialect: building one takes longer than running it.
+
+_OF_CLAIM = bindparam("of_claim", type_=BigInteger)
+
+_HELD_ITEMS = (
+    select(item.c.id, item.c.scan_id, item.c.attempts, item.c.revision, scan.c.page)
+    .join(scan, scan.c.id == item.c.scan_id)
+    .where(CLAIMED, item.c.claim_id == _OF_CLAIM)
+    .with_for_update(of=item)
+)
+_COUNT = (
+    update(claim)
+    .where(claim.c.id == _OF_CLAIM)
+    .values(
+        finished=claim.c.finished + bindparam("more_finished", type_=Integer),
+        failed=claim.c.failed + bindparam("more_failed", type_=Integer),
+        ended_at=case((holds_nothing(_OF_CLAIM), sql.now()), else_=null()),
+    )
+)
+
+
+@dataclass(frozen=True)
+class _Statements:
+    """What a batch is written with."""
+
+    items: Update
+    attempts: Insert
+    scans: Update
+    derivatives: Insert
+
+
+@cache
+def _statements(dialect: str) -> _Statements:
+    new = _SETTLED.table_for(dialect)
+    return _Statements(
+        items=_update_items(new),
+        attempts=_insert_attempts(new),
+        scans=_update_scans(new),
+        derivatives=_upsert_derivatives(dialect),
+    )
+
+
+def _update_items(new: CTE) -> Update:
+    is_again = new.c.status == ItemStatus.PENDING
+    return (
+        update(item)
+        .where(item.c.id == new.c.item_id)
+        .values(
+            status=new.c.status,
+            reason=new.c.reason,
+            detail=new.c.detail,
+            confidence=func.coalesce(new.c.confidence, item.c.confidence),
+            claim_id=null(),
+            # Where the worker lived to tell of another cause, the item is no suspect any more.
+            alone=is_again & new.c.reason.is_not_distinct_from(Reason.KILLED_WORKER.value),
+            not_before=case((is_again, sql.now(new.c.wait_s)), else_=item.c.not_before),
+            changed_at=sql.now(),
+        )
+    )
+
+
+def _insert_attempts(new: CTE) -> Insert:
+    columns = {
+        "item_id": new.c.item_id,
+        "claim_id": _OF_CLAIM,
+        "revision": new.c.revision,
+        "number": new.c.number,
+        "ending": literal(AttemptEnding.FINISHED.value),
+        "status": new.c.status,
+        "reason": new.c.reason,
+        "detail": new.c.detail,
+        "seconds": new.c.seconds,
+        "ended_at": sql.now(),
+    }
+    return insert(attempt).from_select(list(columns), select(*columns.values()))
+
+
+def _update_scans(new: CTE) -> Update:
+    """Keep what the worker found out about the files, where it is news."""
+    names = ("sha256", "width", "height", "bits", "pages")
+    is_news = or_(
+        *(new.c[name].is_not(None) & scan.c[name].is_distinct_from(new.c[name]) for name in names)
+    )
+    return (
+        update(scan)
+        .where(scan.c.id == new.c.scan_id, scan.c.revision == new.c.revision, is_news)
+        .values({name: func.coalesce(new.c[name], scan.c[name]) for name in names})
+    )
+
+
+def _upsert_derivatives(dialect: str) -> Insert:
+    """Written twice, a derivative is the same file: the later record replaces the earlier."""
+    new = _DERIVATIVES.table_for(dialect)
+    columns = {**{name: new.c[name] for name in _DERIVATIVES.columns}, "written_at": sql.now()}
+    statement = sql.insert_for(dialect, derivative).from_select(
+        list(columns), select(*columns.values()).where(true())
+    )
+    key = ("item_id", "revision", "kind")
+    replaced = {name: statement.excluded[name] for name in columns if name not in key}
+    upsert: Insert = statement.on_conflict_do_update(index_elements=list(key), set_=replaced)
+    return upsert
+
+
+# --- finishing -----------------------------------------------------------------------------------
 
 
 def finish(
@@ -106,7 +218,7 @@ def finish(
     outcomes: Sequence[Outcome],
     *,
     backoff: Backoff,
-    store_ids: dict[str, int],
+    store_ids: Mapping[str, int],
 ) -> frozenset[int]:
     """Write the outcomes of items that the token still holds; see `Ledger.finish`."""
     held = lock_claim(connection, token)
@@ -120,10 +232,11 @@ def finish(
         _settle(outcome, rows[item_id], max_attempts=held.max_attempts, backoff=backoff)
         for item_id, outcome in accepted.items()
     ]
-    given = sql.as_rows(asdict(one) for one in settled)
-    _write_items(connection, given)
-    _write_attempts(connection, held.id, given)
-    _write_scans(connection, settled)
+    given = _SETTLED.given(vars(one) for one in settled)
+    statements = _statements(connection.dialect.name)
+    connection.execute(statements.items, given)
+    connection.execute(statements.attempts, {**given, "of_claim": held.id})
+    connection.execute(statements.scans, given)
     _write_derivatives(connection, accepted.values(), rows, store_ids)
     _write_pages(connection, settled, rows)
     published = [one.scan_id for one in settled if one.status == ItemStatus.PUBLISHED]
@@ -133,28 +246,45 @@ def finish(
     return frozenset(accepted)
 
 
-def _held_items(connection: Connection, claim_id: int) -> dict[int, Row[Any]]:
+def finished_before(
+    connection: Connection, token: str, item_ids: Collection[int]
+) -> frozenset[int]:
+    """Which of the items this token's holder has finished already."""
     rows = connection.execute(
-        select(item.c.id, item.c.scan_id, item.c.attempts, item.c.revision, scan.c.page)
-        .join(scan, scan.c.id == item.c.scan_id)
-        .where(CLAIMED, item.c.claim_id == claim_id)
-        .with_for_update(of=item)
+        select(attempt.c.item_id)
+        .join(claim, claim.c.id == attempt.c.claim_id)
+        .where(
+            claim.c.token == token,
+            attempt.c.ending == AttemptEnding.FINISHED,
+            attempt.c.item_id.in_(sql.given_ids(connection)),
+        ),
+        sql.as_ids(item_ids),
     )
-    return {row.id: row for row in rows}
+    return frozenset(rows.scalars())
 
 
-def _settle(outcome: Outcome, row: Row[Any], *, max_attempts: int, backoff: Backoff) -> _Settled:
+def _held_items(connection: Connection, claim_id: int) -> dict[int, sql.AnyRow]:
+    return {row.id: row for row in connection.execute(_HELD_ITEMS, {"of_claim": claim_id}).all()}
+
+
+def _may_pass(reason: Reason | None) -> bool:
+    """Whether another attempt may go well.
+
+    So it may for a scan that ended the process that read it: another process on the machine may
+    have taken the memory. After its last attempt it is quarantined.
+    """
+    return reason is not None and (
+        reason.verdict is Verdict.RETRY or reason is Reason.KILLED_WORKER
+    )
+
+
+def _settle(outcome: Outcome, row: sql.AnyRow, *, max_attempts: int, backoff: Backoff) -> _Settled:
     status, wait_s = outcome.status, 0.0
-    # A scan that ended the process that read it is tried again too, alone: another process on the
-    # machine may have taken the memory.
-    again = outcome.reason is not None and (
-        outcome.reason.verdict is Verdict.RETRY or outcome.reason is Reason.KILLED_WORKER
-    )
-    if again and row.attempts < max_attempts:
-        fraction = random.random()  # noqa: S311 - spreads retries, guards nothing
-        delay_s = backoff.delay_s(row.attempts, fraction=fraction)
+    if _may_pass(outcome.reason) and row.attempts < max_attempts:
         status = ItemStatus.PENDING
-        wait_s = delay_s if outcome.retry_in_s is None else outcome.retry_in_s
+        wait_s = backoff.delay_s(row.attempts, fraction=random.random())  # noqa: S311 - spreads retries, guards nothing
+        if outcome.retry_in_s is not None:
+            wait_s = outcome.retry_in_s
     return _Settled(
         item_id=row.id,
         scan_id=row.scan_id,
@@ -174,76 +304,15 @@ def _settle(outcome: Outcome, row: Row[Any], *, max_attempts: int, backoff: Back
     )
 
 
-def _write_items(connection: Connection, given: str) -> None:
-    new = sql.rows_table(connection, "given", **_SETTLED_COLUMNS)
-    connection.execute(
-        update(item)
-        .where(item.c.id == new.c.item_id)
-        .values(
-            status=new.c.status,
-            reason=new.c.reason,
-            detail=new.c.detail,
-            confidence=func.coalesce(new.c.confidence, item.c.confidence),
-            claim_id=null(),
-            # Where its worker lived to tell, an item is no suspect any more.
-            alone=new.c.reason.is_not_distinct_from(Reason.KILLED_WORKER.value)
-            & (new.c.status == ItemStatus.PENDING),
-            not_before=case(
-                (new.c.status == ItemStatus.PENDING, sql.now(new.c.wait_s)),
-                else_=item.c.not_before,
-            ),
-            changed_at=sql.now(),
-        ),
-        {"given": given},
-    )
-
-
-def _write_attempts(connection: Connection, claim_id: int, given: str) -> None:
-    new = sql.rows_table(connection, "given", **_SETTLED_COLUMNS)
-    columns = {
-        "item_id": new.c.item_id,
-        "claim_id": literal(claim_id, BigInteger()),
-        "revision": new.c.revision,
-        "number": new.c.number,
-        "ending": literal(AttemptEnding.FINISHED.value),
-        "status": new.c.status,
-        "reason": new.c.reason,
-        "detail": new.c.detail,
-        "seconds": new.c.seconds,
-        "ended_at": sql.now(),
-    }
-    connection.execute(
-        insert(attempt).from_select(list(columns), select(*columns.values())), {"given": given}
-    )
-
-
-def _write_scans(connection: Connection, settled: Sequence[_Settled]) -> None:
-    """Keep what the worker found out about the files, where it is news."""
-    read = [asdict(one) for one in settled if one.sha256 or one.width]
-    if not read:
-        return
-    new = sql.rows_table(connection, "given", **_SETTLED_COLUMNS)
-    names = ("sha256", "width", "height", "bits", "pages")
-    is_news = or_(
-        *(new.c[name].is_not(None) & scan.c[name].is_distinct_from(new.c[name]) for name in names)
-    )
-    connection.execute(
-        update(scan)
-        .where(scan.c.id == new.c.scan_id, scan.c.revision == new.c.revision, is_news)
-        .values({name: func.coalesce(new.c[name], scan.c[name]) for name in names}),
-        {"given": sql.as_rows(read)},
-    )
-
-
 def _write_derivatives(
     connection: Connection,
     accepted: Iterable[Outcome],
-    rows: dict[int, Row[Any]],
-    store_ids: dict[str, int],
+    rows: Mapping[int, sql.AnyRow],
+    store_ids: Mapping[str, int],
 ) -> None:
     records = [
         {
-            **asdict(record),
+            **vars(record),
             "item_id": outcome.item_id,
             "revision": rows[outcome.item_id].revision,
             "store_id": store_ids[record.store],
@@ -253,35 +322,27 @@ def _write_derivatives(
     ]
     if not records:
         return
-    new = sql.rows_table(connection, "given", **_DERIVATIVE_COLUMNS)
-    columns = {**{name: new.c[name] for name in _DERIVATIVE_COLUMNS}, "written_at": sql.now()}
-    statement = sql.insert_or(connection, derivative).from_select(
-        list(columns), select(*columns.values()).where(true())
-    )
-    key = ("item_id", "revision", "kind")
-    replaced = {name: statement.excluded[name] for name in columns if name not in key}
     connection.execute(
-        statement.on_conflict_do_update(index_elements=list(key), set_=replaced),
-        {"given": sql.as_rows(records)},
+        _statements(connection.dialect.name).derivatives, _DERIVATIVES.given(records)
     )
 
 
 def _write_pages(
-    connection: Connection, settled: Sequence[_Settled], rows: dict[int, Row[Any]]
+    connection: Connection, settled: Sequence[_Settled], rows: Mapping[int, sql.AnyRow]
 ) -> None:
-    """A file that turned out to have more pages has them all enqueued, whatever became of the first."""
+    """A file with more pages has them all enqueued, whatever became of its first."""
     for one in settled:
         if one.pages and one.pages > 1 and rows[one.item_id].page == 0:
             add_pages(connection, one.scan_id, one.pages)
 
 
 def _count(connection: Connection, claim_id: int, settled: Sequence[_Settled]) -> None:
-    """Add to the claim's figures, for the failure budget; an item that is tried again is not finished."""
+    """Add to the claim's figures, for the failure budget, and end it when nothing is left of it.
+
+    An item that is tried again is not finished.
+    """
     finished = [one for one in settled if one.status != ItemStatus.PENDING]
     failed = sum(one.status == ItemStatus.FAILED for one in finished)
     connection.execute(
-        update(claim)
-        .where(claim.c.id == claim_id)
-        .values(finished=claim.c.finished + len(finished), failed=claim.c.failed + failed)
+        _COUNT, {"of_claim": claim_id, "more_finished": len(finished), "more_failed": failed}
     )
-    close_if_empty(connection, claim_id)

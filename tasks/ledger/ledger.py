@@ -5,11 +5,12 @@ from datetime import datetime
 from types import TracebackType
 from typing import Self
 
+from sqlalchemy import Connection
+
 from tasks.errors import Reason
 from tasks.ledger import (
     claims,
     decisions,
-    discovery,
     enqueue,
     finishing,
     reading,
@@ -17,6 +18,9 @@ from tasks.ledger import (
     story,
     waiting,
 )
+from tasks.ledger.changes import ensure_store
+from tasks.ledger.claims import Wanted
+from tasks.ledger.discovery import Listing, record_listing
 from tasks.ledger.engine import Database, open_database
 from tasks.ledger.pages import add_pages
 from tasks.ledger.records import (
@@ -90,7 +94,7 @@ class Ledger:
 
     # --- discovery and enqueueing ----------------------------------------------------------------
 
-    def record_listing(
+    def record_listing(  # noqa: PLR0913 - each may be left out but three
         self,
         source: str,
         objects: Iterable[ListedObject],
@@ -102,29 +106,22 @@ class Ledger:
     ) -> Discovered:
         """Record what a source holds, in bounded memory and in many short transactions.
 
-        A file with another ETag, size or version becomes a new revision of its scan: items that wait
-        or are being worked on go back to pending for it, ended ones are due at the next `enqueue`. A
-        known scan that the listing did not bring is marked vanished, never deleted, and nothing waits
-        for it any more; when it comes back, so does its item.
+        A file with another ETag, size or version becomes a new revision of its scan: items that
+        wait or are being worked on go back to pending for it, ended ones are due at the next
+        `enqueue`. A known scan that the listing did not bring is marked vanished, never deleted,
+        and nothing waits for it any more; when it comes back, so does its item.
 
         Args:
             source: The store's normalised URL.
-            objects: Its listing, in any order. When it raises, what came before is kept, and nothing
-                is taken for vanished.
+            objects: Its listing, in any order. When it raises, what came before is kept, and
+                nothing is taken for vanished.
             collection: What its scans belong to; scans known under another are moved.
             run_id: The run that looks.
             prefix: The listing covers only keys that begin so.
             complete: False for a listing that ends early on purpose: nothing is taken for vanished.
         """
-        return discovery.record_listing(
-            self.database,
-            source,
-            objects,
-            collection=collection,
-            run_id=run_id,
-            prefix=prefix,
-            complete=complete,
-        )
+        listing = Listing(source, objects, collection, run_id, prefix, complete)
+        return record_listing(self.database, listing)
 
     def add_pages(self, scan_id: int, pages: int) -> int:
         """Make scans and pending items for the pages beyond the first of a file with *pages* pages.
@@ -148,7 +145,7 @@ class Ledger:
         collections: Sequence[str] | None = None,
         mode: EnqueueMode = EnqueueMode.MISSING,
     ) -> int:
-        """Give scans a pending item under a recipe; returns how many. Safe to run twice or at once."""
+        """Give scans a pending item under a recipe; returns how many. Harmless when run twice."""
         return enqueue.enqueue(self.database, recipe_id, mode=mode, collections=collections)
 
     def plan(
@@ -165,7 +162,7 @@ class Ledger:
 
     # --- working ---------------------------------------------------------------------------------
 
-    def claim(
+    def claim(  # noqa: PLR0913 - what a worker must say
         self,
         worker: str,
         *,
@@ -178,10 +175,10 @@ class Ledger:
     ) -> Claim | None:
         """Take a batch of pending items, and count an attempt for each; None where none is ready.
 
-        First, leases of others that ran out are swept up: an item goes back to pending, to be claimed
-        once more *alone*, or after its last attempt to quarantined: killed_worker. Such suspects come
-        before all others, one a batch. Then the longest-waiting ones, by collection: in the order
-        given, else by name.
+        First, leases of others that ran out are swept up: an item goes back to pending, to be
+        claimed once more *alone*, or after its last attempt to quarantined: killed_worker. Such
+        suspects come before all others, one a batch. Then the longest-waiting ones, by collection:
+        in the order given, else by name.
 
         Args:
             worker: Who claims, for people.
@@ -193,41 +190,48 @@ class Ledger:
             run_id: The run whose failure budget this counts for.
         """
         token = claims.new_token()
-        return self.database.write(
-            lambda c: claims.claim_items(
-                c,
-                worker,
-                token=token,
-                recipe_id=recipe_id,
-                limit=limit,
-                lease_s=lease_s,
-                max_attempts=max_attempts,
-                collections=collections,
-                run_id=run_id,
-            )
-        )
+        wanted = Wanted(worker, recipe_id, limit, lease_s, max_attempts, collections, run_id)
+        is_retry = False
+
+        def work(connection: Connection) -> Claim | None:
+            # When the connection was lost at the commit, the claim may have been made all the same.
+            nonlocal is_retry
+            made = claims.reread_claim(connection, token) if is_retry else None
+            is_retry = True
+            return made or claims.claim_items(connection, wanted, token=token)
+
+        return self.database.write(work)
 
     def renew(self, token: str, *, lease_s: float) -> int:
-        """Let the lease last for *lease_s* from now; returns how many items are still held, 0 when lost."""
+        """Let the lease last for *lease_s* from now; returns how many items are still held."""
         return self.database.write(lambda c: claims.renew(c, token, lease_s=lease_s))
 
     def finish(self, token: str, outcomes: Sequence[Outcome]) -> frozenset[int]:
         """Record what became of items, of the whole batch or some of it.
 
         Returns:
-            The ids that were accepted. The others were lost meanwhile: the lease ran out, or the scan
-            changed; they are in other hands, and what was found out about them is not recorded.
+            The ids that were accepted. The others were lost meanwhile: the lease ran out, or the
+            scan changed; they are in other hands, and nothing is recorded about them.
         """
         urls = {record.store for outcome in outcomes for record in outcome.derivatives}
         store_ids = {url: self._store_id(url) for url in urls}
-        return self.database.write(
-            lambda c: finishing.finish(
-                c, token, outcomes, backoff=self._backoff, store_ids=store_ids
+        is_retry = False
+
+        def work(connection: Connection) -> frozenset[int]:
+            nonlocal is_retry
+            accepted = finishing.finish(
+                connection, token, outcomes, backoff=self._backoff, store_ids=store_ids
             )
-        )
+            if is_retry:  # the connection was lost, maybe at the commit
+                ids = [outcome.item_id for outcome in outcomes]
+                accepted |= finishing.finished_before(connection, token, ids)
+            is_retry = True
+            return accepted
+
+        return self.database.write(work)
 
     def give_back(self, token: str, item_ids: Collection[int] | None = None) -> int:
-        """Put items back to pending, their attempt uncounted; all that are left where none are named."""
+        """Put items, or all that are left, back to pending; the attempt does not count."""
         return self.database.write(lambda c: claims.give_back(c, token, item_ids))
 
     def sweep(self) -> int:
@@ -237,7 +241,7 @@ class Ledger:
     def next_due_s(
         self, recipe_id: int, *, collections: Sequence[str] | None = None
     ) -> float | None:
-        """Seconds until an item can be claimed: 0 for now, None where nothing waits or is claimed."""
+        """Seconds until an item can be claimed: 0 for now, None where none waits or is claimed."""
         return self.database.read(lambda c: waiting.next_due_s(c, recipe_id, collections))
 
     def open_workers(self) -> set[str]:
@@ -250,13 +254,13 @@ class Ledger:
 
     def _store_id(self, url: str) -> int:
         if url not in self._store_ids:
-            self._store_ids[url] = self.database.write(lambda c: discovery.ensure_store(c, url))
+            self._store_ids[url] = self.database.write(lambda c: ensure_store(c, url))
         return self._store_ids[url]
 
     # --- decisions -------------------------------------------------------------------------------
 
     def retry(self, chosen: ItemFilter, *, who: str, why: str, dry_run: bool = False) -> int:
-        """failed -> pending, with all attempts again; quarantined and skipped where *chosen* names them."""
+        """To pending, attempts anew: failed, and quarantined or skipped where *chosen* says so."""
         return self._decide(DecisionKind.RETRY, chosen, who=who, why=why, dry_run=dry_run)
 
     def hold(self, chosen: ItemFilter, *, who: str, why: str, dry_run: bool = False) -> int:
@@ -264,34 +268,34 @@ class Ledger:
         return self._decide(DecisionKind.HOLD, chosen, who=who, why=why, dry_run=dry_run)
 
     def release(self, chosen: ItemFilter, *, who: str, why: str, dry_run: bool = False) -> int:
-        """held -> pending."""
+        """Held -> pending."""
         return self._decide(DecisionKind.RELEASE, chosen, who=who, why=why, dry_run=dry_run)
 
     def approve(self, chosen: ItemFilter, *, who: str, why: str, dry_run: bool = False) -> int:
-        """review -> published; older recipes' derivatives of the same scans are superseded."""
+        """Review -> published; older recipes' derivatives of the same scans are superseded."""
         return self._decide(DecisionKind.APPROVE, chosen, who=who, why=why, dry_run=dry_run)
 
     def reject(self, chosen: ItemFilter, *, who: str, why: str, dry_run: bool = False) -> int:
-        """review -> rejected."""
+        """Review -> rejected."""
         return self._decide(DecisionKind.REJECT, chosen, who=who, why=why, dry_run=dry_run)
 
     def supersede(self, chosen: ItemFilter, *, who: str, why: str, dry_run: bool = False) -> int:
-        """published, review -> superseded, by hand (publishing a newer recipe's does it by itself)."""
+        """published, review -> superseded, by hand (publishing another recipe's does it, too)."""
         return self._decide(DecisionKind.SUPERSEDE, chosen, who=who, why=why, dry_run=dry_run)
 
     def _decide(
         self, kind: DecisionKind, chosen: ItemFilter, *, who: str, why: str, dry_run: bool
     ) -> int:
-        return self.database.write(
-            lambda c: decisions.decide(c, kind, chosen, who=who, why=why, dry_run=dry_run)
-        )
+        if dry_run:
+            return self.database.read(lambda c: decisions.count_decided(c, kind, chosen))
+        return self.database.write(lambda c: decisions.decide(c, kind, chosen, who=who, why=why))
 
     # --- reading ---------------------------------------------------------------------------------
 
     def counts(
         self, recipe_id: int | None = None, *, collections: Sequence[str] | None = None
     ) -> Counts:
-        """How many items by status and reason, under one recipe or all; milliseconds at any size."""
+        """How many items by status and reason, under one recipe or all; quick at any size."""
         return self.database.read(lambda c: reading.counts(c, recipe_id, collections))
 
     def list_items(self, chosen: ItemFilter, *, limit: int, after_id: int = 0) -> list[ItemRow]:
@@ -308,7 +312,7 @@ class Ledger:
 
     def oldest_pending(self, recipe_id: int | None = None) -> datetime | None:
         """Since when the longest-waiting item has been waiting."""
-        return self.database.read(lambda c: reading.oldest_pending(c, recipe_id))
+        return self.database.read(lambda c: waiting.oldest_pending(c, recipe_id, None))
 
     def story(self, uri: str) -> ItemStory:
         """All that happened to the scan at *uri* (a page of a file: ``URI#page=2``).
@@ -386,5 +390,5 @@ class Ledger:
         return self.database.read(lambda c: runs.list_runs(c, kind=kind, limit=limit))
 
     def failures(self, run_ids: Sequence[int]) -> Failures:
-        """How many items these runs finished and how many of them failed, for the failure budget."""
+        """How many items these runs finished, and how many failed, for the failure budget."""
         return self.database.read(lambda c: runs.failures(c, run_ids))

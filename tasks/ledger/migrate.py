@@ -1,6 +1,6 @@
 """Bringing a database's schema to this version: `autochrome db upgrade`.
 
-Apart from the rest of the ledger, because Alembic takes longer to import than a status takes to ask.
+Apart from the rest of the ledger, because Alembic takes longer to import than a status to ask.
 """
 
 from pathlib import Path
@@ -31,7 +31,7 @@ def upgrade(url: str, revision: str = "head") -> None:
 
 
 def downgrade(url: str, revision: str) -> None:
-    """Take the schema back to *revision* ("base": an empty database). What does not fit there is lost."""
+    """Take the schema back to *revision* ("base": empty). What does not fit there is lost."""
     _migrate(url, revision, create=False, upwards=False)
 
 

@@ -1,15 +1,14 @@
 """The pages of a file beyond its first, which only the one who opened it knows of."""
 
-from sqlalchemy import Connection, Integer, and_, literal, null, select, update
+from sqlalchemy import Connection, Integer, and_, null, select, update
 
 from tasks.ledger import sql
 from tasks.ledger.enqueue import enqueue_scans
 from tasks.ledger.records import EnqueueMode
 from tasks.schema import ItemStatus, item, scan
 
+_NUMBERS = sql.Rows("numbers", page=Integer)
 _COPIED = (
-    "store_id",
-    "key",
     "collection",
     "size_bytes",
     "etag",
@@ -22,31 +21,29 @@ _COPIED = (
 
 
 def add_pages(connection: Connection, scan_id: int, pages: int) -> int:
-    """Make scans of pages 1 to *pages* - 1, and items under the recipes that the first page is under.
+    """Make scans of pages 1 to *pages* - 1, and items under the recipes that the first is under.
 
-    Does nothing for the pages that are there already, so a worker that was killed half-way and is run
-    again does no harm. Pages that an earlier revision of the file had and this one has too come back.
+    Does nothing for the pages that are there already, so a worker that was killed half-way and is
+    run again does no harm. Pages that an earlier revision of the file had, and this one has too,
+    come back.
 
     Returns:
         How many scans are new.
     """
     first = connection.execute(select(scan).where(scan.c.id == scan_id)).one()
-    numbers = sql.rows_table(connection, "numbers", page=Integer())
-    parameters = {"numbers": sql.as_rows({"page": page} for page in range(1, pages))}
+    number = _NUMBERS.table(connection).c.page
     columns = {
-        **{name: scan.c[name] for name in _COPIED},
-        "page": numbers.c.page,
+        **{name: scan.c[name] for name in ("store_id", "key", *_COPIED)},
+        "page": number,
         "found_at": sql.now(),
-        "vanished_at": null(),
     }
-    chosen = select(*columns.values()).select_from(scan.join(numbers, literal(value=True)))
-    missing = (
-        sql.insert_or(connection, scan)
-        .from_select(list(columns), chosen.where(scan.c.id == scan_id))
-        .on_conflict_do_nothing()
+    copies = select(*columns.values()).where(scan.c.id == scan_id, scan.c.page < number)
+    added = sql.affected(
+        connection,
+        sql.insert_or(connection, scan).from_select(list(columns), copies).on_conflict_do_nothing(),
+        _NUMBERS.given({"page": page} for page in range(1, pages)),
     )
-    added = sql.affected(connection, missing, parameters)
-    siblings = and_(
+    later = and_(
         scan.c.store_id == first.store_id,
         scan.c.key == first.key,
         scan.c.page.between(1, pages - 1),
@@ -54,12 +51,12 @@ def add_pages(connection: Connection, scan_id: int, pages: int) -> int:
     copied = {name: getattr(first, name) for name in _COPIED}
     connection.execute(
         update(scan)
-        .where(siblings, scan.c.vanished_at.is_not(None))
+        .where(later, scan.c.vanished_at.is_not(None))
         .values({**copied, "vanished_at": null()})
     )
     live = select(item.c.recipe_id).where(
         item.c.scan_id == scan_id, item.c.status != ItemStatus.SUPERSEDED
     )
     for recipe_id in connection.execute(live).scalars().all():
-        enqueue_scans(connection, siblings, recipe_id=recipe_id, mode=EnqueueMode.MISSING)
+        enqueue_scans(connection, later, recipe_id=recipe_id, mode=EnqueueMode.MISSING)
     return added

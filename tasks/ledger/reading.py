@@ -1,10 +1,9 @@
 """Asking the ledger: counts, lists, samples, and what there is to audit."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, func, select
+from sqlalchemy import Connection, Row, Select, func, select
 
 from tasks.errors import Reason
 from tasks.ledger.filters import condition_of, parameters_of
@@ -19,8 +18,7 @@ from tasks.ledger.records import (
 from tasks.ledger.uris import uri_of
 from tasks.schema import (
     LOOKED_AFTER,
-    PENDING_ALONE,
-    PENDING_TOGETHER,
+    LOOKED_AFTER_STATUSES,
     ItemStatus,
     derivative,
     item,
@@ -150,45 +148,11 @@ def samples(
             .order_by(item.c.id)
             .limit(per_reason)
         )
-        if ItemStatus(status) in _IN_INDEX:
+        if ItemStatus(status) in LOOKED_AFTER_STATUSES:
             wanted = wanted.where(LOOKED_AFTER)
         rows = [item_row(row) for row in connection.execute(wanted)]
         found[ItemStatus(status), Reason(reason)] = rows
     return found
-
-
-_IN_INDEX = frozenset(
-    {
-        ItemStatus.REVIEW,
-        ItemStatus.SKIPPED,
-        ItemStatus.FAILED,
-        ItemStatus.QUARANTINED,
-        ItemStatus.HELD,
-        ItemStatus.REJECTED,
-    }
-)
-
-
-def oldest_pending(connection: Connection, recipe_id: int | None) -> datetime | None:
-    """Since when the longest-waiting item could have been claimed; None where none waits.
-
-    Asks collection by collection and suspects apart, each of which is one look into an index.
-    """
-    waiting = (
-        select(item_tally.c.recipe_id, item_tally.c.collection)
-        .where(item_tally.c.status == ItemStatus.PENDING)
-        .group_by(item_tally.c.recipe_id, item_tally.c.collection)
-        .having(func.sum(item_tally.c.n) > 0)
-    )
-    if recipe_id is not None:
-        waiting = waiting.where(item_tally.c.recipe_id == recipe_id)
-    moments = []
-    for one_recipe, collection in connection.execute(waiting).all():
-        here = and_(item.c.recipe_id == one_recipe, item.c.collection == collection)
-        for kind in (PENDING_TOGETHER, PENDING_ALONE):
-            first = select(item.c.not_before).where(kind, here).order_by(item.c.not_before).limit(1)
-            moments.append(connection.execute(first).scalar())
-    return min((moment for moment in moments if moment is not None), default=None)
 
 
 def list_derivatives(
@@ -241,7 +205,7 @@ def derivative_row(row: Row[Any]) -> DerivativeRow:
 def list_sources(
     connection: Connection, *, after_id: int, limit: int, collections: Sequence[str] | None
 ) -> list[SourceRow]:
-    """Files whose digest is on record and that should still be there, by scan id from *after_id* on."""
+    """Files with a digest on record that should still be there, by scan id from *after_id* on."""
     wanted = (
         select(
             scan.c.id,

@@ -28,15 +28,24 @@ class ListedObject(Protocol):
     """What discovery needs to know of an object (`tasks.storage.ObjectInfo` has it)."""
 
     @property
-    def key(self) -> str: ...
+    def key(self) -> str:
+        """Relative to the source."""
+
     @property
-    def size_bytes(self) -> int: ...
+    def size_bytes(self) -> int:
+        """Of the file."""
+
     @property
-    def etag(self) -> str: ...
+    def etag(self) -> str:
+        """Differs when the content does."""
+
     @property
-    def modified_at(self) -> datetime: ...
+    def modified_at(self) -> datetime:
+        """When it was written; aware."""
+
     @property
-    def version(self) -> str | None: ...
+    def version(self) -> str | None:
+        """Where the store keeps versions."""
 
 
 @dataclass(frozen=True)
@@ -423,8 +432,7 @@ class RunFigures:
     enqueued: int = 0
     finished: Mapping[str, int] = field(default_factory=dict)  # by status
     given_back: int = 0
-    read_bytes: int = 0
-    written_bytes: int = 0
+    confidence: float | None = None  # mean over the derivatives made
     stage_s: Mapping[str, float] = field(default_factory=dict)  # time spent, by stage
 
     def as_json(self) -> dict[str, object]:

@@ -19,7 +19,7 @@ def start_run(
     flow_run_id: str | None,
 ) -> int:
     """Record that a run has begun; returns its id."""
-    return connection.execute(
+    run_id: int = connection.execute(
         insert(run)
         .values(
             kind=kind,
@@ -32,6 +32,7 @@ def start_run(
         )
         .returning(run.c.id)
     ).scalar_one()
+    return run_id
 
 
 def beat_run(

@@ -1,8 +1,8 @@
-"""The four places where SQLite and PostgreSQL need different words for the same thing."""
+"""The few places where SQLite and PostgreSQL need different words for the same thing."""
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import (
     BigInteger,
@@ -11,25 +11,32 @@ from sqlalchemy import (
     Float,
     Insert,
     Integer,
-    String,
+    Row,
+    Select,
     Table,
     Text,
     TextClause,
     Update,
     bindparam,
+    select,
     text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.selectable import CTE
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.sql.selectable import CTE
 from sqlalchemy.types import TypeEngine
 
 from tasks.schema import Moment
 
+AnyRow: TypeAlias = Row[*tuple[Any, ...]]
+
 _SQLITE_MOMENT = "%Y-%m-%d %H:%M:%f"
+
+
+# --- functions -----------------------------------------------------------------------------------
 
 
 class now(FunctionElement[Any]):  # noqa: N801 - reads as SQL's own
@@ -53,13 +60,13 @@ def _as_seconds(seconds: float | ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 @compiles(now, "postgresql")
-def _now_postgresql(element: now, compiler: SQLCompiler, **options: Any) -> str:
+def _now_postgresql(element: now, compiler: SQLCompiler, **options: object) -> str:
     seconds = compiler.process(element.clauses, **options)
     return f"(now() + make_interval(secs => {seconds}))" if seconds else "now()"
 
 
 @compiles(now, "sqlite")
-def _now_sqlite(element: now, compiler: SQLCompiler, **options: Any) -> str:
+def _now_sqlite(element: now, compiler: SQLCompiler, **options: object) -> str:
     seconds = compiler.process(element.clauses, **options)
     if not seconds:
         return f"strftime('{_SQLITE_MOMENT}', 'now')"
@@ -67,24 +74,25 @@ def _now_sqlite(element: now, compiler: SQLCompiler, **options: Any) -> str:
 
 
 class as_moment(FunctionElement[Any]):  # noqa: N801 - reads as SQL's own
-    """A moment that came as text (`tasks.schema.moment_text`, in UTC), say in a `rows_table`."""
+    """A moment that came as text (`tasks.schema.moment_text`), say in `Rows`."""
 
     type = Moment()
     inherit_cache = True
 
 
 @compiles(as_moment, "postgresql")
-def _as_moment_postgresql(element: as_moment, compiler: SQLCompiler, **options: Any) -> str:
-    return f"(CAST({compiler.process(element.clauses, **options)} AS timestamp) AT TIME ZONE 'UTC')"
+def _as_moment_postgresql(element: as_moment, compiler: SQLCompiler, **options: object) -> str:
+    moment = compiler.process(element.clauses, **options)
+    return f"(CAST({moment} AS timestamp) AT TIME ZONE 'UTC')"
 
 
 @compiles(as_moment, "sqlite")
-def _as_moment_sqlite(element: as_moment, compiler: SQLCompiler, **options: Any) -> str:
+def _as_moment_sqlite(element: as_moment, compiler: SQLCompiler, **options: object) -> str:
     return compiler.process(element.clauses, **options)
 
 
 class like_glob(FunctionElement[bool]):  # noqa: N801 - reads as SQL's own
-    """Whether a column matches a pattern with ``*`` and ``?``, case-sensitively, on either database."""
+    """Whether a column matches a pattern with ``*`` and ``?``; case matters on either database."""
 
     type = Boolean()
     inherit_cache = True
@@ -104,61 +112,86 @@ def _sql_like(pattern: str) -> str:
 
 
 @compiles(like_glob, "postgresql")
-def _glob_postgresql(element: like_glob, compiler: SQLCompiler, **options: Any) -> str:
+def _glob_postgresql(element: like_glob, compiler: SQLCompiler, **options: object) -> str:
     column, like, _ = element.clauses
     return f"{compiler.process(column, **options)} LIKE {compiler.process(like, **options)}"
 
 
 @compiles(like_glob, "sqlite")
-def _glob_sqlite(element: like_glob, compiler: SQLCompiler, **options: Any) -> str:
+def _glob_sqlite(element: like_glob, compiler: SQLCompiler, **options: object) -> str:
     column, _, glob = element.clauses
     return f"{compiler.process(column, **options)} GLOB {compiler.process(glob, **options)}"
 
 
-_POSTGRESQL_TYPES: dict[type[TypeEngine[Any]], str] = {
-    BigInteger: "bigint",
-    Integer: "integer",
-    Float: "double precision",
-    Boolean: "boolean",
-    Text: "text",
-    String: "text",
-}
+# --- rows as a parameter -------------------------------------------------------------------------
 
 
-def rows_table(connection: Connection, name: str, **columns: TypeEngine[Any]) -> CTE:
-    """A table that travels into a statement as one JSON parameter, named *name*.
+class Rows:
+    """A table that travels into a statement as one JSON parameter.
 
     One parameter for thousands of rows: the statement is compiled and planned once whatever their
     number, and inserting, updating and joining whole sets is the same code on both databases.
-    Give the rows as ``{name: as_rows(…)}`` when executing.
     """
-    build = _rows_postgresql if connection.dialect.name == "postgresql" else _rows_sqlite
-    return build(name, columns).columns(**columns).cte(f"{name}_rows")
+
+    _POSTGRESQL_TYPES: Mapping[type[TypeEngine[Any]], str] = {
+        BigInteger: "bigint",
+        Integer: "integer",
+        Float: "double precision",
+        Boolean: "boolean",
+        Text: "text",
+    }
+
+    def __init__(self, name: str, **columns: type[TypeEngine[Any]]) -> None:
+        self.name = name
+        self.columns = columns
+        self._tables = {
+            dialect: build().columns(**columns).cte(f"{name}_rows")
+            for dialect, build in (("postgresql", self._postgresql), ("sqlite", self._sqlite))
+        }
+
+    def table(self, connection: Connection) -> CTE:
+        """The table, to use in statements that are executed with `given`."""
+        return self.table_for(connection.dialect.name)
+
+    def table_for(self, dialect: str) -> CTE:
+        """The same, for statements that are built once and kept."""
+        return self._tables[dialect]
+
+    def given(self, rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+        """The parameter that fills the table; columns that a row lacks are NULL, others ignored."""
+        return {self.name: json.dumps(list(rows), ensure_ascii=False, separators=(",", ":"))}
+
+    def _postgresql(self) -> TextClause:
+        types = self._POSTGRESQL_TYPES
+        typed = ", ".join(f'"{name}" {types[kind]}' for name, kind in self.columns.items())
+        return text(
+            f"SELECT * FROM json_to_recordset(CAST(:{self.name} AS json)) AS given({typed})"  # noqa: S608 - names from code
+        )
+
+    def _sqlite(self) -> TextClause:
+        picked = ", ".join(f"value ->> '{name}' AS \"{name}\"" for name in self.columns)
+        return text(f"SELECT {picked} FROM json_each(:{self.name})")  # noqa: S608 - names from code
 
 
-def _rows_postgresql(name: str, columns: Mapping[str, TypeEngine[Any]]) -> TextClause:
-    typed = ", ".join(f'"{column}" {_POSTGRESQL_TYPES[type(t)]}' for column, t in columns.items())
-    return text(f"SELECT * FROM json_to_recordset(CAST(:{name} AS json)) AS given({typed})")  # noqa: S608 - names from code
+_IDS = Rows("ids", id=BigInteger)
 
 
-def _rows_sqlite(name: str, columns: Mapping[str, TypeEngine[Any]]) -> TextClause:
-    picked = ", ".join(f"value ->> '{column}' AS \"{column}\"" for column in columns)
-    return text(f"SELECT {picked} FROM json_each(:{name})")  # noqa: S608 - names from code
+def given_ids(connection: Connection) -> Select[Any]:
+    """The ids in the parameter `as_ids`, as a subquery for IN: any number of them."""
+    return given_ids_for(connection.dialect.name)
 
 
-def as_rows(rows: Iterable[Mapping[str, Any]]) -> str:
-    """The parameter for `rows_table`."""
-    return json.dumps(list(rows), ensure_ascii=False, separators=(",", ":"))
+def given_ids_for(dialect: str) -> Select[Any]:
+    """The same, for statements that are built once and kept."""
+    return select(_IDS.table_for(dialect).c.id)
 
 
-def ids_table(connection: Connection, name: str) -> CTE:
-    """A table of one column ``id``; give ``{name: as_ids(…)}`` when executing."""
-    return rows_table(connection, name, id=BigInteger())
+def as_ids(ids: Iterable[int]) -> dict[str, str]:
+    """The parameter for `given_ids`."""
+    return _IDS.given({"id": one} for one in ids)
 
 
-def as_ids(ids: Iterable[int]) -> str:
-    """The parameter for `ids_table`."""
-    return as_rows({"id": one} for one in ids)
+# --- statements ----------------------------------------------------------------------------------
 
 
 def affected(
@@ -175,9 +208,14 @@ def affected(
     return int(connection.exec_driver_sql("SELECT changes()").scalar_one())
 
 
-def insert_or(connection: Connection, table: Table) -> Any:  # noqa: ANN401 - two dialects' classes
+def insert_or(connection: Connection, table: Table) -> Any:  # noqa: ANN401 - one of two classes
     """An INSERT that can say what to do on a conflict, in the dialect's own words."""
-    return postgresql.insert(table) if is_postgresql(connection) else sqlite.insert(table)
+    return insert_for(connection.dialect.name, table)
+
+
+def insert_for(dialect: str, table: Table) -> Any:  # noqa: ANN401 - one of two classes
+    """The same, for statements that are built once and kept."""
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
 
 def is_postgresql(connection: Connection) -> bool:
@@ -185,6 +223,6 @@ def is_postgresql(connection: Connection) -> bool:
     return connection.dialect.name == "postgresql"
 
 
-def storable(text: str) -> str:
+def storable(words: str) -> str:
     """Text that both databases take: without NUL and without halves of surrogate pairs."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()
+    return words.replace("\0", "").encode("utf-8", "replace").decode()

@@ -1,4 +1,4 @@
-"""How a scan is named for people: the store's URL, the key, and the page where there are several."""
+"""How a scan is named for people: the store's URL, the key, and the page where there are more."""
 
 _PAGE = "#page="
 

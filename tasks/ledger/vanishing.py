@@ -1,12 +1,13 @@
 """Scans that are no longer in their source, and those that come back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import Connection, Select, and_, null, select, update
 
 from tasks.errors import Reason
 from tasks.ledger import sql
-from tasks.ledger.decisions import decide_on
+from tasks.ledger.decisions import Decision, carry_out
 from tasks.schema import DecisionKind, ItemStatus, item, scan, status_in
 
 GONE = ItemStatus.QUARANTINED
@@ -15,65 +16,52 @@ GONE_DETAIL = "no longer in its source"
 WHO = "discovery"
 
 
-def mark_vanished(connection: Connection, scan_ids: Sequence[int]) -> int:
-    """Mark files that a complete listing did not bring; what waits for them waits no more."""
-    return _mark(connection, _pages_of(connection, from_page=0), given=sql.as_ids(scan_ids))
+def mark_vanished(connection: Connection, scan_ids: Sequence[int]) -> None:
+    """Mark files that a complete listing did not bring; what waits for them waits no more.
+
+    The ids here and below are those of the files' first pages.
+    """
+    _mark(connection, _pages_of(connection, from_page=0), sql.as_ids(scan_ids))
 
 
 def mark_later_pages_vanished(connection: Connection, scan_ids: Sequence[int]) -> None:
     """A file changed: whether its later pages are still there is known when its first is read."""
-    _mark(connection, _pages_of(connection, from_page=1), given=sql.as_ids(scan_ids))
+    _mark(connection, _pages_of(connection, from_page=1), sql.as_ids(scan_ids))
 
 
-def mark_reappeared(connection: Connection, scan_ids: Sequence[int]) -> int:
+def mark_reappeared(connection: Connection, scan_ids: Sequence[int]) -> None:
     """Files that had vanished are back: what ended because they were gone waits again."""
-    given = {"given": sql.as_ids(scan_ids)}
+    given = sql.as_ids(scan_ids)
     pages = _pages_of(connection, from_page=0)
-    back = (
+    connection.execute(
         update(scan)
         .where(scan.c.id.in_(pages), scan.c.vanished_at.is_not(None))
-        .values(vanished_at=null())
+        .values(vanished_at=null()),
+        given,
     )
-    count = sql.affected(connection, back, given)
-    decide_on(
-        connection,
-        DecisionKind.SCAN_REAPPEARED,
-        and_(status_in(GONE), item.c.reason == GONE_REASON, item.c.scan_id.in_(pages)),
-        target=ItemStatus.PENDING,
-        who=WHO,
-        why="back in its source",
-        parameters=given,
-    )
-    return count
+    again = Decision(DecisionKind.SCAN_REAPPEARED, ItemStatus.PENDING, WHO, "back in its source")
+    was_gone = and_(status_in(GONE), item.c.reason == GONE_REASON)
+    carry_out(connection, again, and_(was_gone, item.c.scan_id.in_(pages)), given)
 
 
-def _pages_of(connection: Connection, *, from_page: int) -> Select[tuple[int]]:
-    """The pages of the files whose first pages are the rows *given*."""
+def _pages_of(connection: Connection, *, from_page: int) -> Select[Any]:
+    """The pages of the files whose first pages are the given ids."""
     first, page = scan.alias("first"), scan.alias("page")
-    given = sql.ids_table(connection, "given")
     return (
         select(page.c.id)
-        .select_from(given)
-        .join(first, first.c.id == given.c.id)
+        .select_from(first)
         .join(page, and_(page.c.store_id == first.c.store_id, page.c.key == first.c.key))
-        .where(page.c.page >= from_page)
+        .where(first.c.id.in_(sql.given_ids(connection)), page.c.page >= from_page)
     )
 
 
-def _mark(connection: Connection, pages: Select[tuple[int]], *, given: str) -> int:
-    decide_on(
-        connection,
-        DecisionKind.SCAN_VANISHED,
-        and_(status_in(ItemStatus.PENDING), item.c.scan_id.in_(pages)),
-        target=GONE,
-        who=WHO,
-        why=GONE_DETAIL,
-        parameters={"given": given},
-        reason=GONE_REASON,
-    )
-    marked = (
+def _mark(connection: Connection, pages: Select[Any], given: Mapping[str, str]) -> None:
+    gone = Decision(DecisionKind.SCAN_VANISHED, GONE, WHO, GONE_DETAIL, reason=GONE_REASON)
+    waiting = and_(status_in(ItemStatus.PENDING), item.c.scan_id.in_(pages))
+    carry_out(connection, gone, waiting, given)
+    connection.execute(
         update(scan)
         .where(scan.c.id.in_(pages), scan.c.vanished_at.is_(None))
-        .values(vanished_at=sql.now())
+        .values(vanished_at=sql.now()),
+        given,
     )
-    return sql.affected(connection, marked, {"given": given})

@@ -3,24 +3,53 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, and_, func, select, update
 
 from tasks.ledger import sql
-from tasks.schema import CLAIMED, PENDING_ALONE, PENDING_TOGETHER, claim, item
+from tasks.schema import (
+    CLAIMED,
+    PENDING_ALONE,
+    PENDING_TOGETHER,
+    ItemStatus,
+    claim,
+    item,
+    item_tally,
+)
 
 _OPEN = claim.c.ended_at.is_(None)
+
+
+def oldest_pending(
+    connection: Connection, recipe_id: int | None, collections: Sequence[str] | None
+) -> datetime | None:
+    """When the first pending item was or will be due.
+
+    Asks recipe by recipe, collection by collection and suspects apart: each is one look into an
+    index, where asking for all at once would read the whole of it.
+    """
+    waiting = (
+        select(item_tally.c.recipe_id, item_tally.c.collection)
+        .where(item_tally.c.status == ItemStatus.PENDING)
+        .group_by(item_tally.c.recipe_id, item_tally.c.collection)
+        .having(func.sum(item_tally.c.n) > 0)
+    )
+    if recipe_id is not None:
+        waiting = waiting.where(item_tally.c.recipe_id == recipe_id)
+    if collections is not None:
+        waiting = waiting.where(item_tally.c.collection.in_(collections))
+    moments: list[datetime] = []
+    for one_recipe, collection in connection.execute(waiting).all():
+        here = and_(item.c.recipe_id == one_recipe, item.c.collection == collection)
+        for pending in (PENDING_TOGETHER, PENDING_ALONE):
+            due = select(item.c.not_before).where(pending, here).order_by(item.c.not_before)
+            moments += connection.execute(due.limit(1)).scalars()
+    return min(moments, default=None)
 
 
 def next_due_s(
     connection: Connection, recipe_id: int, collections: Sequence[str] | None
 ) -> float | None:
-    """Seconds until an item can be claimed, by its delay or by another's lease; None: nothing waits."""
-    moments: list[datetime] = []
-    for waits in (PENDING_TOGETHER, PENDING_ALONE):
-        soonest = select(func.min(item.c.not_before)).where(waits, item.c.recipe_id == recipe_id)
-        if collections is not None:
-            soonest = soonest.where(item.c.collection.in_(collections))
-        moments += connection.execute(soonest).scalars().all()
+    """Seconds until an item is due, or another's lease on one runs out; None: nothing waits."""
     leases = (
         select(func.min(claim.c.expires_at))
         .join(item, item.c.claim_id == claim.c.id)
@@ -28,11 +57,14 @@ def next_due_s(
     )
     if collections is not None:
         leases = leases.where(item.c.collection.in_(collections))
-    moments += connection.execute(leases).scalars().all()
-    known = [moment for moment in moments if moment is not None]
+    soonest = (
+        oldest_pending(connection, recipe_id, collections),
+        connection.execute(leases).scalar(),
+    )
+    known = [moment for moment in soonest if moment is not None]
     if not known:
         return None
-    now = connection.execute(select(sql.now())).scalar_one()
+    now: datetime = connection.execute(select(sql.now())).scalar_one()
     return max(0.0, (min(known) - now).total_seconds())
 
 
@@ -42,7 +74,7 @@ def open_workers(connection: Connection) -> set[str]:
 
 
 def expire_leases(connection: Connection, workers: Collection[str]) -> int:
-    """Let the leases of these workers run out now; their items are swept up by the next claim."""
+    """Let the leases of these workers run out now; the next claim sweeps their items up."""
     expired = (
         update(claim)
         .where(_OPEN, claim.c.worker.in_(workers), claim.c.expires_at > sql.now())
