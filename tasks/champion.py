@@ -41,6 +41,19 @@ def find_checkpoint(settings: Settings, ledger: Ledger, scratch: Path) -> Checkp
     return _fetch(champion, settings, scratch)
 
 
+def register_file(settings: Settings, ledger: Ledger, path: Path, *, who: str) -> CheckpointRow:
+    """Put a checkpoint's file into the output store, where every worker finds it, and register it.
+
+    Raises:
+        NoCheckpoint: It is missing, damaged or of another format.
+    """
+    checkpoint = _read(path)
+    output = open_store(settings.output, settings=settings, writable=True)
+    key = f"checkpoints/{checkpoint.digest}.safetensors"
+    output.put(key, path, content_type="application/octet-stream", sha256=checkpoint.digest)
+    return _register(ledger, checkpoint, url=f"{output.url}/{key}", who=who)
+
+
 def _install_bundled(ledger: Ledger) -> CheckpointRow:
     bundled = _read(DEFAULT_CHECKPOINT)
     row = _register(ledger, bundled, url=BUNDLED)
@@ -49,10 +62,12 @@ def _install_bundled(ledger: Ledger) -> CheckpointRow:
     return row
 
 
-def _register(ledger: Ledger, checkpoint: Checkpoint, *, url: str) -> CheckpointRow:
+def _register(
+    ledger: Ledger, checkpoint: Checkpoint, *, url: str, who: str = "autochrome"
+) -> CheckpointRow:
     card = checkpoint.card
     return register_checkpoint(
-        ledger, checkpoint.digest, name=card.name, url=url, card=asdict(card), who="autochrome"
+        ledger, checkpoint.digest, name=card.name, url=url, card=asdict(card), who=who
     )
 
 

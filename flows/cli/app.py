@@ -6,6 +6,7 @@ by their command alone, so that `autochrome status` answers at once.
 
 import logging
 import sys
+from getpass import getuser
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,7 @@ import typer
 from rich.logging import RichHandler
 
 from flows.cli import archive, options
+from flows.cli import models as models_commands
 from flows.cli.talk import ExitCode, say, stderr
 from tasks.errors import AutochromeError, UsageError
 from tasks.settings import load_settings
@@ -176,7 +178,7 @@ def _add_decision(name: str, help_text: str) -> None:
             older_than_hours=older_than_hours,
             everything=everything,
         )
-        decision = archive.Decision(name, who=who, why=why, dry_run=dry_run)
+        decision = archive.Decision(name, who=who or getuser(), why=why, dry_run=dry_run)
         settings = load_settings(database_url=database)
         raise typer.Exit(archive.decide(settings, decision, chosen, as_json=as_json))
 
@@ -186,6 +188,42 @@ _add_decision("hold", "Keep items from being worked on: rights, sensitivity.")
 _add_decision("release", "End a hold.")
 _add_decision("approve", "Publish items that wait for review.")
 _add_decision("reject", "Turn down items that wait for review.")
+
+
+@app.command()
+def models(database: options.Database = None, as_json: options.AsJson = False) -> None:
+    """List the checkpoints, and how the champion came to be it."""
+    raise typer.Exit(models_commands.models(load_settings(database_url=database), as_json=as_json))
+
+
+@app.command()
+def promote(
+    checkpoint: Annotated[
+        str, typer.Argument(help="The beginning of its digest, or a .safetensors file.")
+    ],
+    why: Annotated[
+        str, typer.Option("--why", metavar="TEXT", help="The evidence, for the record.")
+    ],
+    who: options.Who = None,
+    out: options.Output = None,
+    database: options.Database = None,
+) -> None:
+    """Make a checkpoint the champion: new scans are coloured by it from now on."""
+    settings = load_settings(database_url=database, output=out)
+    raise typer.Exit(
+        models_commands.promote_checkpoint(settings, checkpoint, who=who or getuser(), why=why)
+    )
+
+
+@app.command()
+def rollback(
+    why: Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, for the record.")],
+    who: options.Who = None,
+    database: options.Database = None,
+) -> None:
+    """Make the champion before the present one the champion again."""
+    settings = load_settings(database_url=database)
+    raise typer.Exit(models_commands.roll_back_champion(settings, who=who or getuser(), why=why))
 
 
 @db.command("upgrade")

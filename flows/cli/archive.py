@@ -1,7 +1,6 @@
 """The commands that only ask or change the ledger: at once, without torch or Prefect."""
 
 import enum
-import getpass
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,14 +31,9 @@ class Decision:
     """Which way items are to be moved, and who says so."""
 
     kind: str
-    who: str | None
+    who: str
     why: str
     dry_run: bool
-
-    @property
-    def decided_by(self) -> str:
-        """The given name, or that of the login."""
-        return self.who or getpass.getuser()
 
 
 def discover(settings: Settings, *, as_json: bool) -> ExitCode:
@@ -134,7 +128,7 @@ def decide(
     with open_ledger(settings) as ledger:
         move = _move(ledger, decision.kind)
         moved = sum(
-            move(one, who=decision.decided_by, why=decision.why, dry_run=decision.dry_run)
+            move(one, who=decision.who, why=decision.why, dry_run=decision.dry_run)
             for one in chosen
         )
     if as_json:

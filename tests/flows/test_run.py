@@ -15,6 +15,7 @@ import pytest
 import pyvips
 from typer.testing import CliRunner
 
+from colormodel.checkpoint import read_checkpoint
 from flows.cli import run as run_command
 from flows.cli.app import app, main
 from flows.cli.talk import ExitCode
@@ -362,3 +363,27 @@ def test_pictures_are_the_same_in_every_run(make_settings: MakeSettings, tmp_pat
         twin = tmp_path / "b" / path.relative_to(tmp_path / "a")
         one, other = (pyvips.Image.new_from_file(p).numpy().astype(np.int64) for p in (path, twin))
         assert np.abs(one - other).max() <= (1 if one.max() < 256 else 64)
+
+
+def test_a_promoted_checkpoint_colours_what_comes_next(
+    archive: Path, make_settings: MakeSettings, quick_checkpoint: Path, tmp_path: Path
+) -> None:
+    """From a file, for every worker; what is done stays as it is; and it can be rolled back."""
+    settings = make_settings(checkpoint=None, output=str(tmp_path / "colour"))
+    database, out = settings.database_url.get_secret_value(), str(tmp_path / "colour")
+    run_command.run(make_settings(), as_json=True)
+    promoted = ["promote", str(quick_checkpoint), "--why", "trial", "--who", "me"]
+    assert run_cli(*promoted, "--db", database, "--out", out)[0] == 0
+    write_jpeg(archive / "new.jpg", codes_of(photograph(96, 128, seed=50)))
+    run_command.run(settings, as_json=True)
+    told = json.loads(run_cli("models", "--db", database, "--json")[1])
+    assert told["champion"] == read_checkpoint(quick_checkpoint).digest
+    assert [move["why"] for move in told["history"]] == ["trial"]
+    with Ledger.open(database) as ledger:
+        items = items_of(ledger)
+        assert len(items) == 7
+        assert {item.attempts for item in items.values()} == {1}
+    stored = Path(out, "checkpoints", f"{told['champion']}.safetensors")
+    assert stored.read_bytes() == quick_checkpoint.read_bytes()
+    result = CliRunner().invoke(app, ["rollback", "--why", "worse", "--db", database])
+    assert "no champion came before" in str(result.exception)

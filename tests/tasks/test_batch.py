@@ -110,15 +110,21 @@ class Case:
     attempts: int
 
 
+FAILED, QUARANTINED = ItemStatus.FAILED, ItemStatus.QUARANTINED
+SLOW_DOWN = StorageUnavailable("503 SlowDown")
+RESET = ConnectionResetError(errno.ECONNRESET, "reset by peer")
+SOURCE, PUT, DIGEST = ("source", "fetch"), ("output", "put"), ("output", "digest")
+
+#: stage, where it fails, how → status, reason, attempts.
 CASES = [
-    Case("fetch", "source", "fetch", fails(StorageUnavailable("503 SlowDown")), ItemStatus.FAILED, Reason.STORAGE_UNAVAILABLE, 3),
-    Case("fetch", "source", "fetch", fails(ConnectionResetError(errno.ECONNRESET, "reset")), ItemStatus.FAILED, Reason.STORAGE_UNAVAILABLE, 3),
-    Case("fetch", "source", "fetch", fails(TimeoutError("read timed out")), ItemStatus.FAILED, Reason.TIMEOUT, 3),
-    Case("fetch", "source", "fetch", fails(ZeroDivisionError("a defect")), ItemStatus.FAILED, Reason.UNEXPECTED, 1),
-    Case("put", "output", "put", fails(StorageUnavailable("503 SlowDown")), ItemStatus.FAILED, Reason.STORAGE_UNAVAILABLE, 3),
-    Case("verify", "output", "digest", tells_wrongly, ItemStatus.FAILED, Reason.WRITE_UNVERIFIED, 1),
-    Case("verify", "output", "digest", fails(StorageUnavailable("gone")), ItemStatus.FAILED, Reason.STORAGE_UNAVAILABLE, 3),
-]  # fmt: skip
+    Case("fetch", *SOURCE, fails(SLOW_DOWN), FAILED, Reason.STORAGE_UNAVAILABLE, 3),
+    Case("fetch", *SOURCE, fails(RESET), FAILED, Reason.STORAGE_UNAVAILABLE, 3),
+    Case("fetch", *SOURCE, fails(TimeoutError("timed out")), FAILED, Reason.TIMEOUT, 3),
+    Case("fetch", *SOURCE, fails(ZeroDivisionError("a defect")), FAILED, Reason.UNEXPECTED, 1),
+    Case("put", *PUT, fails(SLOW_DOWN), FAILED, Reason.STORAGE_UNAVAILABLE, 3),
+    Case("verify", *DIGEST, tells_wrongly, FAILED, Reason.WRITE_UNVERIFIED, 1),
+    Case("verify", *DIGEST, fails(SLOW_DOWN), FAILED, Reason.STORAGE_UNAVAILABLE, 3),
+]
 
 
 def with_fault(workshop: Workshop, part: str, method: str, fault: Callable[..., Any]) -> Workshop:
@@ -153,12 +159,13 @@ def test_a_fault_ends_one_item_with_its_reason(
     assert victim.detail
 
 
+CRASH, TONE = KilledWorker("exit code -11"), ToneGateFailed("max |ΔL*| 3.1")
 CHILD_CASES = [
-    ("decode", read_scan, KilledWorker("exit code -11"), ItemStatus.QUARANTINED, Reason.KILLED_WORKER, 3),
-    ("decode", read_scan, MemoryError(), ItemStatus.FAILED, Reason.OUT_OF_MEMORY, 3),
-    ("encode", write_scan, ToneGateFailed("max |ΔL*| 3.1"), ItemStatus.FAILED, Reason.TONE_GATE, 1),
-    ("encode", write_scan, KilledWorker("did not end"), ItemStatus.QUARANTINED, Reason.KILLED_WORKER, 3),
-]  # fmt: skip
+    ("decode", read_scan, CRASH, QUARANTINED, Reason.KILLED_WORKER, 3),
+    ("decode", read_scan, MemoryError(), FAILED, Reason.OUT_OF_MEMORY, 3),
+    ("encode", write_scan, TONE, FAILED, Reason.TONE_GATE, 1),
+    ("encode", write_scan, CRASH, QUARANTINED, Reason.KILLED_WORKER, 3),
+]
 
 
 @pytest.mark.parametrize(("stage", "work", "error", "status", "reason", "attempts"), CHILD_CASES)

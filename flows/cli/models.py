@@ -1,0 +1,75 @@
+"""The commands about checkpoints: which there are, which is in service, and who said so."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.table import Table
+
+from flows.cli.talk import ExitCode, print_json, say, stdout
+from tasks.ledger.opening import open_ledger
+from tasks.registry import (
+    CheckpointRow,
+    champion_checkpoint,
+    history,
+    list_checkpoints,
+    promote,
+    roll_back,
+)
+from tasks.settings import Settings
+
+
+def models(settings: Settings, *, as_json: bool) -> ExitCode:
+    """Print every registered checkpoint, and how the champion came to be it."""
+    with open_ledger(settings) as ledger:
+        known = list_checkpoints(ledger)
+        champion = champion_checkpoint(ledger)
+        moves = history(ledger)
+    if as_json:
+        print_json(
+            {
+                "champion": champion.digest if champion else None,
+                "checkpoints": [asdict(row) for row in known],
+                "history": [asdict(move) for move in moves],
+            }
+        )
+        return ExitCode.CLEAN
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("", "checkpoint", "name", "registered", "where"):
+        table.add_column(heading)
+    for row in known:
+        mark = "champion" if champion and row.id == champion.id else ""
+        table.add_row(mark, row.digest[:12], row.name, f"{row.registered_at:%Y-%m-%d}", row.url)
+    stdout.print(table)
+    for move in moves:
+        stdout.print(
+            f"{move.decided_at:%Y-%m-%d %H:%M} {move.kind} {move.checkpoint.digest[:12]} by "
+            f"{move.who}: {move.why}",
+            markup=False,
+        )
+    return ExitCode.CLEAN
+
+
+def promote_checkpoint(settings: Settings, named: str, *, who: str, why: str) -> ExitCode:
+    """Make a checkpoint the champion: by the beginning of its digest, or by its file."""
+    with open_ledger(settings) as ledger:
+        digest = named
+        if Path(named).suffix == ".safetensors":
+            from tasks.champion import register_file  # noqa: PLC0415  torch, for files only
+
+            digest = register_file(settings, ledger, Path(named), who=who).digest
+        _tell(promote(ledger, digest, who=who, why=why))
+    return ExitCode.CLEAN
+
+
+def roll_back_champion(settings: Settings, *, who: str, why: str) -> ExitCode:
+    """Make the champion before the present one the champion again."""
+    with open_ledger(settings) as ledger:
+        _tell(roll_back(ledger, who=who, why=why))
+    return ExitCode.CLEAN
+
+
+def _tell(champion: CheckpointRow) -> None:
+    say(
+        f"{champion.name} ({champion.digest[:12]}) is the champion; what is coloured already stays "
+        "as it is"
+    )

@@ -1,0 +1,62 @@
+"""The documents say what the code does."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from flows.cli.app import app
+from tasks.errors import Reason
+from tasks.reasons_help import REASON_HELP, STATUS_HELP
+from tasks.schema import ItemStatus
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("status", ItemStatus)
+def test_readme_explains_every_status(status: ItemStatus) -> None:
+    """In the words of the report."""
+    told = STATUS_HELP[status]
+    assert f"| `{status}` | {told.means} | {told.do} |" in README
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_readme_explains_every_reason(reason: Reason) -> None:
+    """With its verdict, in the words of the report."""
+    told = REASON_HELP[reason]
+    assert f"| `{reason}` | {reason.verdict} | {told.means} | {told.do} |" in README
+
+
+def test_readme_names_only_commands_that_exist() -> None:
+    """Every `autochrome …` in it can be typed."""
+    known = {
+        command.name or (command.callback.__name__ if command.callback else "")
+        for command in app.registered_commands
+    } | {group.name for group in app.registered_groups}
+    named = set(re.findall(r"autochrome ([a-z]+)\b", README))
+    assert named - known == set()
+
+
+def test_readme_opens_with_the_two_commands() -> None:
+    """Nobody has to look for them."""
+    start = README[:2500]
+    assert start.index("make demo") < start.index("make test")
+
+
+def test_readme_links_lead_somewhere() -> None:
+    """Relative links name files of the repository."""
+    for target in re.findall(r"\]\((?!https?://|#)([^)]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_the_command_line_names_only_commands_that_exist() -> None:
+    """Remedies in messages can be typed, too."""
+    known = {
+        command.name or (command.callback.__name__ if command.callback else "")
+        for command in app.registered_commands
+    } | {group.name for group in app.registered_groups}
+    for folder in ("tasks", "flows", "colormodel"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for name in re.findall(r"`autochrome ([a-z]+)", path.read_text()):
+                assert name in known, f"{path.name} names `autochrome {name}`"
