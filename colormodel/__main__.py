@@ -1,4 +1,4 @@
-"""``python -m colormodel``: colorize, train, evaluate and strip, on local files.
+"""``python -m colormodel``: colorize, train, evaluate, strip and card, on local files.
 
 Data goes to stdout, talk to stderr. Exit codes: 0 clean, 1 something could not be done, 2 usage.
 """
@@ -131,6 +131,16 @@ def strip(  # noqa: PLR0913 — typer: an option is a parameter
         width=width,
         most_bytes=1000 * most_kb,
     )
+
+
+@app.command()
+def card(
+    *,
+    checkpoint: CheckpointFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Tell what a checkpoint was trained on, under which terms, and where it fails."""
+    _run("card", checkpoint=checkpoint, as_json=as_json)
 
 
 def _run(command: str, **options: object) -> None:

@@ -1,0 +1,58 @@
+"""``python -m colormodel card``: what a person should know of a checkpoint."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import typer
+
+from colormodel.checkpoint import DEFAULT_CHECKPOINT, Card, CheckpointError, read_checkpoint
+
+ERRORS = (CheckpointError,)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asks for.
+
+    Attributes:
+        checkpoint: Whose card; none: the bundled one's.
+        as_json: Print JSON.
+    """
+
+    checkpoint: Path | None
+    as_json: bool
+
+
+def run(options: Options) -> int:
+    """Print the card; the exit code.
+
+    Raises:
+        CheckpointError: The file is no checkpoint.
+    """
+    checkpoint = read_checkpoint(options.checkpoint or DEFAULT_CHECKPOINT)
+    if options.as_json:
+        typer.echo(json.dumps({"digest": checkpoint.digest, **asdict(checkpoint.card)}, indent=2))
+    else:
+        typer.echo("\n".join(_lines(checkpoint.digest, checkpoint.card)))
+    return 0
+
+
+def _lines(digest: str, card: Card) -> list[str]:
+    return [
+        f"{card.name} {card.version}",
+        f"sha256 {digest}",
+        "",
+        card.description,
+        "",
+        "Trained on:",
+        *(f"  {one.source}: {one.photographs:,} photographs, {one.licence}" for one in card.data),
+        "",
+        f"Training: {card.training}",
+        "",
+        "Measured on photographs that it was not trained on:",
+        *(f"  {name}: {value:g}" for name, value in card.metrics.items()),
+        "",
+        "Known failures and limits:",
+        *(f"  - {limit}" for limit in card.limitations),
+    ]
