@@ -7,7 +7,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check check-all format lint types contracts wheel bench clean
+.PHONY: help setup demo test check check-all format lint types contracts clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,7 +29,7 @@ test: $(STAMP) ## run the tests (brings its own PostgreSQL and S3 endpoint)
 
 check: $(STAMP) lint types contracts test ## what CI runs: format, lint, types, import contracts, tests
 
-check-all: check wheel ## check, the slow tests, and the wheel from an empty folder
+check-all: check ## check, and the slow tests, among them the built wheel in an empty folder
 	$(BIN)/pytest -m slow --timeout 1800
 
 format: $(STAMP) ## rewrite the code in the house's format
