@@ -1,5 +1,6 @@
 """The luma splice: luminance bit for bit, and the original byte for byte."""
 
+import contextlib
 import io
 import struct
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import simplejpeg
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -22,7 +23,7 @@ from tasks.derivatives.jpegfile import (
 )
 from tasks.derivatives.restore import restore_original
 from tasks.derivatives.splice import luma_data, read_grey_jpeg, splice_luma
-from tasks.errors import FixityMismatch, UnreadableScan, UsageError
+from tasks.errors import AutochromeError, FixityMismatch, UnreadableScan, UsageError
 from tests.tasks.derivatives.jpegs import make_grey_jpeg, make_picture, make_spliced
 
 SCANS = Path("../shared/data/scans")
@@ -71,7 +72,7 @@ def grey_files(draw: st.DrawFn) -> bytes:
     return coded + draw(st.binary(max_size=100))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(grey_files())
 def test_any_grey_jpeg_splices(original: bytes) -> None:
     """Sizes, qualities, processes, restart intervals and metadata: luminance and restore hold."""
@@ -231,3 +232,31 @@ def test_real_scans_splice() -> None:
         assert_spliced(original, make_spliced(original))
         done += 1
     assert done == 60
+
+
+_BASE = make_grey_jpeg(make_picture(40, 40), restart_marker_blocks=4, comment=b"box 12")
+_SPLICED = make_spliced(_BASE)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(0, len(_BASE) - 1), st.binary(min_size=1, max_size=4), st.integers(0, 40))
+def test_damaged_files_are_refused_or_spliced(at: int, junk: bytes, cut: int) -> None:
+    """Whatever bytes are overwritten or missing: taken apart, or refused with a cause."""
+    damaged = _BASE[:at] + junk + _BASE[at + len(junk) : len(_BASE) - cut]
+    try:
+        grey = read_grey_jpeg(damaged)
+    except JpegLayoutError:
+        return
+    assume(grey.width * grey.height < 1_000_000)
+    flat = make_grey_jpeg(np.full(grey.chroma_size, 128, np.uint8))
+    result = splice_luma(grey, (flat, flat), icc_profile=None, xmp=None)
+    assert restore_original(result) == damaged
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(0, len(_SPLICED) - 1), st.binary(min_size=1, max_size=4))
+def test_restore_gives_the_original_or_says_why_not(at: int, junk: bytes) -> None:
+    """Never anything else than the original, whatever happened to the spliced file."""
+    damaged = _SPLICED[:at] + junk + _SPLICED[at + len(junk) :]
+    with contextlib.suppress(AutochromeError):
+        assert restore_original(damaged) == _BASE
