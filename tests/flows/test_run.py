@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -122,72 +122,77 @@ def test_from_s3_to_s3_with_postgresql(
         assert dict(ledger.counts().items) == {"review": 6}
 
 
-@pytest.mark.timeout(240)
-def test_a_killed_run_that_is_restarted_finishes_each_item_once(
-    archive: Path, tmp_path: Path, quick_checkpoint: Path
-) -> None:
-    """SIGKILL amid the work; the next run takes over at once and nothing is lost or doubled."""
+@dataclass(frozen=True)
+class Worker:
+    """A run over many scans in a process of its own, slow enough to be interrupted."""
+
+    archive: Path
+    out: Path
+    database: str
+    checkpoint: Path
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start it."""
+        command = [
+            sys.executable, "-m", "flows.cli", "run", str(self.archive), "--out", str(self.out),
+            "--db", self.database, "--checkpoint", str(self.checkpoint), "--device", "cpu",
+        ]  # fmt: skip
+        environment = os.environ | {"AUTOCHROME_MINIBATCH": "2", "AUTOCHROME_THREADS": "1"}
+        return subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE)
+
+    def wait_until_written(self, number: int) -> None:
+        """Wait until so many derivatives are stored.
+
+        Raises:
+            TimeoutError: They are not.
+        """
+        end = time.monotonic() + 120
+        while len(list(self.out.glob("*/master/*.jpg"))) < number:
+            if time.monotonic() > end:
+                raise TimeoutError("the run does not get on")
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def worker(archive: Path, tmp_path: Path, quick_checkpoint: Path) -> Worker:
+    """A worker over 43 scans."""
     for number in range(3, 40):
         write_jpeg(archive / f"{number}.jpg", codes_of(photograph(96, 128, seed=number)))
-    database = f"sqlite:///{tmp_path / 'killed.db'}"
-    command = [
-        sys.executable, "-m", "flows.cli", "run", str(archive), "--out", str(tmp_path / "out"),
-        "--db", database, "--checkpoint", str(quick_checkpoint), "--device", "cpu",
-    ]  # fmt: skip
-    environment = os.environ | {"AUTOCHROME_MINIBATCH": "2", "AUTOCHROME_THREADS": "1"}
-    with subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE) as first:
-        wait_for(lambda: len(list((tmp_path / "out").glob("*/master/*.jpg"))) >= 5)
+    return Worker(archive, tmp_path / "out", f"sqlite:///{tmp_path}/worker.db", quick_checkpoint)
+
+
+@pytest.mark.timeout(240)
+def test_a_killed_run_that_is_restarted_finishes_each_item_once(worker: Worker) -> None:
+    """SIGKILL amid the work; the next run takes over at once and nothing is lost or doubled."""
+    with worker.start() as first:
+        worker.wait_until_written(5)
         first.send_signal(signal.SIGKILL)
-    with Ledger.open(database) as ledger:
+    with Ledger.open(worker.database) as ledger:
         assert ledger.counts().items.get("claimed", 0) > 0, "killed too late to prove anything"
-    second = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, check=False)
-    assert second.returncode == 0, second.stderr.decode()
-    with Ledger.open(database) as ledger:
+    with worker.start() as second:
+        _, talk = second.communicate(timeout=200)
+    assert second.returncode == 0, talk.decode()
+    with Ledger.open(worker.database) as ledger:
         items = items_of(ledger)
         assert Counter(item.status for item in items.values()) == {"review": 43}
         for item in items.values():
-            story = ledger.story(item.uri)
-            finished = [a for a in story.items[0].attempts if a.ending == "finished"]
-            assert len(finished) == 1
-    names = Counter(path.stem for path in (tmp_path / "out").glob("*/master/**/*.*"))
+            attempts = ledger.story(item.uri).items[0].attempts
+            assert [attempt.ending for attempt in attempts].count("finished") == 1
+    names = Counter(path.stem for path in worker.out.glob("*/master/**/*.*"))
     assert len(names) == 43
     assert set(names.values()) == {1}
-    assert not list((tmp_path / "out").rglob("*.part"))
-
-
-def wait_for(happened: Callable[[], bool], *, seconds: float = 120) -> None:
-    """Wait until something has happened.
-
-    Raises:
-        TimeoutError: It has not.
-    """
-    end = time.monotonic() + seconds
-    while not happened():
-        if time.monotonic() > end:
-            raise TimeoutError("it did not happen")
-        time.sleep(0.05)
 
 
 @pytest.mark.timeout(240)
-def test_ctrl_c_gives_back_what_was_not_begun(
-    archive: Path, tmp_path: Path, quick_checkpoint: Path
-) -> None:
+def test_ctrl_c_gives_back_what_was_not_begun(worker: Worker) -> None:
     """Exit code 1, one line that says so, nothing left claimed."""
-    for number in range(3, 60):
-        write_jpeg(archive / f"{number}.jpg", codes_of(photograph(96, 128, seed=number)))
-    database = f"sqlite:///{tmp_path / 'stopped.db'}"
-    command = [
-        sys.executable, "-m", "flows.cli", "run", str(archive), "--out", str(tmp_path / "out"),
-        "--db", database, "--checkpoint", str(quick_checkpoint), "--device", "cpu",
-    ]  # fmt: skip
-    environment = os.environ | {"AUTOCHROME_MINIBATCH": "2", "AUTOCHROME_THREADS": "1"}
-    with subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE) as process:
-        wait_for(lambda: len(list((tmp_path / "out").glob("*/master/*.jpg"))) >= 3)
+    with worker.start() as process:
+        worker.wait_until_written(3)
         process.send_signal(signal.SIGINT)
         _, talk = process.communicate(timeout=120)
     assert process.returncode == 1, talk.decode()
     assert b"stopping" in talk
-    with Ledger.open(database) as ledger:
+    with Ledger.open(worker.database) as ledger:
         counts = ledger.counts().items
         assert counts.get("claimed", 0) == 0
         assert counts["pending"] > 0
