@@ -5,7 +5,9 @@ One database is migrated; each test gets a clone of it, which takes some 30 ms.
 """
 
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -57,12 +59,23 @@ class Server:
             connection.execute(statement.encode())
 
 
+@contextmanager
+def running_server() -> Iterator[Server]:
+    """A server for as long as the block lasts.
+
+    Its folder is none of pytest's: those are closed to the user that the server runs as.
+    """
+    with tempfile.TemporaryDirectory(prefix="autochrome-postgresql-") as folder:
+        server = Server(Path(folder) / "data")
+        yield server
+        server.delete()
+
+
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def postgresql_server() -> Iterator[Server]:
     """A server that lives as long as the test session."""
-    server = Server(tmp_path_factory.mktemp("postgresql") / "data")
-    yield server
-    server.delete()
+    with running_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,147 @@
+"""What the ledger's tests build their cases from."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from sqlalchemy import func, select
+
+from tasks.ledger import Claim, DerivativeRecord, Ledger, Outcome, Recipe
+from tasks.schema import ItemStatus, item, item_tally, scan, scan_tally
+
+SOURCE = "s3://archive/scans"
+OUTPUT = "s3://colour/out"
+DIGEST = "ab" * 32
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An object of a listing."""
+
+    key: str
+    size_bytes: int = 1000
+    etag: str = "first"
+    modified_at: datetime = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    version: str | None = None
+
+    def changed(self) -> "Listed":
+        """The same key with other content."""
+        return replace(self, etag=self.etag + "'")
+
+
+def listing(keys: Iterable[str]) -> list[Listed]:
+    """Objects with these keys."""
+    return [Listed(key) for key in keys]
+
+
+def keys(count: int) -> list[str]:
+    """That many keys, in order."""
+    return [f"box/{number:04d}.tif" for number in range(count)]
+
+
+def recipe(ledger: Ledger, name: str = "a") -> int:
+    """A recipe, by its name."""
+    return ledger.ensure_recipe(Recipe(name * 8, {"quality": 90}))
+
+
+def enqueued(ledger: Ledger, count: int, *, collection: str = "photographs") -> int:
+    """A recipe with that many pending items; returns its id."""
+    ledger.record_listing(SOURCE, listing(keys(count)), collection=collection)
+    recipe_id = recipe(ledger)
+    assert ledger.enqueue(recipe_id) == count
+    return recipe_id
+
+
+def claim(
+    ledger: Ledger,
+    recipe_id: int,
+    *,
+    limit: int = 100,
+    worker: str = "worker",
+    max_attempts: int = 3,
+    collections: Sequence[str] | None = None,
+    run_id: int | None = None,
+) -> Claim:
+    """A batch that must be there."""
+    found = ledger.claim(
+        worker,
+        recipe_id=recipe_id,
+        limit=limit,
+        lease_s=60,
+        max_attempts=max_attempts,
+        collections=collections,
+        run_id=run_id,
+    )
+    assert found is not None
+    return found
+
+
+def claims_nothing(ledger: Ledger, recipe_id: int) -> bool:
+    """Whether no item can be claimed now."""
+    found = ledger.claim("idle", recipe_id=recipe_id, limit=1, lease_s=60, max_attempts=3)
+    return found is None
+
+
+def done(item_id: int, status: ItemStatus = ItemStatus.REVIEW) -> Outcome:
+    """The outcome of an item that was coloured."""
+    return Outcome(
+        item_id,
+        status,
+        scan_sha256=DIGEST,
+        width=600,
+        height=400,
+        bits=8,
+        pages=1,
+        confidence=0.5,
+        seconds=1.25,
+        derivatives=(derivative(item_id),),
+    )
+
+
+def derivative(item_id: int, *, sha256: str = DIGEST) -> DerivativeRecord:
+    """A derivative's record."""
+    return DerivativeRecord(
+        "master", OUTPUT, f"recipe/{item_id}.jpg", "image/jpeg", 123, sha256, 0.25, 0.125, True
+    )
+
+
+def finish_all(ledger: Ledger, held: Claim, status: ItemStatus = ItemStatus.REVIEW) -> None:
+    """End every item of a batch alike."""
+    outcomes = [done(one.id, status) for one in held.items]
+    assert ledger.finish(held.token, outcomes) == {one.id for one in held.items}
+
+
+def statuses(ledger: Ledger, recipe_id: int | None = None) -> dict[str, int]:
+    """How many items by status, from the tallies, checked against the rows."""
+    check_tallies(ledger)
+    return {status.value: n for status, n in ledger.counts(recipe_id).items.items()}
+
+
+def check_tallies(ledger: Ledger) -> None:
+    """The tallies say what counting says."""
+    item_key = (item_tally.c.recipe_id, item_tally.c.collection, item_tally.c.status)
+    tallied = (
+        select(*item_key, item_tally.c.reason, func.sum(item_tally.c.n))
+        .group_by(*item_key, item_tally.c.reason)
+        .having(func.sum(item_tally.c.n) != 0)
+    )
+    reason = func.coalesce(item.c.reason, "")
+    columns = (item.c.recipe_id, item.c.collection, item.c.status, reason)
+    counted = select(*columns, func.count()).group_by(*columns)
+    scans_tallied = (
+        select(scan_tally.c.collection, scan_tally.c.vanished, func.sum(scan_tally.c.n))
+        .group_by(scan_tally.c.collection, scan_tally.c.vanished)
+        .having(func.sum(scan_tally.c.n) != 0)
+    )
+    vanished = scan.c.vanished_at.is_not(None)
+    scans_counted = select(scan.c.collection, vanished, func.count()).group_by(
+        scan.c.collection, vanished
+    )
+    for kept, true in ((tallied, counted), (scans_tallied, scans_counted)):
+        found = ledger.database.read(
+            lambda c, kept=kept, true=true: (
+                sorted(map(tuple, c.execute(kept).all())),
+                sorted(map(tuple, c.execute(true).all())),
+            )
+        )
+        assert found[0] == found[1]
