@@ -10,6 +10,7 @@ from torch import Tensor
 
 from colormodel.checkpoint import Checkpoint, load_network
 from colormodel.hints import Hint, HintError, place_hints
+from colormodel.neutral import neutral_mask
 from colormodel.planes import ChromaMap, Plane, network_size
 
 #: The same picture alone or in any minibatch: a*, b* differ by no more than this. Convolutions add
@@ -64,6 +65,7 @@ class Colorizer:
     ) -> list[ChromaMap | MemoryError]:
         """Predict the chroma of pictures of any shapes.
 
+        Borders, step wedges and blanks stay neutral, whatever the network makes of them.
         A picture's map does not depend on the pictures beside it (but for `MINIBATCH_TOLERANCE`).
         When memory runs out, the minibatch is halved, down to one; a picture that does not fit
         alone gets its error in place of its map.
@@ -128,6 +130,8 @@ class Colorizer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             prediction = self._network(lightness, hints)
         chroma = prediction.chroma.float().cpu().numpy()  # (N, 2, h, w)
+        for a_b, picture in zip(chroma, pictures, strict=True):
+            a_b[:, neutral_mask(picture.lightness)] = 0
         confidence = prediction.confidence[:, 0].float().cpu().numpy()  # (N, h, w)
         return [
             ChromaMap(a_b, sure, float(sure.mean(dtype=np.float64)), picture.lightness)

@@ -31,8 +31,8 @@ def to_markdown(summaries: Sequence[Summary], *, command: str) -> str:
     parts = [f"Made by `{command}`. {_LEGEND}"]
     for summary in summaries:
         parts += [f"## {summary.title}", _table(summary.table), *_confidence_lines(summary)]
-        for source, rows in summary.by_source.items():
-            parts += [f"### {summary.title}: {source}", _table(rows)]
+        if summary.by_source:
+            parts += [f"### {summary.title}: ΔE₀₀ by source", _source_table(summary)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -64,6 +64,19 @@ def reliability_svg(summaries: Sequence[Summary]) -> str:
 
 def _table(rows: Sequence[TableRow]) -> str:
     return "\n".join([_HEADER, *map(_line, rows)])
+
+
+def _source_table(summary: Summary) -> str:
+    """ΔE₀₀, and in brackets colourfulness over the truth's: a line a source, a column a row."""
+    columns = [f"{row.row}, {row.input}" for row in summary.table]
+    lines = [
+        f"| source | photographs | {' | '.join(columns)} |",
+        "|---" + "|--:" * (len(columns) + 1) + "|",
+    ]
+    for source, rows in summary.by_source.items():
+        cells = [f"{row.ciede2000:.2f} ({row.colourfulness_ratio:.2f})" for row in rows]
+        lines.append(f"| {source} | {rows[0].photographs} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def _line(row: TableRow) -> str:

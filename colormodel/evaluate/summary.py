@@ -172,7 +172,7 @@ def _kid(key: Key, features: Features) -> float | None:
     """KID against the truth; it needs at least two photographs."""
     if len(features.get(key, [])) < 2:
         return None
-    return kid(torch.stack(features[key]), torch.stack(features[TRUE_FEATURES]))
+    return kid(torch.stack(features[key]), torch.stack(features[TRUE_FEATURES]), paired=True)
 
 
 def _gains(measurements: Sequence[Measurement]) -> list[Gain]:

@@ -105,22 +105,22 @@ class Recognizer(nn.Module):
         return Recognition(x, self.network.classifier(x).argmax(1))
 
 
-def kid(first: Tensor, second: Tensor) -> float:
+def kid(first: Tensor, second: Tensor, *, paired: bool = False) -> float:
     """Kernel distance of two sets of features: unbiased MMD² under (x·y/d + 1)³ (Bińkowski 2018).
 
     Args:
         first: (M, d), at least two rows.
         second: (N, d).
+        paired: Row i of both shows the same scene. Such pairs are left out, as each row's pair
+            with itself is: they are alike for another reason than the sets are, and would make
+            the distance too small.
 
     Returns:
         About 0 for two samples of one distribution; may be slightly negative.
     """
     x, y = first.double(), second.double()
-    m, n = len(x), len(y)
-    within_x, within_y, across = (_kernel(p, q) for p, q in ((x, x), (y, y), (x, y)))
-    same_x = (within_x.sum() - within_x.trace()) / (m * (m - 1))
-    same_y = (within_y.sum() - within_y.trace()) / (n * (n - 1))
-    return float(same_x + same_y - 2 * across.mean())
+    within = _mean(_kernel(x, x), diagonal=False) + _mean(_kernel(y, y), diagonal=False)
+    return within - 2 * _mean(_kernel(x, y), diagonal=not paired)
 
 
 def _freeze(network: nn.Module) -> None:
@@ -130,6 +130,12 @@ def _freeze(network: nn.Module) -> None:
 
 def _kernel(x: Tensor, y: Tensor) -> Tensor:
     return (x @ y.T / x.shape[1] + 1) ** 3
+
+
+def _mean(kernel: Tensor, *, diagonal: bool) -> float:
+    if diagonal:
+        return float(kernel.mean())
+    return float((kernel.sum() - kernel.trace()) / (kernel.numel() - len(kernel)))
 
 
 def _centre(srgb: Tensor) -> Tensor:

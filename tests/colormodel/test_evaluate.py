@@ -80,6 +80,7 @@ def test_the_table_has_every_row_input_and_metric(contestants: list[Contestant])
     assert table["left grey", "film"].ciede2000 == grey.ciede2000
     assert table["random", "film"].ciede2000 != table["random", "plain"].ciede2000
     assert set(summary.by_source) == {"here", "there"}
+    assert "| there | 3 |" in to_markdown([summary], command="evaluate")
     assert sum(rows[0].photographs for rows in summary.by_source.values()) == 6
 
 

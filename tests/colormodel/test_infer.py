@@ -106,6 +106,17 @@ def test_hostile_pictures_give_finite_chroma_in_the_trained_gamut(
     assert 0 <= result.score <= 1
 
 
+def test_borders_and_wedges_stay_neutral(colorizer: Colorizer) -> None:
+    """A network that colours anything leaves a black border and a step wedge grey."""
+    (bordered,) = pictures(1, shape=(96, 128))
+    bordered[:12] = 2
+    wedge = np.broadcast_to(np.linspace(0, 100, 8).repeat(16), (96, 128)).astype(np.float32)
+    first, second = maps(colorizer.predict([bordered, wedge]))
+    assert (first.chroma[:, :12] == 0).all()
+    assert np.abs(first.chroma[:, 16:]).max() > 1
+    assert (second.chroma == 0).all()
+
+
 def test_the_minibatch_halves_until_it_fits(
     colorizer: Colorizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -198,6 +198,19 @@ def test_kid_agrees_with_the_sums_written_out() -> None:
     assert kid(x, y) == pytest.approx(within_x + within_y - 2 * across)
 
 
+def test_kid_of_pairs_is_unbiased() -> None:
+    """Second views of the same scenes are about 0; taken for independent they are far below."""
+    generator = torch.Generator().manual_seed(2)
+    paired, independent = [], []
+    for _ in range(20):
+        scenes = torch.randn(50, 32, generator=generator)
+        again = scenes + 0.1 * torch.randn(50, 32, generator=generator)
+        paired.append(kid(scenes, again, paired=True))
+        independent.append(kid(scenes, again))
+    assert abs(np.mean(paired)) < 3 * np.std(paired) / math.sqrt(20)
+    assert max(independent) < min(paired)
+
+
 @needs_weights
 def test_lpips_grows_with_what_a_person_sees() -> None:
     """Nothing for the same picture, little for a shift of tone, more for noise and lost colour."""
