@@ -165,9 +165,7 @@ def list_derivatives(
 ) -> list[DerivativeRow]:
     """Derivatives in use, by id from *after_id* on."""
     wanted = (
-        select(derivative, store.c.url)
-        .join(item, item.c.id == derivative.c.item_id)
-        .join(store, store.c.id == derivative.c.store_id)
+        select_derivatives()
         .where(
             derivative.c.id > after_id,
             derivative.c.revision == item.c.revision,
@@ -183,11 +181,32 @@ def list_derivatives(
     return [derivative_row(row) for row in connection.execute(wanted)]
 
 
+def select_derivatives() -> Select[Any]:
+    """Everything that `derivative_row` needs."""
+    source = store.alias("source")
+    return (
+        select(
+            derivative,
+            store.c.url,
+            item.c.recipe_id,
+            source.c.url.label("source"),
+            scan.c.key.label("scan_key"),
+            scan.c.page,
+        )
+        .join(store, store.c.id == derivative.c.store_id)
+        .join(item, item.c.id == derivative.c.item_id)
+        .join(scan, scan.c.id == item.c.scan_id)
+        .join(source, source.c.id == scan.c.store_id)
+    )
+
+
 def derivative_row(row: Row[Any]) -> DerivativeRow:
-    """A derivative from its table's row, with its store's url."""
+    """A derivative from a row of `select_derivatives`."""
     return DerivativeRow(
         id=row.id,
         item_id=row.item_id,
+        recipe_id=row.recipe_id,
+        scan_uri=uri_of(row.source, row.scan_key, row.page),
         revision=row.revision,
         kind=row.kind,
         store=row.url,

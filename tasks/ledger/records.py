@@ -312,10 +312,12 @@ class AttemptRow:
 
 @dataclass(frozen=True)
 class DerivativeRow:
-    """One derivative on record."""
+    """One derivative on record, with the scan and the recipe that it was made of."""
 
     id: int
     item_id: int
+    recipe_id: int
+    scan_uri: str
     revision: int
     kind: str
     store: str

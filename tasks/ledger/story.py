@@ -7,7 +7,13 @@ from sqlalchemy import Connection, Row, select
 
 from tasks.errors import Reason, UsageError
 from tasks.ledger.filters import scans_at
-from tasks.ledger.reading import derivative_row, item_row, recipe_row, select_items
+from tasks.ledger.reading import (
+    derivative_row,
+    item_row,
+    recipe_row,
+    select_derivatives,
+    select_items,
+)
 from tasks.ledger.records import (
     AttemptRow,
     DecisionRow,
@@ -105,8 +111,7 @@ def _histories(connection: Connection, scan_id: int) -> list[ItemHistory]:
             derivatives=tuple(
                 derivative_row(found)
                 for found in connection.execute(
-                    select(derivative, store.c.url)
-                    .join(store, store.c.id == derivative.c.store_id)
+                    select_derivatives()
                     .where(derivative.c.item_id == row.id)
                     .order_by(derivative.c.id)
                 )

@@ -1,0 +1,165 @@
+"""Reading: counts, lists, samples, stories, runs, and cursors for the audit."""
+
+from datetime import UTC, datetime
+
+from tasks.errors import Reason
+from tasks.ledger import Discovered, ItemFilter, Ledger, RunEnding, RunFigures, outcome_for
+from tasks.schema import AttemptEnding, ItemStatus
+from tests.tasks.ledger.building import (
+    DIGEST,
+    OUTPUT,
+    SOURCE,
+    claim,
+    enqueued,
+    finish_all,
+    keys,
+    recipe,
+    statuses,
+)
+
+
+def test_counts_reconcile(ledger: Ledger) -> None:
+    """Found = sum over statuses; statuses and reasons without items are left out."""
+    recipe_id = enqueued(ledger, 6)
+    held = claim(ledger, recipe_id, limit=4)
+    reasons = (Reason.BLANK, Reason.BLANK, Reason.TIMEOUT)
+    outcomes = [outcome_for(o.id, r) for o, r in zip(held.items, reasons, strict=False)]
+    ledger.finish(held.token, outcomes)
+    counts = ledger.counts(recipe_id)
+    assert counts.scans == counts.enqueued == 6
+    assert counts.items == {
+        ItemStatus.PENDING: 3,
+        ItemStatus.CLAIMED: 1,
+        ItemStatus.SKIPPED: 2,
+    }
+    assert counts.reasons == {Reason.BLANK: 2, Reason.TIMEOUT: 1}
+    assert ledger.counts(recipe_id, collections=["none"]).enqueued == 0
+    assert ledger.counts(recipe(ledger, "other")).items == {}
+
+
+def test_story_tells_the_open_attempt_too(ledger: Ledger) -> None:
+    """Who holds it since when, before anything came of it."""
+    recipe_id = enqueued(ledger, 1)
+    held = claim(ledger, recipe_id, worker="host:1")
+    (attempt,) = ledger.story(held.items[0].uri).items[0].attempts
+    assert (attempt.worker, attempt.number, attempt.status) == ("host:1", 1, ItemStatus.CLAIMED)
+    assert attempt.ending is None
+    assert attempt.ended_at is None
+    assert abs((datetime.now(UTC) - attempt.claimed_at).total_seconds()) < 600
+    ledger.give_back(held.token)
+    (attempt,) = ledger.story(held.items[0].uri).items[0].attempts
+    assert attempt.ending is AttemptEnding.GIVEN_BACK
+    assert attempt.ended_at is not None
+
+
+def test_story_finds_pages_and_names_the_recipe(ledger: Ledger) -> None:
+    """A page by its URI; the file's URI means its first."""
+    recipe_id = enqueued(ledger, 1)
+    held = claim(ledger, recipe_id)
+    ledger.add_pages(held.items[0].scan_id, 2)
+    uri = held.items[0].uri
+    assert ledger.story(uri).scan.page == 0
+    page = ledger.story(f"{uri}#page=2")
+    assert (page.scan.page, page.scan.uri) == (1, f"{uri}#page=2")
+    assert page.items[0].recipe.checkpoint_digest == "a" * 8
+
+
+def test_lists_go_on_where_they_ended(ledger: Ledger) -> None:
+    """By id, from the one after the last."""
+    enqueued(ledger, 5)
+    first = ledger.list_items(ItemFilter(), limit=2)
+    rest = ledger.list_items(ItemFilter(), limit=99, after_id=first[-1].id)
+    uris = [row.uri for row in first + rest]
+    assert uris == [f"{SOURCE}/{key}" for key in keys(5)]
+
+
+def test_samples_are_a_few_of_each_reason(ledger: Ledger) -> None:
+    """For every status that has one."""
+    recipe_id = enqueued(ledger, 6)
+    held = claim(ledger, recipe_id, limit=5)
+    reasons = [Reason.BLANK] * 3 + [Reason.TRUNCATED, Reason.TIMEOUT]
+    outcomes = [outcome_for(o.id, r) for o, r in zip(held.items, reasons, strict=True)]
+    ledger.finish(held.token, outcomes)
+    found = ledger.samples(recipe_id, per_reason=2)
+    assert {key: len(rows) for key, rows in found.items()} == {
+        (ItemStatus.PENDING, Reason.TIMEOUT): 1,
+        (ItemStatus.QUARANTINED, Reason.TRUNCATED): 1,
+        (ItemStatus.SKIPPED, Reason.BLANK): 2,
+    }
+
+
+def test_audit_walks_derivatives_and_sources_by_cursor(ledger: Ledger) -> None:
+    """Each once, in any number of steps; what is unfinished has none."""
+    recipe_id = enqueued(ledger, 5)
+    finish_all(ledger, claim(ledger, recipe_id, limit=4))
+    seen, after = [], 0
+    while page := ledger.list_derivatives(after_id=after, limit=3):
+        seen += page
+        after = page[-1].id
+    assert len({row.id for row in seen}) == len(seen) == 4
+    assert {(row.store, row.sha256, row.recipe_id) for row in seen} == {(OUTPUT, DIGEST, recipe_id)}
+    assert {row.scan_uri for row in seen} == {f"{SOURCE}/{key}" for key in keys(4)}
+    assert ledger.list_derivatives(collections=["none"]) == []
+    sources = ledger.list_sources(limit=3)
+    sources += ledger.list_sources(after_id=sources[-1].scan_id, limit=3)
+    assert [row.key for row in sources] == keys(4)
+    assert {row.sha256 for row in sources} == {DIGEST}
+
+
+def test_run_keeps_its_figures(ledger: Ledger) -> None:
+    """What a run did is typed, and its first ending stands."""
+    recipe_id = enqueued(ledger, 1)
+    run_id = ledger.start_run("nightly", "2026-01-02", flow_run_id="f" * 36)
+    figures = RunFigures(
+        discovered=Discovered(found=3, new=2, unchanged=1),
+        enqueued=2,
+        finished={"review": 2},
+        stage_s={"decode": 1.5},
+    )
+    ledger.beat_run(run_id, figures, recipe_id=recipe_id)
+    run = ledger.get_run(run_id)
+    assert run is not None
+    assert (run.kind, run.name, run.recipe_id, run.ending) == (
+        "nightly",
+        "2026-01-02",
+        recipe_id,
+        None,
+    )
+    assert run.figures == figures
+    ledger.finish_run(run_id, RunEnding.ABORTED, detail="no GPU")
+    ledger.finish_run(run_id, RunEnding.COMPLETED)
+    run = ledger.get_run(run_id)
+    assert run is not None
+    assert (run.ending, run.detail, run.figures) == (RunEnding.ABORTED, "no GPU", figures)
+    assert run.ended_at is not None
+
+
+def test_runs_are_listed_newest_first(ledger: Ledger) -> None:
+    """By kind, too."""
+    first = ledger.start_run("nightly", "one")
+    second = ledger.start_run("backfill", "two")
+    assert [run.id for run in ledger.list_runs()] == [second, first]
+    assert [run.id for run in ledger.list_runs(kind="nightly")] == [first]
+    assert ledger.get_run(second + 1) is None
+
+
+def test_figures_of_another_version_can_be_read() -> None:
+    """Unknown ones are passed over, missing ones take their defaults."""
+    stored = {"enqueued": 3, "invented_later": 1, "discovered": {"found": 4, "later": 5}}
+    assert RunFigures.from_json(stored) == RunFigures(discovered=Discovered(found=4), enqueued=3)
+
+
+def test_oldest_pending_is_the_longest_waiting(ledger: Ledger) -> None:
+    """None where nothing waits."""
+    recipe_id = enqueued(ledger, 2)
+    oldest = ledger.oldest_pending(recipe_id)
+    assert oldest is not None
+    assert ledger.next_due_s(recipe_id) == 0
+    held = claim(ledger, recipe_id)
+    assert ledger.oldest_pending(recipe_id) is None
+    due_s = ledger.next_due_s(recipe_id)
+    assert due_s is not None
+    assert 0 < due_s <= 60
+    finish_all(ledger, held)
+    assert ledger.next_due_s(recipe_id) is None
+    assert statuses(ledger, recipe_id) == {"review": 2}
