@@ -1,5 +1,7 @@
 """Access copies and thumbnails: JPEG made from a written colour file, streaming, by libvips."""
 
+import errno
+import shutil
 from pathlib import Path
 
 import pyvips
@@ -11,6 +13,9 @@ from tasks.scans.header import ScanHeader
 MAX_JPEG_PX = 65_500
 
 _THUMBNAIL_QUALITY = 85
+
+# libvips tells why it failed in words alone: with less room than this, the disk is full.
+_ROOM_BYTES = 1 << 20
 
 
 def write_access(source: Path, path: Path, *, policy: OutputPolicy, said: Said) -> None:
@@ -99,7 +104,10 @@ def _save(
     try:
         image.jpegsave(str(path), Q=quality, subsample_mode=subsample)
     except pyvips.Error as error:
-        raise OSError(f"{path.name} cannot be written: {' '.join(str(error).split())}") from error
+        is_full = shutil.disk_usage(path.parent).free < _ROOM_BYTES
+        words = " ".join(str(error).split())
+        code = errno.ENOSPC if is_full else errno.EIO
+        raise OSError(code, f"{path.name} cannot be written: {words}", str(path)) from error
 
 
 def _described(image: pyvips.Image, said: Said) -> pyvips.Image:

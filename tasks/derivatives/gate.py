@@ -29,7 +29,7 @@ MAX_DELTA_L = {8: 0.5, 16: 0.05}
 #: Largest mean ΔL* of a lossy copy: coding adds noise to pixels, but may not shift the tone.
 MAX_BIAS_L = 0.5
 
-_ROWS = 256
+_ROWS = 64
 _DTYPES = {"uchar": np.uint8, "ushort": np.uint16}
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,7 +86,10 @@ def write_derivatives(  # noqa: PLR0913 -- each is a different thing, and the la
     try:
         item = _Item(path, scan, chroma_map, provenance, policy, made, _existing_xmp(path, scan))
         files = list(_pictures(item))
-        files += _small_files(item, files)
+        if policy.thumbnail_px:
+            files.append(_thumbnail(item, files[0]))
+        if policy.sidecar:
+            files.append(_sidecar(item, files))
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
         raise
@@ -168,17 +171,16 @@ def _plain(item: _Item, why: str) -> Iterator[WrittenFile]:
         master.unlink()
 
 
-def _small_files(item: _Item, files: list[WrittenFile]) -> Iterator[WrittenFile]:
-    source, policy = files[0], item.policy
-    if policy.thumbnail_px:
-        small = item.folder / "thumbnail.jpg"
-        said = item.said("thumbnail")
-        write_thumbnail(source.path, small, longest_px=policy.thumbnail_px, said=said)
-        files.append(_file("thumbnail", small, source.tone, "made from the first file"))
-    if policy.sidecar:
-        told = item.folder / "sidecar.json"
-        write_sidecar(told, files, provenance=item.provenance)
-        yield _file("sidecar", told, source.tone, "what is known of the files")
+def _thumbnail(item: _Item, source: WrittenFile) -> WrittenFile:
+    path, longest_px = item.folder / "thumbnail.jpg", item.policy.thumbnail_px
+    write_thumbnail(source.path, path, longest_px=longest_px, said=item.said("thumbnail"))
+    return _file("thumbnail", path, source.tone, f"made from {source.path.name}")
+
+
+def _sidecar(item: _Item, files: Sequence[WrittenFile]) -> WrittenFile:
+    path = item.folder / "sidecar.json"
+    write_sidecar(path, files, provenance=item.provenance)
+    return _file("sidecar", path, files[0].tone, "what is known of the other files")
 
 
 def _file(kind: Kind, path: Path, tone: ToneCheck, note: str) -> WrittenFile:

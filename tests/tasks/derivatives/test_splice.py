@@ -223,15 +223,15 @@ def test_layout_of_a_baseline_splice_is_the_usual_one() -> None:
 
 
 def test_real_scans_splice() -> None:
-    """Every greyscale scan of the sample archive."""
+    """A third of the greyscale scans of the sample archive."""
     if not SCANS.is_dir():
         pytest.skip(f"{SCANS} is not there")
     done = 0
-    for path in sorted(SCANS.glob("LC-*.jpg")):
+    for path in sorted(SCANS.glob("LC-*.jpg"))[::3]:
         original = path.read_bytes()
         assert_spliced(original, make_spliced(original))
         done += 1
-    assert done == 60
+    assert done == 20
 
 
 _BASE = make_grey_jpeg(make_picture(40, 40), restart_marker_blocks=4, comment=b"box 12")

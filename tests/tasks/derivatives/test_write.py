@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import pyvips
@@ -15,7 +16,7 @@ from PIL import Image
 from tasks.derivatives import OutputPolicy, WrittenFile, restore_original, write_derivatives
 from tasks.derivatives import write as write_module
 from tasks.derivatives.jpegfile import parse_jpeg
-from tasks.errors import ToneGateFailed, UnreadableScan
+from tasks.errors import Reason, ToneGateFailed, UnreadableScan, reason_of
 from tasks.provenance import DIGITAL_SOURCE_TYPE, read_xmp
 from tasks.scans.reader import open_scan
 from tests.tasks.derivatives.jpegs import make_grey_jpeg, make_picture
@@ -192,6 +193,34 @@ def by_jpegtran(data: bytes, *options: str) -> bytes:
         pytest.skip("jpegtran is not installed")
     done = subprocess.run(["jpegtran", *options], input=data, capture_output=True, check=True)
     return done.stdout
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jp2"])
+def test_other_formats_become_masters_of_their_depth(tmp_path: Path, suffix: str) -> None:
+    """PNG and JPEG 2000 of 16 bits."""
+    encode = {".png": imagecodecs.png_encode, ".jp2": imagecodecs.jpeg2k_encode}[suffix]
+    path = tmp_path / f"scan{suffix}"
+    path.write_bytes(encode(make_deep_picture(90, 120)))
+    master, _ = colour(path, tmp_path)
+    assert tifffile.imread(master.path).dtype == np.uint16
+    assert master.tone.max_delta_l <= 0.05
+
+
+def test_a_full_disk_is_called_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What libvips says in words alone, the error says by its number."""
+    path = make_tiff(tmp_path / "scan.tif", make_picture(60, 60))
+    real = pyvips.Image.jpegsave
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+
+    def into_nowhere(image: pyvips.Image, target: str, **options: object) -> None:
+        real(image, f"{target}.missing/access.jpg", **options)
+
+    monkeypatch.setattr(pyvips.Image, "jpegsave", into_nowhere, raising=False)
+    monkeypatch.setattr("tasks.derivatives.access.shutil.disk_usage", lambda _folder: usage)
+    with pytest.raises(OSError, match="cannot be written") as caught:
+        colour(path, tmp_path / "out")
+    assert reason_of(caught.value) is Reason.OUTPUT_FULL
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_policies(tmp_path: Path) -> None:
