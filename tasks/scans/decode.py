@@ -15,7 +15,9 @@ import pyvips
 from numpy.typing import NDArray
 
 from tasks.errors import UnreadableScan
+from tasks.scans.formats.source import ByteSource
 from tasks.scans.formats.structure import Format, Structure
+from tasks.scans.formats.tiff import check_zip
 
 Samples = NDArray[np.unsignedinteger[Any]]
 
@@ -44,6 +46,17 @@ def decode_strips(path: Path, structure: Structure, *, rows: int) -> Iterator[Sa
     if structure.format == Format.JP2:
         return _decode_jp2(path, structure, rows)
     return _decode_vips(path, structure, rows)
+
+
+def verify_data(path: Path, structure: Structure) -> None:
+    """Look at checksums that the decoder does not look at.
+
+    Raises:
+        UnreadableScan: The data is damaged.
+    """
+    if structure.format == Format.TIFF and structure.compression == "ZIP":
+        with path.open("rb") as file:
+            check_zip(ByteSource(file), structure.directory)
 
 
 def _decode_vips(path: Path, structure: Structure, rows: int) -> Iterator[Samples]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.scans.decode import Samples, decode_strips
+from tasks.scans.decode import Samples, decode_strips, verify_data
 from tasks.scans.formats.structure import Structure
 from tasks.scans.header import ReadLimits, ScanHeader, header_of, read_structure
 from tasks.scans.lcms import lightness_of
@@ -61,6 +61,7 @@ class Scan:
         )
         self._structure = structure
         self._scratch = scratch
+        self._is_verified = False
 
     def strips(self, rows: int = 256) -> Iterator[tuple[int, Codes]]:
         """Decode at full size, from top to bottom, orientation applied.
@@ -134,6 +135,9 @@ class Scan:
         return max(1, _STRIP_PIXELS // self._structure.width)
 
     def _samples(self, rows: int) -> Iterator[Samples]:
+        if not self._is_verified:
+            verify_data(self.path, self._structure)
+            self._is_verified = True
         return decode_strips(self.path, self._structure, rows=rows)
 
     @cached_property

@@ -1,12 +1,14 @@
 """JPEG 2000 (ITU-T T.800): the boxes of a JP2 file, and the codestream within or alone."""
 
+import re
 from dataclasses import dataclass, field
 
 from tasks.errors import TruncatedScan, UnreadableScan, UnsupportedFormat
-from tasks.scans.formats.source import ByteSource
+from tasks.scans.formats.source import BLOCK_BYTES, ByteSource
 from tasks.scans.formats.structure import Format, Photometric, Structure
 
 _SIGNATURE = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
+_IMPOSSIBLE = re.compile(rb"\xff[\x90\x93-\xff]")  # amid packets; 91 and 92 delimit them
 _CODESTREAM = b"\xff\x4f\xff\x51"
 _SOT, _EOC, _SIZ = 0xFF90, 0xFFD9, 0xFF51
 _XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
@@ -175,9 +177,10 @@ def _walk_tile_parts(source: ByteSource, start: int) -> None:
             if source.read_up_to(position, 2) == b"\xff\xd9":
                 return
             break
-        position += size
         if size < 14:
             break
+        _check_packets(source, position, min(position + size, source.size))
+        position += size
     if position + 2 > source.size:
         raise TruncatedScan(
             f"the JPEG 2000 codestream ends at byte {source.size:,} without its last marker; "
@@ -187,6 +190,22 @@ def _walk_tile_parts(source: ByteSource, start: int) -> None:
         f"the JPEG 2000 codestream has no tile part at byte {position:,}; "
         "restore the file from a copy"
     )
+
+
+def _check_packets(source: ByteSource, start: int, end: int) -> None:
+    """See that a tile part's data holds no code that its bit stuffing makes impossible (B.10.1)."""
+    position = start + 12
+    while source.read_up_to(position, 2) not in {b"\xff\x93", b""}:
+        position += 2 + int.from_bytes(source.read_up_to(position + 2, 2), "big")
+    while position < end - 1:
+        block = source.read(position + 2, min(BLOCK_BYTES, end - position - 2))
+        match = _IMPOSSIBLE.search(block)
+        if match:
+            raise UnreadableScan(
+                f"the JPEG 2000 codestream is damaged at byte {position + 2 + match.start():,}: "
+                "there is a marker amid its data; restore the file from a copy"
+            )
+        position += max(1, len(block) - 1)  # a pair may lie across two blocks
 
 
 def _first_tile_part(source: ByteSource, start: int) -> int:

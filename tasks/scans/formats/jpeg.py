@@ -26,6 +26,7 @@ _CODINGS = {
 }  # fmt: skip
 _DECODED = {"baseline", "extended", "progressive", "arithmetic", "progressive arithmetic"}
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_END_MARKER, _TAIL_BYTES = b"\xff\xd9", 32
 _CM_PER_INCH = 2.54
 
 
@@ -52,7 +53,15 @@ def read_jpeg(source: ByteSource) -> Structure:
         UnreadableScan: There is no frame, or bytes lie where a marker must be.
         UnsupportedFormat: CMYK, lossless or hierarchical coding, 12-bit samples.
     """
-    found = _walk(source)
+    try:
+        found = _walk(source)
+    except TruncatedScan as error:
+        if _END_MARKER not in source.read_up_to(max(0, source.size - _TAIL_BYTES), _TAIL_BYTES):
+            raise
+        raise UnreadableScan(
+            "the JPEG's segments point beyond its end, although its end-of-image marker is there; "
+            "restore the file from a copy"
+        ) from error
     if found.frame is None or not found.scans:
         raise UnreadableScan(
             "the JPEG holds no picture: no frame header before its end; restore it from a copy"

@@ -1,14 +1,18 @@
 """TIFF 6.0 and BigTIFF: which directories are pages, and whether a page's data is all there."""
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tasks.errors import TruncatedScan, UnreadableScan, UnsupportedFormat
 from tasks.scans.formats.ifd import Directory, Layout, read_directory, read_layout
-from tasks.scans.formats.source import ByteSource
+from tasks.scans.formats.source import BLOCK_BYTES, ByteSource
 from tasks.scans.formats.structure import Format, Photometric, Structure
+
+Floats = NDArray[np.float64]
 
 MAX_DIRECTORIES = 10_000
 
@@ -115,12 +119,10 @@ def _walk(source: ByteSource, layout: Layout, first: int) -> Iterator[Directory]
 def _check_end(directory: Directory, *, depth: int = 0) -> None:
     """See that a directory's values, its data, and those of its thumbnails lie within the file."""
     end = max((entry.offset + entry.size for entry in directory.entries.values()), default=0)
-    for places, sizes in ((STRIP_OFFSETS, STRIP_BYTES), (TILE_OFFSETS, TILE_BYTES)):
-        starts, lengths = directory.values(places), directory.values(sizes)
-        if starts.size and starts.size == lengths.size and directory.integer(COMPRESSION, 1) != 1:
-            # Exact below 2⁵³, and no overflow above.
-            ends = starts.astype(np.float64) + lengths.astype(np.float64)
-            end = max(end, int(ends.max()))
+    geometry = _geometry(directory) if directory.integer(WIDTH, 0) else None
+    starts, lengths = _pieces(directory, geometry) if geometry else (np.zeros(0), np.zeros(0))
+    if starts.size and starts.size == lengths.size:
+        end = max(end, int((starts + lengths).max()))
     if end > directory.source.size:
         raise TruncatedScan(
             f"the file ends at byte {directory.source.size:,}, its TIFF directory speaks of data "
@@ -242,20 +244,12 @@ def _geometry(directory: Directory) -> _Geometry:
 def _check_pieces(directory: Directory, geometry: _Geometry) -> None:
     """See that every strip or tile is there, and within the file."""
     name = "tile" if geometry.is_tiled else "strip"
-    offsets = directory.values(TILE_OFFSETS if geometry.is_tiled else STRIP_OFFSETS)
-    sizes = directory.values(TILE_BYTES if geometry.is_tiled else STRIP_BYTES)
-    is_plain = directory.integer(COMPRESSION, 1) == 1
-    if is_plain and not sizes.size:
-        sizes = np.full(offsets.size, geometry.piece_bytes)
-    if min(offsets.size, sizes.size) < geometry.pieces or offsets.dtype.kind not in "iu":
+    starts, lengths = _pieces(directory, geometry)
+    if min(starts.size, lengths.size) < geometry.pieces:
         raise UnreadableScan(
-            f"the TIFF lists {min(offsets.size, sizes.size):,} {name}s where its size asks for "
+            f"the TIFF lists {min(starts.size, lengths.size):,} {name}s where its size asks for "
             f"{geometry.pieces:,}; restore the file from a copy"
         )
-    starts = offsets[: geometry.pieces].astype(np.float64)  # exact below 2⁵³, no overflow above
-    lengths = sizes[: geometry.pieces].astype(np.float64)
-    if is_plain:  # writers pad the last one; only what the picture needs must be there
-        lengths = np.minimum(lengths, geometry.piece_bytes)
     absent = np.flatnonzero((starts <= 0) | (lengths <= 0))
     if absent.size:
         raise UnreadableScan(
@@ -268,6 +262,61 @@ def _check_pieces(directory: Directory, geometry: _Geometry) -> None:
             f"{name} {beyond[0] + 1:,} of {geometry.pieces:,} lies beyond the file's end at byte "
             f"{directory.source.size:,}; fetch it again, or rescan"
         )
+
+
+def _pieces(directory: Directory, geometry: _Geometry) -> tuple[Floats, Floats]:
+    """Give where strips or tiles lie, and their bytes: exact below 2⁵³, and no overflow above."""
+    starts = directory.values(TILE_OFFSETS if geometry.is_tiled else STRIP_OFFSETS)
+    lengths = directory.values(TILE_BYTES if geometry.is_tiled else STRIP_BYTES)
+    if starts.dtype.kind not in "iu" or lengths.dtype.kind not in "iu":
+        return np.zeros(0), np.zeros(0)
+    places: Floats = starts[: geometry.pieces].astype(np.float64)
+    sizes: Floats = lengths[: geometry.pieces].astype(np.float64)
+    if directory.integer(COMPRESSION, 1) == 1 and places.size == geometry.pieces:
+        # Writers pad the last one, or leave the bytes out: only what the picture needs counts.
+        needed = _needed(geometry)
+        sizes = np.minimum(sizes, needed) if sizes.size == needed.size else needed
+    return places, sizes
+
+
+def _needed(geometry: _Geometry) -> Floats:
+    """Bytes that each uncompressed piece must have; the last strip of a plane may be shorter."""
+    needed = np.full(geometry.pieces, float(geometry.piece_bytes))
+    rest = geometry.length % geometry.piece_length
+    if rest and not geometry.is_tiled:
+        down = -(-geometry.length // geometry.piece_length)
+        needed[down - 1 :: down] *= rest / geometry.piece_length
+    return needed
+
+
+def check_zip(source: ByteSource, number: int) -> None:
+    """Inflate a directory's ZIP pieces for their checksums, which libtiff does not look at.
+
+    Raises:
+        UnreadableScan: The data is damaged.
+    """
+    directory = list(_walk(source, *read_layout(source)))[number]
+    geometry = _geometry(directory)
+    pieces = list(zip(*_pieces(directory, geometry), strict=True))
+    for index, (offset, size) in enumerate(pieces):
+        try:
+            _inflate(source, int(offset), int(size), limit=geometry.piece_bytes)
+        except zlib.error as error:
+            raise UnreadableScan(
+                f"piece {index + 1:,} of {len(pieces):,} of the TIFF fails its checksum ({error}); "
+                "restore the file from a copy"
+            ) from error
+
+
+def _inflate(source: ByteSource, offset: int, size: int, *, limit: int) -> None:
+    """Inflate a piece block by block, up to what it may hold; zlib compares the checksum itself."""
+    inflater, found, end = zlib.decompressobj(), 0, offset + size
+    while offset < end and not inflater.eof and found <= limit:
+        block = source.read(offset, min(BLOCK_BYTES, end - offset))
+        offset += len(block)
+        while block and not inflater.eof and found <= limit:
+            found += len(inflater.decompress(block, BLOCK_BYTES))
+            block = inflater.unconsumed_tail
 
 
 def _structure(directory: Directory, geometry: _Geometry, *, pages: int, number: int) -> Structure:
