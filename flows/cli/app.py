@@ -122,12 +122,18 @@ def status(database: options.Database = None, as_json: options.AsJson = False) -
 
 @app.command()
 def item(
-    uri: Annotated[str, typer.Argument(help="The scan's URI, as `status` and reports show it.")],
+    uri: Annotated[str, typer.Argument(help="The scan's URI or path, as reports show it.")],
     database: options.Database = None,
     as_json: options.AsJson = False,
+    as_premis: Annotated[
+        bool, typer.Option("--premis", help="Print PREMIS 3 XML, for a preservation system.")
+    ] = False,
 ) -> None:
     """Tell the whole story of a scan: attempts, derivatives, decisions."""
-    raise typer.Exit(archive.item(load_settings(database_url=database), uri, as_json=as_json))
+    settings = load_settings(database_url=database)
+    if as_premis:
+        raise typer.Exit(archive.item_as_premis(settings, uri))
+    raise typer.Exit(archive.item(settings, uri, as_json=as_json))
 
 
 @app.command()

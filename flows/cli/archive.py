@@ -3,6 +3,7 @@
 import enum
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +20,7 @@ from tasks.errors import Reason, UsageError
 from tasks.ledger import ItemFilter, ItemStatus, Ledger
 from tasks.ledger.opening import open_ledger
 from tasks.listing import record_source
+from tasks.provenance.premis import premis_item
 from tasks.report import report_key
 from tasks.settings import Settings
 from tasks.storage import open_store
@@ -76,6 +78,15 @@ def item(settings: Settings, uri: str, *, as_json: bool) -> ExitCode:
         print_json(asdict(story))
     else:
         print_story(story)
+    return ExitCode.CLEAN
+
+
+def item_as_premis(settings: Settings, uri: str) -> ExitCode:
+    """Print a scan's story as PREMIS 3."""
+    with open_ledger(settings) as ledger:
+        story = ledger.story(_full_uri(uri))
+    document = premis_item([story], software=f"Autochrome {version('autochrome')}")
+    stdout.print(document.decode(), markup=False)
     return ExitCode.CLEAN
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import xml.etree.ElementTree as ET
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -305,6 +306,8 @@ def test_item_tells_the_whole_story(done: tuple[str, str]) -> None:
         assert words in out.replace("\n", " ")
     story = json.loads(run_cli("item", uri, "--db", database, "--json")[1])
     assert story["items"][0]["decisions"][0]["who"] == "me"
+    premis = ET.fromstring(run_cli("item", uri, "--db", database, "--premis")[1])  # noqa: S314  our own
+    assert premis.tag == "{http://www.loc.gov/premis/v3}premis"
 
 
 def test_decisions_move_items_and_a_dry_run_does_not(done: tuple[str, str]) -> None:

@@ -83,7 +83,8 @@ FAILED = replace(
     reason=Reason.STORAGE_UNAVAILABLE, detail="no answer <from> the store\x00",
 )  # fmt: skip
 MASTER = DerivativeRow(
-    id=21, item_id=11, recipe_id=3, scan_uri="s3://scans/a.tif", revision=1, kind="master", store="s3://colour", key="7e/master/a.tif",
+    id=21, item_id=11, recipe_id=3, scan_uri=SCAN.uri, revision=1, kind="master",
+    store="s3://colour", key="7e/master/a.tif",
     content_type="image/tiff", size_bytes=3000, sha256="ab" * 32, max_delta_l=0.0312,
     mean_delta_l=0.01, luma_identical=None, written_at=after(61),
 )  # fmt: skip
