@@ -20,8 +20,6 @@ from tasks.errors import Reason, UsageError
 from tasks.ledger import ItemFilter, ItemStatus, Ledger
 from tasks.ledger.opening import open_ledger
 from tasks.listing import record_source
-from tasks.provenance.premis import premis_item
-from tasks.report import report_key
 from tasks.settings import Settings
 from tasks.storage import open_store
 
@@ -83,6 +81,8 @@ def item(settings: Settings, uri: str, *, as_json: bool) -> ExitCode:
 
 def item_as_premis(settings: Settings, uri: str) -> ExitCode:
     """Print a scan's story as PREMIS 3."""
+    from tasks.provenance.premis import premis_item  # noqa: PLC0415  brings NumPy along
+
     with open_ledger(settings) as ledger:
         story = ledger.story(_full_uri(uri))
     document = premis_item([story], software=f"Autochrome {version('autochrome')}")
@@ -162,6 +162,8 @@ def _move(ledger: Ledger, kind: str) -> Callable[..., int]:
 
 def report(settings: Settings, name: str | None, *, as_json: bool) -> ExitCode:
     """Print where a run's report is, or the report as JSON."""
+    from tasks.report import report_key  # noqa: PLC0415  brings the page's templates along
+
     with open_ledger(settings) as ledger:
         names = [run.name for run in ledger.list_runs(limit=200)]
     if not names:
