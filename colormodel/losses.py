@@ -57,7 +57,8 @@ def chroma_distance(predicted: Tensor, chroma: Tensor, *, vivid_discount: float)
     """
     # The one under the root keeps the gradient finite where the answer is exact.
     distance = ((predicted - chroma).square().sum(1) + 1).sqrt()
-    return (distance / (1 + vivid_discount * chroma.norm(dim=1))).mean() / _TYPICAL_ERROR
+    loss: Tensor = (distance / (1 + vivid_discount * chroma.norm(dim=1))).mean() / _TYPICAL_ERROR
+    return loss
 
 
 def distribution_loss(
@@ -93,7 +94,8 @@ def difference(predicted: Tensor, chroma: Tensor) -> Tensor:
     """
     distance = (predicted - chroma).norm(dim=1, keepdim=True)
     vividness = (predicted.norm(dim=1, keepdim=True) + chroma.norm(dim=1, keepdim=True)) / 2
-    return distance / (1 + 0.03 * vividness)
+    error: Tensor = distance / (1 + 0.03 * vividness)
+    return error
 
 
 def error_loss(log_error: Tensor, predicted: Tensor, chroma: Tensor) -> Tensor:
