@@ -349,6 +349,7 @@ def _sweep_claim(connection: Connection, expired: sql.AnyRow) -> int:
             status=ItemStatus.QUARANTINED,
             reason=Reason.KILLED_WORKER,
             detail=detail,
+            alone=True,
             claim_id=null(),
             changed_at=sql.now(),
         )

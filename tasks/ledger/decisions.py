@@ -14,7 +14,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     and_,
-    case,
     func,
     insert,
     literal,
@@ -163,9 +162,8 @@ def _values(made: Decision) -> dict[str, Any]:
     }
     if made.target is not ItemStatus.PENDING:
         return values | {"detail": sql.storable(made.why)}
-    # What killed its worker before is tried alone again.
-    alone = case((item.c.reason == Reason.KILLED_WORKER, True), else_=item.c.alone)
-    return values | {"detail": null(), "attempts": 0, "not_before": sql.now(), "alone": alone}
+    # A suspect stays one: what killed its worker before is tried alone again.
+    return values | {"detail": null(), "attempts": 0, "not_before": sql.now()}
 
 
 def supersede_others(

@@ -1,0 +1,77 @@
+"""The hot statements go through the indexes that were made for them.
+
+The tables are small here, so PostgreSQL is told not to read them whole.
+"""
+
+import re
+
+import pytest
+from sqlalchemy import Connection, Executable, and_, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+
+from tasks.ledger import ItemFilter, Ledger, claims
+from tasks.ledger.filters import condition_of, scans_at
+from tasks.schema import CLAIMED, ItemStatus, item, scan
+from tests.tasks.ledger.building import SOURCE, enqueued
+
+
+def indexes_of(ledger: Ledger, statement: Executable, **parameters: object) -> set[str]:
+    """The names of the indexes that the database means to use."""
+
+    def explain(connection: Connection) -> str:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SET LOCAL enable_seqscan = off"))
+            prefix, dialect = "EXPLAIN ", postgresql.dialect()
+        else:
+            prefix, dialect = "EXPLAIN QUERY PLAN ", sqlite.dialect()
+        compiled = statement.params(**parameters).compile(  # type: ignore[attr-defined]
+            dialect=dialect, compile_kwargs={"literal_binds": True}
+        )
+        rows = connection.exec_driver_sql(prefix + str(compiled).replace("%", "%%"))
+        return "\n".join(str(tuple(row)) for row in rows)
+
+    return set(re.findall(r"\b(?:ix|uq|pk|sqlite_autoindex)_\w+", ledger.database.read(explain)))
+
+
+@pytest.fixture
+def filled(ledger: Ledger) -> Ledger:
+    """A ledger with some items."""
+    enqueued(ledger, 50)
+    return ledger
+
+
+def test_claiming_reads_the_head_of_its_index(filled: Ledger) -> None:
+    """Already in order: nothing is sorted, nothing else is read."""
+    together = claims._TOGETHER
+    found = indexes_of(filled, together, recipe=1, collection="photographs", most=64)
+    assert "ix_item_pending" in found
+    suspect = claims._SUSPECT
+    assert "ix_item_alone" in indexes_of(filled, suspect, recipe=1, most=1)
+
+
+def test_batches_are_found_by_their_claim(filled: Ledger) -> None:
+    """For finishing, giving back and sweeping."""
+    held = select(item.c.id).where(and_(CLAIMED, item.c.claim_id == 1))
+    assert indexes_of(filled, held) == {"ix_item_claimed"}
+
+
+def test_expired_leases_are_found_among_the_open_ones(filled: Ledger) -> None:
+    """Not among all claims there ever were."""
+    expired = claims._EXPIRED
+    assert indexes_of(filled, expired) == {"ix_claim_open"}
+
+
+def test_lists_of_what_people_look_after(filled: Ledger) -> None:
+    """By recipe, status and reason."""
+    chosen = ItemFilter(statuses=[ItemStatus.FAILED, ItemStatus.QUARANTINED], recipe_id=1)
+    where = filled.database.read(lambda c: condition_of(c, chosen))
+    assert indexes_of(filled, select(item.c.id).where(where)) == {"ix_item_looked_after"}
+
+
+@pytest.mark.parametrize("uri", [f"{SOURCE}/box/0001.tif", f"{SOURCE}/box/", f"{SOURCE}/box/0*"])
+def test_scans_are_found_by_their_key(filled: Ledger, uri: str) -> None:
+    """Exact, a folder or a pattern with a fixed beginning."""
+    where = filled.database.read(lambda c: scans_at(c, uri))
+    found = indexes_of(filled, select(scan.c.id).where(where))
+    # SQLite gives the index of a unique constraint a name of its own.
+    assert found in ({"uq_scan_store_id_key_page"}, {"sqlite_autoindex_scan_1"})
