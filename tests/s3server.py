@@ -3,12 +3,16 @@
 As a command it serves until interrupted, with the buckets that are named made:
 
     python -m tests.s3server --port 9000 scans colour
+
+The tests take another server where AUTOCHROME_TEST_S3_ENDPOINT names one, with its credentials in
+AUTOCHROME_TEST_S3_KEY_ID and AUTOCHROME_TEST_S3_SECRET. They leave buckets behind there.
 """
 
 import argparse
 import functools
-import itertools
 import logging
+import os
+import secrets
 import signal
 import sys
 from collections.abc import Iterator
@@ -27,8 +31,8 @@ if TYPE_CHECKING:
 
 logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line a request is too many
 
-ACCESS_KEY_ID = "autochrome-tests"
-SECRET_ACCESS_KEY = "not-a-secret"
+ACCESS_KEY_ID = os.environ.get("AUTOCHROME_TEST_S3_KEY_ID", "autochrome-tests")
+SECRET_ACCESS_KEY = os.environ.get("AUTOCHROME_TEST_S3_SECRET", "not-a-secret")
 REGION = "us-east-1"
 
 
@@ -87,7 +91,10 @@ def make_test_client(endpoint: str) -> "S3Client":
 
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
-    """An S3 server on a free port of loopback; its URL."""
+    """An S3 server on a free port of loopback, or the one that is named; its URL."""
+    if given := os.environ.get("AUTOCHROME_TEST_S3_ENDPOINT"):
+        yield given
+        return
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -95,14 +102,11 @@ def s3_endpoint() -> Iterator[str]:
     server.stop()
 
 
-_numbers = itertools.count(1)
-
-
 @pytest.fixture
 def s3_bucket(s3_endpoint: str) -> S3Bucket:
     """An empty bucket that no other test uses."""
     client = make_test_client(s3_endpoint)
-    name = f"bucket-{next(_numbers)}"
+    name = f"bucket-{secrets.token_hex(6)}"
     client.create_bucket(Bucket=name)
     return S3Bucket(name, s3_endpoint, client)
 

@@ -14,9 +14,14 @@ from tasks.errors import AccessDenied, FixityMismatch, SourceNotFound
 from tasks.settings import Settings
 from tasks.storage.keys import RESERVED, is_storable, key_from_name, name_from_key, safe_key, shown
 from tasks.storage.location import BucketLocation
-from tasks.storage.objects import ObjectInfo, ObjectMissing, ObjectRefused
+from tasks.storage.objects import ChangedSinceListing, ObjectInfo, ObjectMissing, ObjectRefused
 from tasks.storage.s3_client import make_client
-from tasks.storage.s3_errors import BrokenBody, Forbidden, naming_body_errors, naming_s3_errors
+from tasks.storage.s3_errors import (
+    BrokenBody,
+    Forbidden,
+    naming_body_errors,
+    naming_s3_errors,
+)
 from tasks.storage.streams import CHUNK_BYTES, check_digest, file_chunks, sha256_of, write_file
 
 if TYPE_CHECKING:  # stubs alone, not installed in production
@@ -171,6 +176,11 @@ class S3Store:
         what = self._named(key)
         with self._naming_errors(what):
             answer = self._client.get_object(Bucket=self._bucket, Key=self._address(key), **wanted)
+        if answer["ETag"].strip('"') != wanted.get("IfMatch", answer["ETag"]).strip('"'):
+            answer["Body"].close()  # from a server that does not know the condition
+            raise ChangedSinceListing(
+                f"{what}: changed since it was listed; the next discovery gives it a new revision"
+            )
         with naming_body_errors(what), contextlib.closing(answer["Body"]) as body:
             yield from body.iter_chunks(CHUNK_BYTES)
 

@@ -10,10 +10,7 @@ from pathlib import Path
 import pytest
 
 from tasks.settings import Settings
-from tests.s3server import s3_bucket, s3_endpoint
 from tests.tasks.storage.places import BucketPlace, FolderPlace, MakeFile, Place
-
-__all__ = ["s3_bucket", "s3_endpoint"]
 
 
 @pytest.fixture(params=["folder", "s3"])

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.storage.keys import is_storable, key_from_name, name_from_key, safe_key, shown
@@ -84,6 +84,7 @@ def test_hostile_keys_are_replaced(key: str, tmp_path: Path) -> None:
     assert path.resolve().is_relative_to(tmp_path)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(keys)
 def test_a_safe_key_is_storable(key: str) -> None:
     """Whatever text comes in, what comes out fits file systems, S3 and databases."""
@@ -94,12 +95,14 @@ def test_a_safe_key_is_storable(key: str) -> None:
     assert safe.isprintable() or not any(ord(char) < 32 for char in safe)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(keys, unique=True, max_size=30))
 def test_two_keys_never_become_one(some: list[str]) -> None:
     """Neither among hostile keys nor between these and the results of others."""
     assert len({safe_key(key) for key in some}) == len(some)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(keys)
 def test_the_result_is_not_a_key_of_its_own(key: str) -> None:
     """A scan that is named like the replacement of another does not overwrite its derivative."""
@@ -108,6 +111,7 @@ def test_the_result_is_not_a_key_of_its_own(key: str) -> None:
         assert safe_key(safe) != safe
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(names)
 def test_every_name_has_one_key(name: bytes) -> None:
     """Bytes of any kind become text that databases take, and come back."""
@@ -117,6 +121,7 @@ def test_every_name_has_one_key(name: bytes) -> None:
     key.encode()  # no halves of surrogate pairs
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(names, unique=True, max_size=20))
 def test_two_names_never_share_a_key(some: list[bytes]) -> None:
     """The mapping of names to keys is injective."""

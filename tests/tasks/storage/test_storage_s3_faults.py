@@ -255,7 +255,7 @@ def test_credentials_that_end_stop_the_run(
     ],
 )
 @pytest.mark.parametrize("writable", [False, True])
-def test_opening_says_at_once_what_is_wrong(  # noqa: PLR0917 - fixtures are arguments
+def test_opening_says_at_once_what_is_wrong(
     s3_bucket: S3Bucket,
     road: BadRoad,
     status: int,
