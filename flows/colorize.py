@@ -42,7 +42,7 @@ def colorize(
     summary = colorize_share(current_settings(), share, label=label)
     if summary.aborted:
         raise RunAborted(summary.aborted)
-    return dict(summary.statuses)
+    return summary.by_status
 
 
 def colorize_share(settings: Settings, share: Share, *, label: str) -> BatchSummary:

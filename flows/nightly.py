@@ -67,4 +67,4 @@ def nightly(collections: tuple[str, ...] = ()) -> NightSummary:
         night.end(summary.ending(), detail=summary.aborted)
     if summary.aborted:
         raise RunAborted(summary.aborted)
-    return NightSummary(dict(summary.statuses), report.link)
+    return NightSummary(summary.by_status, report.link)

@@ -44,4 +44,4 @@ def retry_failed(
     summary = colorize_share(settings, Share(collections=collections), label="retry")
     if summary.aborted:
         raise RunAborted(summary.aborted)
-    return dict(summary.statuses)
+    return summary.by_status

@@ -46,8 +46,8 @@ class DerivativeSample:
 class BatchSummary:
     """What became of the items of one or more batches."""
 
-    statuses: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
+    statuses: Counter[ItemStatus] = field(default_factory=Counter)
+    reasons: Counter[Reason] = field(default_factory=Counter)
     seconds: StageSeconds = field(default_factory=lambda: defaultdict(float))  #: over all threads
     tried_again: int = 0  #: failed for now, and pending again
     given_back: int = 0
@@ -81,6 +81,11 @@ class BatchSummary:
         if self.given_back:
             parts.append(f"{self.given_back:,} given back")
         return f"{self.items:,} items ended" + (f": {', '.join(parts)}" if parts else "")
+
+    @property
+    def by_status(self) -> dict[str, int]:
+        """How many items came into each status, in plain words."""
+        return {status.value: number for status, number in self.statuses.items()}
 
     def add_seconds(self, seconds: StageSeconds) -> None:
         """Count time in, stage by stage."""

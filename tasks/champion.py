@@ -85,7 +85,9 @@ def _bundled_champion(ledger: Ledger, champion: CheckpointRow) -> Checkpoint:
 def _fetch(champion: CheckpointRow, settings: Settings, scratch: Path) -> Checkpoint:
     store_url, _, key = champion.url.rpartition("/")
     path = scratch / f"{champion.digest}.safetensors"
-    if open_store(store_url, settings=settings).fetch(key, path) != champion.digest:
+    # As its writer: the role that writes the output may get, but not list.
+    store = open_store(store_url, settings=settings, writable=True)
+    if store.fetch(key, path) != champion.digest:
         raise NoCheckpoint(
             f"{champion.url} is not the checkpoint {champion.digest[:12]} that was registered; "
             "restore it from a copy, or roll back"

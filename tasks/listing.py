@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from tasks.ledger import Discovered, Ledger
 from tasks.settings import Settings
@@ -10,13 +11,21 @@ from tasks.storage import ListingIncomplete, ObjectInfo, open_store
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Listing:
+    """What a source's listing brought, and what of it could not be read (empty: nothing)."""
+
+    discovered: Discovered
+    incomplete: str = ""
+
+
 def record_source(
     settings: Settings, ledger: Ledger, source: str, *, run_id: int | None = None
-) -> Discovered:
+) -> Listing:
     """List *source* and record what is new, changed or gone.
 
-    A folder in it that cannot be read is told about in the log: what could be listed is recorded,
-    and nothing is taken for vanished.
+    Where a folder in it cannot be read, what could be listed is recorded all the same, and nothing
+    is taken for vanished.
 
     Raises:
         AutochromeError: The source does not exist or cannot be listed.
@@ -25,10 +34,11 @@ def record_source(
     collection = settings.collection or collection_of(store.url)
     listing = _Counted(store.list_objects())
     try:
-        return ledger.record_listing(store.url, listing, collection=collection, run_id=run_id)
+        found = ledger.record_listing(store.url, listing, collection=collection, run_id=run_id)
     except ListingIncomplete as error:
         logger.warning("%s", error)
-        return Discovered(found=listing.count)
+        return Listing(Discovered(found=listing.count), str(error))
+    return Listing(found)
 
 
 def collection_of(url: str) -> str:

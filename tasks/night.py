@@ -31,12 +31,15 @@ class Night:
     run_id: int
     name: str
     figures: RunFigures = field(default_factory=RunFigures)
+    not_listed: list[str] = field(default_factory=list)  #: parts of sources that cannot be read
 
     def discover(self, source: str) -> Discovered:
         """List *source* and record what is new, changed or gone."""
         listing = record_source(self.settings, self.ledger, source, run_id=self.run_id)
-        self._advance(discovered=_sum(self.figures.discovered, listing))
-        return listing
+        if listing.incomplete:
+            self.not_listed.append(listing.incomplete)
+        self._advance(discovered=_sum(self.figures.discovered, listing.discovered))
+        return listing.discovered
 
     def enqueue(self) -> int:
         """Make an item of every scan that was never finished under any recipe."""
@@ -52,7 +55,7 @@ class Night:
     def count(self, summary: BatchSummary) -> None:
         """Record what the workers have done."""
         self._advance(
-            finished=dict(summary.statuses),
+            finished=summary.by_status,
             given_back=summary.given_back,
             confidence=summary.mean_confidence,
             stage_s={stage: round(seconds, 3) for stage, seconds in summary.seconds.items()},

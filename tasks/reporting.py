@@ -84,9 +84,15 @@ def _gather(
         sources=night.settings.sources,
         output=night.output.url,
         recipe=_recipe_facts(night, recipe),
-        found=Found(listing.found, listing.new, listing.changed, listing.vanished),
+        found=Found(
+            found=listing.found,
+            new=listing.new,
+            changed=listing.changed,
+            vanished=listing.vanished,
+            incomplete="; ".join(night.not_listed),
+        ),
         scans=counts.scans,
-        tonight=Counted(dict(summary.statuses), dict(summary.reasons)),  # type: ignore[arg-type]
+        tonight=Counted(dict(summary.statuses), dict(summary.reasons)),
         archive=Counted(counts.items, counts.reasons),
         speed=Speed(summary.items, seconds, dict(summary.seconds)),
         troubles=tuple(_troubles(night, summary, recipe, counts)),
@@ -110,7 +116,8 @@ def _troubles(
         Trouble(
             status=status,
             reason=reason,
-            items=counts.reasons.get(reason, len(rows)),
+            # One reason may stand in two statuses; a short list of samples is the whole of them.
+            items=len(rows) if len(rows) < SAMPLES_PER_REASON else counts.reasons[reason],
             new=summary.reasons[reason],
             samples=tuple(Sample(row.uri, row.detail, row.attempts) for row in rows),
         )
@@ -170,7 +177,7 @@ def _picture(
 def _preview(night: Night, sample: DerivativeSample, pool: PixelPool, scratch: Path) -> Preview:
     source = open_store(sample.item.source, settings=night.settings)
     scan, derivative = scratch / "scan", scratch / "derivative"
-    source.fetch(sample.item.key, scan, version=sample.item.version)
+    source.fetch(sample.item.key, scan, version=sample.item.version, etag=sample.item.etag)
     night.output.fetch(sample.key, derivative)
     request = PreviewRequest(
         scan=scan,

@@ -7,7 +7,7 @@ from contextvars import copy_context
 from dataclasses import dataclass
 
 from tasks.batch import BatchSummary, colorize_batch
-from tasks.ledger import Claim
+from tasks.ledger import Claim, ItemStatus
 from tasks.workshop import Workshop
 
 #: Batches in flight: while one waits for its last files, the network works for the other.
@@ -130,7 +130,7 @@ class _ShareWorker:
 
 def _check_failure_budget(workshop: Workshop, total: BatchSummary) -> None:
     settings = workshop.settings
-    failed = total.statuses["failed"]
+    failed = total.statuses[ItemStatus.FAILED]
     enough = total.items >= settings.failure_budget_min_items
     if not total.aborted and enough and failed > settings.failure_budget * total.items:
         total.aborted = (

@@ -43,7 +43,7 @@ def discover(settings: Settings, *, as_json: bool) -> ExitCode:
     make_if_missing(settings.database_url.get_secret_value())
     with open_ledger(settings) as ledger:
         for source in settings.sources:
-            found = record_source(settings, ledger, source)
+            found = record_source(settings, ledger, source).discovered
             if as_json:
                 print_json({"source": source, **asdict(found)})
             else:
@@ -171,7 +171,8 @@ def report(settings: Settings, name: str | None, *, as_json: bool) -> ExitCode:
     chosen = name or names[0]
     if chosen not in names:
         raise UsageError(f"there is no run named {chosen!r}; the last is {names[0]!r}")
-    output = open_store(settings.output, settings=settings)
+    # As its writer: the role that writes the output may get, but not list.
+    output = open_store(settings.output, settings=settings, writable=True)
     if as_json:
         stdout.print(output.read(report_key(chosen, "json")).decode(), markup=False)
     else:

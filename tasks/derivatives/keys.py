@@ -4,6 +4,7 @@ import re
 from typing import Protocol
 
 from tasks.derivatives.policy import WrittenFile
+from tasks.storage.keys import safe_key
 
 _PICTURES = {".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".png", ".jp2", ".j2k", ".jpf", ".json"}
 _MARK = re.compile(r"\.(?:page|rev)-\d{4,}$")
@@ -31,9 +32,10 @@ def derivative_key(recipe_digest: str, item: Item, file: WrittenFile) -> str:
 
     A scan `box 12/a.jpg` becomes `7e7e…/master/box 12/a.jpg`, `a.tif` becomes `a.tif.jpg`, its
     second page `a.tif.page-0002.jpg`, its second revision `a.tif.rev-0002.jpg`. Scans whose own
-    names look like these get a longer name, so that no two items ever share one.
+    names look like these get a longer name, so that no two items ever share one. Keys that would
+    leave the store, or that no store can hold, are made safe; the result is what is recorded.
     """
-    return f"{recipe_digest[:12]}/{file.kind}/{_named(item, file.suffix)}"
+    return safe_key(f"{recipe_digest[:12]}/{file.kind}/{_named(item, file.suffix)}")
 
 
 def _named(item: Item, suffix: str) -> str:
