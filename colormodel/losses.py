@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from colormodel.gamut import ColorBins
 from colormodel.networks.base import Heads
@@ -19,7 +18,6 @@ class LossWeights:
     Attributes:
         distribution: Weight of the cross-entropy over bins.
         regression: Weight of the chroma distance.
-        error: Weight of the error head's loss; its gradient stays in that head.
         rare_mix: λ of Zhang 2016: share of the uniform distribution mixed into the prior.
         rare_power: Exponent on the weights: 1 as Zhang 2016, 0 counts all colours alike.
         vivid_discount: How much less a distance counts per unit of true chroma: 0.045 is CIE94's.
@@ -27,7 +25,6 @@ class LossWeights:
 
     distribution: float = 1.0
     regression: float = 1.0
-    error: float = 0.2
     rare_mix: float = 0.5
     rare_power: float = 0.5
     vivid_discount: float = 0.02
@@ -78,35 +75,6 @@ def distribution_loss(
     log_likelihood = log_share.gather(3, indices.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
     rarity = (weights[indices] * shares).sum(1)  # (N, h, w)
     return -(rarity * (shares * log_likelihood).sum(1)).mean()
-
-
-def difference(predicted: Tensor, chroma: Tensor) -> Tensor:
-    """Give how different two colours of the same lightness look, near to CIEDE2000.
-
-    The distance in the a*b* plane over a mean of CIE94's two weights, S_C and S_H.
-
-    Args:
-        predicted: a*, b*, (N, 2, h, w).
-        chroma: a*, b*, (N, 2, h, w).
-
-    Returns:
-        (N, 1, h, w).
-    """
-    distance = (predicted - chroma).norm(dim=1, keepdim=True)
-    vividness = (predicted.norm(dim=1, keepdim=True) + chroma.norm(dim=1, keepdim=True)) / 2
-    error: Tensor = distance / (1 + 0.03 * vividness)
-    return error
-
-
-def error_loss(log_error: Tensor, predicted: Tensor, chroma: Tensor) -> Tensor:
-    """Give how far the expected error is from the true one, on a logarithmic scale.
-
-    Args:
-        log_error: log(1 + expected `difference`), (N, 1, h, w).
-        predicted: a*, b*, (N, 2, h, w); no gradient flows into it.
-        chroma: True a*, b*, (N, 2, h, w).
-    """
-    return functional.smooth_l1_loss(log_error, difference(predicted.detach(), chroma).log1p())
 
 
 def rarity_weights(prior: Tensor, *, mix: float, power: float) -> Tensor:

@@ -29,7 +29,6 @@ from colormodel.losses import (
     chroma_distance,
     color_prior,
     distribution_loss,
-    error_loss,
     mean_square,
     rarity_weights,
 )
@@ -255,16 +254,12 @@ def _criterion(
 
     def loss(heads: Heads, chroma: Tensor) -> Tensor:
         assert heads.logits is not None  # noqa: S101 — narrows types; the U-Net has all heads
-        assert heads.log_error is not None  # noqa: S101
         size = chroma.shape[-1] // heads.logits.shape[-1]
         coarse = functional.avg_pool2d(chroma, size)
-        guess = functional.avg_pool2d(heads.regression, size)
-        return (
-            weights.distribution
-            * distribution_loss(heads.logits, coarse, bins=bins, weights=rarity)
-            + weights.regression
-            * chroma_distance(heads.regression, chroma, vivid_discount=weights.vivid_discount)
-            + weights.error * error_loss(heads.log_error, guess, coarse)
+        return weights.distribution * distribution_loss(
+            heads.logits, coarse, bins=bins, weights=rarity
+        ) + weights.regression * chroma_distance(
+            heads.regression, chroma, vivid_discount=weights.vivid_discount
         )
 
     return loss

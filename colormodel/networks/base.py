@@ -24,7 +24,7 @@ class NetworkConfig:
         regression_share: How much of the chroma comes from the regression head, in [0, 1].
         chroma_gain: Factor on the blended chroma: makes up for what averaging washes out.
         gamut: Least a*, greatest a*, least b*, greatest b* that the network may answer.
-        confidence_scale: Expected error, as `losses.difference`, at which confidence is 1/e.
+        confidence_scale: Spread of the distribution, in a*b* units, at which confidence is 1/e.
     """
 
     name: str
@@ -44,7 +44,6 @@ class Heads(NamedTuple):
 
     regression: Tensor  # a*, b*; (N, 2, H, W), unclamped
     logits: Tensor | None = None  # (N, bins, h, w)
-    log_error: Tensor | None = None  # log(1 + expected error); (N, 1, h, w)
     kernel: Tensor | None = None  # (N, 9, 16, h, w): how a coarse plane becomes a fine one
 
 

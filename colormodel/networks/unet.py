@@ -40,7 +40,6 @@ class UNet(ColorNetwork):
         self.up4 = Fuse(2 * width + self.attention.outputs, c4 + 3, width)
         self.distribution = nn.Conv2d(width, len(self.bins), 1)
         self.regression = nn.Conv2d(width, 2, 1)
-        self.error = ErrorHead(local=width + 3, context=c32, width=width)
         self.kernel = nn.Sequential(
             nn.Conv2d(width + _FINEST**2, width, 1),
             nn.ReLU(inplace=True),
@@ -48,7 +47,7 @@ class UNet(ColorNetwork):
         )
 
     def heads(self, lightness: Tensor, hints: Tensor | None = None) -> Heads:
-        """Give distribution, regression, expected error and upsampling kernel."""
+        """Give distribution, regression and upsampling kernel."""
         require_multiple_of_32(lightness)
         tone = lightness / 50 - 1
         scaled = None if hints is None else _scaled(hints)  # (N, 3, H, W)
@@ -62,15 +61,9 @@ class UNet(ColorNetwork):
         kernel = self.kernel(torch.cat((x, edges), 1))  # (N, 144, H/4, W/4)
         kernel = kernel.unflatten(1, (9, _FINEST**2)).float().softmax(1)  # (N, 9, 16, H/4, W/4)
         coarse = self.regression(x).float() * _CHROMA_SCALE  # (N, 2, H/4, W/4)
-        logits = self.distribution(x)  # (N, bins, H/4, W/4)
-        with torch.no_grad():  # knowing one's errors must not change what one answers
-            spread = self.bins.spread(logits)  # (N, 1, H/4, W/4)
-            vividness = coarse.norm(dim=1, keepdim=True)
-            signs = torch.cat((spread / 50, vividness / 50, hints4[:, 2:]), 1)
         return Heads(
             regression=upsample(coarse, kernel),  # (N, 2, H, W)
-            logits=logits,
-            log_error=self.error(torch.cat((x.detach(), signs), 1), x32.detach()),
+            logits=self.distribution(x),  # (N, bins, H/4, W/4)
             kernel=kernel,
         )
 
@@ -79,11 +72,10 @@ class UNet(ColorNetwork):
         config, heads = self.config, self.heads(lightness, hints)
         assert heads.logits is not None  # noqa: S101 — narrows types; this network has all heads
         assert heads.kernel is not None  # noqa: S101
-        assert heads.log_error is not None  # noqa: S101
         mode = self.bins.annealed_mean(heads.logits, temperature=config.temperature)
         mode = upsample(mode, heads.kernel)  # (N, 2, H, W)
         chroma = torch.lerp(mode, heads.regression, config.regression_share) * config.chroma_gain
-        confidence = torch.exp(-heads.log_error.expm1() / config.confidence_scale)
+        confidence = torch.exp(-self.bins.spread(heads.logits) / config.confidence_scale)
         return Prediction(
             self.clamp(chroma), upsample(confidence, heads.kernel).clamp(0, 1), heads.logits
         )
@@ -95,27 +87,6 @@ class UNet(ColorNetwork):
     def load_imagenet(self, path: Path) -> None:
         """Start the encoder from MobileNetV2's weights in torchvision's names."""
         self.encoder.load_imagenet(path)
-
-
-class ErrorHead(nn.Module):
-    """Expected error at each place, from the features there and from the scene as a whole."""
-
-    def __init__(self, *, local: int, context: int, width: int) -> None:
-        super().__init__()
-        self.local = nn.Conv2d(local, width, 3, padding=1)
-        self.context = nn.Conv2d(context, width, 1)
-        self.out = nn.Sequential(
-            nn.ReLU(inplace=True),
-            nn.Conv2d(width, width, 1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(width, 1, 1),
-        )
-
-    def forward(self, local: Tensor, context: Tensor) -> Tensor:
-        """Give log(1 + expected error), (N, 1, h, w), for (N, local, h, w) in its scene."""
-        scene = context.mean((2, 3), keepdim=True)  # (N, context, 1, 1)
-        expected: Tensor = self.out(self.local(local) + self.context(scene))
-        return expected.float()
 
 
 class Fuse(nn.Module):

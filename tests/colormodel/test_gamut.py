@@ -64,3 +64,13 @@ def test_temperature_leads_from_mean_to_mode(bins: ColorBins) -> None:
     torch.testing.assert_close(mode, bins.centres[one], atol=0.1, rtol=0)
     halfway = bins.centres[[one, other]].mean(0)
     assert (mean - halfway).norm() < 0.1 * (bins.centres[one] - bins.centres[other]).norm()
+
+
+def test_spread_is_the_standard_deviation(bins: ColorBins) -> None:
+    """None for a certain colour; half the distance for two equally likely ones."""
+    logits = torch.full((1, len(bins), 1, 2), -80.0)
+    logits[0, 3], logits[0, 9, 0, 1] = 0.0, 0.0
+    certain, torn = bins.spread(logits)[0, 0, 0]
+    assert float(certain) == pytest.approx(0, abs=0.05)
+    half = (bins.centres[3] - bins.centres[9]).norm() / 2
+    assert float(torn) == pytest.approx(float(half), rel=1e-3)

@@ -108,15 +108,13 @@ def test_an_unknown_name_is_refused() -> None:
         build_network(NetworkConfig("pix2pix"))
 
 
-def test_the_error_head_does_not_move_the_colours(unet: ColorNetwork) -> None:
-    """Its gradient stays in the head: knowing one's errors must not change the answer."""
-    unet.zero_grad()
-    heads = unet.heads(torch.rand(1, 1, 32, 32) * 100)
-    assert heads.log_error is not None
-    heads.log_error.sum().backward()  # type: ignore[no-untyped-call]
-    moved = {name for name, p in unet.named_parameters() if p.grad is not None}
-    assert moved
-    assert all(name.startswith("error.") for name in moved)
+@torch.no_grad()
+def test_confidence_falls_with_the_spread(unet: ColorNetwork) -> None:
+    """Sharper distributions are surer ones."""
+    lightness = torch.rand(1, 1, 64, 64) * 100
+    before = unet(lightness).confidence.mean()
+    unet.get_parameter("distribution.weight").mul_(100)
+    assert unet(lightness).confidence.mean() > before
 
 
 @torch.no_grad()
