@@ -109,8 +109,9 @@ def test_an_unknown_name_is_refused() -> None:
 
 
 @torch.no_grad()
-def test_confidence_falls_with_the_spread(unet: ColorNetwork) -> None:
+def test_confidence_falls_with_the_spread() -> None:
     """Sharper distributions are surer ones."""
+    unet = build_network(NetworkConfig("unet", width=16)).eval()
     lightness = torch.rand(1, 1, 64, 64) * 100
     before = unet(lightness).confidence.mean()
     unet.get_parameter("distribution.weight").mul_(100)
