@@ -26,7 +26,7 @@ from tasks.errors import Reason
 from tasks.ledger import sql
 from tasks.ledger.filters import condition_of, parameters_of
 from tasks.ledger.records import ItemFilter
-from tasks.schema import DecisionKind, ItemStatus, decision, decision_item, item, status_in
+from tasks.schema import DecisionKind, ItemStatus, decision, decision_item, item, scan, status_in
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,17 @@ def _values(made: Decision) -> dict[str, Any]:
 def supersede_others(
     connection: Connection, scan_ids: Sequence[int], *, recipe_id: int, who: str
 ) -> int:
-    """Let the items that were just published take the place of those of other recipes."""
+    """Let the items that were just published take the place of those of other recipes.
+
+    Of two recipes that publish the same scan at once, the later must see the earlier: the scans are
+    locked first.
+    """
+    given = sql.as_ids(scan_ids)
+    others = and_(item.c.scan_id.in_(sql.given_ids(connection)), item.c.recipe_id != recipe_id)
+    if connection.execute(select(item.c.id).where(others).limit(1), given).first() is None:
+        return 0
+    scans = select(scan.c.id).where(scan.c.id.in_(sql.given_ids(connection))).order_by(scan.c.id)
+    connection.execute(scans.with_for_update(), given)
     made = Decision(
         DecisionKind.SUPERSEDE,
         ItemStatus.SUPERSEDED,
@@ -177,23 +187,16 @@ def supersede_others(
         "published under another recipe",
         scope={"recipe_id": recipe_id},
     )
-    where = and_(
-        item.c.scan_id.in_(sql.given_ids(connection)),
-        item.c.recipe_id != recipe_id,
-        status_in(ItemStatus.PUBLISHED, ItemStatus.REVIEW),
-    )
-    return carry_out(connection, made, where, sql.as_ids(scan_ids))
+    in_use = status_in(ItemStatus.PUBLISHED, ItemStatus.REVIEW)
+    return carry_out(connection, made, and_(others, in_use), given)
 
 
 def _supersede_after(connection: Connection, decision_id: int, *, who: str) -> None:
-    """Approval publishes, so the approved items take others' places, recipe by recipe."""
-    rows = connection.execute(
-        select(item.c.recipe_id, item.c.scan_id)
-        .join(decision_item, decision_item.c.item_id == item.c.id)
-        .where(decision_item.c.decision_id == decision_id)
-    )
-    by_recipe: dict[int, list[int]] = {}
-    for row in rows:
-        by_recipe.setdefault(row.recipe_id, []).append(row.scan_id)
-    for recipe_id, scan_ids in by_recipe.items():
+    """Approval publishes, so the approved items take others' places: the latest recipe's first."""
+    mine = select(decision_item.c.item_id).where(decision_item.c.decision_id == decision_id)
+    published = and_(item.c.id.in_(mine), status_in(ItemStatus.PUBLISHED))
+    recipes = select(item.c.recipe_id).where(published).distinct().order_by(item.c.recipe_id.desc())
+    for recipe_id in connection.execute(recipes).scalars().all():
+        scans = select(item.c.scan_id).where(published, item.c.recipe_id == recipe_id)
+        scan_ids = connection.execute(scans).scalars().all()
         supersede_others(connection, scan_ids, recipe_id=recipe_id, who=who)

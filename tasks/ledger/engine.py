@@ -18,7 +18,11 @@ from sqlalchemy import URL, Connection, Engine, event, inspect, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import (
     ArgumentError,
+    DataError,
     DBAPIError,
+    IntegrityError,
+    NotSupportedError,
+    ProgrammingError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -33,6 +37,7 @@ _FORMS = "sqlite:///PATH or postgresql://USER@HOST/DATABASE"
 # PostgreSQL's error codes (its manual, appendix A) after which the same transaction may succeed: 08
 # connection, 40 deadlock and serialization, 53300 too many connections, 55P03 lock, 57P shutdown.
 _TRANSIENT_POSTGRESQL = ("08", "40", "53300", "55P03", "57P")
+_REFUSALS = ("42P01", "42703", "42501")  # no such table, no such column, no such right
 _TRANSIENT_SQLITE = ("SQLITE_BUSY", "SQLITE_LOCKED")
 
 
@@ -65,6 +70,8 @@ class Database:
                 with engine.begin() as connection:
                     return work(connection)
             except (DBAPIError, PoolTimeoutError) as error:
+                if not is_transient(error) and _is_mistake(error):
+                    raise
                 if not is_transient(error) or time.monotonic() + pause_s > give_up_at:
                     raise explain(error, self.engine.url) from error
             time.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - spreads retries, guards nothing
@@ -105,7 +112,7 @@ def parse_url(url: str) -> URL:
     """Read a database URL, and set the driver that we use."""
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise UsageError(f"the database URL cannot be read; write {_FORMS}") from None
     if parsed.drivername in {"postgresql", "postgres", "postgresql+psycopg"}:
         return parsed.set(drivername="postgresql+psycopg")
@@ -235,6 +242,13 @@ def is_transient(error: Exception) -> bool:
     if state is None:  # no answer from the server at all
         return isinstance(error, sqlalchemy.exc.OperationalError)
     return str(state).startswith(_TRANSIENT_POSTGRESQL)
+
+
+def _is_mistake(error: Exception) -> bool:
+    """Whether the statement is at fault, and not the database: ours to mend, with a traceback."""
+    state = getattr(getattr(error, "orig", None), "sqlstate", None)
+    mistakes = (IntegrityError, DataError, ProgrammingError, NotSupportedError)
+    return isinstance(error, mistakes) and state not in _REFUSALS
 
 
 def explain(error: Exception, url: URL) -> DatabaseUnavailable:

@@ -1,5 +1,8 @@
 """Enqueueing: which scans get a pending item, under which recipe."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tasks.errors import Reason
@@ -161,6 +164,32 @@ def test_review_supersedes_only_once_it_is_approved(ledger: Ledger) -> None:
     assert ledger.approve(ItemFilter(recipe_id=new), who="curator", why="lovely") == 1
     assert statuses(ledger, old) == {"superseded": 1}
     assert statuses(ledger, new) == {"published": 1}
+
+
+def test_approving_two_recipes_at_once_publishes_the_later(ledger: Ledger) -> None:
+    """A scan has one published derivative, not two and not none."""
+    old = enqueued(ledger, 2)
+    finish_all(ledger, claim(ledger, old))
+    new = recipe(ledger, "b")
+    ledger.enqueue(new)
+    finish_all(ledger, claim(ledger, new))
+    assert ledger.approve(ItemFilter(), who="curator", why="both are good") == 4
+    assert statuses(ledger, old) == {"superseded": 2}
+    assert statuses(ledger, new) == {"published": 2}
+
+
+def test_two_recipes_that_publish_at_once_leave_one_published(
+    open_ledger: Callable[[], Ledger],
+) -> None:
+    """Whoever comes later supersedes."""
+    ledgers = open_ledger(), open_ledger()
+    recipes = enqueued(ledgers[0], 40), recipe(ledgers[0], "b")
+    held = [claim(ledgers[0], recipes[0])]
+    ledgers[0].enqueue(recipes[1])
+    held.append(claim(ledgers[0], recipes[1]))
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(finish_all, ledgers, held, [ItemStatus.PUBLISHED] * 2))
+    assert statuses(ledgers[0]) == {"published": 40, "superseded": 40}
 
 
 def test_going_back_to_an_older_recipe(ledger: Ledger) -> None:

@@ -36,6 +36,7 @@ def test_url_that_can_hold_no_ledger(url: str) -> None:
 def test_password_in_a_broken_url_is_not_shown() -> None:
     """Not even where the URL cannot be read."""
     refusal("postgresql//user:secret@host/db", UsageError)
+    refusal("postgresql://user:secret@host:port/db", UsageError)
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
