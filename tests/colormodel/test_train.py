@@ -116,7 +116,7 @@ def test_a_killed_training_goes_on(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from colormodel.train import train;"
         "from tests.colormodel.test_train import tiny; import dataclasses;"
-        "recipe = dataclasses.replace(tiny('article', steps=100_000), photos=sys.argv[1]);"
+        "recipe = dataclasses.replace(tiny('article', steps=2_000), photos=sys.argv[1]);"
         "train(recipe, out=Path(sys.argv[2]))"
     )
     out, photos = tmp_path / "out", str(tmp_path / "photos")
@@ -124,14 +124,16 @@ def test_a_killed_training_goes_on(tmp_path: Path) -> None:
         [sys.executable, "-c", script, photos, str(out)], env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
     deadline = time.monotonic() + 120
-    while not (out / "checkpoint.safetensors").is_file():
-        assert process.poll() is None, "the training ended by itself"
-        assert time.monotonic() < deadline, "nothing was saved in two minutes"
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    try:
+        while not (out / "checkpoint.safetensors").is_file():
+            assert process.poll() is None, "the training ended by itself"
+            assert time.monotonic() < deadline, "nothing was saved in two minutes"
+            time.sleep(0.02)
+    finally:  # an interrupted test must leave no training behind
+        process.send_signal(signal.SIGKILL)
+        process.wait()
     assert read_checkpoint(out / "checkpoint.safetensors").card.name == "tiny-article"
-    recipe = dataclasses.replace(tiny("article", steps=100_000), photos=photos)
+    recipe = dataclasses.replace(tiny("article", steps=2_000), photos=photos)
     steps: list[int] = []
     saved = int(_metadata(out / "state.safetensors")["step"])
     train(recipe, out=out, stop_after=saved + 2, on_progress=lambda p: steps.append(p.step))
