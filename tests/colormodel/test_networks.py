@@ -114,7 +114,7 @@ def test_confidence_falls_with_the_spread() -> None:
     unet = build_network(NetworkConfig("unet", width=16)).eval()
     lightness = torch.rand(1, 1, 64, 64) * 100
     before = unet(lightness).confidence.mean()
-    unet.get_parameter("distribution.weight").mul_(100)
+    unet.get_parameter("distribution.weight").mul_(1e6)
     assert unet(lightness).confidence.mean() > before
 
 
