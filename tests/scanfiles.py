@@ -199,7 +199,7 @@ def write_jpeg(path: Path, codes: Codes, **options: Any) -> Path:  # noqa: ANN40
 
 def write_png(path: Path, codes: Codes) -> Path:
     """Write uint8 or uint16, (H, W) or (H, W, 2 to 4), as PNG."""
-    path.write_bytes(imagecodecs.png_encode(codes))
+    path.write_bytes(imagecodecs.png_encode(np.ascontiguousarray(codes)))
     return path
 
 

@@ -6,13 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.errors import AlreadyColour, Bilevel, BlankScan
-from tasks.scans.frame import Box, FrameRule, find_picture, surroundings
+from tasks.scans.frame import Box, Frame, FrameRule, find_frame, surroundings
 from tasks.scans.hue import Hue, HueRule, judge_hue, measure_chroma
+from tasks.scans.negative import NegativeRule, negative_score
 from tasks.scans.reader import Scan
+from tasks.scans.resample import resize
 from tasks.scans.twotone import TwoToneRule, is_print, measure_tones
+from tasks.scans.wedge import WedgeRule, find_wedges
 
 Floats32 = NDArray[np.float32]
 
+_SIDES_THAT_TELL = 2  # sides with a film border that make it one
+_BLANK_PX = 96  # long side on which a picture is looked at for being blank
 _CHROMA_PX = 384  # long side on which chroma is measured: JPEG's blocks and grain are averaged away
 
 
@@ -21,22 +26,29 @@ class BlankRule:
     """When a picture holds nothing.
 
     Attributes:
-        spread: Standard deviation of L* below which it is blank.
+        spread: L* between its 2nd and 98th percentile, once grain and dust are averaged away, below
+            which it is blank.
         inset: Share of the picture left out at each side, for what lies along its edges.
     """
 
-    spread: float = 1.0
+    spread: float = 3.0
     inset: float = 0.06
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Where each judgement turns; each rule says what its numbers mean."""
+    """Where each judgement turns; each rule says what its numbers mean.
+
+    Measured with the values given here, on 22 November 2026, by `tests/bench/judgements.py`:
+    @RATES@
+    """
 
     frame: FrameRule = field(default_factory=FrameRule)
     hue: HueRule = field(default_factory=HueRule)
     two_tone: TwoToneRule = field(default_factory=TwoToneRule)
     blank: BlankRule = field(default_factory=BlankRule)
+    negative: NegativeRule = field(default_factory=NegativeRule)
+    wedge: WedgeRule = field(default_factory=WedgeRule)
 
 
 @dataclass(frozen=True)
@@ -74,22 +86,33 @@ def examine(scan: Scan, *, thresholds: Thresholds | None = None) -> Findings:
     """
     rules = thresholds or Thresholds()
     lightness = scan.survey.lightness
-    picture = find_picture(lightness, rules.frame)
-    inner = picture.inset(rules.blank.inset)
+    frame = find_frame(lightness, rules.frame)
+    inner = frame.picture.inset(rules.blank.inset)
     _refuse_blank(lightness[inner.slices(*lightness.shape)], rules.blank)
     sample = scan.tone.lightness[scan.survey.sample]
     _refuse_print(scan, sample[inner.slices(*sample.shape)], rules.two_tone)
-    toned = _refuse_colour(scan, picture, rules.hue)
+    toned = _refuse_colour(scan, frame.picture, rules.hue)
     return Findings(
         toned=toned,
-        negative_suspected=False,
-        picture=picture,
-        neutral=surroundings(picture),
+        negative_suspected=_looks_negative(lightness, frame, rules.negative),
+        picture=frame.picture,
+        neutral=(*surroundings(frame.picture), *find_wedges(lightness, rules.wedge)),
     )
 
 
+def _looks_negative(lightness: Floats32, frame: Frame, rule: NegativeRule) -> bool:
+    if frame.dark_sides >= _SIDES_THAT_TELL:
+        return False
+    is_light = frame.light_sides >= _SIDES_THAT_TELL
+    score = negative_score(lightness[frame.picture.slices(*lightness.shape)])
+    return score >= (rule.in_light_border if is_light else rule.without_border)
+
+
 def _refuse_blank(lightness: Floats32, rule: BlankRule) -> None:
-    spread = float(lightness.std())
+    scale = min(1.0, _BLANK_PX / max(lightness.shape))
+    small = resize(lightness, *(max(1, round(side * scale)) for side in lightness.shape))
+    low, high = np.percentile(small, [2, 98])
+    spread = float(high - low)
     if spread < rule.spread:
         raise BlankScan(
             f"the scan is blank: its lightness spreads by {spread:.2f} L* (a picture: "

@@ -57,7 +57,22 @@ class FrameRule:
     deepest: float = 0.25
 
 
-def find_picture(lightness: Floats32, rule: FrameRule) -> Box:
+@dataclass(frozen=True)
+class Frame:
+    """What was found around a picture.
+
+    Attributes:
+        picture: Where the picture lies.
+        dark_sides: Sides on which the innermost border is dark: film after inversion.
+        light_sides: Sides on which it is light: a print's margin, or film before inversion.
+    """
+
+    picture: Box
+    dark_sides: int
+    light_sides: int
+
+
+def find_frame(lightness: Floats32, rule: FrameRule) -> Frame:
     """Find the picture within borders of even dark or white, such as film has around it.
 
     Args:
@@ -65,16 +80,30 @@ def find_picture(lightness: Floats32, rule: FrameRule) -> Box:
         rule: What counts as a border.
     """
     height, width = lightness.shape
-    top, left, bottom, right = 0, 0, height, width
+    deepest = int(rule.deepest * height), int(rule.deepest * width)
+    depths = {"top": 0, "left": 0, "bottom": 0, "right": 0}
+    levels: dict[str, float] = {}
     for _ in range(_LAYERS):
-        inner = lightness[top:bottom, left:right]
-        rows = int(rule.deepest * height), int(rule.deepest * width)
-        top += min(_depth(inner, rule), rows[0] - top)
-        bottom -= min(_depth(inner[::-1], rule), rows[0] - (height - bottom))
-        inner = lightness[top:bottom, left:right]
-        left += min(_depth(inner.T, rule), rows[1] - left)
-        right -= min(_depth(inner.T[::-1], rule), rows[1] - (width - right))
-    return Box(top / height, left / width, bottom / height, right / width)
+        for side in ("top", "bottom", "left", "right"):
+            inner = lightness[
+                depths["top"] : height - depths["bottom"], depths["left"] : width - depths["right"]
+            ]
+            inward = {"top": inner, "bottom": inner[::-1], "left": inner.T, "right": inner.T[::-1]}
+            most = deepest[0] if side in {"top", "bottom"} else deepest[1]
+            found = min(_depth(inward[side], rule), most - depths[side])
+            if found:
+                depths[side] += found
+                levels[side] = float(np.median(inward[side][0]))
+    return Frame(
+        picture=Box(
+            depths["top"] / height,
+            depths["left"] / width,
+            1 - depths["bottom"] / height,
+            1 - depths["right"] / width,
+        ),
+        dark_sides=sum(level <= rule.dark for level in levels.values()),
+        light_sides=sum(level >= rule.light for level in levels.values()),
+    )
 
 
 def surroundings(picture: Box) -> tuple[Box, ...]:

@@ -28,7 +28,8 @@ Floats32 = NDArray[np.float32]
 PROOF_PX = 1536  # long side of the reduced picture that one pass leaves behind
 _STRIP_PIXELS = 1 << 21  # a pass for ourselves takes strips of about this size
 _SAMPLE_PX = 768  # long side, about, of the grid of single pixels that a pass keeps
-_TWELVE_BITS = range(2048, 4096)  # largest code of a picture that uses 12 of 16 bits
+_TWELVE_BITS = 4095  # largest code of a picture that uses 12 of 16 bits
+_TWELVE_BITS_SHARE = 0.01  # of its samples are in the upper half; of an empty dark sheet's are not
 
 
 @dataclass(frozen=True)
@@ -118,17 +119,19 @@ class Scan:
     def white(self) -> int:
         """The stored code of white: below the largest where fewer bits are used than stored.
 
-        A 16-bit file whose largest code lies between 2,048 and 4,095 holds 12 bits. To know that, a
-        pass runs until it meets a code above, which in a 16-bit picture is in its first rows.
+        A 16-bit file none of whose codes is above 4,095, but a hundredth above 2,047, holds 12
+        bits: read as 16 it would be a picture of black on black. To know that, a pass runs until it
+        meets a code above, which in a 16-bit picture is in its first rows.
         """
         if self._structure.white is not None or self.header.bits == 8:
             return self._structure.white or 255
-        largest = 0
+        upper_half = 0
         for samples in self._samples(self._rows):
-            largest = max(largest, int(samples.max()))
-            if largest > _TWELVE_BITS[-1]:
+            if samples.max() > _TWELVE_BITS:
                 return 65535
-        return 4095 if largest in _TWELVE_BITS else 65535
+            upper_half += int(np.count_nonzero(samples > _TWELVE_BITS // 2))
+        is_twelve = upper_half >= _TWELVE_BITS_SHARE * self.header.pixels
+        return _TWELVE_BITS if is_twelve else 65535
 
     @property
     def _rows(self) -> int:

@@ -1,0 +1,128 @@
+"""Photographs told from what must not be coloured, and the frame from the picture."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+
+from tasks.errors import AlreadyColour, BlankScan
+from tasks.scans.findings import Thresholds, examine
+from tasks.scans.frame import Box
+from tasks.scans.hue import HueRule
+from tasks.scans.negative import negative_score
+from tasks.scans.reader import open_scan
+from tests import scanfiles
+from tests.scanfiles import codes_of, in_film_border, photograph, with_step_wedge, write_png
+
+DATA = Path(__file__).parents[4] / "shared" / "data"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_film_border_is_found_and_stays_neutral(seed: int, tmp_path: Path) -> None:
+    """The picture lies where it was put, and the mask covers all around it but none of it."""
+    framed = in_film_border(photograph(360, 480, seed=seed))
+    found = examine(open_scan(write_png(tmp_path / "f.png", codes_of(framed))))
+    margin = (framed.shape[0] - 360) // 2
+    expected = [margin / side for side in framed.shape]
+    box = found.picture
+    assert (box.top, box.left) == pytest.approx(expected, abs=0.012)
+    assert (1 - box.bottom, 1 - box.right) == pytest.approx(expected, abs=0.012)
+    neutral = found.keep_neutral(*framed.shape)
+    assert neutral[: margin - 5].all()
+    assert neutral[:, -margin + 5 :].all()
+    assert not neutral[margin + 5 : -margin - 5, margin + 5 : -margin - 5].any()
+    assert not found.negative_suspected
+
+
+@pytest.mark.parametrize("steps", [10, 14, 20])
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+def test_a_step_wedge_stays_neutral(steps: int, turns: int, tmp_path: Path) -> None:
+    """Along any edge its patches are found, and the mask does not reach over the picture."""
+    picture = with_step_wedge(photograph(450, 600), steps=steps)
+    turned = np.rot90(picture, turns)
+    found = examine(open_scan(write_png(tmp_path / "w.png", codes_of(turned))))
+    neutral = np.rot90(found.keep_neutral(*turned.shape), -turns)
+    strip = neutral[455:, 100:500]
+    assert strip.mean() > 0.7
+    assert neutral[:400, 50:-50].mean() < 0.02
+
+
+def test_a_gradient_is_no_wedge(tmp_path: Path) -> None:
+    """A sky that darkens evenly has no patches."""
+    picture = photograph(300, 400)
+    picture[:100] = np.linspace(0.9, 0.3, 400)[None, :]
+    found = examine(open_scan(write_png(tmp_path / "g.png", codes_of(picture))))
+    assert all(box.area < 0.06 for box in found.neutral)
+
+
+def test_the_score_of_a_negative_changes_its_sign() -> None:
+    """Each measure is odd under inversion, so no scan is suspected both ways."""
+    for seed in range(4):
+        lightness = (100 * photograph(200, 300, seed=seed)).astype(np.float32)
+        score = negative_score(lightness)
+        assert abs(score) > 0.01
+        assert negative_score(100 - lightness) == pytest.approx(-score, abs=1e-3)
+
+
+def test_a_negative_in_clear_film_is_suspected(tmp_path: Path) -> None:
+    """A photograph of skimage's, in film: the dark border clears it, the light one does not."""
+    framed = codes_of(in_film_border(skimage.data.camera() / 255))
+    assert not examine(open_scan(write_png(tmp_path / "p.png", framed))).negative_suspected
+    assert examine(open_scan(write_png(tmp_path / "n.png", 255 - framed))).negative_suspected
+
+
+@pytest.mark.parametrize("level", [0.0, 0.02, 0.5, 0.97, 1.0])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_an_empty_sheet_is_blank(level: float, bits: int, tmp_path: Path) -> None:
+    """White, grey or black, with the noise of the scanner on it."""
+    rng = np.random.default_rng(1)
+    sheet = np.clip(level + rng.normal(0, 0.004, (300, 400)), 0, 1)
+    with pytest.raises(BlankScan, match="nothing to do"):
+        examine(open_scan(write_png(tmp_path / "b.png", codes_of(sheet, bits))))
+
+
+def test_a_faded_photograph_is_not_blank(tmp_path: Path) -> None:
+    """A tenth of the contrast is still a picture."""
+    faded = 0.7 + 0.12 * (photograph() - 0.5)
+    examine(open_scan(write_png(tmp_path / "f.png", codes_of(faded, 16))))
+
+
+def test_an_even_cast_is_toned_at_most(tmp_path: Path) -> None:
+    """A grey picture scanned with a warm lamp is not colour."""
+    codes = codes_of(photograph(300, 400)[..., None] * np.array([1.0, 0.96, 0.88]))
+    assert examine(open_scan(write_png(tmp_path / "c.png", codes))).toned
+
+
+def test_a_colour_target_at_the_edge_does_not_make_a_scan_colour(tmp_path: Path) -> None:
+    """Grey photographs are scanned with targets beside them."""
+    codes = np.repeat(codes_of(photograph(400, 500))[..., None], 3, axis=2)
+    patches = np.array([[200, 30, 30], [30, 180, 40], [40, 50, 200], [220, 200, 30]])
+    codes[-24:] = np.repeat(patches, 125, axis=0)[None]
+    assert not examine(open_scan(write_png(tmp_path / "t.png", codes))).toned
+
+
+def test_thresholds_are_arguments(tmp_path: Path) -> None:
+    """A stricter rule calls sepia colour."""
+    pixels = scanfiles.toned(photograph(300, 400), "sepia")
+    scan = open_scan(write_png(tmp_path / "s.png", pixels))
+    assert examine(scan).toned
+    with pytest.raises(AlreadyColour, match=r"toned prints: up to 0\.01"):
+        examine(scan, thresholds=Thresholds(hue=HueRule(toned_rest=0.01)))
+
+
+def test_a_box_speaks_in_shares() -> None:
+    """The same box fits any size."""
+    box = Box(0.25, 0.1, 0.75, 0.9)
+    assert box.area == pytest.approx(0.4)
+    assert box.slices(8, 10) == (slice(2, 6), slice(1, 9))
+    assert box.inset(0.5).area == pytest.approx(0)
+
+
+@pytest.mark.skipif(not (DATA / "scans").is_dir(), reason="../shared/data/scans is not there")
+def test_every_archive_scan_is_fit_to_be_coloured() -> None:
+    """Of real scans none is refused, one is sepia; `tests/bench/judgements.py` sees them all."""
+    paths = sorted((DATA / "scans").glob("*.jpg"))
+    chosen = [path for path in paths if path.stem in {"burrill", "01-children-walking"}]
+    found = {path.stem: examine(open_scan(path)) for path in [*paths[::6], *chosen]}
+    assert [name for name, findings in found.items() if findings.toned] == ["burrill"]
