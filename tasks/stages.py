@@ -110,7 +110,8 @@ def write_item(workshop: Workshop, work: Work, chroma_map: ChromaMap) -> Done:
         return end_with_error(workshop, work, error)
     reason = _review_reason(workshop, work)
     publish = workshop.settings.publish_directly and reason is None
-    return _end(workshop, work, ItemStatus.PUBLISHED if publish else ItemStatus.REVIEW, reason, "")
+    status = ItemStatus.PUBLISHED if publish else ItemStatus.REVIEW
+    return _end(workshop, work, status, reason, files[0].note)
 
 
 def end_with_error(workshop: Workshop, work: Work, error: BaseException) -> Done:

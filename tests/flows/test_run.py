@@ -302,7 +302,7 @@ def test_item_tells_the_whole_story(done: tuple[str, str]) -> None:
     assert run_cli("approve", uri, "--db", database, "--who", "me", "--why", "fine")[0] == 0
     code, out, _ = run_cli("item", uri, "--db", database)
     assert code == 0
-    for words in ("published", "attempt 1", "luma identical", "approve by me", "(fine)"):
+    for words in ("published", "attempt 1", "luma splice", "luma identical", "approve by me"):
         assert words in out.replace("\n", " ")
     story = json.loads(run_cli("item", uri, "--db", database, "--json")[1])
     assert story["items"][0]["decisions"][0]["who"] == "me"
