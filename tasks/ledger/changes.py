@@ -19,8 +19,8 @@ from sqlalchemy import (
 )
 
 from tasks.ledger import sql
-from tasks.ledger.claims import uncount
 from tasks.ledger.records import ListedObject
+from tasks.ledger.sweeping import uncount
 from tasks.ledger.vanishing import mark_later_pages_vanished
 from tasks.schema import (
     CLAIMED,

@@ -44,6 +44,7 @@ from tasks.ledger.records import (
     RunRow,
     SourceRow,
 )
+from tasks.ledger.sweeping import sweep
 from tasks.schema import DecisionKind, ItemStatus
 
 
@@ -236,7 +237,7 @@ class Ledger:
 
     def sweep(self) -> int:
         """Take back the items of leases that ran out, as `claim` does; returns how many."""
-        return self.database.write(claims.sweep)
+        return self.database.write(sweep)
 
     def next_due_s(
         self, recipe_id: int, *, collections: Sequence[str] | None = None

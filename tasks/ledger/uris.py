@@ -15,9 +15,3 @@ def split_page(uri: str) -> tuple[str, int | None]:
     if mark and number.isdecimal() and int(number) > 0:
         return file, int(number) - 1
     return uri, None
-
-
-def key_in(source: str, uri: str) -> str | None:
-    """The key that *uri* has in *source*, None where it lies elsewhere."""
-    root = source.rstrip("/") + "/"
-    return uri.removeprefix(root) if uri.startswith(root) else None

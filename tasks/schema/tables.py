@@ -8,18 +8,13 @@ Indexes are explained where they are defined. What they serve, and how fast, is 
 `tests/bench/ledger_scale.py`.
 """
 
-import enum
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
-    DateTime,
-    Dialect,
     Float,
     ForeignKey,
     Identity,
@@ -33,119 +28,13 @@ from sqlalchemy import (
     UniqueConstraint,
     literal_column,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql.elements import ColumnElement
-from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from tasks.schema.types import Id, Json, Key, Moment, Sha256, Word
+from tasks.schema.words import ItemStatus
 
 REVISION = "0001"
 """The Alembic revision that this code works with (a test compares it with the scripts)."""
-
-
-class ItemStatus(enum.StrEnum):
-    """Where an item stands. The comments are the transition table: there are no others."""
-
-    #: Waits to be claimed.
-    #: new -> pending (enqueue); failed, quarantined, skipped -> pending (retry);
-    #: held -> pending (release); quarantined -> pending (the scan is back in its source);
-    #: claimed -> pending (to be tried later, given back, lease ran out, or the scan changed);
-    #: any ended one -> pending (enqueued again: the scan changed, or by mode).
-    PENDING = "pending"
-    #: A worker holds a lease on it. pending -> claimed.
-    CLAIMED = "claimed"
-    #: Stored, verified, open to users. claimed -> published; review -> published (approve).
-    PUBLISHED = "published"
-    #: Stored, verified, waits for a curator. claimed -> review.
-    REVIEW = "review"
-    #: Not ours to colour. claimed -> skipped.
-    SKIPPED = "skipped"
-    #: The world or we were at fault, and attempts are used up. claimed -> failed.
-    FAILED = "failed"
-    #: The scan itself is at fault, kills its worker, or is gone.
-    #: claimed -> quarantined; pending -> quarantined (the scan vanished from its source).
-    QUARANTINED = "quarantined"
-    #: Rights or sensitivity. pending, failed, quarantined -> held;
-    #: new -> held (the scan's item under another recipe was held).
-    HELD = "held"
-    #: Turned down by a curator. review -> rejected.
-    REJECTED = "rejected"
-    #: Another recipe's item has taken its place.
-    #: published, review -> superseded (another recipe's was published);
-    #: pending, held -> superseded (the scan was enqueued under another recipe, which takes over).
-    SUPERSEDED = "superseded"
-
-
-class AttemptEnding(enum.StrEnum):
-    """How a claim of one item ended."""
-
-    FINISHED = "finished"  #: The worker reported an outcome.
-    GIVEN_BACK = "given_back"  #: The worker was asked to stop: not counted.
-    EXPIRED = "expired"  #: The lease ran out; nobody knows what became of the worker.
-    REVOKED = "revoked"  #: The scan changed under the worker's hands: not counted.
-
-
-class DecisionKind(enum.StrEnum):
-    """What was decided, by a person or by the machinery, about items or the champion."""
-
-    RETRY = "retry"
-    HOLD = "hold"
-    RELEASE = "release"
-    APPROVE = "approve"
-    REJECT = "reject"
-    SUPERSEDE = "supersede"
-    ENQUEUE = "enqueue"  #: Items that had ended were put back to pending.
-    SCAN_CHANGED = "scan_changed"
-    SCAN_VANISHED = "scan_vanished"
-    SCAN_REAPPEARED = "scan_reappeared"
-    PROMOTE = "promote"
-    ROLL_BACK = "roll_back"
-
-
-class Moment(TypeDecorator[datetime]):
-    """An aware datetime in UTC. In SQLite it is text to the millisecond: sorts as time does."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """PostgreSQL has a type for it; in SQLite text reads and compares best."""
-        wanted: TypeEngine[Any] = self.impl_instance if _is_postgresql(dialect) else String(23)
-        return dialect.type_descriptor(wanted)
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | str | None:
-        """Refuse naive datetimes: they would be read in whatever zone the session has."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"{value!r} has no time zone")
-        return value.astimezone(UTC) if _is_postgresql(dialect) else moment_text(value)
-
-    def process_result_value(
-        self, value: datetime | str | None, dialect: Dialect
-    ) -> datetime | None:
-        """Give UTC, whatever the session's zone."""
-        del dialect  # the value says it
-        if value is None:
-            return None
-        if isinstance(value, datetime):
-            return value.astimezone(UTC)
-        return datetime.fromisoformat(value).replace(tzinfo=UTC)
-
-
-def moment_text(moment: datetime) -> str:
-    """A moment as SQLite keeps it."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "milliseconds")
-
-
-def _is_postgresql(dialect: Dialect) -> bool:
-    return dialect.name == "postgresql"
-
-
-Id = BigInteger().with_variant(Integer(), "sqlite")  # SQLite counts up only an INTEGER PRIMARY KEY
-Json = JSON().with_variant(JSONB(), "postgresql")
-# S3 sorts keys by their UTF-8 bytes, and so does this collation; the database's own is slower.
-Key = Text().with_variant(Text(collation="C"), "postgresql")
-Word = String(32)  # a status, reason or kind; plain text, so that a person can read and filter it
-Sha256 = String(64)
 
 metadata = MetaData(
     naming_convention={

@@ -1,0 +1,62 @@
+"""The words that the ledger's rows are in: statuses, endings, kinds of decisions."""
+
+import enum
+
+
+class ItemStatus(enum.StrEnum):
+    """Where an item stands. The comments are the transition table: there are no others."""
+
+    #: Waits to be claimed.
+    #: new -> pending (enqueue); failed, quarantined, skipped -> pending (retry);
+    #: held -> pending (release); quarantined -> pending (the scan is back in its source);
+    #: claimed -> pending (to be tried later, given back, lease ran out, or the scan changed);
+    #: any ended one -> pending (enqueued again: the scan changed, or by mode).
+    PENDING = "pending"
+    #: A worker holds a lease on it. pending -> claimed.
+    CLAIMED = "claimed"
+    #: Stored, verified, open to users. claimed -> published; review -> published (approve).
+    PUBLISHED = "published"
+    #: Stored, verified, waits for a curator. claimed -> review.
+    REVIEW = "review"
+    #: Not ours to colour. claimed -> skipped.
+    SKIPPED = "skipped"
+    #: The world or we were at fault, and attempts are used up. claimed -> failed.
+    FAILED = "failed"
+    #: The scan itself is at fault, kills its worker, or is gone.
+    #: claimed -> quarantined; pending -> quarantined (the scan vanished from its source).
+    QUARANTINED = "quarantined"
+    #: Rights or sensitivity. pending, failed, quarantined -> held;
+    #: new -> held (the scan's item under another recipe was held).
+    HELD = "held"
+    #: Turned down by a curator. review -> rejected.
+    REJECTED = "rejected"
+    #: Another recipe's item has taken its place.
+    #: published, review -> superseded (another recipe's was published);
+    #: pending, held -> superseded (the scan was enqueued under another recipe, which takes over).
+    SUPERSEDED = "superseded"
+
+
+class AttemptEnding(enum.StrEnum):
+    """How a claim of one item ended."""
+
+    FINISHED = "finished"  #: The worker reported an outcome.
+    GIVEN_BACK = "given_back"  #: The worker was asked to stop: not counted.
+    EXPIRED = "expired"  #: The lease ran out; nobody knows what became of the worker.
+    REVOKED = "revoked"  #: The scan changed under the worker's hands: not counted.
+
+
+class DecisionKind(enum.StrEnum):
+    """What was decided, by a person or by the machinery, about items or the champion."""
+
+    RETRY = "retry"
+    HOLD = "hold"
+    RELEASE = "release"
+    APPROVE = "approve"
+    REJECT = "reject"
+    SUPERSEDE = "supersede"
+    ENQUEUE = "enqueue"  #: Items that had ended were put back to pending.
+    SCAN_CHANGED = "scan_changed"
+    SCAN_VANISHED = "scan_vanished"
+    SCAN_REAPPEARED = "scan_reappeared"
+    PROMOTE = "promote"
+    ROLL_BACK = "roll_back"
