@@ -31,8 +31,6 @@ def _print_history(history: ItemHistory) -> None:
     item, recipe = history.item, history.recipe
     why = f" ({item.reason})" if item.reason else ""
     _line(f"item {item.id}: {item.status}{why}, recipe {recipe.digest[:12]}", 1)
-    if item.detail:
-        _line(item.detail, 2)
     if item.confidence is not None:
         _line(f"confidence {item.confidence:.2f}", 2)
     for attempt in history.attempts:
@@ -43,6 +41,8 @@ def _print_history(history: ItemHistory) -> None:
             f"{attempt.ending or 'under way'}, {ended}{seconds}, by {attempt.worker}",
             2,
         )
+        if attempt.detail:
+            _line(attempt.detail, 3)
     for derivative in history.derivatives:
         gate = "" if derivative.max_delta_l is None else f", |ΔL*| ≤ {derivative.max_delta_l:.3f}"
         luma = ", luma identical" if derivative.luma_identical else ""
