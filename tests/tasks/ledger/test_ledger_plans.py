@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from tasks.ledger import ItemFilter, Ledger, claims
 from tasks.ledger.filters import condition_of, scans_at
+from tasks.ledger.sweeping import EXPIRED
 from tasks.schema import CLAIMED, ItemStatus, item, scan
 from tests.tasks.ledger.building import SOURCE, enqueued
 
@@ -57,8 +58,8 @@ def test_batches_are_found_by_their_claim(filled: Ledger) -> None:
 
 def test_expired_leases_are_found_among_the_open_ones(filled: Ledger) -> None:
     """Not among all claims there ever were."""
-    expired = claims._EXPIRED
-    assert indexes_of(filled, expired) == {"ix_claim_open"}
+
+    assert indexes_of(filled, EXPIRED) == {"ix_claim_open"}
 
 
 def test_lists_of_what_people_look_after(filled: Ledger) -> None:
