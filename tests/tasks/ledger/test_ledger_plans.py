@@ -58,7 +58,6 @@ def test_batches_are_found_by_their_claim(filled: Ledger) -> None:
 
 def test_expired_leases_are_found_among_the_open_ones(filled: Ledger) -> None:
     """Not among all claims there ever were."""
-
     assert indexes_of(filled, EXPIRED) == {"ix_claim_open"}
 
 
