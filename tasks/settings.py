@@ -55,7 +55,7 @@ class Settings(BaseSettings):
 
     pixel_memory_mb: int = Field(default=4096, ge=512)
     max_pixels: int = Field(default=1_200_000_000, ge=1)
-    review_below_confidence: float = Field(default=0.35, ge=0.0, le=1.0)
+    review_below_confidence: float = Field(default=0.44, ge=0.0, le=1.0)
     publish_directly: bool = False
     access_jpeg_quality: int = Field(default=90, ge=1, le=100)
     chroma_jpeg_quality: int = Field(default=90, ge=1, le=100)
