@@ -151,6 +151,12 @@ class Scan:
         """Turn decoded samples, (rows, W, channels), into grey codes, (rows, W)."""
         if samples.shape[2] == 1 or _is_neutral(samples):
             return self._widened(samples[..., 0])
+        block = max(1, _STRIP_PIXELS // samples.shape[1])
+        tops = range(0, len(samples), block)
+        return np.concatenate([self._lightness_codes(samples[t : t + block]) for t in tops])
+
+    def _lightness_codes(self, samples: Samples) -> Codes:
+        """Turn RGB, (rows, W, 3), into the codes of its lightness; blocks bound its memory."""
         samples = self._widened(samples)
         rule = self._colour_tone
         if rule.icc is not None:
@@ -180,12 +186,16 @@ class Scan:
             for _ in range(1 + 3 * (self._structure.channels == 3))
         ]
         every = max(1, max(height, width) // _SAMPLE_PX)
-        sample: list[Codes] = []
+        # Made whole at once: small arrays kept between strips would tear holes into the heap, and
+        # memory would grow with the scan.
+        shape = -(-height // every), -(-width // every)
+        sample = np.empty(shape, dtype=np.uint8 if self.header.bits == 8 else np.uint16)
         is_neutral, top = True, 0
         for samples in self._samples(self._rows):
             codes = self._grey(samples)
             reducers[0].add(top, self.tone.lightness[codes])
-            sample.append(codes[-top % every :: every, ::every].copy())
+            kept = codes[-top % every :: every, ::every]
+            sample[-(-top // every) :][: len(kept)] = kept
             if samples.shape[2] == 3:
                 is_neutral = is_neutral and _is_neutral(samples)
                 for channel in range(3):
@@ -196,7 +206,7 @@ class Scan:
         return Survey(
             lightness=np.ascontiguousarray(lightness),
             colours=None if is_neutral else np.stack(colours),
-            sample=orient(np.concatenate(sample), turn),
+            sample=orient(sample, turn),
         )
 
 
