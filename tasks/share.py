@@ -1,8 +1,9 @@
 """One worker's share of the work: claims batches until none is left, or until it should stop."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
 
@@ -54,7 +55,10 @@ def work_off(
     """
     worker = _ShareWorker(workshop, share, run_batch)
     total = BatchSummary()
-    with ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="batch") as executor:
+    with (
+        ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="batch") as executor,
+        _draining(workshop),
+    ):
         while True:
             worker.fill(executor, total)
             if not worker.running and not worker.waits_for_due_items(total):
@@ -63,6 +67,19 @@ def work_off(
                 total.add(summary)
                 on_progress(total)
             _check_failure_budget(workshop, total)
+
+
+@contextmanager
+def _draining(workshop: Workshop) -> Iterator[None]:
+    """Stop the batches in flight when an exception ends the share, before they are waited for.
+
+    Prefect ends a run by raising one in the main thread at SIGTERM, and kills it 30 s later.
+    """
+    try:
+        yield
+    except BaseException:
+        workshop.stop.set()
+        raise
 
 
 class _ShareWorker:

@@ -2,10 +2,14 @@
 
 import errno
 import hashlib
+import os
+import signal
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -20,7 +24,7 @@ from tasks.errors import (
     StorageUnavailable,
     ToneGateFailed,
 )
-from tasks.ledger import Claim, ItemStatus
+from tasks.ledger import Claim, ItemFilter, ItemStatus
 from tasks.pixels import read_scan, write_scan
 from tasks.share import Share, work_off
 from tasks.workshop import Workshop
@@ -261,6 +265,36 @@ def test_a_stop_finishes_what_was_begun_and_gives_back_the_rest(
     assert summary.items + summary.given_back == 6
     assert len(pending) == summary.given_back > 0
     assert all(item.attempts == 0 for item in pending)
+
+
+def test_a_signal_that_ends_the_share_drains_it(
+    make_settings: MakeSettings, workshop_for: OpenWorkshop
+) -> None:
+    """As Prefect ends a run: SIGTERM raises in the main thread while batches are in flight."""
+
+    class Terminated(BaseException):
+        pass
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    def at_the_first(real: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        if not workshop.stop.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert workshop.stop.wait(30)
+        return real(*args, **kwargs)
+
+    workshop = workshop_for(make_settings(minibatch=1))
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        with pytest.raises(Terminated):
+            work_off(with_fault(workshop, "output", "put", at_the_first), Share())
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    statuses = Counter(item.status for item in items_of(workshop.ledger).values())
+    assert set(statuses) == {ItemStatus.PENDING, ItemStatus.REVIEW}
+    pending = workshop.ledger.list_items(ItemFilter(statuses=[ItemStatus.PENDING]), limit=9)
+    assert {item.attempts for item in pending} == {0}
 
 
 def test_a_late_worker_does_not_overwrite_the_new_holder(
