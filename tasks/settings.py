@@ -71,6 +71,18 @@ class Settings(BaseSettings):
 
     scratch: Path | None = None
 
+    home: Path = Path("var/serve")
+    host: str = "127.0.0.1"
+    port: int = Field(default=4200, ge=1, le=65535)
+    web_port: int = Field(default=4201, ge=1, le=65535)
+    public_url: str = ""
+    api_auth: SecretStr | None = None
+    prefect_database_url: SecretStr | None = None
+    nightly_cron: str = ""
+    timezone: str = ""
+    notify_webhook_url: SecretStr | None = None
+    notify_email_url: SecretStr | None = None
+
     @field_validator("sources", mode="before")
     @classmethod
     def _split_at_semicolons(cls, value: object) -> object:
@@ -97,10 +109,49 @@ class Settings(BaseSettings):
             raise ValueError("retry_cap_s is below retry_base_s")
         return self
 
+    @model_validator(mode="after")
+    def _auth_has_two_parts(self) -> Self:
+        if self.api_auth is not None and not all(self.api_auth.get_secret_value().partition(":")):
+            raise ValueError("api_auth must be a name and a password, as name:password")
+        return self
+
+    def as_environment(self) -> dict[str, str]:
+        """The variables under which another process has these settings, whatever its folder.
+
+        Secrets are among them in plain text: for the environment of a process, and nothing else.
+        """
+        return {
+            f"AUTOCHROME_{name.upper()}": _as_variable(name, value)
+            for name, value in self
+            if value != type(self).model_fields[name].default or name in _PLACES
+        }
+
     @property
     def cores(self) -> int:
         """How many cores the work is spread over."""
         return self.threads or len(os.sched_getaffinity(0))
+
+
+#: Settings that may name a place on this machine, relative to the folder that a command runs in.
+_PLACES = ("database_url", "sources", "output", "checkpoint", "scratch", "home")
+
+
+def _as_variable(name: str, value: object) -> str:
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    if isinstance(value, tuple):
+        return ";".join(_absolute(part) for part in value)
+    text = "" if value is None else str(value)
+    return _absolute(text) if name in _PLACES else text
+
+
+def _absolute(place: str) -> str:
+    scheme, separator, rest = place.partition(":///")
+    if scheme == "sqlite" and separator and rest:
+        return f"sqlite:///{Path(rest).absolute()}"
+    if not place or "://" in place:
+        return place
+    return str(Path(place).expanduser().absolute())
 
 
 def load_settings(**given: object) -> Settings:
