@@ -33,7 +33,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from tasks.schema.types import Id, Json, Key, Moment, Sha256, Word
 from tasks.schema.words import ItemStatus
 
-REVISION = "0001"
+REVISION = "0002"
 """The Alembic revision that this code works with (a test compares it with the scripts)."""
 
 metadata = MetaData(
@@ -137,6 +137,9 @@ claim = Table(
     # What came of it, for the failure budget: summing these beats counting attempts.
     Column("finished", Integer, nullable=False),
     Column("failed", Integer, nullable=False),
+    # And how much that was: the rates that plans are made with.
+    Column("source_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("derivative_bytes", BigInteger, nullable=False, server_default="0"),
     comment="One batch in the hands of one worker: the lease that its items share",
 )
 # Every claim first looks for leases that ran out; this index holds the open ones only, a few dozen.
@@ -165,6 +168,7 @@ item = Table(
     Column("created_at", Moment, nullable=False),
     Column("changed_at", Moment, nullable=False),  # when it came into its status
     Column("confidence", Float),
+    _to("backfill", nullable=True),  # that enqueued it last: its shares alone claim it
     # One item a scan and recipe; also finds a scan's items under other recipes.
     UniqueConstraint("scan_id", "recipe_id"),
     CheckConstraint(f"status IN {tuple(map(str, ItemStatus))}", name="status"),
@@ -195,7 +199,9 @@ LOOKED_AFTER_STATUSES = frozenset(
         ItemStatus.REJECTED,
     }
 )
-PENDING_TOGETHER = status_in(ItemStatus.PENDING) & item.c.alone.is_(False)
+_TOGETHER = status_in(ItemStatus.PENDING) & item.c.alone.is_(False)
+PENDING_TOGETHER = _TOGETHER & item.c.backfill_id.is_(None)
+PENDING_IN_BACKFILL = _TOGETHER & item.c.backfill_id.is_not(None)
 PENDING_ALONE = status_in(ItemStatus.PENDING) & item.c.alone.is_(True)
 CLAIMED = status_in(ItemStatus.CLAIMED)
 LOOKED_AFTER = status_in(*(status for status in ItemStatus if status in LOOKED_AFTER_STATUSES))
@@ -207,6 +213,15 @@ _item_index(
     PENDING_TOGETHER,
     item.c.recipe_id,
     item.c.collection,
+    item.c.not_before,
+    item.c.id,
+)
+# The same for the shares of a backfill. Two indexes, so that a million items of a backfill that is
+# paused do not lie in the nightly run's way.
+_item_index(
+    "ix_item_backfill",
+    PENDING_IN_BACKFILL,
+    item.c.backfill_id,
     item.c.not_before,
     item.c.id,
 )
@@ -278,6 +293,7 @@ decision = Table(
     Column("scope", Json, nullable=False),  # the filter, as it was given
     Column("checkpoint_id", Id, ForeignKey("checkpoint.id")),
     Column("previous_checkpoint_id", Id, ForeignKey("checkpoint.id")),
+    _to("backfill", nullable=True),  # that made it: cancelling takes it back
     comment="Who changed what about items or the champion, when and why",
 )
 
@@ -393,6 +409,70 @@ run = Table(
     comment="One flow run, as the ledger saw it",
 )
 
+# --- backfills -----------------------------------------------------------------------------------
+
+backfill = Table(
+    "backfill",
+    metadata,
+    _id(),
+    _to("run"),  # that its claims count for
+    _to("recipe"),
+    Column("state", Word, nullable=False),  # BackfillState
+    Column("mode", Word, nullable=False),
+    Column("scope", Json, nullable=False),  # collections, URIs, …: which scans it looks at
+    Column("priority", SmallInteger, nullable=False),  # higher first
+    Column("max_items", BigInteger),
+    Column("max_bytes", BigInteger),
+    Column("max_seconds", Float),  # of workers' time, added up
+    # Planning walks the scans by id. Where it is comes into the transaction that enqueues, so that
+    # whoever goes on after a crash enqueues nothing twice; what is found later is not in the plan.
+    Column("looked_at", Id, nullable=False),
+    Column("last_scan_id", Id, nullable=False),
+    Column("items", BigInteger, nullable=False),  # enqueued
+    Column("size_bytes", BigInteger, nullable=False),  # of their scans
+    Column("who", Text, nullable=False),
+    Column("detail", Text, nullable=False),  # why it is in its state
+    Column("created_at", Moment, nullable=False),
+    Column("changed_at", Moment, nullable=False),  # when it came into its state
+    Column("ended_at", Moment),
+    Column("figures", Json, nullable=False),  # counts by status at its end
+    comment="Many scans to be coloured beside the nightly runs",
+)
+# Those that are under way, a handful: what the flow that keeps them going asks for every minute.
+Index(
+    "ix_backfill_open",
+    backfill.c.priority,
+    backfill.c.id,
+    postgresql_where=backfill.c.ended_at.is_(None),
+    sqlite_where=backfill.c.ended_at.is_(None),
+)
+
+share = Table(
+    "share",
+    metadata,
+    _id(),
+    _to("backfill"),
+    Column("number", Integer, nullable=False),  # from 1
+    Column("flow_run_id", String(36)),
+    Column("max_items", Integer),
+    Column("max_seconds", Float),
+    Column("created_at", Moment, nullable=False),
+    Column("begun_at", Moment),
+    Column("seen_at", Moment, nullable=False),  # its last heartbeat
+    Column("ended_at", Moment),
+    Column("ending", Word),  # RunEnding
+    Column("detail", Text, nullable=False),
+    Column("items", Integer, nullable=False),  # that came to an end in it
+    UniqueConstraint("backfill_id", "number"),
+    comment="One worker's turn at a backfill",
+)
+Index(
+    "ix_share_open",
+    share.c.backfill_id,
+    postgresql_where=share.c.ended_at.is_(None),
+    sqlite_where=share.c.ended_at.is_(None),
+)
+
 # --- tallies -------------------------------------------------------------------------------------
 # Counting 10 M rows takes seconds, and a status page may ask every few. So triggers keep the
 # counts, in the transaction that changes the rows: they cannot be wrong, whoever changes a row, by
@@ -409,6 +489,17 @@ item_tally = Table(
     Column("slot", SmallInteger, primary_key=True, autoincrement=False),
     Column("n", BigInteger, nullable=False),
     comment="Items by status and reason, kept by triggers on item",
+)
+
+backfill_tally = Table(
+    "backfill_tally",
+    metadata,
+    Column("backfill_id", Id, primary_key=True, autoincrement=False),
+    Column("status", Word, primary_key=True),
+    Column("reason", Word, primary_key=True),  # "" for none
+    Column("slot", SmallInteger, primary_key=True, autoincrement=False),
+    Column("n", BigInteger, nullable=False),
+    comment="A backfill's items by status and reason, kept by triggers on item",
 )
 
 scan_tally = Table(

@@ -60,3 +60,19 @@ class DecisionKind(enum.StrEnum):
     SCAN_REAPPEARED = "scan_reappeared"
     PROMOTE = "promote"
     ROLL_BACK = "roll_back"
+    WITHDRAW = "withdraw"  #: A backfill was cancelled: its items are what they were before it.
+
+class BackfillState(enum.StrEnum):
+    """Where a backfill stands. The comments are the transition table."""
+
+    #: Its scans are being enqueued, window by window. new -> planning; paused -> planning (resume).
+    PLANNING = "planning"
+    #: Its items are being worked on. planning -> running; paused -> running (resume).
+    RUNNING = "running"
+    #: By a person, or because a budget is spent, or because it cannot go on; its items wait.
+    #: planning, running -> paused.
+    PAUSED = "paused"
+    #: Nothing of it is claimed any more; what is in work ends. Any of the above -> cancelling.
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"  #: cancelling -> cancelled: what was not begun is as it was before.
+    COMPLETED = "completed"  #: running -> completed: every item has ended.
