@@ -1,4 +1,4 @@
-"""Which checkpoint is in service, and the recipe that follows from it and the settings."""
+"""Which checkpoint is in service, and where its file is."""
 
 from contextlib import suppress
 from dataclasses import asdict
@@ -6,9 +6,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from colormodel.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, CheckpointError, read_checkpoint
-from tasks.derivatives import OutputPolicy
 from tasks.errors import NoCheckpoint, UsageError
-from tasks.ledger import Ledger, Recipe
+from tasks.ledger import Ledger
 from tasks.registry import CheckpointRow, champion_checkpoint, promote, register_checkpoint
 from tasks.settings import Settings
 from tasks.storage import open_store
@@ -100,18 +99,3 @@ def _read(path: Path) -> Checkpoint:
         return read_checkpoint(path)
     except CheckpointError as error:
         raise NoCheckpoint(str(error)) from error
-
-
-def output_policy(settings: Settings) -> OutputPolicy:
-    """Which files are written for an item."""
-    return OutputPolicy(
-        splice_luma=settings.splice_luma,
-        jpeg_quality=settings.access_jpeg_quality,
-        chroma_quality=settings.chroma_jpeg_quality,
-        rights=settings.rights_statement,
-    )
-
-
-def recipe_of(checkpoint: Checkpoint, policy: OutputPolicy) -> Recipe:
-    """All that decides a derivative's pixels."""
-    return Recipe(checkpoint.digest, policy.as_dict())

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from tasks.batch import BatchSummary
-from tasks.champion import find_checkpoint, output_policy, recipe_of
+from tasks.champion import find_checkpoint
 from tasks.errors import DatabaseUnavailable, UsageError
 from tasks.ledger import Discovered, EnqueueMode, Ledger, RunEnding, RunFigures
 from tasks.ledger.migrate import make_if_missing
 from tasks.ledger.opening import open_ledger
 from tasks.listing import record_source
+from tasks.rules import recipe_of
 from tasks.settings import Settings
 from tasks.storage import ObjectStore, check_apart, open_store
 from tasks.workshop import scratch_folder
@@ -45,7 +46,7 @@ class Night:
         """Make an item of every scan that was never finished under any recipe."""
         with scratch_folder(self.settings) as scratch:
             checkpoint = find_checkpoint(self.settings, self.ledger, scratch)
-        recipe = recipe_of(checkpoint, output_policy(self.settings))
+        recipe = recipe_of(checkpoint, self.settings)
         recipe_id = self.ledger.ensure_recipe(recipe)
         items = self.ledger.enqueue(recipe_id, mode=EnqueueMode.NEW)
         self.ledger.beat_run(self.run_id, recipe_id=recipe_id)

@@ -26,10 +26,12 @@ from tasks.derivatives import OutputPolicy, WrittenFile, write_derivatives
 from tasks.errors import KilledWorker, OutOfMemory
 from tasks.provenance import Provenance
 from tasks.scans.findings import Findings, Thresholds, examine
-from tasks.scans.header import ReadLimits, ScanHeader
+from tasks.scans.header import ReadLimits, ScanHeader, read_header
 from tasks.scans.reader import open_scan
 
 Result = TypeVar("Result")
+
+_ONE_THREAD = {"VIPS_CONCURRENCY": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,15 @@ class WriteRequest:
     chroma_map: ChromaMap
     provenance: Provenance
     policy: OutputPolicy
+
+
+def measure_scan(request: ReadRequest) -> int:
+    """Count a page's pixels, from its header alone.
+
+    Raises:
+        AutochromeError: The scan cannot be read, or is too large; the reason says why.
+    """
+    return read_header(request.path, page=request.page, limits=request.limits).pixels
 
 
 def read_scan(request: ReadRequest) -> ReadScan:
@@ -98,8 +109,16 @@ def write_scan(request: WriteRequest) -> list[WrittenFile]:
 class PixelPool:
     """A few child processes for pixel work, each of which may crash, hang or run out of memory."""
 
-    def __init__(self, workers: int, *, timeout_s: float, memory_bytes: int) -> None:
+    def __init__(
+        self,
+        workers: int,
+        *,
+        timeout_s: float,
+        timeout_s_per_megapixel: float = 0.0,
+        memory_bytes: int,
+    ) -> None:
         self._timeout_s = timeout_s
+        self._timeout_s_per_pixel = timeout_s_per_megapixel / 1e6
         self._pool = ProcessPool(
             max_workers=workers,
             initializer=_prepare_child,
@@ -107,13 +126,25 @@ class PixelPool:
             context=_BareContext(),
         )
 
-    def submit(self, work: Callable[[Any], Result], request: object) -> "Future[Result]":
-        """Start *work* on *request* in a child; the future raises what `outcome` translates."""
-        future: Future[Result] = self._pool.schedule(work, args=(request,), timeout=self._timeout_s)
+    def timeout_s(self, pixels: int) -> float:
+        """How long work on so many pixels may take."""
+        return self._timeout_s + pixels * self._timeout_s_per_pixel
+
+    def submit(
+        self, work: Callable[[Any], Result], request: object, *, pixels: int = 0
+    ) -> "Future[Result]":
+        """Start *work* on *request* in a child; the future raises what `run` translates."""
+        timeout_s = self.timeout_s(pixels)
+        future: Future[Result] = self._pool.schedule(work, args=(request,), timeout=timeout_s)
         return future
 
-    def run(self, work: Callable[[Any], Result], request: object) -> Result:
+    def run(self, work: Callable[[Any], Result], request: object, *, pixels: int = 0) -> Result:
         """Do *work* on *request* in a child and wait for it.
+
+        Args:
+            work: A function that a child can import.
+            request: What it is called with.
+            pixels: Size of the scan, where it is known: large ones may take longer.
 
         Raises:
             KilledWorker: The child crashed, or did not end in time and was ended.
@@ -121,7 +152,7 @@ class PixelPool:
             AutochromeError: Whatever *work* raised.
         """
         try:
-            return self.submit(work, request).result()
+            return self.submit(work, request, pixels=pixels).result()
         except ProcessExpired as error:
             raise KilledWorker(
                 f"its decoder ended with exit code {error.exitcode}; "
@@ -129,8 +160,8 @@ class PixelPool:
             ) from error
         except TimeoutError as error:
             raise KilledWorker(
-                f"its pixel work did not end within {self._timeout_s:g} s and was ended; "
-                "raise AUTOCHROME_ITEM_TIMEOUT_S if the scan is sound and merely large"
+                f"its pixel work did not end within {self.timeout_s(pixels):g} s and was ended; "
+                "raise AUTOCHROME_ITEM_TIMEOUT_S if the scan is sound"
             ) from error
         except MemoryError as error:
             raise OutOfMemory(
@@ -163,17 +194,25 @@ class _BareProcess(SpawnProcess):
     """A spawned process that does not import the parent's main module again.
 
     The parent is often Prefect's engine or the command line, whose import costs seconds and
-    memory that a child reading pictures has no use for.
+    memory that a child reading pictures has no use for. Libraries that would start a thread a core
+    start one: there is a child for each core already.
     """
 
     def start(self) -> None:
         """Start the child with an empty main module in the parent's place."""
         main = sys.modules["__main__"]
+        kept = {name: os.environ.get(name) for name in _ONE_THREAD}
         sys.modules["__main__"] = ModuleType("__main__")
+        os.environ.update(_ONE_THREAD)
         try:
             super().start()
         finally:
             sys.modules["__main__"] = main
+            for name, value in kept.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
 
 
 class _BareContext(SpawnContext):

@@ -28,7 +28,7 @@ from tasks.report import (
     render_report,
     report_key,
 )
-from tasks.scans.header import ReadLimits
+from tasks.rules import open_pool, read_limits
 from tasks.storage import open_store
 from tasks.workshop import scratch_folder
 
@@ -147,10 +147,7 @@ def _pictures(night: Night, samples: Sequence[DerivativeSample]) -> list[Picture
     if not samples:
         return []
     settings = night.settings
-    pool = PixelPool(
-        1, timeout_s=settings.item_timeout_s, memory_bytes=settings.pixel_memory_mb << 20
-    )
-    with closing(pool), scratch_folder(settings) as scratch:
+    with closing(open_pool(settings, workers=1)) as pool, scratch_folder(settings) as scratch:
         pictures = [_picture(night, sample, pool, scratch) for sample in samples]
     return [picture for picture in pictures if picture is not None]
 
@@ -184,6 +181,6 @@ def _preview(night: Night, sample: DerivativeSample, pool: PixelPool, scratch: P
         page=sample.item.page,
         derivative=derivative,
         height_px=PREVIEW_PX,
-        limits=ReadLimits(max_pixels=night.settings.max_pixels),
+        limits=read_limits(night.settings),
     )
     return pool.run(make_preview, request)

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from difflib import get_close_matches
 from pathlib import Path
 from tomllib import TOMLDecodeError
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -20,6 +20,9 @@ from pydantic_settings import (
 )
 
 from tasks.errors import UsageError
+
+#: What a greyscale JPEG becomes: see `tasks.derivatives.OutputPolicy`.
+GreyJpegPolicy = Literal["splice", "interleaved", "lossless"]
 
 
 class Settings(BaseSettings):
@@ -49,17 +52,37 @@ class Settings(BaseSettings):
     retry_base_s: float = Field(default=30.0, ge=0.0)
     retry_cap_s: float = Field(default=3600.0, ge=0.0)
     item_timeout_s: float = Field(default=600.0, gt=0.0)
+    item_timeout_s_per_megapixel: float = Field(default=3.0, ge=0.0)
     failure_budget: float = Field(default=0.10, gt=0.0, le=1.0)
     failure_budget_min_items: int = Field(default=50, ge=1)
     deadline_hours: float = Field(default=8.0, gt=0.0)
 
     pixel_memory_mb: int = Field(default=4096, ge=512)
     max_pixels: int = Field(default=1_200_000_000, ge=1)
+    max_buffer_mb: int = Field(default=2048, ge=16)
     review_below_confidence: float = Field(default=0.44, ge=0.0, le=1.0)
     publish_directly: bool = False
+
+    blank_below_l: float = Field(default=3.0, ge=0.0, le=100.0)
+    grey_below_chroma: float = Field(default=3.0, ge=0.0)
+    toned_below_chroma: float = Field(default=2.5, ge=0.0)
+    print_between_share: float = Field(default=0.01, ge=0.0, le=1.0)
+    text_between_share: float = Field(default=0.2, ge=0.0, le=1.0)
+    negative_score: float = 1.5
+    negative_in_border_score: float = 0.0
+    border_dark_l: float = Field(default=16.0, ge=0.0, le=100.0)
+    border_light_l: float = Field(default=88.0, ge=0.0, le=100.0)
+    wedge_steps: int = Field(default=7, ge=3)
+
+    grey_jpeg: GreyJpegPolicy = "splice"
+    write_master: bool = True
+    write_access: bool = True
+    write_sidecar: bool = False
+    access_px: int = Field(default=0, ge=0)
+    thumbnail_px: int = Field(default=0, ge=0)
     access_jpeg_quality: int = Field(default=90, ge=1, le=100)
+    access_jpeg_subsampling: bool = True
     chroma_jpeg_quality: int = Field(default=90, ge=1, le=100)
-    splice_luma: bool = True
     rights_statement: str = ""
 
     s3_endpoint_url: str | None = None
@@ -107,6 +130,12 @@ class Settings(BaseSettings):
     def _backoff_in_order(self) -> Self:
         if self.retry_cap_s < self.retry_base_s:
             raise ValueError("retry_cap_s is below retry_base_s")
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_written(self) -> Self:
+        if not (self.write_master or self.write_access):
+            raise ValueError("write_master and write_access are both false: nothing would be left")
         return self
 
     @model_validator(mode="after")

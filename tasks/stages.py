@@ -20,7 +20,14 @@ from colormodel.planes import ChromaMap
 from tasks.derivatives import WrittenFile, derivative_key
 from tasks.errors import FixityMismatch, Reason, Verdict, WriteUnverified, reason_of
 from tasks.ledger import STATUS_AFTER, ClaimedItem, DerivativeRecord, ItemStatus, Outcome
-from tasks.pixels import ReadRequest, ReadScan, WriteRequest, read_scan, write_scan
+from tasks.pixels import (
+    ReadRequest,
+    ReadScan,
+    WriteRequest,
+    measure_scan,
+    read_scan,
+    write_scan,
+)
 from tasks.provenance import Provenance
 from tasks.workshop import Workshop
 
@@ -91,7 +98,9 @@ def read_item(workshop: Workshop, item: ClaimedItem, folder: Path) -> Work | Don
         with work.stage("fetch"):
             _fetch(workshop, work)
         with work.stage("decode"):
-            work.read = workshop.pixels.run(read_scan, _read_request(workshop, work))
+            request = _read_request(workshop, work)
+            pixels = workshop.pixels.run(measure_scan, request)
+            work.read = workshop.pixels.run(read_scan, request, pixels=pixels)
     except Exception as error:  # noqa: BLE001  each item's outcome is recorded, whatever it is
         return end_with_error(workshop, work, error)
     return work
@@ -103,7 +112,8 @@ def write_item(workshop: Workshop, work: Work, chroma_map: ChromaMap) -> Done:
     try:
         with work.stage("encode"):
             request = _write_request(workshop, work, chroma_map)
-            files = workshop.pixels.run(write_scan, request)
+            pixels = work.scan.header.pixels
+            files = workshop.pixels.run(write_scan, request, pixels=pixels)
         for file in files:
             _put(workshop, work, file)
     except Exception as error:  # noqa: BLE001  each item's outcome is recorded, whatever it is

@@ -13,12 +13,13 @@ import torch
 
 from colormodel.checkpoint import Checkpoint, CheckpointError
 from colormodel.infer import Colorizer, DeviceError
-from tasks.champion import find_checkpoint, output_policy, recipe_of
+from tasks.champion import find_checkpoint
 from tasks.derivatives import OutputPolicy
 from tasks.errors import NoCheckpoint, NoDevice, OutputFull, SourceNotFound
 from tasks.ledger import Ledger
 from tasks.ledger.opening import open_ledger
 from tasks.pixels import PixelPool
+from tasks.rules import open_pool, output_policy, read_limits, recipe_of, thresholds
 from tasks.scans.findings import Thresholds
 from tasks.scans.header import ReadLimits
 from tasks.settings import Settings
@@ -45,17 +46,17 @@ class Workshop:
     policy: OutputPolicy
     recipe_id: int
     recipe_digest: str
+    thresholds: Thresholds
     scratch: Path
     worker: str
     stop: threading.Event  #: Set from outside: begun scans are finished, the others given back.
-    thresholds: Thresholds = field(default_factory=Thresholds)
     inference: threading.Lock = field(default_factory=threading.Lock)
     sources: dict[str, ObjectStore] = field(default_factory=dict)
 
     @property
     def limits(self) -> ReadLimits:
         """What a scan's file may ask for."""
-        return ReadLimits(max_pixels=self.settings.max_pixels)
+        return read_limits(self.settings)
 
     def source(self, url: str) -> ObjectStore:
         """The store that scans of *url* are read from, opened once."""
@@ -77,14 +78,8 @@ def open_workshop(settings: Settings, *, stop: threading.Event | None = None) ->
         output = open_store(settings.output, settings=settings, writable=True)
         scratch = opened.enter_context(scratch_folder(settings))
         checkpoint = find_checkpoint(settings, ledger, scratch)
-        policy = output_policy(settings)
-        recipe = recipe_of(checkpoint, policy)
-        pixels = PixelPool(
-            settings.cores,
-            timeout_s=settings.item_timeout_s,
-            memory_bytes=settings.pixel_memory_mb << 20,
-        )
-        opened.enter_context(closing(pixels))
+        recipe = recipe_of(checkpoint, settings)
+        pixels = opened.enter_context(closing(open_pool(settings)))
         io = ThreadPoolExecutor(IO_THREADS_PER_CORE * settings.cores, thread_name_prefix="io")
         opened.enter_context(io)
         take_over_leases(ledger)
@@ -96,9 +91,10 @@ def open_workshop(settings: Settings, *, stop: threading.Event | None = None) ->
             colorizer=_load(checkpoint, settings),
             pixels=pixels,
             io=io,
-            policy=policy,
+            policy=output_policy(settings),
             recipe_id=ledger.ensure_recipe(recipe),
             recipe_digest=recipe.digest,
+            thresholds=thresholds(settings),
             scratch=scratch,
             worker=worker_name(),
             stop=stop or threading.Event(),

@@ -2,10 +2,11 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from tasks.provenance import Provenance
 
+GreyJpeg = Literal["splice", "interleaved", "lossless"]
 Kind = Literal["master", "access", "thumbnail", "sidecar"]
 
 #: Changes whenever the same policy would give other pixels, so that recipes differ.
@@ -17,10 +18,11 @@ class OutputPolicy:
     """Which files an item gets, and how they are coded. Part of the recipe.
 
     Attributes:
-        splice_luma: A greyscale JPEG becomes a colour JPEG with its own luminance, bit for bit;
-            that file is master and access copy in one.
-        master: Otherwise, a lossless RGB TIFF of the scan's depth.
-        access: Otherwise, an RGB JPEG for the public.
+        grey_jpeg: What a greyscale JPEG becomes. `splice`: a colour JPEG with its own luminance,
+            bit for bit, master and access copy in one. `interleaved`: the same, but coded anew as
+            an ordinary JPEG, which decodes faster and loses a little. `lossless`: as other scans.
+        master: Of other scans, a lossless RGB TIFF of the scan's depth.
+        access: Of other scans, an RGB JPEG for the public.
         access_px: Longest side of the access copy; 0 for the scan's size.
         thumbnail_px: Longest side of a thumbnail in sRGB; 0 for none.
         sidecar: Whether provenance, tone and digests are written as JSON, too.
@@ -33,7 +35,7 @@ class OutputPolicy:
         ValueError: Nothing would be written, or a number is out of its range.
     """
 
-    splice_luma: bool = True
+    grey_jpeg: GreyJpeg = "splice"
     master: bool = True
     access: bool = True
     access_px: int = 0
@@ -53,6 +55,8 @@ class OutputPolicy:
             )
         if self.access_px < 0 or self.thumbnail_px < 0:
             raise ValueError(f"sizes {self.access_px} and {self.thumbnail_px} are below 0")
+        if self.grey_jpeg not in get_args(GreyJpeg):
+            raise ValueError(f"a greyscale JPEG cannot become {self.grey_jpeg!r}")
 
     def as_dict(self) -> dict[str, bool | int | str]:
         """All that decides a derivative, for the recipe's digest; the same keys every time."""

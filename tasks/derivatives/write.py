@@ -4,11 +4,11 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from colormodel.planes import ChromaMap
-from tasks.derivatives.access import is_whole, write_access, write_thumbnail
+from tasks.derivatives.access import MAX_JPEG_PX, is_whole, write_access, write_thumbnail
 from tasks.derivatives.chroma import chroma_planes, encode_plane, stored
 from tasks.derivatives.colour import coloured_strips, output_tone
 from tasks.derivatives.gate import check_access, check_master, check_splice, decoded_luma
@@ -102,6 +102,11 @@ def _existing_xmp(path: Path, scan: Scan) -> bytes | None:
 
 
 def _pictures(item: _Item) -> Iterator[WrittenFile]:
+    header = item.scan.header
+    is_small = max(header.width, header.height) <= MAX_JPEG_PX
+    if item.policy.grey_jpeg == "interleaved" and header.is_grey_jpeg and is_small:
+        yield _interleaved(item)
+        return
     why = _why_not_spliced(item)
     if why is None:
         try:
@@ -115,7 +120,7 @@ def _pictures(item: _Item) -> Iterator[WrittenFile]:
 
 def _why_not_spliced(item: _Item) -> str | None:
     header = item.scan.header
-    if not item.policy.splice_luma:
+    if item.policy.grey_jpeg != "splice":
         return "the policy asks for plain files"
     if not header.is_grey_jpeg:
         return f"the scan is {header.format} with {header.channels} channels, no greyscale JPEG"
@@ -151,13 +156,28 @@ def _spliced(item: _Item) -> WrittenFile:
     return _file("master", target, tone, _SPLICED)
 
 
+def _interleaved(item: _Item) -> WrittenFile:
+    """The scan's JPEG coded anew in colour, of the scan's size."""
+    lossless, target = item.folder / "lossless.tif", item.folder / "master.jpg"
+    policy = replace(item.policy, access_px=0)
+    _write_lossless(item, lossless)
+    write_access(lossless, target, policy=policy, said=item.said("master"))
+    lossless.unlink()
+    check = check_access(target, item.scan)
+    return _file("master", target, check, "interleaved JPEG, coded anew, as the policy asks")
+
+
+def _write_lossless(item: _Item, path: Path) -> None:
+    tone = output_tone(item.scan)
+    strips = coloured_strips(item.scan, item.chroma_map, tone=tone, rows=TILE_PX)
+    write_master(path, strips, header=item.scan.header, tone=tone, said=item.said("master"))
+
+
 def _plain(item: _Item, why: str) -> Iterator[WrittenFile]:
     """A lossless TIFF of the scan's depth and a JPEG made from it, as the policy has it."""
     policy, scan = item.policy, item.scan
     master = item.folder / "master.tif"
-    tone = output_tone(scan)
-    strips = coloured_strips(scan, item.chroma_map, tone=tone, rows=TILE_PX)
-    write_master(master, strips, header=scan.header, tone=tone, said=item.said("master"))
+    _write_lossless(item, master)
     check = check_master(master, scan)
     if policy.master:
         yield _file("master", master, check, f"lossless TIFF; {why}")

@@ -50,7 +50,7 @@ class ReadLimits:
     """
 
     max_pixels: int = 1_200_000_000
-    max_buffer_bytes: int = 1 << 30
+    max_buffer_bytes: int = 2 << 30
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,8 @@ def read_structure(path: Path, *, page: int, limits: ReadLimits) -> Structure:
         raise ScanTooLarge(
             f"{structure.compression} coding of {structure.width:,} × {structure.height:,} pixels "
             f"takes {structure.buffer_bytes:,} bytes at once, over the limit of "
-            f"{limits.max_buffer_bytes:,}; store it tiled, or in strips, so that it can be streamed"
+            f"{limits.max_buffer_bytes:,}; store it in tiles or strips, so that it can be "
+            "streamed, or raise AUTOCHROME_MAX_BUFFER_MB"
         )
     return structure
 

@@ -13,6 +13,8 @@ import pytest
 
 from tasks.errors import KilledWorker, OutOfMemory, Reason, TruncatedScan, reason_of
 from tasks.pixels import PixelPool
+from tasks.rules import open_pool
+from tasks.settings import Settings
 from tests.tasks import childwork
 
 ROOT = Path(__file__).parents[2]
@@ -119,3 +121,21 @@ def _is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_a_large_scan_may_take_longer() -> None:
+    """The limit grows with the pixels; by default a gigapixel has an hour."""
+    pool = open_pool(Settings(), workers=1)
+    try:
+        assert pool.timeout_s(0) == 600
+        assert pool.timeout_s(1_000_000_000) == 3600
+    finally:
+        pool.close()
+
+
+def test_a_child_is_one_thread_and_the_parent_is_left_alone(pool: PixelPool) -> None:
+    """Ten children on ten cores start no hundred threads of libvips or OpenBLAS."""
+    names = ["VIPS_CONCURRENCY", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"]
+    before = dict(os.environ)
+    assert pool.run(childwork.environment, names) == ["1", "1", "1"]
+    assert dict(os.environ) == before

@@ -121,7 +121,7 @@ def test_orientation_is_applied_to_tiff_and_kept_in_splices(
     jpeg = tmp_path / "scan.jpg"
     jpeg.write_bytes(make_grey_jpeg(picture, exif=exif.tobytes(), quality=95))
     (spliced,) = colour(jpeg, tmp_path / "b")
-    (plain,) = colour(jpeg, tmp_path / "c", splice_luma=False, access=False)
+    (plain,) = colour(jpeg, tmp_path / "c", grey_jpeg="lossless", access=False)
     assert Image.open(spliced.path).getexif()[274] == orientation
     turned = pyvips.Image.new_from_file(str(spliced.path)).autorot().numpy().astype(int)
     # The same colours but for coding, and that one keeps Y′, the other L*; turned wrongly: 40.
@@ -169,7 +169,7 @@ def test_what_is_not_spliced_says_so(
         monkeypatch.setattr(write_module, "MAX_SPLICE_PIXELS", 7000)
     path = tmp_path / "scan.jpg"
     path.write_bytes(data)
-    master, access = colour(path, tmp_path, splice_luma=kind != "policy")
+    master, access = colour(path, tmp_path, grey_jpeg="lossless" if kind == "policy" else "splice")
     assert (master.suffix, access.suffix) == (".tif", ".jpg")
     assert why in master.note
 

@@ -1,0 +1,74 @@
+"""What the settings say of pixels reaches the code that heeds it, and the recipe."""
+
+import pytest
+
+from colormodel.checkpoint import DEFAULT_CHECKPOINT, read_checkpoint
+from tasks.rules import output_policy, read_limits, recipe_of, thresholds
+from tasks.scans.findings import Thresholds
+from tasks.scans.header import ReadLimits
+from tasks.settings import Settings
+
+CHECKPOINT = read_checkpoint(DEFAULT_CHECKPOINT)
+
+OUTPUT = {
+    "grey_jpeg": "interleaved",
+    "write_master": False,
+    "write_access": False,
+    "write_sidecar": True,
+    "access_px": 2000,
+    "thumbnail_px": 300,
+    "access_jpeg_quality": 80,
+    "access_jpeg_subsampling": False,
+    "chroma_jpeg_quality": 70,
+    "rights_statement": "No known restrictions",
+    "border_dark_l": 20.0,
+    "border_light_l": 80.0,
+    "wedge_steps": 9,
+}
+JUDGEMENTS = {
+    "blank_below_l": 4.0,
+    "grey_below_chroma": 2.0,
+    "toned_below_chroma": 3.0,
+    "print_between_share": 0.02,
+    "text_between_share": 0.1,
+    "negative_score": 2.0,
+    "negative_in_border_score": 1.0,
+}
+
+
+@pytest.mark.parametrize(("name", "value"), OUTPUT.items())
+def test_output_settings_make_another_recipe(name: str, value: object) -> None:
+    """Whatever decides a derivative's pixels is part of the digest, so nothing is overwritten."""
+    usual = recipe_of(CHECKPOINT, Settings())
+    changed = recipe_of(CHECKPOINT, Settings.model_validate({name: value}))
+    assert changed.digest != usual.digest
+    assert recipe_of(CHECKPOINT, Settings()).digest == usual.digest
+
+
+@pytest.mark.parametrize(("name", "value"), JUDGEMENTS.items())
+def test_judgements_are_settings_and_no_part_of_the_recipe(name: str, value: object) -> None:
+    """What only decides whether a scan is coloured changes no derivative."""
+    settings = Settings.model_validate({name: value})
+    assert thresholds(settings) != thresholds(Settings())
+    assert recipe_of(CHECKPOINT, settings).digest == recipe_of(CHECKPOINT, Settings()).digest
+
+
+def test_defaults_are_those_that_were_measured() -> None:
+    """The rules' own defaults, for which false rates are on record, are the settings' defaults."""
+    assert thresholds(Settings()) == Thresholds()
+    assert read_limits(Settings()) == ReadLimits()
+
+
+def test_the_policy_is_what_the_settings_say() -> None:
+    """No setting is read and then forgotten."""
+    given = {name: value for name, value in OUTPUT.items() if name != "write_access"}
+    policy = output_policy(Settings.model_validate(given))
+    assert (policy.grey_jpeg, policy.master, policy.access, policy.sidecar) == (
+        "interleaved",
+        False,
+        True,
+        True,
+    )
+    assert (policy.access_px, policy.thumbnail_px) == (2000, 300)
+    assert (policy.jpeg_quality, policy.chroma_quality, policy.subsample) == (80, 70, False)
+    assert policy.rights == "No known restrictions"
