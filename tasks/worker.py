@@ -9,7 +9,12 @@ _PROC = Path("/proc")
 
 def worker_name() -> str:
     """Name this process: host and PID namespace, process id, and when the process began."""
-    return f"{_place()}/{os.getpid()}/{_began(os.getpid())}"
+    return name_of_process(os.getpid())
+
+
+def name_of_process(pid: int) -> str:
+    """Name a process of this machine likewise."""
+    return f"{_place()}/{pid}/{_began(pid)}"
 
 
 def has_ended(worker: str) -> bool:
