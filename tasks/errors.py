@@ -28,6 +28,7 @@ class Reason(enum.StrEnum):
     ALREADY_COLOUR = "already_colour"
     BILEVEL = "bilevel"
     BLANK = "blank"
+    VANISHED = "vanished"
     UNREADABLE = "unreadable"
     TRUNCATED = "truncated"
     UNSUPPORTED_FORMAT = "unsupported_format"
@@ -59,6 +60,7 @@ _VERDICTS = {
     Reason.ALREADY_COLOUR: Verdict.SKIP,
     Reason.BILEVEL: Verdict.SKIP,
     Reason.BLANK: Verdict.SKIP,
+    Reason.VANISHED: Verdict.SKIP,
     Reason.UNREADABLE: Verdict.QUARANTINE,
     Reason.TRUNCATED: Verdict.QUARANTINE,
     Reason.UNSUPPORTED_FORMAT: Verdict.QUARANTINE,

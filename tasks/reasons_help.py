@@ -53,6 +53,10 @@ REASON_HELP = {
     Reason.BLANK: Help(
         "holds no picture", "Look whether the scan is meant to be empty; if not, scan it again."
     ),
+    Reason.VANISHED: Help(
+        "is no longer in its source",
+        "Nothing if it was taken away on purpose; when it is back, the next discovery takes it up.",
+    ),
     Reason.UNREADABLE: Help(
         "is damaged, or lies about itself", "Open it elsewhere; restore it from a copy or rescan."
     ),

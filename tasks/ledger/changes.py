@@ -57,6 +57,14 @@ class Place:
     run_id: int | None
 
 
+@dataclass(frozen=True)
+class Inserted:
+    """What became of files that were not known when they were compared."""
+
+    added: tuple[int, ...] = ()  #: ids of the scans made
+    known: tuple[int, ...] = ()  #: ids of those that another process had made meanwhile
+
+
 def facts_of(found: ListedObject) -> dict[str, Any]:
     """An object as it is written."""
     return {
@@ -79,12 +87,10 @@ def ensure_store(connection: Connection, url: str) -> int:
     return found
 
 
-def insert_scans(
-    connection: Connection, place: Place, facts: Sequence[dict[str, Any]]
-) -> list[int]:
-    """Make scans of files that are not known; returns their ids."""
+def insert_scans(connection: Connection, place: Place, facts: Sequence[dict[str, Any]]) -> Inserted:
+    """Make scans of files that are not known."""
     if not facts:
-        return []
+        return Inserted()
     listed = _FACTS.table(connection)
     columns = {
         "store_id": literal(place.store_id, BigInteger()),
@@ -104,7 +110,18 @@ def insert_scans(
         new.on_conflict_do_nothing().returning(scan.c.id),  # another process lists the same
         _FACTS.given(facts),
     )
-    return list(added.scalars())
+    ids = tuple(added.scalars())
+    if len(ids) == len(facts):
+        return Inserted(ids)
+    # Its ids may be below those that were there when this listing began: they count as seen.
+    there = select(scan.c.id).where(
+        scan.c.store_id == place.store_id,
+        scan.c.page == 0,
+        scan.c.key.in_(select(listed.c.key)),
+        scan.c.id.not_in(sql.given_ids(connection)),
+    )
+    known = connection.execute(there, {**_FACTS.given(facts), **sql.as_ids(ids)})
+    return Inserted(ids, tuple(known.scalars()))
 
 
 def change_scans(connection: Connection, place: Place, facts: Sequence[dict[str, Any]]) -> None:

@@ -78,11 +78,13 @@ def _with_scans(items: FromClause) -> Select[Any]:
             items.c.id,
             items.c.scan_id,
             items.c.attempts,
-            items.c.revision,
             items.c.collection,
             store.c.url,
             scan.c.key,
             scan.c.page,
+            # The scan's, not the item's: it belongs to the ETag and version that come with it,
+            # whatever a discovery is committing at this moment.
+            scan.c.revision,
             scan.c.size_bytes,
             scan.c.etag,
             scan.c.version,
@@ -100,7 +102,7 @@ def _ready(*conditions: ColumnElement[bool]) -> Select[Any]:
     has no row locks and needs none: the transaction is the only one that writes.
     """
     picked = (
-        select(item.c.id, item.c.scan_id, item.c.attempts, item.c.revision, item.c.collection)
+        select(item.c.id, item.c.scan_id, item.c.attempts, item.c.collection)
         .where(
             *conditions,
             item.c.recipe_id == bindparam("recipe", type_=BigInteger),
@@ -133,13 +135,18 @@ _HELD = (
 )
 
 
+_PICKED = sql.Rows("picked_items", id=BigInteger, revision=Integer)
+
+
 @cache
 def _mark_claimed(dialect: str) -> Update:
+    picked = _PICKED.table_for(dialect)
     return (
         update(item)
-        .where(item.c.id.in_(sql.given_ids_for(dialect)))
+        .where(item.c.id == picked.c.id)
         .values(
             status=ItemStatus.CLAIMED,
+            revision=picked.c.revision,
             reason=null(),
             detail=null(),
             claim_id=bindparam("of_claim", type_=BigInteger),
@@ -175,7 +182,10 @@ def claim_items(connection: Connection, wanted: Wanted, *, token: str) -> Claim 
     ).one()
     connection.execute(
         _mark_claimed(connection.dialect.name),
-        {**sql.as_ids(row.id for row in rows), "of_claim": claim_id},
+        {
+            **_PICKED.given({"id": row.id, "revision": row.revision} for row in rows),
+            "of_claim": claim_id,
+        },
     )
     return Claim(token, expires_at, _claimed_items(rows, attempt_offset=1))
 

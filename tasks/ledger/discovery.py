@@ -17,6 +17,7 @@ from sqlalchemy import BigInteger, Connection, Integer, Text, and_, case, func, 
 from tasks.ledger import sql
 from tasks.ledger.changes import (
     IDENTITY,
+    Inserted,
     Place,
     change_scans,
     ensure_store,
@@ -92,11 +93,11 @@ def record_listing(database: Database, listing: Listing) -> Discovered:
     seen = _Seen()
     found = new = changed = reappeared = vanished = 0
     for objects in _chunks(listing.objects, CHUNK_OBJECTS):
-        differs, added = _record_chunk(database, place, objects)
+        differs, inserted = _record_chunk(database, place, objects)
         found += len(differs.new) + sum(map(seen.add, differs.known))
-        for scan_id in added:
+        for scan_id in (*inserted.added, *inserted.known):
             seen.add(scan_id)
-        new += len(added)
+        new += len(inserted.added)
         changed += len(differs.changed)
         reappeared += len(differs.reappeared)
     if listing.complete:
@@ -116,12 +117,12 @@ def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 def _record_chunk(
     database: Database, place: Place, chunk: Sequence[ListedObject]
-) -> tuple[_Comparison, list[int]]:
-    """Compare, and write what differs; the differences, and the ids of the new scans."""
+) -> tuple[_Comparison, Inserted]:
+    """Compare, and write what differs; the differences, and what became of the new ones."""
     objects = list({found.key: found for found in chunk}.values())
     differs = database.read(lambda connection: _compare(connection, place, objects))
     if not differs.is_news:
-        return differs, []
+        return differs, Inserted()
     return differs, database.write(lambda connection: _write(connection, place, differs))
 
 
@@ -158,15 +159,15 @@ def _compare(connection: Connection, place: Place, objects: Sequence[ListedObjec
     return differs
 
 
-def _write(connection: Connection, place: Place, differs: _Comparison) -> list[int]:
-    added = insert_scans(connection, place, differs.new)
+def _write(connection: Connection, place: Place, differs: _Comparison) -> Inserted:
+    inserted = insert_scans(connection, place, differs.new)
     if differs.reappeared:
         mark_reappeared(connection, differs.reappeared)
     if differs.changed:
         change_scans(connection, place, differs.changed)
     if differs.moved:
         move_scans(connection, place, differs.moved)
-    return added
+    return inserted
 
 
 def _record_vanished(

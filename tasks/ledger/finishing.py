@@ -2,12 +2,16 @@
 
 The token's claim is locked first, so a sweeper and a late worker cannot both have an item. Whatever
 was lost meanwhile is refused, item by item; the rest is written as sets, a statement a table.
+
+A worker that is refused may have stored a derivative all the same, over that of the item's next
+holder: then nobody knows which of the two is there, and the item is done once more.
 """
 
 import random
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -18,6 +22,7 @@ from sqlalchemy import (
     Integer,
     Text,
     Update,
+    and_,
     bindparam,
     case,
     func,
@@ -34,18 +39,21 @@ from sqlalchemy.sql.selectable import CTE
 from tasks.errors import Reason, Verdict
 from tasks.ledger import sql
 from tasks.ledger.claims import holds_nothing, lock_claim
-from tasks.ledger.decisions import supersede_others
+from tasks.ledger.decisions import Decision, carry_out, supersede_others
 from tasks.ledger.pages import add_pages
 from tasks.ledger.records import Backoff, Outcome
+from tasks.ledger.vanishing import GONE, GONE_DETAIL, GONE_REASON
 from tasks.schema import (
     CLAIMED,
     AttemptEnding,
+    DecisionKind,
     ItemStatus,
     attempt,
     claim,
     derivative,
     item,
     scan,
+    status_in,
 )
 
 
@@ -111,7 +119,14 @@ _DERIVATIVES = sql.Rows(
 _OF_CLAIM = bindparam("of_claim", type_=BigInteger)
 
 _HELD_ITEMS = (
-    select(item.c.id, item.c.scan_id, item.c.attempts, item.c.revision, scan.c.page)
+    select(
+        item.c.id,
+        item.c.scan_id,
+        item.c.attempts,
+        item.c.revision,
+        scan.c.page,
+        scan.c.vanished_at,
+    )
     .join(scan, scan.c.id == item.c.scan_id)
     .where(CLAIMED, item.c.claim_id == _OF_CLAIM)
     .with_for_update(of=item)
@@ -222,11 +237,12 @@ def finish(
 ) -> frozenset[int]:
     """Write the outcomes of items that the token still holds; see `Ledger.finish`."""
     held = lock_claim(connection, token)
-    if held is None:
-        return frozenset()
-    rows = _held_items(connection, held.id)
+    rows = _held_items(connection, held.id) if held else {}
     accepted = {o.item_id: o for o in outcomes if o.item_id in rows}
-    if not accepted:
+    refused = [o for o in outcomes if o.item_id not in rows and o.derivatives]
+    if refused:
+        _do_again_what_was_overwritten(connection, refused, store_ids)
+    if held is None or not accepted:
         return frozenset()
     settled = [
         _settle(outcome, rows[item_id], max_attempts=held.max_attempts, backoff=backoff)
@@ -279,8 +295,10 @@ def _may_pass(reason: Reason | None) -> bool:
 
 
 def _settle(outcome: Outcome, row: sql.AnyRow, *, max_attempts: int, backoff: Backoff) -> _Settled:
-    status, wait_s = outcome.status, 0.0
-    if _may_pass(outcome.reason) and row.attempts < max_attempts:
+    status, reason, detail, wait_s = outcome.status, outcome.reason, outcome.detail, 0.0
+    if _may_pass(reason) and row.vanished_at is not None:
+        status, reason, detail = GONE, GONE_REASON, GONE_DETAIL  # while it was being worked on
+    elif _may_pass(reason) and row.attempts < max_attempts:
         status = ItemStatus.PENDING
         wait_s = backoff.delay_s(row.attempts, fraction=random.random())  # noqa: S311 - spreads retries, guards nothing
         if outcome.retry_in_s is not None:
@@ -291,8 +309,8 @@ def _settle(outcome: Outcome, row: sql.AnyRow, *, max_attempts: int, backoff: Ba
         revision=row.revision,
         number=row.attempts,
         status=status.value,
-        reason=outcome.reason.value if outcome.reason else None,
-        detail=sql.storable(outcome.detail) or None,
+        reason=reason.value if reason else None,
+        detail=sql.storable(detail) or None,
         wait_s=wait_s,
         confidence=outcome.confidence,
         seconds=outcome.seconds,
@@ -311,20 +329,46 @@ def _write_derivatives(
     store_ids: Mapping[str, int],
 ) -> None:
     records = [
-        {
-            **vars(record),
-            "item_id": outcome.item_id,
-            "revision": rows[outcome.item_id].revision,
-            "store_id": store_ids[record.store],
-        }
-        for outcome in accepted
-        for record in outcome.derivatives
+        {**record, "revision": rows[record["item_id"]].revision}
+        for record in _records(accepted, store_ids)
     ]
     if not records:
         return
     connection.execute(
         _statements(connection.dialect.name).derivatives, _DERIVATIVES.given(records)
     )
+
+
+def _records(outcomes: Iterable[Outcome], store_ids: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+    for outcome in outcomes:
+        for record in outcome.derivatives:
+            store_id = store_ids[record.store]
+            yield {**vars(record), "item_id": outcome.item_id, "store_id": store_id}
+
+
+def _do_again_what_was_overwritten(
+    connection: Connection, refused: Sequence[Outcome], store_ids: Mapping[str, int]
+) -> None:
+    """Put ended items back to pending whose derivative a refused worker stored as other bytes."""
+    stored = _DERIVATIVES.table(connection)
+    overwritten = select(derivative.c.item_id).join(
+        stored,
+        and_(
+            derivative.c.item_id == stored.c.item_id,
+            derivative.c.store_id == stored.c.store_id,
+            derivative.c.key == stored.c.key,
+            derivative.c.sha256 != stored.c.sha256,
+        ),
+    )
+    again = Decision(
+        DecisionKind.OVERWRITTEN,
+        ItemStatus.PENDING,
+        "finish",
+        "a worker whose lease had run out wrote over its derivative",
+    )
+    in_use = status_in(ItemStatus.PUBLISHED, ItemStatus.REVIEW)
+    given = _DERIVATIVES.given(_records(refused, store_ids))
+    carry_out(connection, again, and_(in_use, item.c.id.in_(overwritten)), given)
 
 
 def _write_pages(

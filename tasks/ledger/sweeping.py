@@ -1,11 +1,17 @@
-"""Ending attempts that no outcome ended, and sweeping up after workers that vanished."""
+"""Ending attempts that no outcome ended, and sweeping up after workers that vanished.
 
-from collections.abc import Mapping
+The items are locked before anything is noted about them. A worker that finishes, a discovery that
+finds a scan changed and a sweeper may come to the same item at once; whoever is second finds it
+changed and leaves it alone.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Select,
     and_,
     insert,
     literal,
@@ -38,10 +44,11 @@ def uncount(
     parameters: Mapping[str, str],
 ) -> int:
     """Put claimed items back to pending, their attempt uncounted but on record."""
-    _record_endings(connection, chosen, _Ending(ending, ItemStatus.PENDING, detail), parameters)
+    ids = [row.id for row in connection.execute(_locking(chosen), parameters)]
+    _record_endings(connection, ids, _Ending(ending, ItemStatus.PENDING, detail))
     released = (
         update(item)
-        .where(chosen)
+        .where(item.c.id.in_(sql.given_ids(connection)))
         .values(
             status=ItemStatus.PENDING,
             claim_id=null(),
@@ -49,7 +56,8 @@ def uncount(
             changed_at=sql.now(),
         )
     )
-    return sql.affected(connection, released, parameters)
+    connection.execute(released, sql.as_ids(ids))
+    return len(ids)
 
 
 def sweep(connection: Connection) -> int:
@@ -62,44 +70,19 @@ def sweep(connection: Connection) -> int:
 
 
 def _sweep_claim(connection: Connection, expired: sql.AnyRow) -> int:
-    held = and_(CLAIMED, item.c.claim_id == expired.id)
-    used_up = and_(held, item.c.attempts >= expired.max_attempts)
+    held = connection.execute(_locking(and_(CLAIMED, item.c.claim_id == expired.id))).all()
+    used_up = [row.id for row in held if row.attempts >= expired.max_attempts]
+    again = [row.id for row in held if row.attempts < expired.max_attempts]
     detail = f"the lease of {expired.worker} ran out"
-    killed = _Ending(
-        AttemptEnding.EXPIRED, ItemStatus.QUARANTINED, detail, reason=Reason.KILLED_WORKER
-    )
-    _record_endings(connection, used_up, killed, {})
-    quarantined = (
-        update(item)
-        .where(used_up)
-        .values(
-            status=ItemStatus.QUARANTINED,
-            reason=Reason.KILLED_WORKER,
-            detail=detail,
-            alone=True,
-            claim_id=null(),
-            changed_at=sql.now(),
+    if used_up:
+        killed = _Ending(
+            AttemptEnding.EXPIRED, ItemStatus.QUARANTINED, detail, reason=Reason.KILLED_WORKER
         )
-    )
-    count = sql.affected(connection, quarantined)
-    # What is still held has attempts left.
-    _record_endings(
-        connection, held, _Ending(AttemptEnding.EXPIRED, ItemStatus.PENDING, detail), {}
-    )
-    again = (
-        update(item)
-        .where(held)
-        .values(
-            status=ItemStatus.PENDING,
-            alone=True,
-            claim_id=null(),
-            not_before=sql.now(),
-            changed_at=sql.now(),
-        )
-    )
-    count += sql.affected(connection, again)
+        _suspect(connection, used_up, killed)
+    if again:
+        _suspect(connection, again, _Ending(AttemptEnding.EXPIRED, ItemStatus.PENDING, detail))
     connection.execute(update(claim).where(claim.c.id == expired.id).values(ended_at=sql.now()))
-    return count
+    return len(held)
 
 
 @dataclass(frozen=True)
@@ -112,12 +95,30 @@ class _Ending:
     reason: Reason | None = None
 
 
-def _record_endings(
-    connection: Connection,
-    chosen: ColumnElement[bool],
-    ended: _Ending,
-    parameters: Mapping[str, str],
-) -> None:
+def _locking(chosen: ColumnElement[bool]) -> Select[tuple[int, int]]:
+    return select(item.c.id, item.c.attempts).where(chosen).order_by(item.c.id).with_for_update()
+
+
+def _suspect(connection: Connection, ids: Sequence[int], ended: _Ending) -> None:
+    """Move items whose worker vanished, and remember it of them."""
+    _record_endings(connection, ids, ended)
+    moved = (
+        update(item)
+        .where(item.c.id.in_(sql.given_ids(connection)))
+        .values(
+            status=ended.status,
+            reason=ended.reason,
+            detail=ended.detail if ended.reason else null(),
+            alone=True,
+            claim_id=null(),
+            not_before=sql.now(),
+            changed_at=sql.now(),
+        )
+    )
+    connection.execute(moved, sql.as_ids(ids))
+
+
+def _record_endings(connection: Connection, ids: Sequence[int], ended: _Ending) -> None:
     columns = {
         "item_id": item.c.id,
         "claim_id": item.c.claim_id,
@@ -129,7 +130,5 @@ def _record_endings(
         "detail": literal(ended.detail) if ended.detail else null(),
         "ended_at": sql.now(),
     }
-    connection.execute(
-        insert(attempt).from_select(list(columns), select(*columns.values()).where(chosen)),
-        parameters,
-    )
+    chosen = select(*columns.values()).where(item.c.id.in_(sql.given_ids(connection)))
+    connection.execute(insert(attempt).from_select(list(columns), chosen), sql.as_ids(ids))

@@ -3,15 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, null, select, update
+from sqlalchemy import Connection, Select, and_, func, null, select, update
 
 from tasks.errors import Reason
 from tasks.ledger import sql
 from tasks.ledger.decisions import Decision, carry_out
 from tasks.schema import DecisionKind, ItemStatus, item, scan, status_in
 
-GONE = ItemStatus.QUARANTINED
-GONE_REASON = Reason.UNREADABLE
+GONE = ItemStatus.SKIPPED
+GONE_REASON = Reason.VANISHED
 GONE_DETAIL = "no longer in its source"
 WHO = "discovery"
 
@@ -32,7 +32,7 @@ def mark_later_pages_vanished(connection: Connection, scan_ids: Sequence[int]) -
 def mark_reappeared(connection: Connection, scan_ids: Sequence[int]) -> None:
     """Files that had vanished are back: what ended because they were gone waits again."""
     given = sql.as_ids(scan_ids)
-    pages = _pages_of(connection, from_page=0)
+    pages = _pages_of(connection, from_page=0, as_last_read=True)
     connection.execute(
         update(scan)
         .where(scan.c.id.in_(pages), scan.c.vanished_at.is_not(None))
@@ -44,15 +44,21 @@ def mark_reappeared(connection: Connection, scan_ids: Sequence[int]) -> None:
     carry_out(connection, again, and_(was_gone, item.c.scan_id.in_(pages)), given)
 
 
-def _pages_of(connection: Connection, *, from_page: int) -> Select[Any]:
-    """The pages of the files whose first pages are the given ids."""
+def _pages_of(connection: Connection, *, from_page: int, as_last_read: bool = False) -> Select[Any]:
+    """The pages of the files whose first pages are the given ids.
+
+    All that they ever had, or only those that they had when they were last read.
+    """
     first, page = scan.alias("first"), scan.alias("page")
-    return (
+    pages = (
         select(page.c.id)
         .select_from(first)
         .join(page, and_(page.c.store_id == first.c.store_id, page.c.key == first.c.key))
         .where(first.c.id.in_(sql.given_ids(connection)), page.c.page >= from_page)
     )
+    if as_last_read:
+        pages = pages.where(page.c.page < func.coalesce(first.c.pages, 1))
+    return pages
 
 
 def _mark(connection: Connection, pages: Select[Any], given: Mapping[str, str]) -> None:

@@ -8,9 +8,10 @@ class ItemStatus(enum.StrEnum):
 
     #: Waits to be claimed.
     #: new -> pending (enqueue); failed, quarantined, skipped -> pending (retry);
-    #: held -> pending (release); quarantined -> pending (the scan is back in its source);
+    #: held -> pending (release); skipped -> pending (the scan is back in its source);
     #: claimed -> pending (to be tried later, given back, lease ran out, or the scan changed);
-    #: any ended one -> pending (enqueued again: the scan changed, or by mode).
+    #: any ended one -> pending (enqueued again: the scan changed, or by mode);
+    #: published, review -> pending (a late worker wrote over the derivative).
     PENDING = "pending"
     #: A worker holds a lease on it. pending -> claimed.
     CLAIMED = "claimed"
@@ -18,12 +19,11 @@ class ItemStatus(enum.StrEnum):
     PUBLISHED = "published"
     #: Stored, verified, waits for a curator. claimed -> review.
     REVIEW = "review"
-    #: Not ours to colour. claimed -> skipped.
+    #: Not ours to colour, or gone. claimed -> skipped; pending -> skipped (the scan vanished).
     SKIPPED = "skipped"
     #: The world or we were at fault, and attempts are used up. claimed -> failed.
     FAILED = "failed"
-    #: The scan itself is at fault, kills its worker, or is gone.
-    #: claimed -> quarantined; pending -> quarantined (the scan vanished from its source).
+    #: The scan itself is at fault, or kills its worker. claimed -> quarantined.
     QUARANTINED = "quarantined"
     #: Rights or sensitivity. pending, failed, quarantined -> held;
     #: new -> held (the scan's item under another recipe was held).
@@ -58,6 +58,7 @@ class DecisionKind(enum.StrEnum):
     SCAN_CHANGED = "scan_changed"
     SCAN_VANISHED = "scan_vanished"
     SCAN_REAPPEARED = "scan_reappeared"
+    OVERWRITTEN = "overwritten"  #: A worker without a lease wrote over an item's derivative.
     PROMOTE = "promote"
     ROLL_BACK = "roll_back"
     WITHDRAW = "withdraw"  #: A backfill was cancelled: its items are what they were before it.

@@ -110,7 +110,7 @@ def test_vanished_scan_is_marked_and_waits_no_more(ledger: Ledger) -> None:
     finish_all(ledger, claim(ledger, recipe_id, limit=2), ItemStatus.PUBLISHED)
     objects = listing(keys(4))
     assert discover(ledger, [objects[0], objects[2]]).vanished == 2
-    assert statuses(ledger, recipe_id) == {"pending": 1, "published": 2, "quarantined": 1}
+    assert statuses(ledger, recipe_id) == {"pending": 1, "published": 2, "skipped": 1}
     assert (ledger.counts().scans, ledger.counts().vanished) == (4, 2)
     assert discover(ledger, [objects[0], objects[2]]).vanished == 0
     again = discover(ledger, objects)
@@ -126,8 +126,8 @@ def test_scan_that_vanished_before_it_was_enqueued_is_counted(ledger: Ledger) ->
     discover(ledger, listing(keys(2)))
     recipe_id = recipe(ledger)
     ledger.enqueue(recipe_id)
-    assert statuses(ledger, recipe_id) == {"pending": 2, "quarantined": 1}
-    assert ledger.counts(recipe_id).reasons == {Reason.UNREADABLE: 1}
+    assert statuses(ledger, recipe_id) == {"pending": 2, "skipped": 1}
+    assert ledger.counts(recipe_id).reasons == {Reason.VANISHED: 1}
 
 
 def test_listing_that_breaks_off_marks_nothing_vanished(ledger: Ledger) -> None:
