@@ -25,6 +25,7 @@ from colormodel.checkpoint import (
     write_tensors,
 )
 from colormodel.data import Minibatch, MinibatchMaker, Photos, load_photos
+from colormodel.infer import resolve_device
 from colormodel.losses import (
     chroma_distance,
     color_prior,
@@ -85,7 +86,7 @@ def train(  # noqa: PLR0913 — all but the recipe are keywords with plain meani
         log.info("going on from step %d", trainer.step)
     saved_at = time.monotonic()
     last = recipe.steps if stop_after is None else min(stop_after, recipe.steps)
-    for minibatch in _ahead(trainer.maker, trainer.step, last):
+    for minibatch in minibatches_ahead(trainer.maker, trainer.step, last):
         progress = trainer.advance(minibatch)
         if on_progress is not None:
             on_progress(progress)
@@ -100,10 +101,10 @@ def train(  # noqa: PLR0913 — all but the recipe are keywords with plain meani
 class Trainer:
     """A training in memory: network, averaged network, optimiser, and where they stand."""
 
-    def __init__(self, recipe: TrainRecipe, photos: Photos) -> None:
+    def __init__(self, recipe: TrainRecipe, photos: Photos, *, device: str = "auto") -> None:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = resolve_device(device)
         self.maker = MinibatchMaker(photos, recipe.data, seed=recipe.seed)
         self.network = self._prepared(build_network(recipe.network))
         self.average = self._prepared(build_network(recipe.network))
@@ -113,7 +114,7 @@ class Trainer:
             checkpoint = read_checkpoint(Path(recipe.start_from))
             self.network.load_state_dict(load_network(checkpoint).state_dict())
         self.average.load_state_dict(self.network.state_dict())
-        for module in self.network.frozen():
+        for module in self._still():
             module.requires_grad_(requires_grad=False)
         self.optimizer = torch.optim.AdamW(
             _groups(self.network, recipe), weight_decay=recipe.weight_decay
@@ -130,9 +131,7 @@ class Trainer:
         rate = _rate(share, self.step, self.recipe)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["factor"]
-        self.network.train()
-        for module in self.network.frozen():
-            module.eval()
+        self._begin_step()
         lightness, chroma, hints = (t.to(self.device) for t in minibatch)
         with _fast_precision(self.device):
             heads = self.network.heads(lightness, hints if hints[:, 2].any() else None)
@@ -203,6 +202,15 @@ class Trainer:
             ),
             limitations=self.recipe.limitations,
         )
+
+    def _still(self) -> list[nn.Module]:
+        """Give the modules that this training leaves as they are."""
+        return self.network.frozen()
+
+    def _begin_step(self) -> None:
+        self.network.train()
+        for module in self._still():
+            module.eval()
 
     def _prepared(self, network: ColorNetwork) -> ColorNetwork:
         return network.to(self.device).to(memory_format=torch.channels_last)
@@ -289,7 +297,7 @@ def _fast_precision(device: torch.device) -> AbstractContextManager[object]:
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
 
-def _ahead(maker: MinibatchMaker, first: int, last: int) -> Iterator[Minibatch]:
+def minibatches_ahead(maker: MinibatchMaker, first: int, last: int) -> Iterator[Minibatch]:
     """Give the minibatches of steps first … last - 1, each made while the one before is used."""
     with ThreadPoolExecutor(1, thread_name_prefix="minibatches") as pool:
         ready: list[Future[Minibatch]] = [

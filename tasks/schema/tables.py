@@ -33,7 +33,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from tasks.schema.types import Id, Json, Key, Moment, Sha256, Word
 from tasks.schema.words import ItemStatus
 
-REVISION = "0002"
+REVISION = "0003"
 """The Alembic revision that this code works with (a test compares it with the scripts)."""
 
 metadata = MetaData(
@@ -337,15 +337,28 @@ reference = Table(
     "reference",
     metadata,
     _id(),
-    _to("store"),
+    _to("store"),  # our own copy: the curator's may go
     Column("key", Key, nullable=False),
+    Column("origin", Text, nullable=False),
     Column("collection", Text, nullable=False),
     Column("sha256", Sha256, nullable=False, unique=True),
     Column("size_bytes", BigInteger, nullable=False),
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
+    Column("split", Word, nullable=False),  # train or evaluation: by digest, for ever
+    Column("phash", String(16), nullable=False),
+    Column("kind", Word, nullable=False),  # ReferenceKind
+    Column("certainty", Word, nullable=False),
+    Column("rights", Text, nullable=False),
+    Column("citation", Text, nullable=False),
+    Column("date", Text, nullable=False),
+    Column("place", Text, nullable=False),
+    Column("curator", Text, nullable=False),
     Column("note", Text, nullable=False),
+    Column("delivery", String(32), nullable=False),  # the call that brought it, with others
+    Column("vouched", Boolean, nullable=False),
     _to("scan", nullable=True),  # that it is the colour version of
+    Column("corrects_item_id", Id, ForeignKey("item.id")),
     Column("added_by", Text, nullable=False),
     Column("added_at", Moment, nullable=False),
     Column("withdrawn_by", Text),

@@ -1,0 +1,318 @@
+"""References in the ledger: recorded, withdrawn, frozen into sets; who saw which."""
+
+from collections.abc import Collection, Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    insert,
+    select,
+    true,
+    update,
+)
+
+from tasks.errors import UsageError
+from tasks.ledger import sql
+from tasks.ledger.changes import ensure_store
+from tasks.ledger.filters import scans_at
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.reference_records import (
+    Certainty,
+    Description,
+    Exposure,
+    NewReference,
+    ReferenceKind,
+    ReferenceRow,
+    ReferenceSetRow,
+    Split,
+    TrainingVerdict,
+    Witness,
+)
+from tasks.schema import (
+    champion,
+    checkpoint,
+    item,
+    reference,
+    reference_set,
+    reference_set_member,
+    scan,
+    store,
+    training,
+)
+
+_DESCRIBED = ("rights", "citation", "date", "place", "curator", "note")
+
+
+def add_reference(ledger: Ledger, new: NewReference, *, who: str) -> ReferenceRow | None:
+    """Record a reference; None where one of the same bytes is on record already."""
+
+    def work(connection: Connection) -> ReferenceRow | None:
+        values = _values(connection, new, who)
+        added = sql.insert_or(connection, reference).values(values).on_conflict_do_nothing()
+        if not sql.affected(connection, added):
+            return None
+        return _row(connection.execute(_select().where(reference.c.sha256 == new.sha256)).one())
+
+    return ledger.database.write(work)
+
+
+def list_references(
+    ledger: Ledger,
+    *,
+    withdrawn: bool | None = False,
+    split: Split | None = None,
+    collection: str | None = None,
+) -> list[ReferenceRow]:
+    """References in the order in which they came.
+
+    Args:
+        ledger: Where they are.
+        withdrawn: Only those that are, or are not; None: all.
+        split: Only those of this split.
+        collection: Only those of this collection.
+    """
+    conditions: list[ColumnElement[bool]] = [true()]
+    if withdrawn is not None:
+        gone = reference.c.withdrawn_at.is_not(None)
+        conditions.append(gone if withdrawn else ~gone)
+    if split is not None:
+        conditions.append(reference.c.split == split)
+    if collection is not None:
+        conditions.append(reference.c.collection == collection)
+    wanted = _select().where(and_(*conditions)).order_by(reference.c.id)
+    return ledger.database.read(lambda c: [_row(row) for row in c.execute(wanted)])
+
+
+def find_reference(ledger: Ledger, named: str) -> ReferenceRow:
+    """A reference by its number, or by the beginning of its digest.
+
+    Raises:
+        UsageError: There is none, or more than one.
+    """
+    by_id = reference.c.id == int(named) if named.isdecimal() and len(named) < 10 else None
+    by_digest = reference.c.sha256.startswith(named, autoescape=True)
+    condition = by_digest if by_id is None else by_id
+    rows = ledger.database.read(lambda c: c.execute(_select().where(condition).limit(2)).all())
+    if len(rows) != 1:
+        found = "more than one reference begins" if rows else "there is no reference"
+        raise UsageError(f"{found} {named!r}; `autochrome references list` shows them")
+    return _row(rows[0])
+
+
+def withdraw_references(ledger: Ledger, ids: Collection[int], *, who: str, why: str) -> int:
+    """Take references out of all later sets; those that saw them stay on record. How many."""
+    wanted = reference.c.id.in_(list(ids)) & reference.c.withdrawn_at.is_(None)
+    withdrawn = update(reference).where(wanted)
+    values = {
+        "withdrawn_by": sql.storable(who),
+        "withdrawn_at": sql.now(),
+        "withdrawn_why": sql.storable(why),
+    }
+    return ledger.database.write(lambda c: sql.affected(c, withdrawn.values(values)))
+
+
+def witnesses_of(ledger: Ledger, reference_id: int) -> list[Witness]:
+    """Every checkpoint that saw a reference, and how: itself, or through one it descends from."""
+    return ledger.database.read(lambda c: _witnesses(c, reference_id))
+
+
+def freeze_set(ledger: Ledger, members: Sequence[ReferenceRow], *, who: str) -> ReferenceSetRow:
+    """Freeze a list of references under its digest; the same list is the same set again."""
+    lines = sorted(f"{member.sha256} {member.split}" for member in members)
+    digest = sha256("\n".join(lines).encode()).hexdigest()
+
+    def work(connection: Connection) -> ReferenceSetRow:
+        frozen = sql.insert_or(connection, reference_set).values(
+            digest=digest, frozen_at=sql.now(), frozen_by=sql.storable(who)
+        )
+        is_new = sql.affected(connection, frozen.on_conflict_do_nothing())
+        row = connection.execute(
+            select(reference_set).where(reference_set.c.digest == digest)
+        ).one()
+        if is_new and members:
+            of_set = [
+                {"reference_set_id": row.id, "reference_id": member.id, "role": member.split.value}
+                for member in members
+            ]
+            connection.execute(insert(reference_set_member), of_set)
+        return _set_row(connection, row)
+
+    return ledger.database.write(work)
+
+
+def known_to_trainings(ledger: Ledger) -> frozenset[int]:
+    """The references that a fine-tuning has learnt from which came to a verdict on its challenger.
+
+    What a failed one saw counts as new still.
+    """
+    concluded = training.c.verdict.in_([TrainingVerdict.PROMOTED, TrainingVerdict.KEPT])
+    seen = (
+        select(reference_set_member.c.reference_id)
+        .join(training, training.c.reference_set_id == reference_set_member.c.reference_set_id)
+        .where(concluded, reference_set_member.c.role == Split.TRAIN)
+        .distinct()
+    )
+    return ledger.database.read(lambda c: frozenset(c.execute(seen).scalars()))
+
+
+def find_item(ledger: Ledger, named: str) -> tuple[int, int] | None:
+    """The item that a person names by its number or its scan's URI, and its scan: (item, scan).
+
+    Of a scan's items, the latest. None where there is none.
+    """
+
+    def work(connection: Connection) -> tuple[int, int] | None:
+        wanted = select(item.c.id, item.c.scan_id).order_by(item.c.id.desc()).limit(1)
+        if named.isdecimal():
+            wanted = wanted.where(item.c.id == int(named))
+        else:
+            scans = select(scan.c.id).where(scans_at(connection, named))
+            wanted = wanted.where(item.c.scan_id.in_(scans))
+        row = connection.execute(wanted).first()
+        return None if row is None else (row.id, row.scan_id)
+
+    return ledger.database.read(work)
+
+
+def find_scan(ledger: Ledger, uri: str) -> int | None:
+    """The scan at *uri*; None where none is known there."""
+
+    def work(connection: Connection) -> int | None:
+        found = select(scan.c.id).where(scans_at(connection, uri)).order_by(scan.c.page).limit(1)
+        return connection.execute(found).scalar_one_or_none()
+
+    return ledger.database.read(work)
+
+
+def _select() -> Select[Any]:
+    return select(reference, store.c.url.label("store_url")).join(
+        store, store.c.id == reference.c.store_id
+    )
+
+
+def _values(connection: Connection, new: NewReference, who: str) -> dict[str, Any]:
+    described = new.described
+    return {
+        "store_id": ensure_store(connection, new.store),
+        "key": new.key,
+        "origin": sql.storable(new.origin),
+        "collection": sql.storable(new.collection),
+        "sha256": new.sha256,
+        "size_bytes": new.size_bytes,
+        "width": new.width,
+        "height": new.height,
+        "split": new.split,
+        "phash": new.phash,
+        "kind": described.kind,
+        "certainty": described.certainty,
+        **{name: sql.storable(getattr(described, name)) for name in _DESCRIBED},
+        "delivery": new.delivery,
+        "vouched": new.vouched,
+        "scan_id": new.scan_id,
+        "corrects_item_id": new.corrects_item_id,
+        "added_by": sql.storable(who),
+        "added_at": sql.now(),
+    }
+
+
+def _row(row: Row[Any]) -> ReferenceRow:
+    return ReferenceRow(
+        id=row.id,
+        store=row.store_url,
+        key=row.key,
+        origin=row.origin,
+        collection=row.collection,
+        sha256=row.sha256,
+        size_bytes=row.size_bytes,
+        width=row.width,
+        height=row.height,
+        split=Split(row.split),
+        phash=row.phash,
+        described=Description(
+            kind=ReferenceKind(row.kind),
+            certainty=Certainty(row.certainty),
+            **{name: getattr(row, name) for name in _DESCRIBED},
+        ),
+        delivery=row.delivery,
+        vouched=row.vouched,
+        scan_id=row.scan_id,
+        corrects_item_id=row.corrects_item_id,
+        added_by=row.added_by,
+        added_at=row.added_at,
+        withdrawn_by=row.withdrawn_by,
+        withdrawn_at=row.withdrawn_at,
+        withdrawn_why=row.withdrawn_why,
+    )
+
+
+def _set_row(connection: Connection, row: Row[Any]) -> ReferenceSetRow:
+    members = connection.execute(
+        select(reference_set_member.c.reference_id, reference_set_member.c.role)
+        .where(reference_set_member.c.reference_set_id == row.id)
+        .order_by(reference_set_member.c.reference_id)
+    ).all()
+    return ReferenceSetRow(
+        id=row.id,
+        digest=row.digest,
+        train=tuple(one.reference_id for one in members if one.role == Split.TRAIN),
+        evaluation=tuple(one.reference_id for one in members if one.role == Split.EVALUATION),
+        frozen_at=row.frozen_at,
+    )
+
+
+def _witnesses(connection: Connection, reference_id: int) -> list[Witness]:
+    """Trainings in their order: a parent's comes before those of its descendants."""
+    saw = connection.execute(
+        select(training.c.id, training.c.parent_id, training.c.challenger_id, _role(reference_id))
+        .where(training.c.challenger_id.is_not(None))
+        .order_by(training.c.id)
+    ).all()
+    exposed: dict[int, tuple[Exposure, int]] = {}
+    for row in saw:
+        exposure = _exposure(row.role, exposed.get(row.parent_id))
+        if exposure is not None and exposed.get(row.challenger_id, (None,))[0] != Exposure.LEARNT:
+            exposed[row.challenger_id] = (exposure, row.id)
+    names = {row.id: row for row in connection.execute(_checkpoints(exposed))}
+    in_service = set(connection.execute(select(champion.c.checkpoint_id)).scalars())
+    return [
+        Witness(
+            digest=names[checkpoint_id].digest,
+            name=names[checkpoint_id].name,
+            exposure=exposure,
+            training_id=training_id,
+            is_champion=checkpoint_id in in_service,
+        )
+        for checkpoint_id, (exposure, training_id) in exposed.items()
+    ]
+
+
+def _role(reference_id: int) -> ColumnElement[Any]:
+    member = reference_set_member
+    return (
+        select(member.c.role)
+        .where(
+            member.c.reference_set_id == training.c.reference_set_id,
+            member.c.reference_id == reference_id,
+        )
+        .scalar_subquery()
+        .label("role")
+    )
+
+
+def _exposure(role: str | None, of_parent: tuple[Exposure, int] | None) -> Exposure | None:
+    if role == Split.TRAIN:
+        return Exposure.LEARNT
+    if of_parent is not None and of_parent[0] in {Exposure.LEARNT, Exposure.INHERITED}:
+        return Exposure.INHERITED
+    return Exposure.JUDGED if role == Split.EVALUATION else None
+
+
+def _checkpoints(ids: Mapping[int, object]) -> Select[Any]:
+    return select(checkpoint.c.id, checkpoint.c.digest, checkpoint.c.name).where(
+        checkpoint.c.id.in_(list(ids))
+    )

@@ -1,0 +1,1 @@
+"""References: genuine colour pictures that curators supply, for the network to learn from."""

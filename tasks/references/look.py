@@ -1,0 +1,86 @@
+"""Looking at a reference: decoded in a child process, as scans are, for it may be hostile too."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyvips
+from numpy.typing import NDArray
+
+from tasks.errors import UnreadableScan, UnsupportedFormat
+from tasks.references.alike import hashes_turned
+from tasks.scans.header import ReadLimits, ScanHeader, read_header
+from tasks.scans.hue import Chroma, HueRule, measure_chroma
+
+#: Shorter side at which references are learnt from and compared; smaller ones stay as they are.
+REFERENCE_PX = 256
+
+Codes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class LookRequest:
+    """Which file to look at."""
+
+    path: Path
+    limits: ReadLimits
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a reference is, as far as its file tells.
+
+    Attributes:
+        header: Of the file.
+        codes: The picture in sRGB, upright, its shorter side at most `REFERENCE_PX`; uint8
+            (h, w, 3).
+        chroma: What its colour amounts to.
+        hashes: Perceptual ones: as it is, then turned and mirrored.
+    """
+
+    header: ScanHeader
+    codes: Codes
+    chroma: Chroma
+    hashes: tuple[str, ...]
+
+
+def look_at_reference(request: LookRequest) -> Look:
+    """Decode a reference and measure its colour; runs in a child process.
+
+    Raises:
+        AutochromeError: It cannot be read whole; the message says why.
+    """
+    header = read_header(request.path, limits=request.limits)
+    codes = _decode(request.path, header)
+    light = _linear(codes).transpose(2, 0, 1)
+    return Look(header, codes, measure_chroma(light, HueRule()), hashes_turned(codes))
+
+
+def _decode(path: Path, header: ScanHeader) -> Codes:
+    if header.format == "jp2":
+        raise UnsupportedFormat(f"{path.name}: JPEG 2000 is not read here; convert it to TIFF")
+    scale = min(1.0, REFERENCE_PX / min(header.width, header.height))
+    try:
+        image = pyvips.Image.thumbnail(
+            str(path),
+            max(1, round(header.width * scale)),
+            height=max(1, round(header.height * scale)),
+            size="force",
+            export_profile="srgb",
+            fail_on="truncated",
+        )
+        if image.hasalpha():
+            image = image.flatten(background=255)
+        codes = image.colourspace("srgb").cast("uchar").numpy()
+    except pyvips.Error as error:
+        why = str(error).strip().splitlines()[-1].strip()
+        raise UnreadableScan(f"{path.name}: damaged ({why}); copy it again") from error
+    return np.ascontiguousarray(codes[..., :3])
+
+
+def _linear(codes: Codes) -> NDArray[np.float32]:
+    """Linear light of sRGB codes."""
+    srgb = np.arange(256, dtype=np.float32) / 255
+    table = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    light: NDArray[np.float32] = table.astype(np.float32)[codes]
+    return light
