@@ -188,10 +188,15 @@ def test_a_fault_in_a_child_ends_one_item_with_its_reason(
     del stage
     victim_bytes = (archive / VICTIM).read_bytes()
 
-    def fault(real: Callable[..., Any], asked: object, request: Any) -> Any:  # noqa: ANN401
+    def fault(
+        real: Callable[..., Any],
+        asked: object,
+        request: Any,  # noqa: ANN401
+        **named: int,
+    ) -> Any:  # noqa: ANN401
         if asked is work and request.path.read_bytes() == victim_bytes:
             raise error
-        return real(asked, request)
+        return real(asked, request, **named)
 
     workshop = with_fault(workshop_for(make_settings()), "pixels", "run", fault)
     work_off(workshop, Share())
