@@ -85,6 +85,23 @@ class Settings(BaseSettings):
     chroma_jpeg_quality: int = Field(default=90, ge=1, le=100)
     rights_statement: str = ""
 
+    base_photos: Path | None = None
+    finetune_folder: Path = Path("var/finetune")
+    finetune_min_new: int = Field(default=20, ge=1)
+    finetune_min_held_out: int = Field(default=12, ge=2)
+    finetune_steps: int = Field(default=300, ge=1)
+    finetune_batch: int = Field(default=12, ge=2, le=512)
+    finetune_learning_rate: float = Field(default=5e-4, gt=0.0, le=0.1)
+    finetune_encoder_rate: float = Field(default=0.3, ge=0.0, le=1.0)
+    finetune_reference_share: float = Field(default=0.5, gt=0.0, lt=1.0)
+    finetune_replay_photos: int = Field(default=1500, ge=8)
+    finetune_judged_photos: int = Field(default=500, ge=20)
+    finetune_base_margin: float = Field(default=0.01, ge=0.0, le=1.0)
+    finetune_least_colourfulness: float = Field(default=0.4, ge=0.0)
+    finetune_most_colourfulness: float = Field(default=1.6, gt=0.0)
+    finetune_approval: bool = False
+    finetune_approval_hours: float = Field(default=72.0, gt=0.0)
+
     s3_endpoint_url: str | None = None
     s3_region: str | None = None
     s3_access_key_id: SecretStr | None = None
