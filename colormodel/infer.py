@@ -19,7 +19,7 @@ MINIBATCH_TOLERANCE = 0.01
 
 
 class DeviceError(Exception):
-    """The named compute device is not there; the message says what to give instead."""
+    """The named compute device is not there, or failed; the message says what to do."""
 
 
 class _Picture(NamedTuple):
@@ -78,6 +78,7 @@ class Colorizer:
             A map, or an error, for each picture, in their order.
 
         Raises:
+            DeviceError: The device has failed, and with it this process.
             HintError: There are hints and the network takes none.
             ValueError: The lists differ in length, or a side is not a multiple of 32.
         """
@@ -109,6 +110,12 @@ class Colorizer:
     def _predict_or_halve(self, pictures: list[_Picture]) -> list[ChromaMap | MemoryError]:
         try:
             return [*self._predict_together(pictures)]
+        except torch.AcceleratorError as error:
+            # The process has lost its device: every later pass would fail likewise.
+            raise DeviceError(
+                f"{self.device} failed: {str(error).splitlines()[0]}; look at the driver's log, "
+                "then start the worker anew"
+            ) from error
         except (torch.OutOfMemoryError, MemoryError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         # Outside the handler: while it ran, the failed pass and its tensors were still alive.

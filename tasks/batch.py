@@ -6,18 +6,19 @@ with a reason; only what would stop every scan ends the batch.
 """
 
 import shutil
-import threading
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tasks.errors import DatabaseUnavailable, Reason, Verdict
+from colormodel.infer import DeviceError
+from colormodel.planes import ChromaMap
+from tasks.errors import DatabaseUnavailable, NoDevice, Reason, Verdict
+from tasks.lease import Lease
 from tasks.ledger import Claim, ClaimedItem, ItemStatus, RunEnding
 from tasks.stages import Done, StageSeconds, Work, end_with_error, read_item, write_item
 from tasks.workshop import Workshop
@@ -127,19 +128,24 @@ def colorize_batch(workshop: Workshop, claim: Claim) -> BatchSummary:
         DatabaseUnavailable: The ledger could not be written, for as long as its patience lasts;
             the leases will run out, and another worker takes the items.
     """
-    with (
-        TemporaryDirectory(dir=workshop.scratch, prefix="batch-") as folder,
-        _heartbeat(workshop, claim),
-    ):
-        return _Batch(workshop, claim, Path(folder)).run()
+    try:
+        scratch = TemporaryDirectory(dir=workshop.scratch, prefix="batch-")
+    except OSError as error:
+        given_back = workshop.ledger.give_back(claim.token)
+        cause = f"no scratch folder can be made: {error}; free space there, or restore it"
+        return BatchSummary(given_back=given_back, aborted=cause)
+    lease = Lease(workshop.ledger, claim.token, lease_s=workshop.settings.lease_s)
+    with scratch as folder, lease.kept():
+        return _Batch(workshop, claim, lease, Path(folder)).run()
 
 
 class _Batch:
     """What waits, what is under way and what is done of one batch."""
 
-    def __init__(self, workshop: Workshop, claim: Claim, folder: Path) -> None:
+    def __init__(self, workshop: Workshop, claim: Claim, lease: Lease, folder: Path) -> None:
         self._workshop = workshop
         self._claim = claim
+        self._lease = lease
         self._folder = folder
         self._todo = deque(claim.items)
         self._reading: set[Future[Work | Done]] = set()
@@ -154,8 +160,17 @@ class _Batch:
 
     def run(self) -> BatchSummary:
         """Work until every item is finished or given back."""
+        try:
+            return self._work_off()
+        except DatabaseUnavailable:
+            raise  # nothing can be given back: the lease will run out
+        except BaseException:
+            self._abandon()
+            raise
+
+    def _work_off(self) -> BatchSummary:
         while self._todo or self._under_way():
-            if self._workshop.stop.is_set() or self._summary.aborted:
+            if self._workshop.stop.is_set() or self._summary.aborted or self._lease.is_lost:
                 self._give_back([item.id for item in self._todo])
                 self._todo.clear()
             self._begin()
@@ -168,6 +183,12 @@ class _Batch:
         self._finish()
         return self._summary
 
+    def _abandon(self) -> None:
+        """Give everything back that has not ended, once no thread works on it any more."""
+        begun: set[Future[Any]] = {*self._reading, *self._writing}
+        wait([future for future in begun if not future.cancel()])
+        self._workshop.ledger.give_back(self._claim.token)
+
     def _under_way(self) -> int:
         ready = sum(len(works) for works in self._ready.values())
         return len(self._reading) + ready + len(self._writing)
@@ -176,7 +197,8 @@ class _Batch:
         while self._todo and self._under_way() < self._window:
             item = self._todo.popleft()
             folder = self._folder / str(item.id)
-            self._reading.add(self._workshop.io.submit(read_item, self._workshop, item, folder))
+            future = self._workshop.io.submit(read_item, self._workshop, item, folder, self._lease)
+            self._reading.add(future)
 
     def _next_minibatch(self) -> list[Work]:
         """A full minibatch of one shape, or the fullest when nothing more is being read."""
@@ -194,7 +216,7 @@ class _Batch:
     def _infer(self, works: list[Work]) -> None:
         start = time.perf_counter()
         with self._workshop.inference:
-            maps = self._workshop.colorizer.predict([work.lightness for work in works])
+            maps = self._predict(works)
         share = (time.perf_counter() - start) / len(works)
         for work, chroma_map in zip(works, maps, strict=True):
             work.seconds["infer"] += share
@@ -203,6 +225,17 @@ class _Batch:
             else:
                 future = self._workshop.io.submit(write_item, self._workshop, work, chroma_map)
                 self._writing.add(future)
+
+    def _predict(self, works: list[Work]) -> list[ChromaMap | Exception]:
+        """A map for each, or what went wrong; a defect that one picture brings out is its own."""
+        try:
+            return [*self._workshop.colorizer.predict([work.lightness for work in works])]
+        except DeviceError as error:
+            return [NoDevice(str(error)) for _ in works]
+        except Exception as error:  # noqa: BLE001  each item's outcome is recorded, whatever it is
+            if len(works) == 1:
+                return [error]
+        return [result for work in works for result in self._predict([work])]
 
     def _collect(self) -> None:
         """Take what the threads have ended, waiting for it no longer than outcomes may wait."""
@@ -221,7 +254,9 @@ class _Batch:
         """Keep an outcome for the ledger; what would stop every item stops the batch instead."""
         shutil.rmtree(done.work.folder, ignore_errors=True)
         reason = done.outcome.reason
-        if reason is not None and reason.verdict is Verdict.ABORT:
+        if done.is_lost:
+            self._summary.lost_leases += 1
+        elif reason is not None and reason.verdict is Verdict.ABORT:
             self._summary.aborted = self._summary.aborted or done.outcome.detail
             self._give_back([done.outcome.item_id])
         else:
@@ -258,8 +293,9 @@ class _Batch:
 
     def _give_back(self, item_ids: Sequence[int]) -> None:
         if item_ids:
-            self._workshop.ledger.give_back(self._claim.token, item_ids)
-            self._summary.given_back += len(item_ids)
+            given_back = self._workshop.ledger.give_back(self._claim.token, item_ids)
+            self._summary.given_back += given_back
+            self._summary.lost_leases += len(item_ids) - given_back
 
 
 def _sample(done: Done) -> DerivativeSample:
@@ -272,22 +308,3 @@ def _sample(done: Done) -> DerivativeSample:
         reason=done.outcome.reason,
         confidence=done.outcome.confidence or 0.0,
     )
-
-
-@contextmanager
-def _heartbeat(workshop: Workshop, claim: Claim) -> Iterator[None]:
-    """Renew the batch's leases every third of their length, until the batch ends."""
-    ended = threading.Event()
-
-    def beat() -> None:
-        while not ended.wait(workshop.settings.lease_s / 3):
-            with suppress(DatabaseUnavailable):  # the next beat may reach it; the lease is long
-                workshop.ledger.renew(claim.token, lease_s=workshop.settings.lease_s)
-
-    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()

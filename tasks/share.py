@@ -8,7 +8,7 @@ from contextvars import copy_context
 from dataclasses import dataclass
 
 from tasks.batch import BatchSummary, colorize_batch
-from tasks.ledger import Claim, ItemStatus
+from tasks.ledger import Claim, Failures, ItemStatus
 from tasks.workshop import Workshop
 
 #: Batches in flight: while one waits for its last files, the network works for the other.
@@ -26,6 +26,13 @@ class Share:
     max_items: int | None = None
     deadline: float | None = None  #: by `time.monotonic`
     run_id: int | None = None
+
+    @property
+    def patience_s(self) -> float:
+        """How long it may be waited for items that are not due yet."""
+        if self.deadline is None:
+            return PATIENCE_S
+        return min(PATIENCE_S, self.deadline - time.monotonic())
 
     def is_over(self, items: int) -> bool:
         """Whether the quota is reached or the deadline has passed."""
@@ -66,7 +73,7 @@ def work_off(
             for summary in worker.collect():
                 total.add(summary)
                 on_progress(total)
-            _check_failure_budget(workshop, total)
+            _check_failure_budget(workshop, share, total)
 
 
 @contextmanager
@@ -120,7 +127,7 @@ class _ShareWorker:
         due_s = self._workshop.ledger.next_due_s(
             self._workshop.recipe_id, collections=self._share.collections or None
         )
-        if due_s is None or due_s > PATIENCE_S:
+        if due_s is None or due_s > self._share.patience_s:
             return False
         self._workshop.stop.wait(max(due_s, 0.2))
         return True
@@ -145,13 +152,17 @@ class _ShareWorker:
         )
 
 
-def _check_failure_budget(workshop: Workshop, total: BatchSummary) -> None:
+def _check_failure_budget(workshop: Workshop, share: Share, total: BatchSummary) -> None:
+    """Stop when too much fails: of the whole run, where several workers share one."""
     settings = workshop.settings
-    failed = total.statuses[ItemStatus.FAILED]
-    enough = total.items >= settings.failure_budget_min_items
-    if not total.aborted and enough and failed > settings.failure_budget * total.items:
+    if total.aborted or not total.statuses[ItemStatus.FAILED]:
+        return
+    done = Failures(finished=total.items, failed=total.statuses[ItemStatus.FAILED])
+    if share.run_id is not None:
+        done = workshop.ledger.failures([share.run_id])
+    if done.exceed(settings.failure_budget, min_items=settings.failure_budget_min_items):
         total.aborted = (
-            f"{failed} of {total.items} items failed, more than the failure budget of "
+            f"{done.failed} of {done.finished} items failed, more than the failure budget of "
             f"{settings.failure_budget:.0%}; see `autochrome status`, mend the cause, then "
             "`autochrome retry`"
         )

@@ -19,6 +19,7 @@ import numpy as np
 from colormodel.planes import ChromaMap
 from tasks.derivatives import WrittenFile, derivative_key
 from tasks.errors import FixityMismatch, Reason, Verdict, WriteUnverified, reason_of
+from tasks.lease import Lease, LeaseLost
 from tasks.ledger import STATUS_AFTER, ClaimedItem, DerivativeRecord, ItemStatus, Outcome
 from tasks.pixels import (
     ReadRequest,
@@ -48,6 +49,7 @@ class Work:
 
     item: ClaimedItem
     folder: Path
+    lease: Lease
     sha256: str | None = None
     read: ReadScan | None = None
     confidence: float | None = None
@@ -88,11 +90,12 @@ class Done:
     work: Work
     outcome: Outcome
     is_tried_again: bool  #: the ledger will make it pending again, and count the attempt
+    is_lost: bool = False  #: it is in other hands: there is nothing to record
 
 
-def read_item(workshop: Workshop, item: ClaimedItem, folder: Path) -> Work | Done:
+def read_item(workshop: Workshop, item: ClaimedItem, folder: Path, lease: Lease) -> Work | Done:
     """Fetch and decode a scan into its own *folder*; an outcome if that is where it ends."""
-    work = Work(item, folder)
+    work = Work(item, folder, lease)
     try:
         folder.mkdir()
         with work.stage("fetch"):
@@ -132,7 +135,9 @@ def end_with_error(workshop: Workshop, work: Work, error: BaseException) -> Done
     detail = str(error) or type(error).__name__
     if reason is Reason.UNEXPECTED:
         detail = f"{type(error).__name__}: {detail}"
-    return _end(workshop, work, STATUS_AFTER.get(reason.verdict, ItemStatus.FAILED), reason, detail)
+    status = STATUS_AFTER.get(reason.verdict, ItemStatus.FAILED)
+    done = _end(workshop, work, status, reason, detail)
+    return replace(done, is_lost=isinstance(error, LeaseLost))
 
 
 def _fetch(workshop: Workshop, work: Work) -> None:
@@ -192,6 +197,7 @@ def _put(workshop: Workshop, work: Work, file: WrittenFile) -> None:
     output = workshop.output
     key = derivative_key(workshop.recipe_digest, work.item, file)
     with work.stage("put"):
+        work.lease.make_sure()
         output.put(key, file.path, content_type=file.content_type, sha256=file.sha256)
     with work.stage("verify"):
         stored = output.digest(key)
@@ -252,4 +258,7 @@ def _end(
 
 
 def _is_full(folder: Path) -> bool:
-    return shutil.disk_usage(folder).free < SCRATCH_FLOOR_BYTES
+    try:
+        return shutil.disk_usage(folder).free < SCRATCH_FLOOR_BYTES
+    except OSError:
+        return False

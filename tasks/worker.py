@@ -8,7 +8,7 @@ _PROC = Path("/proc")
 
 
 def worker_name() -> str:
-    """Name this process: host and PID namespace, process id, and when the process began."""
+    """Name this process: host, boot and PID namespace, process id, and when the process began."""
     return name_of_process(os.getpid())
 
 
@@ -27,11 +27,13 @@ def has_ended(worker: str) -> bool:
 
 
 def _place() -> str:
+    """Where process ids mean something. Hosts may share a name, and namespaces a number."""
     try:
-        namespace = (_PROC / "self/ns/pid").readlink().name
+        namespace = (_PROC / "self/ns/pid").readlink().name.strip("pid:[]")
+        boot = (_PROC / "sys/kernel/random/boot_id").read_text()[:8]
     except OSError:
-        namespace = ""
-    return f"{socket.gethostname()}[{namespace.strip('pid:[]')}]"
+        namespace = boot = ""
+    return f"{socket.gethostname()}[{boot}.{namespace}]"
 
 
 def _began(pid: int) -> str:

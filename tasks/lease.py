@@ -1,0 +1,76 @@
+"""A worker's right to a batch: renewed while it works, and made sure of before anything is stored.
+
+A process can be held up for longer than its lease lasts: a suspended machine, a stalled disk, a
+network that is cut. When it goes on, its items may be in other hands, and a derivative that it
+stored then would lie over the new holder's. So it asks, by its own monotonic clock, whether the
+lease was renewed lately, and where it was not, the ledger.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from tasks.errors import AutochromeError, DatabaseUnavailable, Reason
+from tasks.ledger import Ledger
+
+
+class LeaseLost(AutochromeError):
+    """The items may be in other hands: nothing may be stored for them."""
+
+    reason = Reason.TIMEOUT
+
+
+class Lease:
+    """The lease on one claimed batch."""
+
+    def __init__(self, ledger: Ledger, token: str, *, lease_s: float) -> None:
+        self._ledger = ledger
+        self._token = token
+        self._lease_s = lease_s
+        self._sure_until = time.monotonic()
+        self.is_lost = False  #: The ledger said that nothing is held any more
+
+    def renew(self) -> None:
+        """Let it last for its full length from now, if it has not run out.
+
+        Raises:
+            DatabaseUnavailable: The ledger cannot be asked.
+        """
+        asked_at = time.monotonic()  # the ledger counts from when it is reached, later than this
+        if self._ledger.renew(self._token, lease_s=self._lease_s):
+            self._sure_until = asked_at + self._lease_s
+        else:
+            self.is_lost = True
+
+    def make_sure(self) -> None:
+        """Return only while at least half of the lease is left, renewing it where it is not.
+
+        Raises:
+            LeaseLost: It has run out.
+            DatabaseUnavailable: The ledger cannot be asked.
+        """
+        if time.monotonic() > self._sure_until - self._lease_s / 2:
+            self.renew()
+        if self.is_lost:
+            raise LeaseLost("the lease ran out; another worker does this scan")
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Renew every third of its length for as long as the block lasts."""
+        ended = threading.Event()
+
+        def beat() -> None:
+            while not self.is_lost:
+                with suppress(DatabaseUnavailable):  # the next beat may reach it; leases are long
+                    self.renew()
+                if ended.wait(self._lease_s / 3):
+                    return
+
+        thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()

@@ -1,0 +1,179 @@
+"""A worker that was away for too long stores nothing, and its neighbours' work is not lost."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from colormodel.infer import DeviceError
+from tasks.batch import colorize_batch
+from tasks.errors import DatabaseUnavailable, Reason
+from tasks.lease import Lease, LeaseLost
+from tasks.ledger import Ledger
+from tasks.schema import AttemptEnding, ItemStatus
+from tasks.share import Share, work_off
+from tests.tasks.ledger.building import claim, enqueued
+from tests.tasks.test_batch import VICTIM, claim_all, with_fault
+from tests.workshops import MakeSettings, OpenWorkshop, files_under, items_of
+
+
+def test_a_lease_that_was_renewed_lately_is_not_asked_about(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Storing a file costs no query; after half of the lease it costs one."""
+    held = claim(ledger, enqueued(ledger, 1))
+    lease = Lease(ledger, held.token, lease_s=60)
+    lease.renew()
+    monkeypatch.setattr(ledger, "renew", lambda *_, **__: pytest.fail("asked"))
+    lease.make_sure()
+    monkeypatch.undo()
+    later = time.monotonic() + 31
+    monkeypatch.setattr("tasks.lease.time.monotonic", lambda: later)
+    asked = []
+    monkeypatch.setattr(ledger, "renew", lambda token, **_: asked.append(token) or 1)
+    lease.make_sure()
+    lease.make_sure()
+    assert asked == [held.token]
+
+
+def test_a_lost_lease_is_lost_for_good(ledger: Ledger) -> None:
+    """Whoever asks is told."""
+    held = claim(ledger, enqueued(ledger, 1))
+    lease = Lease(ledger, held.token, lease_s=60)
+    ledger.expire_leases(["worker"])
+    for _ in range(2):
+        with pytest.raises(LeaseLost):
+            lease.make_sure()
+    assert lease.is_lost
+
+
+def test_a_worker_that_was_away_stores_nothing(
+    make_settings: MakeSettings, workshop_for: OpenWorkshop, tmp_path: Path
+) -> None:
+    """It was stopped between encoding and storing, and meanwhile another did its scans."""
+    workshop = workshop_for(make_settings(lease_s=3.0))
+    held = claim_all(workshop)
+
+    def sleep_over(real: Any, asked: Any, request: Any, **named: Any) -> Any:  # noqa: ANN401
+        result = real(asked, request, **named)
+        if asked.__name__ == "write_scan" and not slept:
+            slept.append(True)
+            workshop.ledger.expire_leases(["a test"])
+            work_off(workshop, Share())
+        return result
+
+    slept: list[bool] = []
+    late = with_fault(workshop, "pixels", "run", sleep_over)
+    # As after a stopped process goes on: no heartbeat has come for longer than the lease.
+    away = replace(late, settings=late.settings.model_copy(update={"lease_s": 1e-6}))
+    summary = colorize_batch(away, held)
+    assert (summary.items, summary.lost_leases) == (0, 6)
+    stored = files_under(tmp_path / "colour")
+    rows = workshop.ledger.list_derivatives()
+    assert {row.key for row in rows} == set(stored)
+    for row in rows:
+        assert workshop.output.digest(row.key) == row.sha256
+    assert {item.status for item in items_of(workshop.ledger).values()} == {ItemStatus.REVIEW}
+
+
+def test_a_batch_that_cannot_begin_gives_its_attempts_back(
+    make_settings: MakeSettings, workshop_for: OpenWorkshop, tmp_path: Path
+) -> None:
+    """The scratch folder is gone."""
+    workshop = replace(workshop_for(make_settings()), scratch=tmp_path / "gone")
+    summary = work_off(workshop, Share())
+    assert "scratch" in summary.aborted
+    assert {(i.status, i.attempts) for i in items_of(workshop.ledger).values()} == {
+        (ItemStatus.PENDING, 0)
+    }
+
+
+def test_a_defect_of_ours_in_the_middle_gives_attempts_back(
+    make_settings: MakeSettings, workshop_for: OpenWorkshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What nobody foresaw ends the run, and is not held against the scans."""
+    workshop = workshop_for(make_settings())
+    monkeypatch.setattr("tasks.batch._Batch._next_minibatch", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        work_off(workshop, Share())
+    items = items_of(workshop.ledger)
+    assert {(item.status, item.attempts) for item in items.values()} == {(ItemStatus.PENDING, 0)}
+    history = workshop.ledger.story(items[VICTIM].uri).items[0]
+    assert [one.ending for one in history.attempts] == [AttemptEnding.GIVEN_BACK]
+
+
+def test_a_gpu_that_is_gone_stops_the_run(
+    make_settings: MakeSettings, workshop_for: OpenWorkshop
+) -> None:
+    """With its cause; every attempt is given back."""
+    workshop = workshop_for(make_settings())
+
+    class Gone:
+        def predict(self, lightness: list[Any]) -> Any:  # noqa: ANN401
+            raise DeviceError("cuda:0 failed: unspecified launch failure")
+
+    summary = work_off(replace(workshop, colorizer=Gone()), Share())  # type: ignore[arg-type]
+    assert "launch failure" in summary.aborted
+    assert {(i.status, i.attempts) for i in items_of(workshop.ledger).values()} == {
+        (ItemStatus.PENDING, 0)
+    }
+
+
+def test_a_defect_that_one_picture_brings_out_is_its_own(
+    make_settings: MakeSettings, workshop_for: OpenWorkshop
+) -> None:
+    """Its neighbours in the minibatch are done without it."""
+    workshop = workshop_for(make_settings())
+    calls = 0
+    real = workshop.colorizer
+
+    class Picky:
+        def predict(self, lightness: list[Any]) -> Any:  # noqa: ANN401
+            nonlocal calls
+            calls += 1
+            if any(one.shape[0] > one.shape[1] for one in lightness):
+                raise ZeroDivisionError("a defect")
+            return real.predict(lightness)
+
+    work_off(replace(workshop, colorizer=Picky()), Share())  # type: ignore[arg-type]
+    items = items_of(workshop.ledger)
+    upright = items.pop("flat.tif")
+    assert (upright.status, upright.reason) == (ItemStatus.FAILED, Reason.UNEXPECTED)
+    assert {item.status for item in items.values()} == {ItemStatus.REVIEW}
+
+
+def test_a_ledger_that_cannot_be_asked_stops_the_run(
+    make_settings: MakeSettings, workshop_for: OpenWorkshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is stored on a lease that nobody confirms."""
+    workshop = workshop_for(make_settings())
+
+    def refuse(*_: Any, **__: Any) -> int:  # noqa: ANN401
+        raise DatabaseUnavailable("no answer")
+
+    monkeypatch.setattr(workshop.ledger, "renew", refuse)
+    summary = work_off(workshop, Share())
+    assert summary.aborted == "no answer"
+    assert not workshop.ledger.list_derivatives()
+
+
+def test_the_failure_budget_is_the_runs(
+    make_settings: MakeSettings, workshop_for: OpenWorkshop
+) -> None:
+    """Two workers share one run: what failed at the first stops the second."""
+    settings = make_settings(failure_budget_min_items=3, batch_items=1, max_attempts=1)
+    workshop = workshop_for(settings)
+    run_id = workshop.ledger.start_run("test", "shared")
+
+    def refuse(*_: Any, **__: Any) -> Any:  # noqa: ANN401
+        raise TimeoutError("timed out")
+
+    bad = with_fault(workshop, "output", "put", refuse)
+    first = work_off(bad, Share(run_id=run_id, max_items=2))
+    assert not first.aborted
+    second = work_off(bad, Share(run_id=run_id, max_items=1))
+    assert "3 of 3 items failed" in second.aborted
+    alone = work_off(bad, Share(max_items=1))
+    assert not alone.aborted
