@@ -12,6 +12,7 @@ from tasks.scans.frame import Box
 from tasks.scans.resample import resize
 
 Floats32 = NDArray[np.float32]
+Floats64 = NDArray[np.float64]
 Places = NDArray[np.intp]
 
 _LOOK_PX = 768  # long side on which steps are looked for
@@ -124,7 +125,7 @@ def _patches(row: Floats32, rule: WedgeRule) -> list[_Patch]:
     ]
 
 
-def _tenths(row: Floats32, starts: Places, ends: Places) -> tuple[Floats32, Floats32]:
+def _tenths(row: Floats32, starts: Places, ends: Places) -> tuple[Floats64, Floats64]:
     """The tenths at both ends of each part of a row, as `np.percentile` has them, all at once."""
     borders = np.stack([starts, ends], axis=1).ravel()
     part = np.searchsorted(borders, np.arange(len(row)), side="right")
