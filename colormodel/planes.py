@@ -182,6 +182,32 @@ def lab_to_linear(lightness: Plane, chroma: Plane) -> Plane:
     return np.clip(linear, 0, 1, out=linear)
 
 
+def linear_in_gamut(lightness: Plane, chroma: Plane) -> Plane:
+    """Lab to linear light inside sRGB's gamut: `fit_gamut`, then `lab_to_linear`, in one pass.
+
+    Args:
+        lightness: L* of CIE Lab (D65), float32 (rows, W) in [0, 100].
+        chroma: a* and b*, float32 (2, rows, W); not changed.
+
+    Returns:
+        RGB with sRGB's primaries under D65, float32 (3, rows, W) in [0, 1]; to the last bit what
+        the two would give.
+    """
+    linear = np.empty((3, *lightness.shape), np.float32)
+    flat_lightness, flat_linear = lightness.reshape(-1), linear.reshape(3, -1)
+    a, b = chroma.reshape(2, -1)
+    for part in _blocks(flat_lightness.size):
+        _convert(flat_lightness[part], a[part], b[part], out=flat_linear[:, part])
+        outside = part.start + np.flatnonzero(~_is_within(flat_linear[:, part]))
+        if outside.size:
+            there = flat_lightness[outside], a[outside], b[outside]
+            scale = _largest_scale(*there)
+            fitted = np.empty((3, outside.size), np.float32)
+            _convert(there[0], there[1] * scale, there[2] * scale, out=fitted)
+            flat_linear[:, outside] = fitted
+    return np.clip(linear, 0, 1, out=linear)
+
+
 def _whole_steps(side: float) -> int:
     """The multiple of 32 nearest to *side*, but not 0."""
     return max(1, int(side / NETWORK_STEP_PX + 0.5)) * NETWORK_STEP_PX
@@ -276,6 +302,11 @@ def _is_inside(lightness: Plane, a: Plane, b: Plane) -> NDArray[np.bool_]:
     """Whether sRGB can show each colour, but for the rounding of float32."""
     linear = np.empty((3, lightness.size), np.float32)
     _convert(lightness, a, b, out=linear)
+    return _is_within(linear)
+
+
+def _is_within(linear: Plane) -> NDArray[np.bool_]:
+    """Whether each of the colours (3, n) lies in [0, 1], but for the rounding of float32."""
     smallest, largest = linear.min(axis=0), linear.max(axis=0)
     inside: NDArray[np.bool_] = (smallest >= -ROUNDING) & (largest <= 1 + ROUNDING)
     return inside

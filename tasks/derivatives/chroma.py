@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from colormodel.planes import ChromaMap, GuidedUpsampler, Plane, fit_gamut, lab_to_linear
+from colormodel.planes import ChromaMap, GuidedUpsampler, Plane, linear_in_gamut
 
 Codes = NDArray[np.uint8]
 
@@ -54,8 +54,8 @@ def chroma_planes(
     for top in range(0, height, STRIP_ROWS):
         rows = slice(top, min(top + STRIP_ROWS, height))
         lightness = _mean_of_cells(lightness_of[_cells(luma, rows)])
-        chroma = fit_gamut(lightness, upsampler.rows(lightness, top))
-        blue, red = _blue_and_red_difference(encode, lab_to_linear(lightness, chroma))
+        linear = linear_in_gamut(lightness, upsampler.rows(lightness, top))
+        blue, red = _blue_and_red_difference(encode, linear)
         darkest, lightest = _luma_under(luma, rows)
         scale = _fitting_scale(blue, red, darkest, lightest)
         cb[rows] = np.rint(blue * scale + 128)

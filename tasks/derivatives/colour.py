@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from colormodel.planes import ChromaMap, GuidedUpsampler, Plane, fit_gamut, lab_to_linear
+from colormodel.planes import ChromaMap, GuidedUpsampler, Plane, linear_in_gamut
 from tasks.scans.reader import Scan
 from tasks.scans.tone import Codes, ToneCurve, tone_curve
 
@@ -82,8 +82,8 @@ def even_strips(strips: Iterable[tuple[int, Codes]], rows: int) -> Iterator[tupl
 def _colour(tone: ToneCurve, codes: Codes, upsampler: GuidedUpsampler, top: int) -> Plane:
     """Linear light (3, rows, W) of some rows of the scan."""
     lightness = tone.lightness[codes]
-    chroma = fit_gamut(lightness, upsampler.rows(lightness, top))
-    return hold_light(lab_to_linear(lightness, chroma), tone.linear[codes])
+    linear = linear_in_gamut(lightness, upsampler.rows(lightness, top))
+    return hold_light(linear, tone.linear[codes])
 
 
 def hold_light(linear: Plane, light: Plane) -> Plane:

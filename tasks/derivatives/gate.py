@@ -6,6 +6,7 @@ hidden by the same error in the other.
 
 import hashlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ MAX_DELTA_L = {8: 0.5, 16: 0.05}
 MAX_BIAS_L = 0.5
 
 _ROWS = 64
+_CELLS = 1 << 18
 _DTYPES = {"uchar": np.uint8, "ushort": np.uint16}
 
 
@@ -170,8 +172,18 @@ def _lightness(codes: Codes, rule: ColourTone) -> Floats32:
     light = np.zeros(codes.shape[:2], np.float32)
     for channel, share in enumerate(rule.luminances):
         light += np.float32(share) * rule.channels[channel][codes[..., channel]]
-    lightness: Floats32 = lightness_from_light(light).astype(np.float32)
+    np.sqrt(light, out=light)
+    light *= _CELLS
+    found = np.minimum(np.rint(light, out=light).astype(np.int32), _CELLS)
+    lightness: Floats32 = _lightness_of_roots()[found]
     return lightness
+
+
+@cache
+def _lightness_of_roots() -> Floats32:
+    """L* over the square root of light: within 0.0004, at a quarter of a cube root's time."""
+    roots = np.linspace(0, 1, _CELLS + 1)
+    return lightness_from_light(roots * roots).astype(np.float32)
 
 
 def _failed(path: Path, what: str) -> ToneGateFailed:

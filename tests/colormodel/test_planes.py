@@ -16,6 +16,7 @@ from colormodel.planes import (
     GuidedUpsampler,
     fit_gamut,
     lab_to_linear,
+    linear_in_gamut,
     network_size,
 )
 
@@ -277,3 +278,14 @@ def test_a_scan_without_pixels_has_no_network_size() -> None:
     """Nought rows are a mistake of the caller."""
     with pytest.raises(ValueError, match="0 × 10"):
         network_size(0, 10, network_px=160)
+
+
+def test_one_pass_gives_what_two_give() -> None:
+    """To the last bit: fitting into the gamut, then conversion."""
+    rng = np.random.default_rng(3)
+    lightness = rng.uniform(0, 100, (90, 400)).astype(np.float32)
+    chroma = rng.normal(0, 50, (2, 90, 400)).astype(np.float32)
+    given = chroma.copy()
+    expected = lab_to_linear(lightness, fit_gamut(lightness, chroma))
+    np.testing.assert_array_equal(linear_in_gamut(lightness, chroma), expected)
+    np.testing.assert_array_equal(chroma, given)
