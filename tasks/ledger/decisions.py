@@ -51,6 +51,7 @@ MOVES = {
     DecisionKind.RELEASE: Move((ItemStatus.HELD,), ItemStatus.PENDING),
     DecisionKind.APPROVE: Move((ItemStatus.REVIEW,), ItemStatus.PUBLISHED),
     DecisionKind.REJECT: Move((ItemStatus.REVIEW,), ItemStatus.REJECTED),
+    DecisionKind.REDO: Move((ItemStatus.PUBLISHED, ItemStatus.REVIEW), ItemStatus.PENDING),
     DecisionKind.SUPERSEDE: Move((ItemStatus.PUBLISHED, ItemStatus.REVIEW), ItemStatus.SUPERSEDED),
 }
 

@@ -280,6 +280,10 @@ class Ledger:
         """Review -> rejected."""
         return self._decide(DecisionKind.REJECT, chosen, who=who, why=why, dry_run=dry_run)
 
+    def redo(self, chosen: ItemFilter, *, who: str, why: str, dry_run: bool = False) -> int:
+        """published, review -> pending: the derivatives are made once more, under the same keys."""
+        return self._decide(DecisionKind.REDO, chosen, who=who, why=why, dry_run=dry_run)
+
     def supersede(self, chosen: ItemFilter, *, who: str, why: str, dry_run: bool = False) -> int:
         """published, review -> superseded, by hand (publishing another recipe's does it, too)."""
         return self._decide(DecisionKind.SUPERSEDE, chosen, who=who, why=why, dry_run=dry_run)

@@ -230,6 +230,7 @@ def list_sources(
             scan.c.id,
             scan.c.key,
             scan.c.version,
+            scan.c.etag,
             scan.c.size_bytes,
             scan.c.sha256,
             store.c.url,
@@ -252,6 +253,7 @@ def list_sources(
             source=row.url,
             key=row.key,
             version=row.version,
+            etag=row.etag,
             size_bytes=row.size_bytes,
             sha256=row.sha256,
         )

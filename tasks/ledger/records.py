@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Protocol
 
 from tasks.errors import Reason, Verdict
-from tasks.schema import AttemptEnding, DecisionKind, ItemStatus
+from tasks.schema import AttemptEnding, DecisionKind, FixityOutcome, ItemStatus
 
 STATUS_AFTER = {
     Verdict.SKIP: ItemStatus.SKIPPED,
@@ -411,8 +411,35 @@ class SourceRow:
     source: str
     key: str
     version: str | None
+    etag: str
     size_bytes: int
     sha256: str
+
+
+class FixitySubject(enum.StrEnum):
+    """Whose files are audited."""
+
+    DERIVATIVE = "derivative"
+    SOURCE = "source"
+
+
+@dataclass(frozen=True)
+class FixityFilter:
+    """Which files are due."""
+
+    older_than_s: float  # their last check, if there was one
+    collections: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class FixityCheck:
+    """What was found when a file was read."""
+
+    id: int  # of the derivative, or of the scan
+    expected: str  # the digest on record when it was read
+    outcome: FixityOutcome
+    sha256: str | None
+    detail: str
 
 
 # --- runs ----------------------------------------------------------------------------------------

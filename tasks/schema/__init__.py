@@ -17,6 +17,7 @@ from tasks.schema.tables import (
     decision,
     decision_item,
     derivative,
+    derivative_fixity,
     item,
     item_tally,
     metadata,
@@ -26,6 +27,7 @@ from tasks.schema.tables import (
     reference_set_member,
     run,
     scan,
+    scan_fixity,
     scan_revision,
     scan_tally,
     share,
@@ -34,7 +36,7 @@ from tasks.schema.tables import (
     training,
 )
 from tasks.schema.types import Moment, moment_text
-from tasks.schema.words import AttemptEnding, BackfillState, DecisionKind, ItemStatus
+from tasks.schema.words import AttemptEnding, BackfillState, DecisionKind, FixityOutcome, ItemStatus
 
 __all__ = [
     "CLAIMED",
@@ -47,6 +49,7 @@ __all__ = [
     "AttemptEnding",
     "BackfillState",
     "DecisionKind",
+    "FixityOutcome",
     "ItemStatus",
     "Moment",
     "attempt",
@@ -58,6 +61,7 @@ __all__ = [
     "decision",
     "decision_item",
     "derivative",
+    "derivative_fixity",
     "item",
     "item_tally",
     "metadata",
@@ -68,6 +72,7 @@ __all__ = [
     "reference_set_member",
     "run",
     "scan",
+    "scan_fixity",
     "scan_revision",
     "scan_tally",
     "share",

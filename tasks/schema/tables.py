@@ -33,7 +33,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from tasks.schema.types import Id, Json, Key, Moment, Sha256, Word
 from tasks.schema.words import ItemStatus
 
-REVISION = "0003"
+REVISION = "0004"
 """The Alembic revision that this code works with (a test compares it with the scripts)."""
 
 metadata = MetaData(
@@ -279,6 +279,26 @@ derivative = Table(
     UniqueConstraint("item_id", "revision", "kind"),
     comment="A file written for an item, read back and verified before it is recorded",
 )
+
+
+def _fixity(subject: str) -> Table:
+    return Table(
+        f"{subject}_fixity",
+        metadata,
+        Column(
+            "subject_id", Id, ForeignKey(f"{subject}.id"), primary_key=True, autoincrement=False
+        ),
+        _to("run"),  # that read it
+        Column("outcome", Word, nullable=False),  # FixityOutcome
+        Column("sha256", Sha256),  # that was found
+        Column("detail", Text),
+        Column("checked_at", Moment, nullable=False),
+        comment=f"The latest audit of each {subject}'s file",
+    )
+
+
+derivative_fixity = _fixity("derivative")
+scan_fixity = _fixity("scan")
 
 # --- decisions -----------------------------------------------------------------------------------
 

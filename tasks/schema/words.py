@@ -11,7 +11,7 @@ class ItemStatus(enum.StrEnum):
     #: held -> pending (release); skipped -> pending (the scan is back in its source);
     #: claimed -> pending (to be tried later, given back, lease ran out, or the scan changed);
     #: any ended one -> pending (enqueued again: the scan changed, or by mode);
-    #: published, review -> pending (a late worker wrote over the derivative).
+    #: published, review -> pending (redo, or a late worker wrote over the derivative).
     PENDING = "pending"
     #: A worker holds a lease on it. pending -> claimed.
     CLAIMED = "claimed"
@@ -45,6 +45,21 @@ class AttemptEnding(enum.StrEnum):
     REVOKED = "revoked"  #: The scan changed under the worker's hands: not counted.
 
 
+class FixityOutcome(enum.StrEnum):
+    """What an audit found when it read a file again."""
+
+    MATCHED = "matched"  #: The digest is the one on record.
+    MISMATCHED = "mismatched"  #: It is another, and nobody changed the file on purpose.
+    MISSING = "missing"  #: The file is not there.
+    CHANGED = "changed"  #: A source was replaced; the next discovery gives it a new revision.
+    UNREADABLE = "unreadable"  #: The store could not give it now; it stays due.
+
+    @property
+    def is_damage(self) -> bool:
+        """Whether the file on record is lost."""
+        return self in (FixityOutcome.MISMATCHED, FixityOutcome.MISSING)
+
+
 class DecisionKind(enum.StrEnum):
     """What was decided, by a person or by the machinery, about items or the champion."""
 
@@ -58,6 +73,7 @@ class DecisionKind(enum.StrEnum):
     SCAN_CHANGED = "scan_changed"
     SCAN_VANISHED = "scan_vanished"
     SCAN_REAPPEARED = "scan_reappeared"
+    REDO = "redo"  #: A derivative was found damaged, or is to be made anew.
     OVERWRITTEN = "overwritten"  #: A worker without a lease wrote over an item's derivative.
     PROMOTE = "promote"
     ROLL_BACK = "roll_back"
