@@ -12,9 +12,6 @@ from tasks.registry import CheckpointRow, champion_checkpoint, promote, register
 from tasks.settings import Settings
 from tasks.storage import open_store
 
-#: Where the bundled checkpoint is, for the register: its path differs from machine to machine.
-BUNDLED = "bundled"
-
 
 def find_checkpoint(settings: Settings, ledger: Ledger, scratch: Path) -> Checkpoint:
     """The checkpoint that the settings name, or else the champion.
@@ -34,10 +31,33 @@ def find_checkpoint(settings: Settings, ledger: Ledger, scratch: Path) -> Checkp
         checkpoint = _read(settings.checkpoint)
         _register(ledger, checkpoint, url=settings.checkpoint.absolute().as_uri())
         return checkpoint
-    champion = champion_checkpoint(ledger) or _install_bundled(ledger)
-    if champion.url == BUNDLED:
-        return _bundled_champion(ledger, champion)
-    return _fetch(champion, settings, scratch)
+    return fetch_checkpoint(find_champion(settings, ledger), settings, scratch)
+
+
+def find_champion(settings: Settings, ledger: Ledger) -> CheckpointRow:
+    """The checkpoint in service; a ledger without one gets the one that comes with Autochrome."""
+    return champion_checkpoint(ledger) or _install_bundled(settings, ledger)
+
+
+def fetch_checkpoint(row: CheckpointRow, settings: Settings, scratch: Path) -> Checkpoint:
+    """Bring a registered checkpoint's file to this machine, the champion's or an older one's.
+
+    Raises:
+        NoCheckpoint: It is missing, damaged or of another format.
+    """
+    bundled = _read(DEFAULT_CHECKPOINT)
+    if bundled.digest == row.digest:
+        return bundled
+    store_url, _, key = row.url.rpartition("/")
+    path = scratch / f"{row.digest}.safetensors"
+    # As its writer: the role that writes the output may get, but not list.
+    store = open_store(store_url, settings=settings, writable=True)
+    if store.fetch(key, path) != row.digest:
+        raise NoCheckpoint(
+            f"{row.url} is not the checkpoint {row.digest[:12]} that was registered; "
+            "restore it from a copy, or roll back"
+        )
+    return _read(path)
 
 
 def register_file(settings: Settings, ledger: Ledger, path: Path, *, who: str) -> CheckpointRow:
@@ -53,9 +73,9 @@ def register_file(settings: Settings, ledger: Ledger, path: Path, *, who: str) -
     return _register(ledger, checkpoint, url=f"{output.url}/{key}", who=who)
 
 
-def _install_bundled(ledger: Ledger) -> CheckpointRow:
-    bundled = _read(DEFAULT_CHECKPOINT)
-    row = _register(ledger, bundled, url=BUNDLED)
+def _install_bundled(settings: Settings, ledger: Ledger) -> CheckpointRow:
+    # As a copy: the next release brings another one, and this one must stay loadable.
+    row = register_file(settings, ledger, DEFAULT_CHECKPOINT, who="autochrome")
     with suppress(UsageError):  # another worker, starting at the same time, was faster
         promote(ledger, row.digest, who="autochrome", why=f"came with {version('autochrome')}")
     return row
@@ -68,30 +88,6 @@ def _register(
     return register_checkpoint(
         ledger, checkpoint.digest, name=card.name, url=url, card=asdict(card), who=who
     )
-
-
-def _bundled_champion(ledger: Ledger, champion: CheckpointRow) -> Checkpoint:
-    checkpoint = _read(DEFAULT_CHECKPOINT)
-    if checkpoint.digest == champion.digest:
-        return checkpoint
-    _register(ledger, checkpoint, url=BUNDLED)
-    raise NoCheckpoint(
-        f"the champion {champion.digest[:12]} came with another release of Autochrome; install "
-        f"that one, or `autochrome promote {checkpoint.digest[:12]}`, which came with this one"
-    )
-
-
-def _fetch(champion: CheckpointRow, settings: Settings, scratch: Path) -> Checkpoint:
-    store_url, _, key = champion.url.rpartition("/")
-    path = scratch / f"{champion.digest}.safetensors"
-    # As its writer: the role that writes the output may get, but not list.
-    store = open_store(store_url, settings=settings, writable=True)
-    if store.fetch(key, path) != champion.digest:
-        raise NoCheckpoint(
-            f"{champion.url} is not the checkpoint {champion.digest[:12]} that was registered; "
-            "restore it from a copy, or roll back"
-        )
-    return _read(path)
 
 
 def _read(path: Path) -> Checkpoint:

@@ -16,6 +16,8 @@ from tasks.errors import UsageError
 from tasks.ledger import Ledger, RecipeRow, sql
 from tasks.ledger.decisions import record
 from tasks.ledger.reading import recipe_row
+from tasks.ledger.reference_records import TrainingRow, TrainingVerdict
+from tasks.ledger.trainings import conclude
 from tasks.schema import DecisionKind, champion, checkpoint, decision, recipe
 
 _SLOT = "default"
@@ -96,6 +98,45 @@ def promote(ledger: Ledger, digest: str, *, who: str, why: str) -> CheckpointRow
     return ledger.database.write(move)
 
 
+def promote_trained(  # noqa: PLR0913 - what a decision and a verdict need
+    ledger: Ledger,
+    training: TrainingRow,
+    digest: str,
+    *,
+    who: str,
+    why: str,
+    figures: Mapping[str, object],
+) -> CheckpointRow:
+    """Make a training's challenger the champion, and record its verdict, in one transaction.
+
+    Raises:
+        UsageError: The champion is no longer the one that the challenger was compared with, or the
+            training has a verdict already. Nothing is changed.
+    """
+
+    def move(connection: Connection) -> CheckpointRow:
+        chosen = _find(connection, digest)
+        # Locked by the move; what was compared with is checked after it, and undone by the raise.
+        previous = _point_at(connection, DecisionKind.PROMOTE, chosen, who=who, why=why)
+        if previous is None or _find(connection, training.parent).id != previous:
+            raise UsageError(
+                f"the champion is no longer {training.parent[:12]}, which the challenger was "
+                "compared with; run `autochrome finetune` again"
+            )
+        if not conclude(
+            connection,
+            training.id,
+            TrainingVerdict.PROMOTED,
+            why=why,
+            figures=figures,
+            challenger_id=chosen.id,
+        ):
+            raise UsageError(f"training {training.id} has its verdict already")
+        return chosen
+
+    return ledger.database.write(move)
+
+
 def roll_back(ledger: Ledger, *, who: str, why: str) -> CheckpointRow:
     """Make the checkpoint the champion again that was so before the present one was promoted.
 
@@ -127,14 +168,15 @@ def recipes_of(ledger: Ledger, digest: str) -> list[RecipeRow]:
 
 def _point_at(
     connection: Connection, kind: DecisionKind, chosen: CheckpointRow, *, who: str, why: str
-) -> None:
+) -> int | None:
+    """Move the pointer; returns the id of the checkpoint that was champion before."""
     decision_id = record(connection, kind, who=who, why=why, checkpoint_id=chosen.id)
     moved = {"checkpoint_id": chosen.id, "decision_id": decision_id, "since": sql.now()}
     first = sql.insert_or(connection, champion).values(slot=_SLOT, **moved)
     if sql.affected(connection, first.on_conflict_do_nothing()):
-        return
+        return None
     # Locked, so that of two promotions at once each knows what it replaced.
-    previous = connection.execute(
+    previous: int = connection.execute(
         select(champion.c.checkpoint_id).where(champion.c.slot == _SLOT).with_for_update()
     ).scalar_one()
     if previous == chosen.id:
@@ -143,6 +185,7 @@ def _point_at(
     connection.execute(
         update(decision).where(decision.c.id == decision_id).values(previous_checkpoint_id=previous)
     )
+    return previous
 
 
 def _champion(connection: Connection) -> CheckpointRow | None:

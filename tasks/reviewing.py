@@ -1,0 +1,128 @@
+"""Reviews as CSV files: what waits for a curator goes out, what was decided comes in."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tasks.errors import UsageError
+from tasks.ledger import ItemFilter, ItemRow, Ledger
+from tasks.ledger.references import find_item
+
+COLUMNS = ("item", "decision", "reason", "note", "reviewer")
+#: Columns that help to decide and are not read again.
+_SHOWN = ("uri", "status", "review_reason", "confidence")
+_DECISIONS = {
+    "approve": "approve", "approved": "approve", "reject": "reject", "rejected": "reject"
+}  # fmt: skip
+_AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class Review:
+    """What a reviewer decided about one item."""
+
+    item_id: int
+    decision: str
+    reason: str
+    note: str
+    reviewer: str
+
+    @property
+    def why(self) -> str:
+        """Reason and note, as the record has them."""
+        return ": ".join(part for part in (self.reason, self.note) if part)
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """What became of a file of reviews."""
+
+    approved: int
+    rejected: int
+    undecided: int  #: rows without a decision
+    passed_over: tuple[int, ...]  #: items that no longer wait for review
+
+
+def write_reviews(ledger: Ledger, chosen: ItemFilter) -> Iterable[str]:
+    """Give a CSV file, line by line: a row for each item, its decision to be filled in."""
+    yield _line((*COLUMNS, *_SHOWN))
+    after_id = 0
+    while rows := ledger.list_items(chosen, limit=_AT_ONCE, after_id=after_id):
+        for row in rows:
+            yield _line((row.id, "", "", "", "", *_shown(row)))
+        after_id = rows[-1].id
+
+
+def read_reviews(ledger: Ledger, text: str, *, name: str, who: str) -> tuple[list[Review], int]:
+    """Read what was decided, and how many rows say nothing.
+
+    Args:
+        ledger: Knows the items.
+        text: Of the file.
+        name: For messages.
+        who: The reviewer where a row names none.
+
+    Raises:
+        UsageError: A column is missing, a row's item or decision does not exist, or an item stands
+            there twice with different decisions. Nothing is changed then.
+    """
+    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
+    reader.fieldnames = [(column or "").strip().lower() for column in reader.fieldnames or ()]
+    missing = {"item", "decision"} - set(reader.fieldnames)
+    if missing:
+        raise UsageError(f"{name}: has no column {sorted(missing)[0]!r}; it needs {COLUMNS}")
+    reviews: dict[int, Review] = {}
+    undecided = 0
+    for number, row in enumerate(reader, 2):
+        said = {column: (row.get(column) or "").strip() for column in COLUMNS}
+        if not said["decision"]:
+            undecided += 1
+            continue
+        review = _review(ledger, said, f"{name}, line {number}", who)
+        if reviews.setdefault(review.item_id, review).decision != review.decision:
+            raise UsageError(f"{name}, line {number}: item {review.item_id} is decided twice")
+    return list(reviews.values()), undecided
+
+
+def carry_out(ledger: Ledger, reviews: Sequence[Review], *, undecided: int = 0) -> Reviewed:
+    """Approve and reject: a decision on record for each reviewer and reason."""
+    together: dict[tuple[str, str, str], list[int]] = {}
+    for review in reviews:
+        key = (review.decision, review.reviewer, review.why)
+        together.setdefault(key, []).append(review.item_id)
+    moved = {"approve": 0, "reject": 0}
+    passed_over: list[int] = []
+    for (decision, who, why), ids in together.items():
+        waiting = [row.id for row in ledger.list_items(ItemFilter(ids=ids), limit=len(ids))
+                   if row.status == "review"]  # fmt: skip
+        move = {"approve": ledger.approve, "reject": ledger.reject}[decision]
+        moved[decision] += move(ItemFilter(ids=waiting), who=who, why=why) if waiting else 0
+        passed_over += sorted(set(ids) - set(waiting))
+    return Reviewed(moved["approve"], moved["reject"], undecided, tuple(passed_over))
+
+
+def _review(ledger: Ledger, said: Mapping[str, str], where: str, who: str) -> Review:
+    decision = _DECISIONS.get(said["decision"].lower())
+    if decision is None:
+        raise UsageError(f"{where}: {said['decision']!r} is no decision; write approve or reject")
+    found = find_item(ledger, said["item"])
+    if found is None:
+        raise UsageError(f"{where}: there is no item {said['item']!r}")
+    return Review(found[0], decision, said["reason"], said["note"], said["reviewer"] or who)
+
+
+def _shown(row: ItemRow) -> tuple[object, ...]:
+    confidence = "" if row.confidence is None else f"{row.confidence:.3f}"
+    return (_harmless(row.uri), row.status, row.reason or "", confidence)
+
+
+def _harmless(text: str) -> str:
+    """Text that no spreadsheet takes for a formula: file names are not ours."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def _line(cells: Iterable[object]) -> str:
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerow(cells)
+    return file.getvalue()
