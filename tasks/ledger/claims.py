@@ -37,9 +37,12 @@ from tasks.ledger.uris import uri_of
 from tasks.schema import (
     CLAIMED,
     PENDING_ALONE,
+    PENDING_IN_BACKFILL,
     PENDING_TOGETHER,
     AttemptEnding,
+    BackfillState,
     ItemStatus,
+    backfill,
     claim,
     item,
     item_tally,
@@ -61,6 +64,7 @@ class Wanted:
     max_attempts: int
     collections: Sequence[str] | None
     run_id: int | None
+    backfill_id: int | None = None
 
 
 def new_token() -> str:
@@ -116,7 +120,17 @@ def _ready(*conditions: ColumnElement[bool]) -> Select[Any]:
     return _with_scans(picked)
 
 
-_SUSPECT = _ready(PENDING_ALONE)
+_BACKFILL = bindparam("backfill", type_=BigInteger)
+# Asked in the claim itself: of a backfill that is paused or cancelled nothing is claimed, however
+# lately a worker has looked.
+_RUNS = (
+    select(backfill.c.id)
+    .where(backfill.c.id == _BACKFILL, backfill.c.state == BackfillState.RUNNING)
+    .exists()
+)
+_SUSPECT = _ready(PENDING_ALONE, item.c.backfill_id.is_(None))
+_SUSPECT_IN_BACKFILL = _ready(PENDING_ALONE, item.c.backfill_id == _BACKFILL, _RUNS)
+_IN_BACKFILL = _ready(PENDING_IN_BACKFILL, item.c.backfill_id == _BACKFILL, _RUNS)
 _TOGETHER = _ready(PENDING_TOGETHER, item.c.collection == bindparam("collection", type_=Text))
 _WAITING = (
     select(item_tally.c.collection)
@@ -204,9 +218,15 @@ def reread_claim(connection: Connection, token: str) -> Claim | None:
 
 def _pick(connection: Connection, wanted: Wanted) -> list[sql.AnyRow]:
     """Lock one suspect alone, or else as many others as are wanted."""
+    if wanted.backfill_id is not None:
+        return _pick_in_backfill(connection, wanted)
     suspect = _SUSPECT
     if wanted.collections is not None:
-        suspect = _ready(PENDING_ALONE, item.c.collection.in_(wanted.collections))
+        suspect = _ready(
+            PENDING_ALONE,
+            item.c.backfill_id.is_(None),
+            item.c.collection.in_(wanted.collections),
+        )
     rows = list(connection.execute(suspect, {"recipe": wanted.recipe_id, "most": 1}).all())
     if rows:
         return rows
@@ -223,6 +243,14 @@ def _pick(connection: Connection, wanted: Wanted) -> list[sql.AnyRow]:
         if len(rows) >= wanted.limit:
             break
     return rows
+
+
+def _pick_in_backfill(connection: Connection, wanted: Wanted) -> list[sql.AnyRow]:
+    given = {"recipe": wanted.recipe_id, "backfill": wanted.backfill_id}
+    suspects = connection.execute(_SUSPECT_IN_BACKFILL, {**given, "most": 1}).all()
+    if suspects:
+        return list(suspects)
+    return list(connection.execute(_IN_BACKFILL, {**given, "most": wanted.limit}).all())
 
 
 def _waiting_collections(connection: Connection, wanted: Wanted) -> Sequence[str]:

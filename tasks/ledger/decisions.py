@@ -67,6 +67,7 @@ class Decision:
     reason: Reason | None = None
     scope: Mapping[str, object] = field(default_factory=dict)  # for the record
     values: Mapping[str, Any] = field(default_factory=dict)  # of other columns of the items
+    backfill_id: int | None = None  # that decides it
 
 
 def decide(
@@ -109,7 +110,14 @@ def carry_out(
     """
     if connection.execute(select(item.c.id).where(where).limit(1), parameters).first() is None:
         return 0
-    decision_id = record(connection, made.kind, who=made.who, why=made.why, scope=made.scope)
+    decision_id = record(
+        connection,
+        made.kind,
+        who=made.who,
+        why=made.why,
+        scope=made.scope,
+        backfill_id=made.backfill_id,
+    )
     columns = {
         "decision_id": literal(decision_id, BigInteger()),
         "item_id": item.c.id,
@@ -137,6 +145,7 @@ def record(  # noqa: PLR0913 - one argument a column
     why: str,
     scope: Mapping[str, object] | None = None,
     checkpoint_id: int | None = None,
+    backfill_id: int | None = None,
 ) -> int:
     """Write who decided what, and why; returns the decision's id."""
     made: int = connection.execute(
@@ -148,6 +157,7 @@ def record(  # noqa: PLR0913 - one argument a column
             decided_at=sql.now(),
             scope=dict(scope or {}),
             checkpoint_id=checkpoint_id,
+            backfill_id=backfill_id,
         )
         .returning(decision.c.id)
     ).scalar_one()
@@ -163,8 +173,14 @@ def _values(made: Decision) -> dict[str, Any]:
     }
     if made.target is not ItemStatus.PENDING:
         return values | {"detail": sql.storable(made.why)}
-    # A suspect stays one: what killed its worker before is tried alone again.
-    return values | {"detail": null(), "attempts": 0, "not_before": sql.now()}
+    # A suspect stays one: what killed its worker before is tried alone again. It is anyone's to
+    # claim: the backfill that it came from may be over.
+    return values | {
+        "detail": null(),
+        "attempts": 0,
+        "not_before": sql.now(),
+        "backfill_id": null(),
+    }
 
 
 def supersede_others(

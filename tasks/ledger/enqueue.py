@@ -74,7 +74,7 @@ def enqueue(
     """Enqueue all scans, or those of *collections*; see `Ledger.enqueue`."""
     wanted = true() if collections is None else scan.c.collection.in_(list(collections))
     after, count = 0, 0
-    while (last := database.read(partial(_window_end, wanted=wanted, after=after))) is not None:
+    while (last := database.read(partial(window_end, wanted=wanted, after=after))) is not None:
         window = and_(wanted, scan.c.id > after, scan.c.id <= last)
         count += database.write(
             partial(enqueue_scans, scans=window, recipe_id=recipe_id, mode=mode)
@@ -83,7 +83,8 @@ def enqueue(
     return count
 
 
-def _window_end(connection: Connection, *, wanted: ColumnElement[bool], after: int) -> int | None:
+def window_end(connection: Connection, *, wanted: ColumnElement[bool], after: int) -> int | None:
+    """The last scan of the window that begins behind *after*; None where none is left."""
     window = (
         select(scan.c.id)
         .where(wanted, scan.c.id > after)
@@ -95,17 +96,23 @@ def _window_end(connection: Connection, *, wanted: ColumnElement[bool], after: i
 
 
 def enqueue_scans(
-    connection: Connection, scans: ColumnElement[bool], *, recipe_id: int, mode: EnqueueMode
+    connection: Connection,
+    scans: ColumnElement[bool],
+    *,
+    recipe_id: int,
+    mode: EnqueueMode,
+    backfill_id: int | None = None,
 ) -> int:
-    """Enqueue the scans for which the condition *scans* holds."""
-    added = _insert_new(connection, scans, recipe_id, mode)
+    """Enqueue the scans for which the condition *scans* holds, for a backfill or for anyone."""
+    added = _insert_new(connection, scans, recipe_id, mode, backfill_id)
     again = Decision(
         DecisionKind.ENQUEUE,
         ItemStatus.PENDING,
         WHO,
         f"enqueued again ({mode})",
         scope={"recipe_id": recipe_id},
-        values={"revision": _revision_of_scan()},
+        values={"revision": _revision_of_scan(), "backfill_id": backfill_id},
+        backfill_id=backfill_id,
     )
     count = added + carry_out(connection, again, _is_due_again(scans, recipe_id, mode), {})
     if count:
@@ -115,6 +122,7 @@ def enqueue_scans(
             WHO,
             "enqueued under another recipe",
             scope={"recipe_id": recipe_id},
+            backfill_id=backfill_id,
         )
         carry_out(connection, taken_over, _is_taken_over(scans, recipe_id), {})
     return count
@@ -125,22 +133,30 @@ def plan(
 ) -> EnqueuePlan:
     """What `enqueue` would do now."""
     wanted = true() if collections is None else scan.c.collection.in_(list(collections))
-    again = select(item.c.scan_id).where(_is_due_again(wanted, recipe_id, mode))
-    due = or_(
-        and_(_is_due_new(recipe_id, mode), scan.c.vanished_at.is_(None)), scan.c.id.in_(again)
-    )
     row = connection.execute(
         select(
             func.count(),
             func.coalesce(func.sum(scan.c.size_bytes), 0),
             func.coalesce(func.max(scan.c.size_bytes), 0),
-        ).where(wanted, due)
+        ).where(wanted, is_due(wanted, recipe_id, mode))
     ).one()
     return EnqueuePlan(items=row[0], size_bytes=int(row[1]), largest_bytes=row[2])
 
 
+def is_due(scans: ColumnElement[bool], recipe_id: int, mode: EnqueueMode) -> ColumnElement[bool]:
+    """On `scan`, of which *scans* holds: `enqueue_scans` would make or move an item of it."""
+    again = select(item.c.scan_id).where(_is_due_again(scans, recipe_id, mode))
+    return or_(
+        and_(_is_due_new(recipe_id, mode), scan.c.vanished_at.is_(None)), scan.c.id.in_(again)
+    )
+
+
 def _insert_new(
-    connection: Connection, scans: ColumnElement[bool], recipe_id: int, mode: EnqueueMode
+    connection: Connection,
+    scans: ColumnElement[bool],
+    recipe_id: int,
+    mode: EnqueueMode,
+    backfill_id: int | None,
 ) -> int:
     other = item.alias("other")
     is_held = select(other.c.id).where(
@@ -164,6 +180,7 @@ def _insert_new(
         "not_before": sql.now(),
         "created_at": sql.now(),
         "changed_at": sql.now(),
+        "backfill_id": literal(backfill_id, BigInteger()),
     }
     chosen = select(*columns.values()).where(scans, _is_due_new(recipe_id, mode))
     missing = (
@@ -209,7 +226,10 @@ def _is_due_again(
 
 
 def _is_done_elsewhere(recipe_id: int) -> ColumnElement[bool]:
-    """On `scan`: another recipe's item has dealt with it as it is now, or is just doing so."""
+    """On `scan`: another recipe's item has dealt with it as it is now, or is just doing so.
+
+    What waits for a backfill is its own: it may be paused for a reason.
+    """
     other = item.alias("done_elsewhere")
     return (
         select(other.c.id)
@@ -217,7 +237,7 @@ def _is_done_elsewhere(recipe_id: int) -> ColumnElement[bool]:
             other.c.scan_id == scan.c.id,
             other.c.recipe_id != recipe_id,
             other.c.revision == scan.c.revision,
-            other.c.status != ItemStatus.PENDING,
+            or_(other.c.status != ItemStatus.PENDING, other.c.backfill_id.is_not(None)),
         )
         .correlate(scan)
         .exists()

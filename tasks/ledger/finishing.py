@@ -125,6 +125,7 @@ _HELD_ITEMS = (
         item.c.attempts,
         item.c.revision,
         scan.c.page,
+        scan.c.size_bytes,
         scan.c.vanished_at,
     )
     .join(scan, scan.c.id == item.c.scan_id)
@@ -137,6 +138,8 @@ _COUNT = (
     .values(
         finished=claim.c.finished + bindparam("more_finished", type_=Integer),
         failed=claim.c.failed + bindparam("more_failed", type_=Integer),
+        source_bytes=claim.c.source_bytes + bindparam("more_source", type_=BigInteger),
+        derivative_bytes=claim.c.derivative_bytes + bindparam("more_derived", type_=BigInteger),
         ended_at=case((holds_nothing(_OF_CLAIM), sql.now()), else_=null()),
     )
 )
@@ -258,7 +261,7 @@ def finish(
     published = [one.scan_id for one in settled if one.status == ItemStatus.PUBLISHED]
     if published:
         supersede_others(connection, published, recipe_id=held.recipe_id, who=held.worker)
-    _count(connection, held.id, settled)
+    _count(connection, held.id, settled, _Amounts.of(settled, accepted, rows))
     return frozenset(accepted)
 
 
@@ -380,7 +383,30 @@ def _write_pages(
             add_pages(connection, one.scan_id, one.pages)
 
 
-def _count(connection: Connection, claim_id: int, settled: Sequence[_Settled]) -> None:
+@dataclass(frozen=True)
+class _Amounts:
+    """How much was read and written for items that have come to an end."""
+
+    source_bytes: int
+    derivative_bytes: int
+
+    @classmethod
+    def of(
+        cls,
+        settled: Sequence[_Settled],
+        outcomes: Mapping[int, Outcome],
+        rows: Mapping[int, sql.AnyRow],
+    ) -> "_Amounts":
+        ended = [one.item_id for one in settled if one.status != ItemStatus.PENDING]
+        return cls(
+            sum(rows[item_id].size_bytes for item_id in ended),
+            sum(d.size_bytes for item_id in ended for d in outcomes[item_id].derivatives),
+        )
+
+
+def _count(
+    connection: Connection, claim_id: int, settled: Sequence[_Settled], amounts: _Amounts
+) -> None:
     """Add to the claim's figures, for the failure budget, and end it when nothing is left of it.
 
     An item that is tried again is not finished.
@@ -388,5 +414,12 @@ def _count(connection: Connection, claim_id: int, settled: Sequence[_Settled]) -
     finished = [one for one in settled if one.status != ItemStatus.PENDING]
     failed = sum(one.status == ItemStatus.FAILED for one in finished)
     connection.execute(
-        _COUNT, {"of_claim": claim_id, "more_finished": len(finished), "more_failed": failed}
+        _COUNT,
+        {
+            "of_claim": claim_id,
+            "more_finished": len(finished),
+            "more_failed": failed,
+            "more_source": amounts.source_bytes,
+            "more_derived": amounts.derivative_bytes,
+        },
     )

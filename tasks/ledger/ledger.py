@@ -173,6 +173,7 @@ class Ledger:
         max_attempts: int,
         collections: Sequence[str] | None = None,
         run_id: int | None = None,
+        backfill_id: int | None = None,
     ) -> Claim | None:
         """Take a batch of pending items, and count an attempt for each; None where none is ready.
 
@@ -189,9 +190,13 @@ class Ledger:
             max_attempts: After so many attempts an item is not tried again.
             collections: Only these.
             run_id: The run whose failure budget this counts for.
+            backfill_id: Only items of this backfill, if it is running; without it, only items of
+                none.
         """
         token = claims.new_token()
-        wanted = Wanted(worker, recipe_id, limit, lease_s, max_attempts, collections, run_id)
+        wanted = Wanted(
+            worker, recipe_id, limit, lease_s, max_attempts, collections, run_id, backfill_id
+        )
         is_retry = False
 
         def work(connection: Connection) -> Claim | None:
@@ -240,10 +245,16 @@ class Ledger:
         return self.database.write(sweep)
 
     def next_due_s(
-        self, recipe_id: int, *, collections: Sequence[str] | None = None
+        self,
+        recipe_id: int,
+        *,
+        collections: Sequence[str] | None = None,
+        backfill_id: int | None = None,
     ) -> float | None:
         """Seconds until an item can be claimed: 0 for now, None where none waits or is claimed."""
-        return self.database.read(lambda c: waiting.next_due_s(c, recipe_id, collections))
+        return self.database.read(
+            lambda c: waiting.next_due_s(c, recipe_id, collections, backfill_id)
+        )
 
     def open_workers(self) -> set[str]:
         """The names of those who hold a lease now."""

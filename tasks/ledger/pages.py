@@ -5,7 +5,7 @@ from sqlalchemy import Connection, Integer, and_, null, select, update
 from tasks.ledger import sql
 from tasks.ledger.enqueue import enqueue_scans
 from tasks.ledger.records import EnqueueMode
-from tasks.schema import ItemStatus, item, scan
+from tasks.schema import ItemStatus, backfill, item, scan
 
 _NUMBERS = sql.Rows("numbers", page=Integer)
 _COPIED = (
@@ -22,6 +22,8 @@ _COPIED = (
 
 def add_pages(connection: Connection, scan_id: int, pages: int) -> int:
     """Make scans of pages 1 to *pages* - 1, and items under the recipes that the first is under.
+
+    They belong to the backfill that the first belongs to, if that is under way.
 
     Does nothing for the pages that are there already, so a worker that was killed half-way and is
     run again does no harm. Pages that an earlier revision of the file had, and this one has too,
@@ -54,9 +56,18 @@ def add_pages(connection: Connection, scan_id: int, pages: int) -> int:
         .where(later, scan.c.vanished_at.is_not(None))
         .values({**copied, "vanished_at": null()})
     )
-    live = select(item.c.recipe_id).where(
-        item.c.scan_id == scan_id, item.c.status != ItemStatus.SUPERSEDED
+    under_way = and_(backfill.c.id == item.c.backfill_id, backfill.c.ended_at.is_(None))
+    live = (
+        select(item.c.recipe_id, backfill.c.id)
+        .outerjoin(backfill, under_way)
+        .where(item.c.scan_id == scan_id, item.c.status != ItemStatus.SUPERSEDED)
     )
-    for recipe_id in connection.execute(live).scalars().all():
-        enqueue_scans(connection, later, recipe_id=recipe_id, mode=EnqueueMode.MISSING)
+    for recipe_id, backfill_id in connection.execute(live).all():
+        enqueue_scans(
+            connection,
+            later,
+            recipe_id=recipe_id,
+            mode=EnqueueMode.MISSING,
+            backfill_id=backfill_id,
+        )
     return added

@@ -9,6 +9,7 @@ from tasks.ledger import sql
 from tasks.schema import (
     CLAIMED,
     PENDING_ALONE,
+    PENDING_IN_BACKFILL,
     PENDING_TOGETHER,
     ItemStatus,
     claim,
@@ -25,7 +26,8 @@ def oldest_pending(
     """When the first pending item was or will be due.
 
     Asks recipe by recipe, collection by collection and suspects apart: each is one look into an
-    index, where asking for all at once would read the whole of it.
+    index, where asking for all at once would read the whole of it. What waits for a backfill does
+    not count.
     """
     waiting = (
         select(item_tally.c.recipe_id, item_tally.c.collection)
@@ -40,27 +42,46 @@ def oldest_pending(
     moments: list[datetime] = []
     for one_recipe, collection in connection.execute(waiting).all():
         here = and_(item.c.recipe_id == one_recipe, item.c.collection == collection)
-        for pending in (PENDING_TOGETHER, PENDING_ALONE):
+        for pending in (PENDING_TOGETHER, PENDING_ALONE & item.c.backfill_id.is_(None)):
             due = select(item.c.not_before).where(pending, here).order_by(item.c.not_before)
             moments += connection.execute(due.limit(1)).scalars()
     return min(moments, default=None)
 
 
+def oldest_pending_in(connection: Connection, backfill_id: int) -> datetime | None:
+    """When the first pending item of a backfill was or will be due."""
+    mine = item.c.backfill_id == backfill_id
+    moments: list[datetime] = []
+    for pending in (PENDING_IN_BACKFILL, PENDING_ALONE):
+        due = select(item.c.not_before).where(pending, mine).order_by(item.c.not_before)
+        moments += connection.execute(due.limit(1)).scalars()
+    return min(moments, default=None)
+
+
 def next_due_s(
-    connection: Connection, recipe_id: int, collections: Sequence[str] | None
+    connection: Connection,
+    recipe_id: int,
+    collections: Sequence[str] | None,
+    backfill_id: int | None = None,
 ) -> float | None:
     """Seconds until an item is due, or another's lease on one runs out; None: nothing waits."""
     leases = (
         select(func.min(claim.c.expires_at))
         .join(item, item.c.claim_id == claim.c.id)
-        .where(CLAIMED, _OPEN, claim.c.recipe_id == recipe_id)
+        .where(
+            CLAIMED,
+            _OPEN,
+            claim.c.recipe_id == recipe_id,
+            item.c.backfill_id.is_not_distinct_from(backfill_id),
+        )
     )
     if collections is not None:
         leases = leases.where(item.c.collection.in_(collections))
-    soonest = (
-        oldest_pending(connection, recipe_id, collections),
-        connection.execute(leases).scalar(),
-    )
+    if backfill_id is None:
+        pending = oldest_pending(connection, recipe_id, collections)
+    else:
+        pending = oldest_pending_in(connection, backfill_id)
+    soonest = (pending, connection.execute(leases).scalar())
     known = [moment for moment in soonest if moment is not None]
     if not known:
         return None

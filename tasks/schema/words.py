@@ -77,7 +77,12 @@ class DecisionKind(enum.StrEnum):
     OVERWRITTEN = "overwritten"  #: A worker without a lease wrote over an item's derivative.
     PROMOTE = "promote"
     ROLL_BACK = "roll_back"
-    WITHDRAW = "withdraw"  #: A backfill was cancelled: its items are what they were before it.
+    BACKFILL = "backfill"  #: A backfill was ordered; the next four are about one, too.
+    PAUSE = "pause"
+    RESUME = "resume"
+    CANCEL = "cancel"
+    WITHDRAW = "withdraw"  #: It was cancelled: items that were not begun are as they were before.
+
 
 class BackfillState(enum.StrEnum):
     """Where a backfill stands. The comments are the transition table."""

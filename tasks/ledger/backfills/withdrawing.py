@@ -1,0 +1,201 @@
+"""Taking back what a cancelled backfill had enqueued and nobody had begun.
+
+Enqueueing did three things, and each is undone: an item that it made is removed, one that had ended
+before is again what it was, and an open one of another recipe that it took over is open again. What
+had been begun (tried, or its worker vanished) has a history and stays: it waits for the nightly
+run. What is in work when the backfill is cancelled comes to its end, or is given back and then
+taken back here.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    and_,
+    delete,
+    insert,
+    literal,
+    null,
+    select,
+    update,
+)
+
+from tasks.ledger import decisions, sql
+from tasks.ledger.backfills.records import Withdrawn
+from tasks.ledger.backfills.steering import lock
+from tasks.schema import (
+    PENDING_ALONE,
+    PENDING_IN_BACKFILL,
+    AttemptEnding,
+    BackfillState,
+    DecisionKind,
+    ItemStatus,
+    attempt,
+    decision,
+    decision_item,
+    item,
+    status_in,
+)
+
+WINDOW_ITEMS = 10_000
+WHO = "backfill"
+
+
+def withdraw_window(connection: Connection, backfill_id: int) -> Withdrawn:
+    """Take back some of a cancelled backfill's pending items; none left: `Withdrawn()`."""
+    row = lock(connection, backfill_id)
+    if row.state is not BackfillState.CANCELLING:
+        return Withdrawn()
+    ids = _pending(connection, backfill_id)
+    if not ids:
+        return Withdrawn()
+    decision_id = decisions.record(
+        connection,
+        DecisionKind.WITHDRAW,
+        who=WHO,
+        why=f"backfill {backfill_id} was cancelled",
+        backfill_id=backfill_id,
+    )
+    restored = _restore(connection, ids, decision_id, backfill_id)
+    removed = _remove(connection, ids, decision_id, backfill_id)
+    return Withdrawn(removed, restored, _keep(connection, ids, decision_id, backfill_id))
+
+
+def _pending(connection: Connection, backfill_id: int) -> list[int]:
+    ids: list[int] = []
+    for pending in (PENDING_IN_BACKFILL, PENDING_ALONE):
+        found = (
+            select(item.c.id)
+            .where(pending, item.c.backfill_id == backfill_id)
+            .limit(WINDOW_ITEMS)
+            .with_for_update()
+        )
+        ids += connection.execute(found).scalars()
+    return ids
+
+
+def _restore(connection: Connection, ids: list[int], decision_id: int, backfill_id: int) -> int:
+    """Items that had ended before the backfill enqueued them again are what they were."""
+    before = (
+        select(decision_item.c.item_id, decision_item.c.was, decision_item.c.was_reason)
+        .join(decision, decision.c.id == decision_item.c.decision_id)
+        .where(
+            decision.c.backfill_id == backfill_id,
+            decision.c.kind == DecisionKind.ENQUEUE,
+            decision_item.c.item_id.in_(sql.given_ids(connection)),
+        )
+        .cte("before")
+    )
+    columns = {
+        "decision_id": literal(decision_id, BigInteger()),
+        "item_id": before.c.item_id,
+        "was": literal(ItemStatus.PENDING.value),
+        "became": before.c.was,
+    }
+    noted = insert(decision_item).from_select(list(columns), select(*columns.values()))
+    count = sql.affected(connection, noted, sql.as_ids(ids))
+    detail = (
+        select(attempt.c.detail)
+        .where(attempt.c.item_id == item.c.id, attempt.c.status == before.c.was)
+        .order_by(attempt.c.id.desc())
+        .limit(1)
+        .correlate(item, before)
+        .scalar_subquery()
+    )
+    connection.execute(
+        update(item)
+        .where(item.c.id == before.c.item_id)
+        .values(
+            status=before.c.was,
+            reason=before.c.was_reason,
+            detail=detail,
+            backfill_id=null(),
+            changed_at=sql.now(),
+        ),
+        sql.as_ids(ids),
+    )
+    return count
+
+
+def _remove(connection: Connection, ids: list[int], decision_id: int, backfill_id: int) -> int:
+    """Items that the backfill made, and that have no history, are gone again.
+
+    Their scans are as they were: not enqueued, or waiting under the recipe that they waited under.
+    """
+    begun = select(attempt.c.id).where(
+        attempt.c.item_id == item.c.id,
+        attempt.c.ending.in_([AttemptEnding.FINISHED.value, AttemptEnding.EXPIRED.value]),
+    )
+    decided = select(decision_item.c.item_id).where(decision_item.c.item_id == item.c.id)
+    found = connection.execute(
+        select(item.c.id, item.c.scan_id).where(
+            _still_ours(connection, backfill_id), ~begun.exists(), ~decided.exists()
+        ),
+        sql.as_ids(ids),
+    ).all()
+    if not found:
+        return 0
+    mine = sql.as_ids(row.id for row in found)
+    given = sql.given_ids(connection)
+    connection.execute(delete(attempt).where(attempt.c.item_id.in_(given)), mine)
+    connection.execute(delete(item).where(item.c.id.in_(given)), mine)
+    scans = [row.scan_id for row in found]
+    _reopen_taken_over(connection, scans, decision_id, backfill_id)
+    return len(found)
+
+
+def _reopen_taken_over(
+    connection: Connection, scan_ids: list[int], decision_id: int, backfill_id: int
+) -> None:
+    """Open items of another recipe, which the backfill's had taken the place of, are open again."""
+    taken = (
+        select(decision_item.c.item_id, decision_item.c.was)
+        .join(decision, decision.c.id == decision_item.c.decision_id)
+        .join(item, item.c.id == decision_item.c.item_id)
+        .where(
+            decision.c.backfill_id == backfill_id,
+            decision.c.kind == DecisionKind.SUPERSEDE,
+            status_in(ItemStatus.SUPERSEDED),
+            item.c.scan_id.in_(sql.given_ids(connection)),
+        )
+        .cte("taken")
+    )
+    columns = {
+        "decision_id": literal(decision_id, BigInteger()),
+        "item_id": taken.c.item_id,
+        "was": literal(ItemStatus.SUPERSEDED.value),
+        "became": taken.c.was,
+    }
+    given = sql.as_ids(scan_ids)
+    noted = insert(decision_item).from_select(list(columns), select(*columns.values()))
+    connection.execute(noted, given)
+    connection.execute(
+        update(item)
+        .where(item.c.id == taken.c.item_id)
+        .values(status=taken.c.was, detail=null(), changed_at=sql.now()),
+        given,
+    )
+
+
+def _keep(connection: Connection, ids: list[int], decision_id: int, backfill_id: int) -> int:
+    """What has a history waits for the nightly run."""
+    columns = {
+        "decision_id": literal(decision_id, BigInteger()),
+        "item_id": item.c.id,
+        "was": item.c.status,
+        "became": item.c.status,
+    }
+    left = _still_ours(connection, backfill_id)
+    noted = insert(decision_item).from_select(list(columns), select(*columns.values()).where(left))
+    count = sql.affected(connection, noted, sql.as_ids(ids))
+    detached = update(item).where(left).values(backfill_id=null())
+    connection.execute(detached, sql.as_ids(ids))
+    return count
+
+
+def _still_ours(connection: Connection, backfill_id: int) -> ColumnElement[bool]:
+    return and_(
+        item.c.id.in_(sql.given_ids(connection)),
+        item.c.backfill_id == backfill_id,
+        status_in(ItemStatus.PENDING),
+    )
