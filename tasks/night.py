@@ -12,6 +12,7 @@ from datetime import datetime
 from tasks.batch import BatchSummary
 from tasks.champion import find_checkpoint
 from tasks.errors import DatabaseUnavailable, UsageError
+from tasks.heartbeat import RUN_BEAT_S, beating
 from tasks.ledger import Discovered, EnqueueMode, Ledger, RunEnding, RunFigures
 from tasks.ledger.migrate import make_if_missing
 from tasks.ledger.opening import open_ledger
@@ -85,7 +86,8 @@ def begin_night(settings: Settings, *, kind: str, name: str) -> Iterator[Night]:
         output = open_store(settings.output, settings=settings, writable=True)
         run_id = ledger.start_run(kind, name)
         try:
-            yield Night(settings, ledger, output, run_id, name)
+            with beating(lambda: ledger.beat_run(run_id), every_s=RUN_BEAT_S):
+                yield Night(settings, ledger, output, run_id, name)
         except BaseException as error:
             ending = RunEnding.ABORTED if isinstance(error, Exception) else RunEnding.CANCELLED
             with suppress(DatabaseUnavailable):

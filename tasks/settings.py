@@ -57,6 +57,12 @@ class Settings(BaseSettings):
     failure_budget_min_items: int = Field(default=50, ge=1)
     deadline_hours: float = Field(default=8.0, gt=0.0)
 
+    backfill_window: int = Field(default=4, ge=1, le=200)
+    backfill_share_minutes: float = Field(default=20.0, gt=0.0)
+    backfill_limit_items: int = Field(default=100_000, ge=1)
+    backfill_queue: str = "backfill"
+    colorize_deployment: str = "colorize/colorize"
+
     pixel_memory_mb: int = Field(default=4096, ge=512)
     max_pixels: int = Field(default=1_200_000_000, ge=1)
     max_buffer_mb: int = Field(default=2048, ge=16)

@@ -26,6 +26,8 @@ class Share:
     max_items: int | None = None
     deadline: float | None = None  #: by `time.monotonic`
     run_id: int | None = None
+    backfill_id: int | None = None  #: claim its items alone; without it, those of none
+    goes_on: Callable[[], bool] = lambda: True  #: asked before each batch
 
     @property
     def patience_s(self) -> float:
@@ -125,7 +127,9 @@ class _ShareWorker:
         if self._is_over(total):
             return False
         due_s = self._workshop.ledger.next_due_s(
-            self._workshop.recipe_id, collections=self._share.collections or None
+            self._workshop.recipe_id,
+            collections=self._share.collections or None,
+            backfill_id=self._share.backfill_id,
         )
         if due_s is None or due_s > self._share.patience_s:
             return False
@@ -134,7 +138,7 @@ class _ShareWorker:
 
     def _is_over(self, total: BatchSummary) -> bool:
         stopped = self._workshop.stop.is_set() or bool(total.aborted)
-        return stopped or self._share.is_over(self._claimed)
+        return stopped or self._share.is_over(self._claimed) or not self._share.goes_on()
 
     def _claim(self) -> Claim | None:
         settings, share = self._workshop.settings, self._share
@@ -149,6 +153,7 @@ class _ShareWorker:
             max_attempts=settings.max_attempts,
             collections=share.collections or None,
             run_id=share.run_id,
+            backfill_id=share.backfill_id,
         )
 
 
