@@ -49,6 +49,9 @@ def colorize_share(settings: Settings, share: Share, *, label: str) -> BatchSumm
     """Work a share off within the current flow run: a task run a batch, and a progress bar."""
     with open_workshop(settings) as workshop:
         waiting = workshop.ledger.counts(workshop.recipe_id).items.get(ItemStatus.PENDING, 0)
+        get_run_logger().info(
+            "%s: %d items wait for recipe %s", label, waiting, workshop.recipe_digest[:12]
+        )
         progress = Progress.begin(waiting, label=label)
         summary = work_off(
             workshop, share, run_batch=run_batch_as_task, on_progress=progress.update

@@ -8,7 +8,7 @@ from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
 from flows.colorize import colorize_share
-from flows.watching import show_counts, show_report, tag_run
+from flows.watching import show_counts, show_pictures, show_report, tag_run
 from tasks.discover import discover, enqueue, report_night
 from tasks.errors import RunAborted
 from tasks.night import begin_night, name_of_night, sources_of
@@ -30,7 +30,12 @@ def _night() -> str:
     return name_of_night(started.astimezone())
 
 
-@flow(name="nightly", flow_run_name=lambda: f"night {_night()}")
+def _run_name() -> str:
+    collections = flow_run.parameters.get("collections")
+    return f"night {_night()}" + (f" of {', '.join(collections)}" if collections else "")
+
+
+@flow(name="nightly", flow_run_name=_run_name)
 def nightly(collections: tuple[str, ...] = ()) -> NightSummary:
     """Run one night over the archive.
 
@@ -62,8 +67,10 @@ def nightly(collections: tuple[str, ...] = ()) -> NightSummary:
         summary = colorize_share(settings, share, label=f"night {night.name}")
         night.count(summary)
         report = report_night(unsearched(night), unsearched(summary))
-        show_counts(report.counts, key="counts")
+        show_counts(report.counts, report.samples, key="counts")
+        show_pictures(report.pictures, key="before-after")
         show_report(report.link, summary.in_words())
+        logger.info("report: %s", report.link)
         night.end(summary.ending(), detail=summary.aborted)
     if summary.aborted:
         raise RunAborted(summary.aborted)

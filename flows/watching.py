@@ -1,10 +1,13 @@
 """What a person sees of a run in Prefect's UI while it works."""
 
+import base64
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Self, cast
 from uuid import UUID
 
+from prefect import get_run_logger
 from prefect.artifacts import (
     create_markdown_artifact,
     create_progress_artifact,
@@ -17,9 +20,18 @@ from prefect.runtime import flow_run
 from tasks.batch import BatchSummary
 from tasks.errors import Reason
 from tasks.ledger import Counts, ItemStatus
+from tasks.reasons_help import REASON_HELP, STATUS_HELP, Help
+from tasks.report import Picture
+from tasks.reporting import Samples
 
 #: A progress artifact costs the server a write; more often than this nobody looks.
 UPDATE_EVERY_S = 2.0
+
+#: A line in the log, for those who read the story and not the bar.
+TELL_EVERY_S = 300.0
+
+#: Pictures before and after that a run shows in the UI; the report shows more.
+SHOWN = 4
 
 
 class Progress:
@@ -30,6 +42,7 @@ class Progress:
         self._waiting = waiting
         self._began = time.monotonic()
         self._updated = 0.0
+        self._told = self._began
 
     @classmethod
     def begin(cls, waiting: int, *, label: str) -> Self:
@@ -51,11 +64,15 @@ class Progress:
         pace = summary.items / elapsed_s
         left = max(self._waiting - summary.items, 0)
         eta = f", about {left / pace / 60:.0f} min left" if left and pace else ""
+        words = f"{summary.items:,} of {self._waiting:,}, {pace:.1f} pictures/s{eta}"
         update_progress_artifact(
             self._artifact_id,
             100.0 * min(summary.items / self._waiting, 1.0) if self._waiting else 100.0,
-            description=f"{summary.items:,} of {self._waiting:,}, {pace:.1f} pictures/s{eta}",
+            description=words,
         )
+        if time.monotonic() - self._told > TELL_EVERY_S:
+            self._told = time.monotonic()
+            get_run_logger().info("%s", words)
 
 
 def tag_run(*tags: str) -> None:
@@ -64,18 +81,53 @@ def tag_run(*tags: str) -> None:
         client.update_flow_run(flow_run.id, tags={*flow_run.tags, *tags})
 
 
-def show_counts(counts: Counts, *, key: str) -> None:
-    """Put the counts by status and reason into the UI as a table."""
+def show_counts(counts: Counts, samples: Samples, *, key: str) -> None:
+    """Put the counts by status and reason into the UI as a table: what to do, and an example."""
     rows: list[dict[str, object]] = [
-        {"status": status.value, "reason": "", "items": counts.items[status]}
+        _row(status.value, "", counts.items[status], STATUS_HELP[status], "")
         for status in ItemStatus
         if counts.items.get(status)
     ]
+    examples = {reason: items[0].uri for (_, reason), items in samples.items() if items}
     rows += [
-        {"status": "", "reason": reason.value, "items": number}
+        _row("", reason.value, number, REASON_HELP[reason], examples.get(reason, ""))
         for reason, number in _most_first(counts.reasons)
     ]
-    create_table_artifact(rows, key=key, description=f"{counts.scans:,} scans known")
+    total = f"{counts.scans:,} scans known, {sum(counts.items.values()):,} items"
+    create_table_artifact(rows, key=key, description=total)
+
+
+def _row(status: str, reason: str, items: int, told: Help, example: str) -> dict[str, object]:
+    return {
+        "status": status,
+        "reason": reason,
+        "items": items,
+        "what to do": told.do,
+        "for example": example,
+    }
+
+
+def show_pictures(pictures: Sequence[Picture], *, key: str) -> None:
+    """Put a few scans before and after into the UI.
+
+    The pictures are part of the artifact: they show in any browser that reaches the UI, wherever
+    the output is.
+    """
+    if not pictures:
+        return
+    lines = ["| before | after | |", "|---|---|---|"]
+    for picture in pictures[:SHOWN]:
+        sure = "" if picture.confidence is None else f", confidence {picture.confidence:.2f}"
+        name = re.sub(r"([|\\`*_\[\]<>])", r"\\\1", picture.title)
+        before, after = (_inline(data) for data in (picture.before, picture.after))
+        told = f"{name}: {picture.status.value}{sure}"
+        lines.append(f"| ![before]({before}) | ![after]({after}) | {told} |")
+    lines.append("\nThe colours are a machine's guess.")
+    create_markdown_artifact("\n".join(lines), key=key, description="Before and after")
+
+
+def _inline(jpeg: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
 
 
 def show_report(link: str, summary_line: str) -> None:

@@ -2,13 +2,15 @@
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from tasks.batch import BatchSummary, DerivativeSample
-from tasks.ledger import Counts, ItemStatus, RecipeRow, RunEnding
+from tasks.errors import Reason
+from tasks.ledger import Counts, ItemRow, ItemStatus, RecipeRow, RunEnding
 from tasks.night import Night
 from tasks.pixels import PixelPool
 from tasks.preview import Preview, PreviewRequest, make_preview
@@ -38,6 +40,9 @@ PREVIEW_PX = 400
 SAMPLES_PER_REASON = 5
 _TROUBLED = (ItemStatus.FAILED, ItemStatus.QUARANTINED)
 
+#: A few items of each status and reason.
+Samples = Mapping[tuple[ItemStatus, Reason], Sequence[ItemRow]]
+
 
 @dataclass(frozen=True)
 class ReportPlace:
@@ -45,6 +50,8 @@ class ReportPlace:
 
     link: str
     counts: Counts  #: of the recipe in service, as the report shows them
+    samples: Samples
+    pictures: tuple[Picture, ...]  #: before and after, as on the contact sheet
 
 
 def write_report(night: Night, summary: BatchSummary, *, ending: RunEnding) -> ReportPlace:
@@ -53,18 +60,32 @@ def write_report(night: Night, summary: BatchSummary, *, ending: RunEnding) -> R
     if recipe is None:
         raise RuntimeError("a night enqueues under a recipe before it reports")
     counts = night.ledger.counts(recipe.id)
-    report = _gather(night, summary, recipe, counts, ending)
+    samples = night.ledger.samples(recipe.id, per_reason=SAMPLES_PER_REASON)
+    report = _gather(night, summary, recipe, counts, samples, ending)
     with scratch_folder(night.settings) as scratch:
         for file in render_report(report):
             path = scratch / "report"
             path.write_bytes(file.content)
             digest = hashlib.sha256(file.content).hexdigest()
             night.output.put(file.key, path, content_type=file.content_type, sha256=digest)
-    return ReportPlace(night.output.link(report_key(night.name, "html")), counts)
+    link = _link(night, report_key(night.name, "html"))
+    return ReportPlace(link, counts, samples, report.pictures)
 
 
-def _gather(
-    night: Night, summary: BatchSummary, recipe: RecipeRow, counts: Counts, ending: RunEnding
+def _link(night: Night, key: str) -> str:
+    """Where people open an object of the output."""
+    if night.settings.public_url:
+        return f"{night.settings.public_url.rstrip('/')}/{quote(key)}"
+    return night.output.link(key)
+
+
+def _gather(  # noqa: PLR0913, PLR0917  what a report is made of
+    night: Night,
+    summary: BatchSummary,
+    recipe: RecipeRow,
+    counts: Counts,
+    samples: Samples,
+    ending: RunEnding,
 ) -> RunReport:
     run = night.ledger.get_run(night.run_id)
     if run is None:
@@ -95,7 +116,7 @@ def _gather(
         tonight=Counted(dict(summary.statuses), dict(summary.reasons)),
         archive=Counted(counts.items, counts.reasons),
         speed=Speed(summary.items, seconds, dict(summary.seconds)),
-        troubles=tuple(_troubles(night, summary, recipe, counts)),
+        troubles=tuple(_troubles(summary, counts, samples)),
         confidence=Confidence(summary.mean_confidence, _previous_confidence(night)),
         backlog=_backlog(night, summary, counts, seconds),
         pictures=tuple(_pictures(night, summary.samples)),
@@ -108,10 +129,7 @@ def _recipe_facts(night: Night, recipe: RecipeRow) -> RecipeFacts:
     return RecipeFacts(name, recipe.checkpoint_digest, recipe.digest)
 
 
-def _troubles(
-    night: Night, summary: BatchSummary, recipe: RecipeRow, counts: Counts
-) -> list[Trouble]:
-    samples = night.ledger.samples(recipe.id, per_reason=SAMPLES_PER_REASON)
+def _troubles(summary: BatchSummary, counts: Counts, samples: Samples) -> list[Trouble]:
     return [
         Trouble(
             status=status,
@@ -166,7 +184,7 @@ def _picture(
         after=preview.after,
         status=sample.status,
         confidence=sample.confidence,
-        link=night.output.link(sample.key),
+        link=_link(night, sample.key),
         reason=sample.reason,
     )
 

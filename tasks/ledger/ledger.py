@@ -22,6 +22,7 @@ from tasks.ledger.changes import ensure_store
 from tasks.ledger.claims import Wanted
 from tasks.ledger.discovery import Listing, record_listing
 from tasks.ledger.engine import Database, open_database
+from tasks.ledger.pace import Pace, pace
 from tasks.ledger.pages import add_pages
 from tasks.ledger.records import (
     Backoff,
@@ -329,6 +330,10 @@ class Ledger:
     def oldest_pending(self, recipe_id: int | None = None) -> datetime | None:
         """Since when the longest-waiting item has been waiting."""
         return self.database.read(lambda c: waiting.oldest_pending(c, recipe_id, None))
+
+    def pace(self, *, limit: int = 200) -> Pace:
+        """The latest batches, and the database's time."""
+        return self.database.read(lambda c: pace(c, limit=limit))
 
     def story(self, uri: str) -> ItemStory:
         """All that happened to the scan at *uri* (a page of a file: ``URI#page=2``).
