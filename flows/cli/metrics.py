@@ -1,0 +1,33 @@
+"""`autochrome metrics`: figures for Prometheus."""
+
+import signal
+import sys
+import threading
+
+from flows.cli.talk import ExitCode, say
+from flows.serving.web import WebServer
+from tasks.errors import DatabaseUnavailable
+from tasks.ledger.opening import open_ledger
+from tasks.metrics import exposition
+from tasks.settings import Settings
+
+
+def once(settings: Settings) -> ExitCode:
+    """Print the figures, for the node exporter's textfile collector."""
+    with open_ledger(settings) as ledger:
+        text = exposition(ledger)
+    if b"autochrome_ledger_up 1" not in text:
+        raise DatabaseUnavailable("the ledger's database does not answer; nothing is printed")
+    sys.stdout.write(text.decode())
+    return ExitCode.CLEAN
+
+
+def serve_metrics(settings: Settings) -> ExitCode:
+    """Serve the figures, and nothing else, until SIGINT or SIGTERM."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with open_ledger(settings) as ledger, WebServer(settings, ledger, files=False) as web:
+        say(f"metrics at {web.url}/metrics; Ctrl-C ends this")
+        stop.wait()
+    return ExitCode.CLEAN

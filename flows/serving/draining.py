@@ -1,0 +1,72 @@
+"""Ending the runs of a server that is about to stop, in order."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolUpdate
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.states import Cancelling
+
+from flows.deploying.pools import GPU_POOL, LIGHT_POOL
+
+logger = logging.getLogger(__name__)
+
+#: Prefect kills a run's processes 30 s after it has asked them to end.
+_PATIENCE_S = 45.0
+
+
+def _marker(home: Path) -> Path:
+    """Says that it was `serve` that paused the work pools, and not a person."""
+    return home / "paused-while-stopped"
+
+
+async def drain(home: Path, *, is_hurried: Callable[[], bool]) -> None:
+    """Start no more runs, and cancel those under way: what they began is finished first.
+
+    Prefect's worker, when it is ended itself, would leave its runs as crashed, and people would be
+    told of it.
+    """
+    async with get_client() as client:
+        _marker(home).touch()
+        await _pause(client, paused=True)
+        for run in await _active(client):
+            message = "`autochrome serve` was stopped; the next run takes up what is left."
+            await client.set_flow_run_state(run.id, Cancelling(message=message))
+        with anyio.move_on_after(_PATIENCE_S):
+            while not is_hurried() and await _active(client):
+                await anyio.sleep(0.5)
+
+
+async def resume(home: Path) -> None:
+    """Let the work pools go on that `drain` has paused."""
+    if _marker(home).exists():
+        async with get_client() as client:
+            await _pause(client, paused=False)
+        _marker(home).unlink()
+
+
+async def _pause(client: PrefectClient, *, paused: bool) -> None:
+    for pool in (GPU_POOL, LIGHT_POOL):
+        known = await client.read_work_pool(pool)
+        if known.is_paused != paused:
+            await client.update_work_pool(pool, WorkPoolUpdate(is_paused=paused))
+
+
+async def _active(client: PrefectClient) -> list[FlowRun]:
+    active = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+    return await client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=active))
+        ),
+        work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[GPU_POOL, LIGHT_POOL])),
+    )

@@ -1,0 +1,91 @@
+"""The variables under which Prefect's server, workers and clients find each other."""
+
+import os
+
+from tasks.settings import Settings
+
+#: Prefect's events are most of what its database holds.
+_EVENTS_KEPT = "P7D"
+
+
+def api_url(settings: Settings) -> str:
+    """The API, as this machine reaches it."""
+    return f"{_base(settings.host, settings.port)}/api"
+
+
+def ui_url(settings: Settings) -> str:
+    """The UI, as a person on this machine opens it."""
+    return _base(settings.host, settings.port)
+
+
+def web_url(settings: Settings) -> str:
+    """Metrics and the output."""
+    return _base(settings.host, settings.web_port)
+
+
+def is_local(settings: Settings) -> bool:
+    """Whether only this machine reaches the server."""
+    return settings.host in {"127.0.0.1", "localhost", "::1"}
+
+
+def _base(host: str, port: int) -> str:
+    reached = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}.get(host, host)  # noqa: S104
+    return f"http://{reached}:{port}"
+
+
+def client_environment(settings: Settings) -> dict[str, str]:
+    """What a client of the server needs; to be set before Prefect is imported."""
+    environment = {
+        "PREFECT_HOME": str(settings.home.absolute() / "prefect"),
+        "PREFECT_API_URL": api_url(settings),
+        "PREFECT_UI_URL": ui_url(settings),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks,flows",
+        "PREFECT_CLIENT_METRICS_ENABLED": "false",
+    }
+    if settings.api_auth is not None:
+        environment["PREFECT_API_AUTH_STRING"] = settings.api_auth.get_secret_value()
+    return environment
+
+
+def server_environment(settings: Settings) -> dict[str, str]:
+    """What the server itself needs."""
+    environment = _inherited() | client_environment(settings)
+    environment |= {
+        # Relative to wherever the browser is: the server may have several names.
+        "PREFECT_SERVER_UI_API_URL": "/api",
+        "PREFECT_UI_URL": ui_url(settings),
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        "PREFECT_EVENTS_RETENTION_PERIOD": _EVENTS_KEPT,
+    }
+    if settings.api_auth is not None:
+        environment["PREFECT_SERVER_API_AUTH_STRING"] = settings.api_auth.get_secret_value()
+    if settings.prefect_database_url is not None:
+        url = settings.prefect_database_url.get_secret_value()
+        scheme, _, rest = url.partition("://")
+        environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = (
+            f"postgresql+asyncpg://{rest}" if scheme in {"postgresql", "postgres"} else url
+        )
+    return environment
+
+
+def worker_environment(settings: Settings, *, gpu: int | None = None) -> dict[str, str]:
+    """What a worker needs, and the flow runs that it starts in folders of their own."""
+    environment = _inherited() | client_environment(settings) | settings.as_environment()
+    environment["PREFECT_WORKER_QUERY_SECONDS"] = "2"
+    environment["PREFECT_RUNNER_AUTO_INSTALL_DEPENDENCIES"] = "false"
+    if gpu is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = str(gpu)
+        environment["AUTOCHROME_DEVICE"] = "cuda"
+    return environment
+
+
+def _inherited() -> dict[str, str]:
+    """This process's variables, less those of another Prefect server or another Autochrome."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("AUTOCHROME_")
+        and name not in {"PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_PROFILE"}
+    }

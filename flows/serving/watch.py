@@ -1,0 +1,66 @@
+"""What a person at the terminal sees of the runs."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterStartTime,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+)
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import PrefectHTTPStatusError
+
+from flows.cli.talk import say
+from flows.deploying.pools import GPU_POOL
+from flows.serving.environment import api_url
+from tasks.settings import Settings
+
+
+def is_healthy(settings: Settings) -> bool:
+    """Whether Prefect's server answers."""
+    auth = settings.api_auth.get_secret_value().split(":", 1) if settings.api_auth else None
+    try:
+        answer = httpx.get(
+            f"{api_url(settings)}/health", auth=(auth[0], auth[1]) if auth else None, timeout=10
+        )
+    except httpx.TransportError:
+        return False
+    return answer.status_code == httpx.codes.OK
+
+
+class Watch:
+    """Tells each change of state of the runs that colourize or train: a line a change."""
+
+    def __init__(self) -> None:
+        self._since = datetime.now(UTC)
+        self._told: dict[UUID, str] = {}
+
+    def tell(self) -> None:
+        """Say what has changed since the last call; a server that does not answer is no news."""
+        try:
+            self._tell()
+        except (httpx.TransportError, PrefectHTTPStatusError):
+            return
+
+    def _tell(self) -> None:
+        with get_client(sync_client=True) as client:
+            runs = client.read_flow_runs(
+                flow_run_filter=FlowRunFilter(
+                    start_time=FlowRunFilterStartTime(after_=self._since)
+                ),
+                work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[GPU_POOL])),
+                sort=FlowRunSort.START_TIME_DESC,
+                limit=20,
+            )
+        for run in reversed(runs):
+            state = run.state_name or ""
+            if self._told.get(run.id) == state:
+                continue
+            self._told[run.id] = state
+            message = run.state.message if run.state and run.state.message else ""
+            why = f": {message}" if message and state not in {"Completed", "Running"} else ""
+            say(f"{datetime.now().astimezone():%H:%M:%S} {run.name} – {state.lower()}{why}")
