@@ -1,23 +1,11 @@
 """`autochrome run`: a whole night in this process, without Prefect."""
 
-import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
-from types import FrameType
 
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
-
-from flows.cli.talk import ExitCode, counts_as_dict, print_counts, print_json, say, stderr
+from flows.cli.stopping import progress_bar, stopping
+from flows.cli.talk import ExitCode, counts_as_dict, print_counts, print_json, say
 from tasks.batch import BatchSummary
 from tasks.ledger import Counts, ItemStatus
 from tasks.night import Night, begin_night, name_of_night
@@ -32,7 +20,7 @@ def run(settings: Settings, *, as_json: bool) -> ExitCode:
     began = time.monotonic()
     stop = threading.Event()
     name = name_of_night(datetime.now().astimezone())
-    with begin_night(settings, kind="run", name=name) as night, _stopping(stop):
+    with begin_night(settings, kind="run", name=name) as night, stopping(stop):
         for source in settings.sources:
             found = night.discover(source)
             say(f"{source}: {found.found} found, {found.new} new, {found.changed} changed")
@@ -66,41 +54,10 @@ def _exit_code(summary: BatchSummary, counts: Counts, *, stopped: bool) -> ExitC
 def _colorize(settings: Settings, night: Night, stop: threading.Event) -> BatchSummary:
     with open_workshop(settings, stop=stop) as workshop:
         waiting = workshop.ledger.counts(workshop.recipe_id).items.get(ItemStatus.PENDING, 0)
-        with _progress_bar() as bar:
+        with progress_bar() as bar:
             line = bar.add_task("colourizing", total=waiting)
             return work_off(
                 workshop,
                 Share(run_id=night.run_id),
                 on_progress=lambda summary: bar.update(line, completed=summary.items),
             )
-
-
-def _progress_bar() -> Progress:
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=stderr,
-        transient=True,
-        disable=not stderr.is_terminal,
-    )
-
-
-@contextmanager
-def _stopping(stop: threading.Event) -> Iterator[None]:
-    """Let SIGINT and SIGTERM ask for an orderly end first, and end at once the second time."""
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            signal.default_int_handler(number, frame)
-        stop.set()
-        say("stopping: what was begun is finished, the rest given back (again to stop at once)")
-
-    handlers = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)

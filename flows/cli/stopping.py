@@ -1,0 +1,58 @@
+"""Working in this process: a progress bar, and Ctrl-C that drains."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from flows.cli.talk import say, stderr
+
+
+def progress_bar() -> Progress:
+    """A bar on stderr, where that is a terminal."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=stderr,
+        transient=True,
+        disable=not stderr.is_terminal,
+    )
+
+
+DRAINED = "what was begun is finished, the rest given back"
+
+
+@contextmanager
+def stopping(stop: threading.Event, *, what: str = DRAINED) -> Iterator[None]:
+    """Let SIGINT and SIGTERM ask for an orderly end first, and end at once the second time.
+
+    Args:
+        stop: Set at the first signal.
+        what: What happens then, for the person.
+    """
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            signal.default_int_handler(number, frame)
+        stop.set()
+        say(f"stopping: {what} (again to stop at once)")
+
+    handlers = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
