@@ -16,6 +16,8 @@ from rich.logging import RichHandler
 
 from flows.cli import archive, options
 from flows.cli import models as models_commands
+from flows.cli import references as references_commands
+from flows.cli import review as review_commands
 from flows.cli.talk import ExitCode, say, stderr
 from tasks.errors import AutochromeError, UsageError
 from tasks.settings import load_settings
@@ -29,6 +31,10 @@ app = typer.Typer(
 )
 db = typer.Typer(help="The ledger's database.", no_args_is_help=True)
 app.add_typer(db, name="db")
+references = typer.Typer(help="Colour pictures that the network learns from.", no_args_is_help=True)
+app.add_typer(references, name="references")
+review = typer.Typer(help="Reviews as CSV files, out and in.", no_args_is_help=True)
+app.add_typer(review, name="review")
 
 
 @app.callback()
@@ -163,12 +169,14 @@ def _add_decision(name: str, help_text: str) -> None:
     @app.command(name, help=help_text)
     def decide(
         uris: Annotated[
-            list[str] | None, typer.Argument(help="URIs; * and ? stand for many.")
+            list[str] | None,
+            typer.Argument(help="URIs (* and ? stand for many), or numbers of items."),
         ] = None,
         statuses: options.Statuses = None,
         reasons: options.Reasons = None,
         collection: options.Collection = None,
         older_than_hours: options.OlderThan = None,
+        recipe: options.RecipeDigest = None,
         everything: options.Everything = False,
         who: options.Who = None,
         why: options.Why = "",
@@ -182,11 +190,11 @@ def _add_decision(name: str, help_text: str) -> None:
             reasons=reasons,
             collection=collection,
             older_than_hours=older_than_hours,
-            everything=everything,
+            everything=everything or recipe is not None,
         )
         decision = archive.Decision(name, who=who or getuser(), why=why, dry_run=dry_run)
         settings = load_settings(database_url=database)
-        raise typer.Exit(archive.decide(settings, decision, chosen, as_json=as_json))
+        raise typer.Exit(archive.decide(settings, decision, chosen, recipe=recipe, as_json=as_json))
 
 
 _add_decision("retry", "Let failed and quarantined items be tried again.")
@@ -194,6 +202,86 @@ _add_decision("hold", "Keep items from being worked on: rights, sensitivity.")
 _add_decision("release", "End a hold.")
 _add_decision("approve", "Publish items that wait for review.")
 _add_decision("reject", "Turn down items that wait for review.")
+_add_decision("redo", "Make derivatives anew, under the same recipe: damaged ones.")
+_add_decision("supersede", "Take published items and those in review out of use.")
+
+
+@app.command()
+def sweep(
+    workers: Annotated[
+        list[str] | None,
+        typer.Option("--worker", metavar="NAME", help="A worker that is known to be gone."),
+    ] = None,
+    dry_run: options.DryRun = False,
+    database: options.Database = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Take back what workers that are gone still hold; every claim does so after their lease."""
+    settings = load_settings(database_url=database)
+    raise typer.Exit(archive.sweep(settings, workers or (), dry_run=dry_run, as_json=as_json))
+
+
+@app.command()
+def audit(
+    what: Annotated[
+        str, typer.Argument(metavar="[WHAT]", help="all, derivatives or sources.")
+    ] = "all",
+    limit: Annotated[
+        int | None, typer.Option("--limit", metavar="N", help="Read so many files at most.")
+    ] = None,
+    older_than_days: Annotated[
+        float | None,
+        typer.Option(
+            "--older-than",
+            metavar="DAYS",
+            help="Only files that were not read for so long; 0: all.  [default: 30]",
+        ),
+    ] = None,
+    mb_per_s: Annotated[
+        float | None,
+        typer.Option("--mb-per-s", metavar="N", help="Read no faster.  [default: as it goes]"),
+    ] = None,
+    redo_damaged: Annotated[
+        bool, typer.Option("--redo", help="Let damaged derivatives be made anew by the next run.")
+    ] = False,
+    collection: options.Collection = None,
+    who: options.Who = None,
+    out: options.Output = None,
+    database: options.Database = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Read derivatives and scans again, and compare them with the digests on record.
+
+    Broken off, it goes on where it stopped. Exit code 3: a file does not match, is missing or
+    cannot be read.
+    """
+    from flows.cli import audit as command  # noqa: PLC0415  see the module's docstring
+
+    settings = load_settings(
+        database_url=database,
+        output=out,
+        audit_older_than_days=older_than_days,
+        audit_mb_per_s=mb_per_s,
+    )
+    plan = command.plan_of(settings, what, limit=limit, collection=collection)
+    redo_as = (who or getuser()) if redo_damaged else ""
+    raise typer.Exit(command.audit(settings, plan, redo_as=redo_as, as_json=as_json))
+
+
+@app.command()
+def verify(
+    derivatives: Annotated[
+        list[str], typer.Argument(help="Derivatives, by URI, by path in the output, or by key.")
+    ],
+    out: options.Output = None,
+    database: options.Database = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Read single derivatives again. Exit code 3: one does not match its record."""
+    from flows.cli import audit as command  # noqa: PLC0415  see the module's docstring
+
+    settings = load_settings(database_url=database, output=out)
+    raise typer.Exit(command.verify_named(settings, derivatives, as_json=as_json))
 
 
 @app.command()
@@ -304,6 +392,186 @@ def rollback(
     """Make the champion before the present one the champion again."""
     settings = load_settings(database_url=database)
     raise typer.Exit(models_commands.roll_back_champion(settings, who=who or getuser(), why=why))
+
+
+@app.command()
+def finetune(
+    force: Annotated[
+        bool, typer.Option("--force", help="Train though too few references are new.")
+    ] = False,
+    base_photos: Annotated[
+        Path | None,
+        typer.Option(
+            "--base-photos",
+            metavar="DIR",
+            help="train.csv, train-*.tar to replay; val.csv, val-*.tar to judge on.",
+        ),
+    ] = None,
+    who: options.Who = None,
+    device: options.Device = None,
+    out: options.Output = None,
+    database: options.Database = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Learn from the references, judge, and promote on evidence; in this process.
+
+    Killed, it goes on where it was when it is run again.
+    """
+    from flows.cli import finetune as command  # noqa: PLC0415  see the module's docstring
+
+    settings = load_settings(
+        database_url=database, output=out, device=device, base_photos=base_photos
+    )
+    raise typer.Exit(command.finetune(settings, force=force, who=who or getuser(), as_json=as_json))
+
+
+@references.command("add")
+def references_add(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            help="Files, folders, s3://bucket/prefix, or CSV manifests (column `file`)."
+        ),
+    ],
+    kind: Annotated[
+        str | None,
+        typer.Option("--class", help="period, pair, correction or hand_tinted."),
+    ] = None,
+    rights: Annotated[str | None, typer.Option("--rights", help="Under which terms.")] = None,
+    citation: Annotated[str | None, typer.Option("--citation", help="How to cite it.")] = None,
+    date: Annotated[str | None, typer.Option("--date", help="When it was taken.")] = None,
+    place: Annotated[str | None, typer.Option("--place", help="Where it was taken.")] = None,
+    curator: Annotated[str | None, typer.Option("--curator", help="Who vouches for it.")] = None,
+    certainty: Annotated[
+        str | None, typer.Option("--certainty", help="certain, probable or doubtful.")
+    ] = None,
+    note: Annotated[str | None, typer.Option("--note", help="Anything else.")] = None,
+    scan: Annotated[
+        str | None, typer.Option("--scan", metavar="URI", help="The scan it is the colour of.")
+    ] = None,
+    corrects: Annotated[
+        str | None,
+        typer.Option("--corrects", metavar="ITEM", help="The item whose colours it corrects."),
+    ] = None,
+    vouch: Annotated[
+        bool, typer.Option("--vouch", help="The colours are right though they look changed.")
+    ] = False,
+    collection: options.Collection = None,
+    who: options.Who = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check.")] = False,
+    out: options.Output = None,
+    database: options.Database = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Check colour pictures and take them in: some to learn from, some held out to judge on.
+
+    Options describe all of them; a manifest's columns each one. Exit code 3: some were refused.
+    """
+    said = {
+        "kind": kind,
+        "rights": rights,
+        "citation": citation,
+        "date": date,
+        "place": place,
+        "curator": curator,
+        "certainty": certainty,
+        "note": note,
+        "scan": scan,
+        "corrects": corrects,
+    }
+    addition = references_commands.Addition(
+        paths=paths,
+        said={name: text for name, text in said.items() if text},
+        who=who or getuser(),
+        vouched=vouch,
+        dry_run=dry_run,
+    )
+    settings = load_settings(database_url=database, output=out, collection=collection)
+    raise typer.Exit(references_commands.add(settings, addition, as_json=as_json))
+
+
+@references.command("list")
+def references_list(
+    withdrawn: Annotated[
+        bool, typer.Option("--withdrawn", help="Those that were withdrawn, too.")
+    ] = False,
+    collection: options.Collection = None,
+    database: options.Database = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """List the references, and what each is for."""
+    settings = load_settings(database_url=database, collection=collection)
+    raise typer.Exit(references_commands.show(settings, withdrawn=withdrawn, as_json=as_json))
+
+
+@references.command("withdraw")
+def references_withdraw(
+    named: Annotated[list[str], typer.Argument(help="Numbers, or beginnings of digests.")],
+    why: Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, for the record.")],
+    who: options.Who = None,
+    database: options.Database = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Use references no more, and say which checkpoints saw them."""
+    settings = load_settings(database_url=database)
+    raise typer.Exit(
+        references_commands.withdraw(
+            settings, named, who=who or getuser(), why=why, as_json=as_json
+        )
+    )
+
+
+@references.command("export")
+def references_export(
+    path: Annotated[
+        Path | None, typer.Argument(help="CSV file to write.  [default: stdout]")
+    ] = None,
+    database: options.Database = None,
+) -> None:
+    """Write all references as a CSV manifest."""
+    raise typer.Exit(references_commands.export(load_settings(database_url=database), path))
+
+
+@review.command("export")
+def review_export(
+    path: Annotated[
+        Path | None, typer.Argument(help="CSV file to write.  [default: stdout]")
+    ] = None,
+    reasons: options.Reasons = None,
+    collection: options.Collection = None,
+    database: options.Database = None,
+) -> None:
+    """Write what waits for review as CSV: fill in `decision`, and import it."""
+    chosen = archive.item_filter(
+        uris=None,
+        statuses=["review"],
+        reasons=reasons,
+        collection=collection,
+        older_than_hours=None,
+        everything=False,
+    )
+    settings = load_settings(database_url=database)
+    raise typer.Exit(review_commands.export(settings, path, chosen[0]))
+
+
+@review.command("import")
+def review_import(
+    path: Annotated[Path, typer.Argument(help="CSV: item, decision, reason, note, reviewer.")],
+    who: options.Who = None,
+    dry_run: options.DryRun = False,
+    database: options.Database = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Approve and reject what a CSV file says; each row names its reviewer.
+
+    Exit code 3: some items no longer waited for review.
+    """
+    settings = load_settings(database_url=database)
+    raise typer.Exit(
+        review_commands.carry_out_file(
+            settings, path, who=who or getuser(), dry_run=dry_run, as_json=as_json
+        )
+    )
 
 
 @db.command("upgrade")

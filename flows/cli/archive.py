@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
@@ -22,6 +22,7 @@ from tasks.ledger.opening import open_ledger
 from tasks.listing import record_source
 from tasks.settings import Settings
 from tasks.storage import open_store
+from tasks.worker import has_ended
 
 Word = TypeVar("Word", bound=enum.StrEnum)
 
@@ -118,9 +119,14 @@ def item_filter(  # noqa: PLR0913  an option each
         older_than_s=None if older_than_hours is None else older_than_hours * 3600,
     )
     if uris:
-        return [ItemFilter(**(vars(common) | {"uri": _full_uri(uri)})) for uri in uris]
+        ids = [int(uri) for uri in uris if uri.isdecimal()]
+        by_id = [ItemFilter(**(vars(common) | {"ids": ids}))] if ids else []
+        places = [_full_uri(uri) for uri in uris if not uri.isdecimal()]
+        return by_id + [ItemFilter(**(vars(common) | {"uri": place})) for place in places]
     if common == ItemFilter() and not everything:
-        raise UsageError("which items? Name URIs, --reason, --status, --collection, or say --all")
+        raise UsageError(
+            "which items? Name URIs, --reason, --status, --collection, --recipe, or say --all"
+        )
     return [common]
 
 
@@ -133,11 +139,19 @@ def _word(kind: type[Word], name: str, text: str) -> Word:
 
 
 def decide(
-    settings: Settings, decision: Decision, chosen: Sequence[ItemFilter], *, as_json: bool
+    settings: Settings,
+    decision: Decision,
+    chosen: Sequence[ItemFilter],
+    *,
+    recipe: str | None,
+    as_json: bool,
 ) -> ExitCode:
-    """Move items, and say how many."""
+    """Move items, under any recipe or one, and say how many."""
     with open_ledger(settings) as ledger:
         move = _move(ledger, decision.kind)
+        if recipe:
+            found = ledger.find_recipe(recipe)
+            chosen = [replace(one, recipe_id=found.id) for one in chosen]
         moved = sum(
             move(one, who=decision.who, why=decision.why, dry_run=decision.dry_run)
             for one in chosen
@@ -150,6 +164,22 @@ def decide(
     return ExitCode.CLEAN
 
 
+def sweep(settings: Settings, workers: Sequence[str], *, dry_run: bool, as_json: bool) -> ExitCode:
+    """Take back what workers that are gone still hold: named ones, and processes of this host."""
+    with open_ledger(settings) as ledger:
+        gone = {*workers, *(worker for worker in ledger.open_workers() if has_ended(worker))}
+        swept = ledger.count_expired(gone)
+        if not dry_run:
+            ledger.expire_leases(gone)
+            while ledger.sweep():
+                pass
+    if as_json:
+        print_json({"command": "sweep", "items": swept, "dry_run": dry_run})
+    else:
+        stdout.print(f"sweep {'would take' if dry_run else 'took'} {swept:,} items back")
+    return ExitCode.CLEAN
+
+
 def _move(ledger: Ledger, kind: str) -> Callable[..., int]:
     return {
         "retry": ledger.retry,
@@ -157,6 +187,8 @@ def _move(ledger: Ledger, kind: str) -> Callable[..., int]:
         "release": ledger.release,
         "approve": ledger.approve,
         "reject": ledger.reject,
+        "redo": ledger.redo,
+        "supersede": ledger.supersede,
     }[kind]
 
 

@@ -7,12 +7,14 @@ from rich.table import Table
 
 from flows.cli.talk import ExitCode, print_json, say, stdout
 from tasks.ledger.opening import open_ledger
+from tasks.ledger.trainings import list_trainings
 from tasks.registry import (
     CheckpointRow,
     champion_checkpoint,
     history,
     list_checkpoints,
     promote,
+    recipes_of,
     roll_back,
 )
 from tasks.settings import Settings
@@ -24,26 +26,45 @@ def models(settings: Settings, *, as_json: bool) -> ExitCode:
         known = list_checkpoints(ledger)
         champion = champion_checkpoint(ledger)
         moves = history(ledger)
+        trainings = list_trainings(ledger)
+        recipes = {row.digest: recipes_of(ledger, row.digest) for row in known}
     if as_json:
         print_json(
             {
                 "champion": champion.digest if champion else None,
-                "checkpoints": [asdict(row) for row in known],
+                "checkpoints": [
+                    asdict(row) | {"recipes": [one.digest for one in recipes[row.digest]]}
+                    for row in known
+                ],
+                "trainings": [asdict(row) for row in trainings],
                 "history": [asdict(move) for move in moves],
             }
         )
         return ExitCode.CLEAN
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("", "checkpoint", "name", "registered", "where"):
+    for heading in ("", "checkpoint", "name", "from", "recipes", "registered", "where"):
         table.add_column(heading)
+    parents = {row.challenger: row.parent[:12] for row in trainings if row.challenger}
     for row in known:
         mark = "champion" if champion and row.id == champion.id else ""
-        table.add_row(mark, row.digest[:12], row.name, f"{row.registered_at:%Y-%m-%d}", row.url)
+        used = ", ".join(one.digest[:12] for one in recipes[row.digest])
+        parent = parents.get(row.digest, "")
+        when = f"{row.registered_at:%Y-%m-%d}"
+        table.add_row(mark, row.digest[:12], row.name, parent, used, when, row.url)
     stdout.print(table)
     for move in moves:
         stdout.print(
             f"{move.decided_at:%Y-%m-%d %H:%M} {move.kind} {move.checkpoint.digest[:12]} by "
             f"{move.who}: {move.why}",
+            markup=False,
+        )
+    for training in reversed(trainings):
+        stdout.print(
+            f"{training.started_at:%Y-%m-%d %H:%M} training {training.id} of "
+            f"{training.parent[:12]} on set {training.set_digest[:12]}: "
+            f"{training.verdict or 'under way, or interrupted'}"
+            + (f", {training.challenger[:12]}" if training.challenger else "")
+            + (f": {training.why}" if training.why else ""),
             markup=False,
         )
     return ExitCode.CLEAN
