@@ -2,10 +2,10 @@
 
     python -m flows.draining prefect worker start --type process --pool autochrome
 
-At SIGTERM Prefect's process worker ends within seconds and leaves the runs that it started to
-themselves: each is a process in a session of its own. In a container they would be killed with it,
-and their scans would wait for leases to expire. Here the runs are told, too, and are waited for:
-they finish what they began and give back the rest.
+At SIGTERM Prefect's process worker kills the runs that it started, and ends: what they had begun
+would wait for leases to expire. Here the runs, each a process in a session of its own, are told
+first and waited for: they finish what they began and give back the rest. Meanwhile the worker is
+stopped, so that it begins no other.
 """
 
 import contextlib
@@ -25,37 +25,49 @@ _PROC = Path("/proc")
 _POLL_S = 0.2
 
 
+class _Told(BaseException):
+    """A signal asked for the end."""
+
+
 def run_and_drain(command: Sequence[str], *, patience_s: float = PATIENCE_S) -> int:
-    """Run *command*; when a signal ends it, end what it started and wait for that.
+    """Run *command*; when a signal is to end it, let what it started end first.
 
     Returns:
         The command's exit code, as a shell gives it.
     """
     worker = subprocess.Popen(command)  # noqa: S603 - the command line is whose it is
-    runs: list[int] = []
-
-    def end(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        runs.extend(_sessions_under(worker.pid))  # before it ends: then they have another parent
-        worker.terminate()
-
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
-    code = worker.wait()
-    _end_runs(runs, patience_s)
+        signal.signal(number, _tell)
+    try:
+        code = worker.wait()
+    except _Told:
+        _drain(worker, patience_s)
+        code = worker.wait()
     return code if code >= 0 else 128 - code
 
 
-def _end_runs(runs: Sequence[int], patience_s: float) -> None:
+def _tell(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    raise _Told
+
+
+def _drain(worker: subprocess.Popen[bytes], patience_s: float) -> None:
+    """End the runs, wait for them, then end the worker; a second signal ends the waiting."""
+    worker.send_signal(signal.SIGSTOP)
+    runs = _sessions_under(worker.pid)
+    for pid in runs:
+        _send(pid, signal.SIGTERM)
     deadline = time.monotonic() + patience_s
-    for pid in runs:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-    while any(_is_alive(pid) for pid in runs) and time.monotonic() < deadline:
-        time.sleep(_POLL_S)
-    for pid in runs:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)
+    with contextlib.suppress(_Told):
+        while any(_is_alive(pid) for pid in runs) and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+    worker.terminate()
+    worker.send_signal(signal.SIGCONT)
+
+
+def _send(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 def _sessions_under(ancestor: int) -> list[int]:

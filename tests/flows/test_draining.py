@@ -6,11 +6,14 @@ import sys
 import time
 from pathlib import Path
 
-# A worker that ends at once when told, as Prefect's does, and leaves its run behind.
+# A worker that kills its run when told to end, as Prefect's does.
 WORKER = """
 import signal, subprocess, sys, time
-subprocess.Popen([sys.executable, sys.argv[1], sys.argv[2]], start_new_session=True)
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+run = subprocess.Popen([sys.executable, sys.argv[1], sys.argv[2]], start_new_session=True)
+def end(*_):
+    run.kill()
+    sys.exit(7)
+signal.signal(signal.SIGTERM, end)
 time.sleep(60)
 """
 
