@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     failure_budget: float = Field(default=0.10, gt=0.0, le=1.0)
     failure_budget_min_items: int = Field(default=50, ge=1)
     deadline_hours: float = Field(default=8.0, gt=0.0)
+    audit_older_than_days: float = Field(default=30.0, ge=0.0)
+    audit_mb_per_s: float = Field(default=0.0, ge=0.0)
 
     backfill_window: int = Field(default=4, ge=1, le=200)
     backfill_share_minutes: float = Field(default=20.0, gt=0.0)

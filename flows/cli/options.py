@@ -45,6 +45,10 @@ Statuses = Annotated[
 Reasons = Annotated[
     list[str] | None, typer.Option("--reason", metavar="REASON", help="Only for this reason.")
 ]
+RecipeDigest = Annotated[
+    str | None,
+    typer.Option("--recipe", metavar="DIGEST", help="Only under the recipe that begins so."),
+]
 OlderThan = Annotated[
     float | None,
     typer.Option("--older-than", metavar="HOURS", help="Only if in its status for so long."),

@@ -140,6 +140,14 @@ class Ledger:
         """The recipe in service: the last that `ensure_recipe` was asked for."""
         return self.database.read(reading.current_recipe)
 
+    def find_recipe(self, digest: str) -> RecipeRow:
+        """The recipe whose digest begins so.
+
+        Raises:
+            UsageError: There is none, or more than one.
+        """
+        return self.database.read(lambda c: reading.find_recipe(c, digest))
+
     def enqueue(
         self,
         recipe_id: int,
@@ -264,6 +272,10 @@ class Ledger:
     def expire_leases(self, workers: Collection[str]) -> int:
         """Let the leases of workers that are known to be gone run out now; returns how many."""
         return self.database.write(lambda c: waiting.expire_leases(c, workers))
+
+    def count_expired(self, workers: Collection[str] = ()) -> int:
+        """How many items `sweep` would take back now, those of *workers* among them."""
+        return self.database.read(lambda c: waiting.count_expired(c, workers))
 
     def _store_id(self, url: str) -> int:
         if url not in self._store_ids:

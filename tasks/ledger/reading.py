@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, select
 
-from tasks.errors import Reason
+from tasks.errors import Reason, UsageError
 from tasks.ledger.filters import condition_of, parameters_of
 from tasks.ledger.records import (
     Counts,
@@ -69,6 +69,16 @@ def current_recipe(connection: Connection) -> RecipeRow | None:
         select(recipe).order_by(recipe.c.used_at.desc(), recipe.c.id.desc()).limit(1)
     ).first()
     return None if row is None else recipe_row(row)
+
+
+def find_recipe(connection: Connection, digest: str) -> RecipeRow:
+    """The recipe whose digest begins so; see `Ledger.find_recipe`."""
+    begins = recipe.c.digest.startswith(digest, autoescape=True)
+    rows = connection.execute(select(recipe).where(begins).order_by(recipe.c.id).limit(2)).all()
+    if len(rows) != 1:
+        found = "more than one" if rows else "no"
+        raise UsageError(f"{found} recipe begins with {digest!r}; `autochrome item` shows a scan's")
+    return recipe_row(rows[0])
 
 
 def recipe_row(row: Row[Any]) -> RecipeRow:

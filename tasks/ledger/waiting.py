@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, func, select, update
+from sqlalchemy import Connection, and_, func, or_, select, update
 
 from tasks.ledger import sql
 from tasks.schema import (
@@ -92,6 +92,18 @@ def next_due_s(
 def open_workers(connection: Connection) -> set[str]:
     """The names of those who hold a lease now."""
     return set(connection.execute(select(claim.c.worker).where(_OPEN)).scalars())
+
+
+def count_expired(connection: Connection, workers: Collection[str]) -> int:
+    """How many items are held by leases that ran out, or by these workers."""
+    is_over = or_(claim.c.expires_at <= sql.now(), claim.c.worker.in_(list(workers)))
+    held = (
+        select(func.count())
+        .select_from(item)
+        .join(claim, claim.c.id == item.c.claim_id)
+        .where(CLAIMED, _OPEN, is_over)
+    )
+    return connection.execute(held).scalar_one()
 
 
 def expire_leases(connection: Connection, workers: Collection[str]) -> int:
