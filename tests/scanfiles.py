@@ -449,6 +449,50 @@ def _twelve_bit_jp2(folder: Path) -> Made:
     return Made(path, np.rint(codes.astype(np.float64) * 65535 / 4095).astype(np.uint16))
 
 
+def _deep_jpeg(name: str, bits: int, **options: Any) -> Callable[[Path], Made]:  # noqa: ANN401
+    def make(folder: Path) -> Made:
+        codes = codes_of(photograph(183, 241), bits)
+        path = folder / f"{name}.jpg"
+        path.write_bytes(imagecodecs.jpeg8_encode(codes, bitspersample=bits, **options))
+        if bits == 8:
+            return Made(path, codes)
+        expected = codes.astype(np.float64) * 65535 / ((1 << bits) - 1)
+        lossy = 0 if options.get("lossless") else 2500
+        return Made(path, np.rint(expected).astype(np.uint16), tolerance=lossy)
+
+    return make
+
+
+def _palette_jp2(folder: Path) -> Made:
+    """A JP2 whose one component numbers the colours of a palette (ITU-T T.800, I.5.3.4)."""
+    codes = codes_of(photograph())
+    whole = imagecodecs.jpeg2k_encode(255 - codes, level=0, reversible=True)
+    at = whole.index(b"jp2h") - 4
+    size = int.from_bytes(whole[at : at + 4], "big")
+    inner = whole[at + 8 : at + size].replace(bytes((0, 0, 0, 17)), bytes((0, 0, 0, 16)))
+    colours = b"".join(bytes([255 - n] * 3) for n in range(256))
+    boxes = (
+        _box(b"pclr", bytes((1, 0, 3, 7, 7, 7)) + colours),
+        _box(b"cmap", b"".join(bytes((0, 0, 1, n)) for n in range(3))),
+    )
+    path = folder / "palette.jp2"
+    path.write_bytes(whole[:at] + _box(b"jp2h", inner + b"".join(boxes)) + whole[at + size :])
+    return Made(path, codes)
+
+
+def _box(kind: bytes, body: bytes) -> bytes:
+    return (8 + len(body)).to_bytes(4, "big") + kind + body
+
+
+def _untagged_alpha(folder: Path) -> Made:
+    made = _alpha_tiff(folder)
+    data = bytearray(made.path.read_bytes())
+    at = data.index(b"\x52\x01\x03\x00")  # ExtraSamples, as an entry of a little-endian directory
+    data[at : at + 2] = b"\x51\x01"  # a number that means nothing here
+    made.path.write_bytes(data)
+    return made
+
+
 READABLE: dict[str, Callable[[Path], Made]] = {
     "tiff 8-bit": _tiff("plain-8"),
     "tiff 16-bit": _tiff("plain-16", 16),
@@ -494,6 +538,11 @@ READABLE: dict[str, Callable[[Path], Made]] = {
     "jp2 16-bit": _jp2("plain-16", 16),
     "jp2 codestream": _jp2("codestream", 8, codecformat="j2k"),
     "jp2 12-bit": _twelve_bit_jp2,
+    "jp2 palette": _palette_jp2,
+    "jpeg 12-bit": _deep_jpeg("twelve", 12, level=95),
+    "jpeg lossless 8-bit": _deep_jpeg("lossless-8", 8, lossless=True),
+    "jpeg lossless 16-bit": _deep_jpeg("lossless-16", 16, lossless=True),
+    "tiff alpha that no tag explains": _untagged_alpha,
 }
 
 
@@ -538,10 +587,60 @@ def _saved_jpeg(name: str, picture: Callable[[], Codes]) -> Callable[[Path], Pat
     return lambda folder: write_jpeg(folder / f"{name}.jpg", picture())
 
 
+def _grey_in_planes(folder: Path) -> Path:
+    codes = codes_of(photograph())
+    planes = np.stack([codes, np.full_like(codes, 255)])
+    return write_tiff(
+        folder / "planes.tif", planes, planarconfig="separate", extrasamples=["unassalpha"]
+    )
+
+
+def _tiled_planes(folder: Path) -> Path:
+    planes = np.repeat(codes_of(photograph())[None], 3, axis=0)
+    path = folder / "tiled-planes.tif"
+    return write_tiff(path, planes, photometric="rgb", planarconfig="separate", tile=(64, 64))
+
+
+def _height_behind(folder: Path) -> Path:
+    data = write_jpeg(folder / "dnl.jpg", codes_of(photograph())).read_bytes()
+    at = data.index(b"\xff\xc0") + 5
+    data, height = data[:at] + bytes(2) + data[at + 2 : -2], data[at : at + 2]
+    (folder / "dnl.jpg").write_bytes(data + b"\xff\xdc\0\4" + height + b"\xff\xd9")
+    return folder / "dnl.jpg"
+
+
+def _jpeg_ls(folder: Path) -> Path:
+    path = folder / "ls.jpg"
+    path.write_bytes(imagecodecs.jpegls_encode(codes_of(photograph())))
+    return path
+
+
+def _raw(folder: Path) -> Path:
+    """A camera's file: a small picture first, the raw data in a directory below it."""
+    path = folder / "raw.nef"
+    codes = codes_of(photograph(), 16)
+    with tifffile.TiffWriter(path) as writer:
+        small = np.repeat((codes[::4, ::4] >> 8).astype(np.uint8)[..., None], 3, axis=2)
+        writer.write(small, photometric="rgb", metadata=None, subifds=1, subfiletype=1)
+        writer.write(codes, photometric="cfa", metadata=None)
+    return path
+
+
 REFUSED: dict[str, tuple[Callable[[Path], Path], type[errors.AutochromeError]]] = {
     "empty": (_bytes("empty.tif", b""), errors.TruncatedScan),
     "text": (_bytes("text.jpg", b"Box 14, folder 3: not found.\n" * 40), errors.UnsupportedFormat),
     "gif": (_bytes("gif.tif", b"GIF89a" + bytes(40)), errors.UnsupportedFormat),
+    "heic": (_bytes("heic.jpg", b"\0\0\0\x18ftypheic" + bytes(40)), errors.UnsupportedFormat),
+    "svg": (_bytes("a.svg", b"\xef\xbb\xbf<?xml version='1.0'?><svg/>"), errors.UnsupportedFormat),
+    "png through text mode": (
+        _bytes("text.png", b"\x89PNG\n\x1a\n" + bytes(40)),
+        errors.UnreadableScan,
+    ),
+    "grey and alpha in planes": (_grey_in_planes, errors.UnsupportedFormat),
+    "tiled planes": (_tiled_planes, errors.UnsupportedFormat),
+    "height behind the data": (_height_behind, errors.UnsupportedFormat),
+    "jpeg-ls": (_jpeg_ls, errors.UnsupportedFormat),
+    "camera raw": (_raw, errors.UnsupportedFormat),
     "cmyk tiff": (_cmyk_tiff, errors.UnsupportedFormat),
     "cmyk jpeg": (_cmyk_jpeg, errors.UnsupportedFormat),
     "float tiff": (_float_tiff, errors.UnsupportedFormat),

@@ -123,7 +123,8 @@ def _why_not_spliced(item: _Item) -> str | None:
     if item.policy.grey_jpeg != "splice":
         return "the policy asks for plain files"
     if not header.is_grey_jpeg:
-        return f"the scan is {header.format} with {header.channels} channels, no greyscale JPEG"
+        kind = f"{header.format} of {header.channels} channels, {header.stored_bits} bits each"
+        return f"the scan is {kind}, no greyscale JPEG of 8 bits"
     if header.pixels > MAX_SPLICE_PIXELS:
         return f"{header.pixels:,} pixels are more than decoders should hold at once"
     return None

@@ -1,11 +1,13 @@
-"""Decoding, a strip at a time: libvips for TIFF, JPEG and PNG, imagecodecs for JPEG 2000.
+"""Decoding, a strip at a time, by libvips; what it does not read, whole, by imagecodecs.
+
+That is JPEG 2000, and JPEG of another depth than 8 or without loss.
 
 A decoder may crash or hang on a hostile file. That cannot be caught here: it runs in a process of
 its own, whose end costs one item.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,11 @@ def decode_strips(path: Path, structure: Structure, *, rows: int) -> Iterator[Sa
         UnreadableScan: The data is damaged; strips that came before are void.
     """
     if structure.format == Format.JP2:
-        return _decode_jp2(path, structure, rows)
+        return _decode_whole(path, structure, rows, _jp2_pixels)
+    if structure.format == Format.JPEG and (
+        structure.stored_bits != 8 or structure.compression == "lossless"
+    ):
+        return _decode_whole(path, structure, rows, imagecodecs.jpeg8_decode)
     return _decode_vips(path, structure, rows)
 
 
@@ -100,24 +106,31 @@ def _colours(image: pyvips.Image, structure: Structure) -> pyvips.Image:
     return image[0] if is_grey else image.extract_band(0, n=3)
 
 
-def _decode_jp2(path: Path, structure: Structure, rows: int) -> Iterator[Samples]:
-    """Decode whole, which is all that the codec offers; the header's limits have bounded it."""
+def _jp2_pixels(data: bytes) -> Samples:
+    pixels: Samples = imagecodecs.jpeg2k_decode(data, numthreads=1)
+    return pixels
+
+
+def _decode_whole(
+    path: Path, structure: Structure, rows: int, decode: Callable[[bytes], Samples]
+) -> Iterator[Samples]:
+    """Decode at once, which is all that some codecs offer; the header's limits have bounded it."""
+    name = structure.format.upper()
     try:
-        pixels = imagecodecs.jpeg2k_decode(path.read_bytes(), numthreads=1)
-    except (imagecodecs.Jpeg2kError, ValueError) as error:
+        pixels = decode(path.read_bytes())
+    except (imagecodecs.Jpeg2kError, imagecodecs.Jpeg8Error, ValueError) as error:
         raise UnreadableScan(
-            f"the JPEG 2000 is damaged: {_words(error)}; restore the file from a copy"
+            f"the {name} is damaged: {_words(error)}; restore the file from a copy"
         ) from error
     pixels = np.atleast_3d(pixels)
-    expected = (
-        structure.height,
-        structure.width,
-        np.uint16 if structure.stored_bits > 8 else np.uint8,
-    )
-    if (*pixels.shape[:2], pixels.dtype) != expected:
+    dtype = np.uint16 if structure.stored_bits > 8 else np.uint8
+    expected = structure.height, structure.width, dtype
+    if (*pixels.shape[:2], pixels.dtype) != expected or pixels.shape[2] < structure.channels:
         raise UnreadableScan(
-            f"the header announces {expected[1]} × {expected[0]} pixels, the decoder finds "
-            f"{pixels.shape[1]} × {pixels.shape[0]} of {pixels.dtype}; restore the file from a copy"
+            f"the header announces {structure.width} × {structure.height} pixels in "
+            f"{structure.channels} channels, the decoder finds {pixels.shape[1]} × "
+            f"{pixels.shape[0]} in {pixels.shape[2]} of {pixels.dtype}; "
+            "restore the file from a copy"
         )
     pixels = pixels[..., : structure.channels]
     for top in range(0, structure.height, rows):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.errors import ScanTooLarge, TruncatedScan, UnsupportedFormat
+from tasks.errors import ScanTooLarge, TruncatedScan, UnreadableScan, UnsupportedFormat
 from tasks.scans.descriptive import (
     Descriptive,
     exif_orientation,
@@ -31,12 +31,42 @@ _KNOWN_BUT_UNREAD = {
     b"#?RADIANCE": "a Radiance picture",
     b"<?xml": "an XML document",
     b"<svg": "an SVG drawing",
-    b"P5": "a PGM picture",
-    b"P6": "a PPM picture",
+    **{f"P{n}".encode(): "a picture of the netpbm kind" for n in range(1, 8)},
+    b"PF": "a PFM picture",
+    b"II\xbc\x01": "a JPEG XR picture",
+    b"qoif": "a QOI picture",
+    b"SDPX": "a DPX picture",
+    b"XPDS": "a DPX picture",
+    b"\x8aMNG": "an MNG film",
+    b"\x8bJNG": "a JNG picture",
+    b"\x01\xda": "an SGI picture",
+    b"\x59\xa6\x6a\x95": "a Sun raster",
+    b"FUJIFILM": "a camera's raw data",
+    b"IIRO": "a camera's raw data",
+    b"IIRS": "a camera's raw data",
+    b"IIU\0": "a camera's raw data",
+    b"\0MRM": "a camera's raw data",
+    b"FOVb": "a camera's raw data",
+    b"AT&TFORM": "a DjVu document",
+    b"%!PS": "a PostScript document",
+    b"\xc5\xd0\xd3\xc6": "a PostScript document",
+    b"\x1aE\xdf\xa3": "a Matroska film",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"Rar!": "a RAR archive",
     b"\0\0\1\0": "a Windows icon",
     b"\xff\x0a": "a JPEG XL picture",
     b"\0\0\0\x0cJXL ": "a JPEG XL picture",
 }
+_FTYP = {
+    b"avif": "an AVIF picture",
+    b"avis": "an AVIF picture",
+    b"heic": "a HEIC picture",
+    b"heix": "a HEIC picture",
+    b"mif1": "a HEIF picture",
+    b"msf1": "a HEIF picture",
+    b"crx ": "a camera's raw data",
+}
+_READ = "TIFF, JPEG, PNG and JPEG 2000 are read"
 
 
 @dataclass(frozen=True)
@@ -151,15 +181,23 @@ def _read(source: ByteSource, page: int) -> Structure:
         return read_png(source)
     if is_jp2(head):
         return read_jp2(source)
+    if head.startswith(b"\x89PNG") or head[4:8] == b"\r\n\x1a\n":
+        raise UnreadableScan(
+            f"the PNG's signature is damaged ({head[:8].hex(' ')}), as by a transfer in text mode; "
+            "fetch it again, or restore it from a copy"
+        )
     raise UnsupportedFormat(_refusal(head))
 
 
 def _refusal(head: bytes) -> str:
+    if head[4:8] == b"ftyp":
+        return f"{_FTYP.get(head[8:12], 'a film or picture in an MP4 box')}; {_READ}"
+    head = head.removeprefix(b"\xef\xbb\xbf")
     name = next(
         (name for start, name in _KNOWN_BUT_UNREAD.items() if head.startswith(start)),
         f"not a picture that is known: it begins with the bytes {head[:8].hex(' ')}",
     )
-    return f"{name}; TIFF, JPEG, PNG and JPEG 2000 are read"
+    return f"{name}; {_READ}"
 
 
 def header_of(structure: Structure, *, page: int) -> ScanHeader:
@@ -188,5 +226,6 @@ def header_of(structure: Structure, *, page: int) -> ScanHeader:
         stored_bits=structure.stored_bits,
         channels=structure.channels,
         has_alpha=structure.has_alpha,
-        is_grey_jpeg=structure.format == Format.JPEG and structure.channels == 1,
+        is_grey_jpeg=structure.format == Format.JPEG
+        and (structure.channels, structure.stored_bits) == (1, 8),
     )

@@ -26,7 +26,7 @@ class _Boxes:
     codestream: int = 0
     enumerated: int | None = None
     icc: bytes | None = None
-    has_palette: bool = False
+    palette: tuple[int, ...] = ()
     alpha_channels: int = 0
     resolution: tuple[float, float] | None = None
     uuids: dict[bytes, bytes] = field(default_factory=dict)
@@ -64,18 +64,21 @@ def read_jp2(source: ByteSource) -> Structure:
     size = _read_size(source, boxes.codestream)
     _walk_tile_parts(source, boxes.codestream)
     channels = _channels(boxes, size)
-    bits = size.depths[0]
+    bits = boxes.palette[0] + 1 if boxes.palette else size.depths[0]
     return Structure(
         format=Format.JP2,
         width=size.width,
         height=size.height,
         stored_bits=bits,
         channels=channels,
-        photometric=Photometric.PALETTE if boxes.has_palette else _photometric(boxes, channels),
+        photometric=Photometric.PALETTE if boxes.palette else _photometric(boxes, channels),
         compression="JPEG 2000",
         has_alpha=len(size.depths) > channels,
         white=(1 << bits) - 1 if bits not in {8, 16} else None,
-        buffer_bytes=size.width * size.height * len(size.depths) * _DECODED_BYTES_A_SAMPLE,
+        buffer_bytes=size.width
+        * size.height
+        * max(len(size.depths), len(boxes.palette))
+        * _DECODED_BYTES_A_SAMPLE,
         resolution_ppcm=boxes.resolution,
         icc=boxes.icc,
         exif=_exif(boxes.uuids.get(_EXIF_UUID)),
@@ -118,7 +121,7 @@ def _take(boxes: _Boxes, kind: bytes, body: bytes) -> None:
         elif body[0] in {2, 3}:
             boxes.icc = boxes.icc or body[3:]
     elif kind == b"pclr":
-        boxes.has_palette = True
+        boxes.palette = tuple(body[3 : 3 + body[2]]) if len(body) > 3 else (0xFF,)
     elif kind == b"cdef":
         entries = [body[i : i + 6] for i in range(2, len(body) - 5, 6)]
         boxes.alpha_channels = sum(entry[2:4] in {b"\0\1", b"\0\2"} for entry in entries)
@@ -234,15 +237,25 @@ def _channels(boxes: _Boxes, size: _Size) -> int:
             f"a JPEG 2000 of components {', '.join(map(str, size.depths))} bits deep, signed or "
             "subsampled; convert it to 8 or 16 bits a sample"
         )
+    if boxes.palette:
+        return _palette_channels(boxes, size)
     channels = len(size.depths) - boxes.alpha_channels
     if channels in {2, 4} and not boxes.alpha_channels:
         channels -= 1  # a channel more than colours, unexplained: alpha
-    if channels not in {1, 3} or boxes.has_palette:
-        raise UnsupportedFormat(
-            f"a JPEG 2000 of {len(size.depths)} components{' and a palette' * boxes.has_palette}; "
-            "convert it to grey"
-        )
+    if channels not in {1, 3}:
+        raise UnsupportedFormat(f"a JPEG 2000 of {len(size.depths)} components; convert it to grey")
     return channels
+
+
+def _palette_channels(boxes: _Boxes, size: _Size) -> int:
+    """Count the colours that a palette makes of one component."""
+    is_plain = len(set(boxes.palette)) == 1 and boxes.palette[0] < 16  # bit 7: signed
+    if not is_plain or len(boxes.palette) not in {1, 3} or len(size.depths) != 1:
+        raise UnsupportedFormat(
+            f"a JPEG 2000 of {len(size.depths)} components under a palette of "
+            f"{len(boxes.palette)} columns; convert it to grey"
+        )
+    return len(boxes.palette)
 
 
 def _photometric(boxes: _Boxes, channels: int) -> Photometric:

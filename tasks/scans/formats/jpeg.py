@@ -7,10 +7,11 @@ from tasks.errors import TruncatedScan, UnreadableScan, UnsupportedFormat
 from tasks.scans.formats.source import BLOCK_BYTES, ByteSource
 from tasks.scans.formats.structure import Format, Photometric, Structure
 
-_SOI, _EOI, _SOS, _APP0, _APP1, _APP2, _APP13, _APP14 = (
+_SOI, _EOI, _SOS, _DNL, _APP0, _APP1, _APP2, _APP13, _APP14 = (
     0xD8,
     0xD9,
     0xDA,
+    0xDC,
     0xE0,
     0xE1,
     0xE2,
@@ -22,9 +23,12 @@ _CODINGS = {
     0xC0: "baseline", 0xC1: "extended", 0xC2: "progressive", 0xC3: "lossless",
     0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "hierarchical",
     0xC9: "arithmetic", 0xCA: "progressive arithmetic", 0xCB: "lossless arithmetic",
-    0xCD: "hierarchical", 0xCE: "hierarchical", 0xCF: "hierarchical",
+    0xCD: "hierarchical", 0xCE: "hierarchical", 0xCF: "hierarchical", 0xF7: "JPEG-LS",
 }  # fmt: skip
-_DECODED = {"baseline", "extended", "progressive", "arithmetic", "progressive arithmetic"}
+_DECODED = {
+    "baseline", "extended", "progressive", "lossless", "arithmetic", "progressive arithmetic"
+}  # fmt: skip
+_DEEP = {"extended", "progressive", "lossless"}  # may have more than 8 bits
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _END_MARKER, _TAIL_BYTES = b"\xff\xd9", 32
 _CM_PER_INCH = 2.54
@@ -51,7 +55,7 @@ def read_jpeg(source: ByteSource) -> Structure:
     Raises:
         TruncatedScan: The file ends before its end-of-image marker.
         UnreadableScan: There is no frame, or bytes lie where a marker must be.
-        UnsupportedFormat: CMYK, lossless or hierarchical coding, 12-bit samples.
+        UnsupportedFormat: CMYK, hierarchical coding, JPEG-LS, a height that follows the data.
     """
     try:
         found = _walk(source)
@@ -70,6 +74,7 @@ def read_jpeg(source: ByteSource) -> Structure:
     bits, height, width, components = _frame_numbers(frame)
     _refuse(coding, bits, components)
     whole = "progressive" in coding or (found.scans > 1 and components > 1)
+    is_deep = bits != 8 or coding == "lossless"
     return Structure(
         format=Format.JPEG,
         width=width,
@@ -78,7 +83,8 @@ def read_jpeg(source: ByteSource) -> Structure:
         channels=components,
         photometric=_photometric(components, found.adobe_transform),
         compression=coding,
-        buffer_bytes=2 * width * height * components if whole else 0,
+        white=(1 << bits) - 1 if bits not in {8, 16} else None,
+        buffer_bytes=2 * width * height * components * (whole + is_deep),
         resolution_ppcm=_resolution(found.density),
         icc=b"".join(found.icc[i] for i in sorted(found.icc)) or None,
         exif=found.exif,
@@ -106,12 +112,26 @@ def _refuse(coding: str, bits: int, components: int) -> None:
         )
     if components not in {1, 3}:
         raise UnsupportedFormat(f"a JPEG of {components} components; convert it to grey")
+    allowed = range(2, 17) if coding == "lossless" else (8, 12) if coding in _DEEP else (8,)
+    if bits not in allowed:
+        raise UnreadableScan(
+            f"the JPEG announces {bits} bits a sample in {coding} coding, which JPEG does not "
+            "allow; restore the file from a copy"
+        )
+
+
+def _refuse_early(frame: tuple[str, bytes], marker: int) -> None:
+    """Refuse what the walk itself, or libjpeg, could not follow to the end."""
+    coding, body = frame
     if coding not in _DECODED:
         raise UnsupportedFormat(
             f"a JPEG in {coding} coding; convert it to baseline JPEG or to TIFF"
         )
-    if bits != 8:
-        raise UnsupportedFormat(f"a JPEG of {bits} bits a sample; convert it to 16-bit TIFF")
+    if marker == _DNL and not any(body[1:3]):
+        raise UnsupportedFormat(
+            "a JPEG whose height follows its data (DNL), as some scanners write it; "
+            "convert it to an ordinary JPEG without loss"
+        )
 
 
 def _photometric(components: int, adobe_transform: int | None) -> Photometric:
@@ -136,6 +156,8 @@ def _walk(source: ByteSource) -> _Segments:
                 "restore the file from a copy"
             )
         _take(found, marker, source.read(position + 2, size - 2))
+        if found.frame:
+            _refuse_early(found.frame, marker)
         position += size
         if marker == _SOS:
             found.scans += 1

@@ -53,6 +53,7 @@ _REFUSED_PHOTOMETRICS = {
     32845: "LogLuv",
     34892: "a camera's raw data",
 }
+_RAW = {32803, 34892}
 _JPEG = 7
 _COMPRESSIONS = {
     1: "none",
@@ -64,6 +65,20 @@ _COMPRESSIONS = {
     8: "ZIP",
     32773: "PackBits",
     32946: "ZIP",
+}
+_REFUSED_COMPRESSIONS = {
+    6: "old-style JPEG compression",
+    32766: "NeXT compression",
+    32771: "CCITT compression aligned to words",
+    32809: "ThunderScan compression",
+    34661: "JBIG compression",
+    34676: "SGI Log compression",
+    34677: "SGI Log compression",
+    34712: "JPEG 2000 compression",
+    34887: "LERC compression",
+    34925: "LZMA compression",
+    50000: "Zstandard compression",
+    50001: "WebP compression",
 }
 _TEXT_TAGS = {
     DOCUMENT_NAME: "title",
@@ -93,9 +108,12 @@ def read_tiff(source: ByteSource, page: int) -> Structure:
         )
     for directory in directories:
         _check_end(directory)
+    if any(_is_raw(directory) for directory in directories):
+        raise UnsupportedFormat("a camera's raw data; develop it into a 16-bit TIFF")
     directory = directories[pages[page]]
     _refuse(directory)
     geometry = _geometry(directory)
+    _refuse_planes(directory, geometry)
     _check_pieces(directory, geometry)
     return _structure(directory, geometry, pages=len(pages), number=pages[page])
 
@@ -160,8 +178,6 @@ def _refuse(directory: Directory) -> None:
     """Refuse what cannot be read, by name, before anything is decoded."""
     photometric = directory.integer(PHOTOMETRIC, -1)
     compression = directory.integer(COMPRESSION, 1)
-    if DNG_VERSION in directory:
-        raise UnsupportedFormat("a camera's raw data (DNG); develop it into a 16-bit TIFF")
     if photometric in _REFUSED_PHOTOMETRICS:
         kind = _REFUSED_PHOTOMETRICS[photometric]
         raise UnsupportedFormat(f"a TIFF that holds {kind}; convert it to grey")
@@ -170,9 +186,8 @@ def _refuse(directory: Directory) -> None:
             f"a TIFF of unknown photometric sense {photometric}; convert it to grey"
         )
     if compression not in _COMPRESSIONS:
-        raise UnsupportedFormat(
-            f"a TIFF in compression {compression}; convert it to LZW, ZIP or no compression"
-        )
+        name = _REFUSED_COMPRESSIONS.get(compression, f"compression {compression}")
+        raise UnsupportedFormat(f"a TIFF in {name}; convert it to LZW, ZIP or no compression")
     if photometric == 6 and compression != _JPEG:
         raise UnsupportedFormat(
             "a TIFF of YCbCr samples without JPEG compression; convert it to grey or RGB"
@@ -183,6 +198,30 @@ def _refuse(directory: Directory) -> None:
         raise UnsupportedFormat(
             f"a TIFF of {_listed(bits)} bits a sample in sample format {_listed(formats)}; "
             "convert it to unsigned 8 or 16 bits"
+        )
+
+
+def _is_raw(directory: Directory) -> bool:
+    """Whether a directory, or one below it, holds a camera's raw data: its first is a thumbnail."""
+    if DNG_VERSION in directory or directory.integer(PHOTOMETRIC, -1) in _RAW:
+        return True
+    inner = directory.values(SUB_IFDS).tolist()
+    below = (read_directory(directory.source, directory.layout, place) for place in inner)
+    return any(found.integer(PHOTOMETRIC, -1) in _RAW for found in below)
+
+
+def _refuse_planes(directory: Directory, geometry: "_Geometry") -> None:
+    """Refuse what libvips refuses or, grey with alpha in planes of its own, reads wrongly."""
+    if geometry.samples > 1 and geometry.bits < 8:
+        raise UnsupportedFormat(
+            f"a TIFF of {geometry.samples} samples a pixel, {geometry.bits} bits each; "
+            "convert it to 8 or 16 bits"
+        )
+    is_colour = directory.integer(PHOTOMETRIC, 1) in {2, 6}
+    if geometry.is_separate and (geometry.is_tiled or not is_colour):
+        raise UnsupportedFormat(
+            "a TIFF whose samples lie in planes of their own, in tiles or with grey; "
+            "convert it to interleaved samples"
         )
 
 
@@ -324,7 +363,8 @@ def _structure(directory: Directory, geometry: _Geometry, *, pages: int, number:
     is_grey = photometric in {Photometric.MIN_IS_BLACK, Photometric.MIN_IS_WHITE}
     colours = 1 if is_grey or photometric == Photometric.PALETTE else 3
     extra = geometry.samples - colours
-    if extra < 0 or extra > directory.values(EXTRA_SAMPLES).size:
+    # Old writers leave the one tag out that says what a sample more is: alpha, then.
+    if extra < 0 or extra > max(1, directory.values(EXTRA_SAMPLES).size):
         raise UnsupportedFormat(
             f"a TIFF of {geometry.samples} samples a pixel that are {photometric}; "
             "convert it to grey"
