@@ -1,0 +1,91 @@
+"""Reviews as CSV: out, filled in, in again."""
+
+import csv
+import io
+
+import pytest
+
+from tasks.errors import UsageError
+from tasks.ledger import ItemFilter, ItemStatus, Ledger
+from tasks.reviewing import carry_out, read_reviews, write_reviews
+from tests.tasks.ledger.building import claim, enqueued, finish_all, statuses
+
+WAITING = ItemFilter(statuses=[ItemStatus.REVIEW])
+
+
+def waiting(ledger: Ledger, count: int) -> int:
+    """A recipe with that many items in review."""
+    recipe_id = enqueued(ledger, count)
+    finish_all(ledger, claim(ledger, recipe_id))
+    return recipe_id
+
+
+def filled_in(ledger: Ledger, decisions: list[tuple[str, str, str, str]]) -> str:
+    """The exported file with decision, reason, note and reviewer of its first rows."""
+    rows = list(csv.DictReader(io.StringIO("".join(write_reviews(ledger, WAITING)))))
+    for row, said in zip(rows, decisions, strict=False):
+        row.update(zip(("decision", "reason", "note", "reviewer"), said, strict=True))
+    file = io.StringIO()
+    writer = csv.DictWriter(file, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def test_what_was_decided_in_a_file_is_carried_out_and_recorded(ledger: Ledger) -> None:
+    """Each item's story names the reviewer, the reason and the note of its row."""
+    recipe_id = waiting(ledger, 4)
+    text = filled_in(
+        ledger,
+        [
+            ("approve", "", "", "Mme B"),
+            ("Reject", "wrong colours", "the sky is green", "M. A"),
+            ("approved", "", "fine", ""),
+        ],
+    )
+    reviews, undecided = read_reviews(ledger, text, name="r.csv", who="whoever")
+    done = carry_out(ledger, reviews, undecided=undecided)
+    assert (done.approved, done.rejected, done.undecided, done.passed_over) == (2, 1, 1, ())
+    assert statuses(ledger, recipe_id) == {"published": 2, "rejected": 1, "review": 1}
+    stories = [ledger.story(row.uri) for row in ledger.list_items(ItemFilter(), limit=9)]
+    said = [[(d.who, d.why) for d in story.items[0].decisions] for story in stories]
+    assert said == [
+        [("Mme B", "")],
+        [("M. A", "wrong colours: the sky is green")],
+        [("whoever", "fine")],
+        [],
+    ]
+
+
+def test_items_that_no_longer_wait_are_named(ledger: Ledger) -> None:
+    """The rest of the file is carried out; the same file twice does nothing the second time."""
+    waiting(ledger, 2)
+    text = filled_in(ledger, [("approve", "", "", "B")] * 2)
+    reviews, _ = read_reviews(ledger, text, name="r.csv", who="w")
+    ledger.reject(ItemFilter(ids=[reviews[0].item_id]), who="A", why="first")
+    assert carry_out(ledger, reviews).passed_over == (reviews[0].item_id,)
+    again = carry_out(ledger, reviews)
+    assert (again.approved, len(again.passed_over)) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("1,maybe,,,", "line 3: 'maybe' is no decision"),
+        ("999999,approve,,,", "line 3: there is no item '999999'"),
+        ("1,reject,,,", "line 3: item 1 is decided twice"),
+    ],
+)
+def test_a_file_with_a_mistake_changes_nothing(ledger: Ledger, row: str, said: str) -> None:
+    """It is read to its end before anything is done."""
+    recipe_id = waiting(ledger, 2)
+    text = f"item,decision,reason,note,reviewer\n1,approve,,,\n{row}\n"
+    with pytest.raises(UsageError, match=said):
+        read_reviews(ledger, text, name="r.csv", who="w")
+    assert statuses(ledger, recipe_id) == {"review": 2}
+
+
+def test_a_file_without_the_columns_is_refused(ledger: Ledger) -> None:
+    """With what it needs."""
+    with pytest.raises(UsageError, match="no column 'decision'"):
+        read_reviews(ledger, "item,what\n1,approve\n", name="r.csv", who="w")
