@@ -5,6 +5,7 @@ import time
 from prefect import flow, get_run_logger
 
 from flows.watching import Progress
+from tasks.backfill_share import work_share
 from tasks.batch import BatchSummary
 from tasks.colorize import run_batch_as_task
 from tasks.errors import RunAborted
@@ -21,6 +22,7 @@ def colorize(
     collections: tuple[str, ...] = (),
     max_items: int | None = None,
     deadline_s: float | None = None,
+    share_id: int | None = None,
 ) -> dict[str, int]:
     """Claim batches and colourize them until none is left or the share is over.
 
@@ -29,6 +31,8 @@ def colorize(
         collections: Only these; none means all.
         max_items: Claim no more than this many items.
         deadline_s: Begin no batch after this many seconds.
+        share_id: A share of a backfill, in the ledger: it says how much. `keep_backfills_going`
+            sets this.
 
     Returns:
         How many items came into each status.
@@ -37,9 +41,13 @@ def colorize(
         RunAborted: Every item would have failed, or too many did. What was begun is finished or
             given back.
     """
-    deadline = None if deadline_s is None else time.monotonic() + deadline_s
-    share = Share(collections=collections, max_items=max_items, deadline=deadline)
-    summary = colorize_share(current_settings(), share, label=label)
+    settings = current_settings()
+    if share_id is not None:
+        summary = colorize_share_of_backfill(settings, share_id, label=label)
+    else:
+        deadline = None if deadline_s is None else time.monotonic() + deadline_s
+        share = Share(collections=collections, max_items=max_items, deadline=deadline)
+        summary = colorize_share(settings, share, label=label)
     if summary.aborted:
         raise RunAborted(summary.aborted)
     return summary.by_status
@@ -57,5 +65,15 @@ def colorize_share(settings: Settings, share: Share, *, label: str) -> BatchSumm
             workshop, share, run_batch=run_batch_as_task, on_progress=progress.update
         )
         progress.finish(summary)
+    get_run_logger().info("%s: %s", label, summary.in_words())
+    return summary
+
+
+def colorize_share_of_backfill(settings: Settings, share_id: int, *, label: str) -> BatchSummary:
+    """Work off a share of a backfill within the current flow run.
+
+    How far the backfill is, `keep_backfills_going` shows.
+    """
+    summary = work_share(settings, share_id, run_batch=run_batch_as_task)
     get_run_logger().info("%s: %s", label, summary.in_words())
     return summary

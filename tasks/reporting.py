@@ -11,6 +11,7 @@ from urllib.parse import quote
 from tasks.batch import BatchSummary, DerivativeSample
 from tasks.errors import Reason
 from tasks.ledger import Counts, ItemRow, ItemStatus, RecipeRow, RunEnding
+from tasks.ledger.rates import measured_rates
 from tasks.night import Night
 from tasks.pixels import PixelPool
 from tasks.preview import Preview, PreviewRequest, make_preview
@@ -118,7 +119,7 @@ def _gather(  # noqa: PLR0913, PLR0917  what a report is made of
         speed=Speed(summary.items, seconds, dict(summary.seconds)),
         troubles=tuple(_troubles(summary, counts, samples)),
         confidence=Confidence(summary.mean_confidence, _previous_confidence(night)),
-        backlog=_backlog(night, summary, counts, seconds),
+        backlog=_backlog(night, counts),
         pictures=tuple(_pictures(night, summary.samples)),
     )
 
@@ -151,13 +152,13 @@ def _previous_confidence(night: Night) -> float | None:
     return None
 
 
-def _backlog(night: Night, summary: BatchSummary, counts: Counts, seconds: float) -> Backlog:
+def _backlog(night: Night, counts: Counts) -> Backlog:
     waiting = counts.items.get(ItemStatus.PENDING, 0) + counts.items.get(ItemStatus.CLAIMED, 0)
-    pace = summary.items / seconds if seconds > 0 else 0.0
+    rates = measured_rates(night.ledger)
     return Backlog(
         items=waiting,
         oldest_since=night.ledger.oldest_pending(),
-        eta_s=waiting / pace if waiting and pace else None,
+        eta_s=rates.eta_s(waiting) if waiting and rates else None,
     )
 
 

@@ -18,6 +18,7 @@ from flows.cli import archive, options
 from flows.cli import models as models_commands
 from flows.cli import references as references_commands
 from flows.cli import review as review_commands
+from flows.cli.app_backfill import app as backfill
 from flows.cli.talk import ExitCode, say, stderr
 from tasks.errors import AutochromeError, UsageError
 from tasks.settings import load_settings
@@ -35,6 +36,7 @@ references = typer.Typer(help="Colour pictures that the network learns from.", n
 app.add_typer(references, name="references")
 review = typer.Typer(help="Reviews as CSV files, out and in.", no_args_is_help=True)
 app.add_typer(review, name="review")
+app.add_typer(backfill, name="backfill")
 
 
 @app.callback()

@@ -1,0 +1,148 @@
+"""Backfills in words, for the command line and Prefect's UI alike."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tasks.forecast import Forecast
+from tasks.ledger import ItemStatus, Ledger
+from tasks.ledger.backfills import (
+    BackfillRow,
+    Backfills,
+    BackfillState,
+    Budget,
+    LeftOut,
+    Order,
+    Progress,
+)
+from tasks.ledger.rates import measured_rates
+from tasks.report.words import duration, rate
+
+_WHY_LEFT_OUT = {
+    None: "not enqueued yet, and this mode looks only at what is",
+    ItemStatus.PENDING: "waits already",
+    ItemStatus.CLAIMED: "is being worked on",
+    ItemStatus.PUBLISHED: "is done",
+    ItemStatus.REVIEW: "is done, and waits for a curator",
+    ItemStatus.SKIPPED: "is not ours to colour",
+    ItemStatus.FAILED: "`autochrome retry` or --mode failed is for these",
+    ItemStatus.QUARANTINED: "a person looks at these; then `autochrome retry`",
+    ItemStatus.HELD: "`autochrome release` ends a hold",
+    ItemStatus.REJECTED: "a curator turned it down",
+    ItemStatus.SUPERSEDED: "is done under a newer recipe",
+}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A backfill's progress bar."""
+
+    percent: float
+    description: str
+
+
+def bytes_in_words(size: float) -> str:
+    """A size with a unit that reads well."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"
+        size /= 1000
+    return f"{size:,.1f} TB"
+
+
+def why_left_out(left: LeftOut) -> str:
+    """Why scans that stand there are not enqueued."""
+    return _WHY_LEFT_OUT[left.status]
+
+
+def forecast_in_words(told: Forecast, order: Order) -> list[str]:
+    """What a backfill would do, a line each."""
+    plan = told.plan
+    lines = [
+        f"{plan.scans:,} scans in {order.scope.in_words()}",
+        f"{plan.items:,} would be enqueued: {bytes_in_words(plan.size_bytes)}",
+    ]
+    if plan.items:
+        lines[-1] += f", the largest {bytes_in_words(plan.largest_bytes)}"
+    if plan.beyond_budget:
+        lines.append(f"{plan.beyond_budget:,} more are due, beyond the budget")
+    for left in plan.left_out:
+        where = left.status or "unknown"
+        reason = f" ({left.reason})" if left.reason else ""
+        lines.append(f"{left.scans:,} left out: {where}{reason}, {why_left_out(left)}")
+    return [*lines, *_estimate_in_words(told)]
+
+
+def _estimate_in_words(told: Forecast) -> list[str]:
+    rates, worker_s, seconds = told.rates, told.worker_s, told.seconds
+    if rates is None or worker_s is None or seconds is None:
+        return ["no estimate of time and storage: no batch has been measured in this ledger yet"]
+    basis = (
+        f"measured on the latest {rates.items:,} items: {rate(rates.items_per_worker_s)} a worker"
+    )
+    lines = [
+        f"about {duration(worker_s)} of one worker's time ({basis})",
+        f"about {duration(seconds)} with {told.window} workers, if as many are there",
+    ]
+    if told.storage_bytes is not None:
+        ratio = rates.derivative_bytes / rates.source_bytes
+        lines.append(
+            f"about {bytes_in_words(told.storage_bytes)} of derivatives ({ratio:.2f} bytes a byte "
+            "of scan, measured)"
+        )
+    return lines
+
+
+def budget_in_words(budget: Budget) -> str:
+    """A budget, or that there is none."""
+    parts = []
+    if budget.max_items is not None:
+        parts.append(f"{budget.max_items:,} scans")
+    if budget.max_bytes is not None:
+        parts.append(bytes_in_words(budget.max_bytes))
+    if budget.max_seconds is not None:
+        parts.append(f"{budget.max_seconds / 3600:g} h of workers' time")
+    return ", ".join(parts) or "none"
+
+
+def progress_in_words(
+    ledger: Ledger, row: BackfillRow, *, waits_for_nightly: bool = False
+) -> Shown:
+    """How far a backfill is: counts, pictures a second, what is left of time."""
+    told = Backfills(ledger).progress(row.id)
+    lines = [f"**Backfill {row.id}** ({row.mode}, {row.scope.in_words()}): {row.state}"]
+    if row.detail:
+        lines[0] += f": {row.detail}"
+    if row.ended_at is not None:
+        done = sum(row.figures.values())
+        lines += [f"{done:,} of {row.items:,} scans done", _table(row.figures)]
+        percent = 100.0 if row.state is BackfillState.COMPLETED else _percent(done, row.items)
+        return Shown(percent, "\n\n".join(lines))
+    lines.append(f"{told.done:,} of {told.total:,}{_pace(ledger, row, told)}")
+    if waits_for_nightly:
+        lines.append("The nightly run goes first.")
+    lines.append(f"{told.shares_open} shares are open, {told.shares} were in all")
+    lines.append(_table({status.value: n for status, n in told.statuses.items()}))
+    return Shown(_percent(told.done, told.total), "\n\n".join(lines))
+
+
+def pace_of(ledger: Ledger, row: BackfillRow, told: Progress) -> tuple[float, float] | None:
+    """Pictures a second of all workers together, and the seconds left; None before any batch."""
+    rates = measured_rates(ledger, run_id=row.run_id)
+    return None if rates is None else (rates.items_per_s, rates.eta_s(told.left))
+
+
+def _pace(ledger: Ledger, row: BackfillRow, told: Progress) -> str:
+    pace = pace_of(ledger, row, told)
+    if pace is None:
+        return ""
+    left = f", about {duration(pace[1])} left" if told.left else ""
+    return f", {rate(pace[0])}{left}"
+
+
+def _percent(done: int, total: int) -> float:
+    return 100.0 * min(done / total, 1.0) if total else 0.0
+
+
+def _table(statuses: Mapping[str, int]) -> str:
+    rows = [f"| {status} | {n:,} |" for status, n in statuses.items()]
+    return "\n".join(["| status | items |", "|---|--:|", *rows])

@@ -1,0 +1,34 @@
+"""From the sources that a person names to the places that the ledger knows."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tasks.errors import UsageError
+from tasks.ledger import Ledger
+from tasks.ledger.backfills import Backfills
+from tasks.listing import record_source
+from tasks.settings import Settings
+
+_WILDCARDS = ("*", "?")
+
+
+def find_sources(settings: Settings, ledger: Ledger, sources: Sequence[str]) -> tuple[str, ...]:
+    """The URIs of *sources*; one that the ledger does not know yet is listed first.
+
+    A source that it knows is taken as it was listed last: `autochrome discover` lists it again.
+
+    Raises:
+        AutochromeError: One is neither known nor can be listed.
+    """
+    return tuple(_find(settings, ledger, source) for source in sources)
+
+
+def _find(settings: Settings, ledger: Ledger, source: str) -> str:
+    uri = source if "://" in source else Path(source).absolute().as_uri()
+    for known in (uri, f"{uri.rstrip('/')}/"):
+        if Backfills(ledger).has_scans_at(known):
+            return known
+    if any(mark in uri for mark in _WILDCARDS):
+        raise UsageError(f"no scans are known at {source}; `autochrome discover` its source first")
+    record_source(settings, ledger, source)
+    return f"{uri.rstrip('/')}/"
