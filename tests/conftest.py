@@ -1,3 +1,9 @@
 """What all tests share."""
 
-pytest_plugins = ["tests.databases", "tests.s3server", "tests.workshops", "tests.prefectserver"]
+pytest_plugins = [
+    "tests.databases",
+    "tests.s3server",
+    "tests.workshops",
+    "tests.prefectserver",
+    "tests.schools",
+]

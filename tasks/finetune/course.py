@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
+
 from colormodel.checkpoint import (
     Card,
     Checkpoint,
@@ -133,6 +135,8 @@ def begin(
         yield Skipped(reason)
         return
     check_base(settings)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
     recipe = _recipe(settings)
     root = settings.finetune_folder.absolute()
     root.mkdir(parents=True, exist_ok=True)

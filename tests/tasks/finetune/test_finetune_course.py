@@ -1,0 +1,228 @@
+"""The course of a fine-tuning, run for real with a tiny network."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from colormodel.checkpoint import read_checkpoint
+from tasks.champion import fetch_checkpoint, find_checkpoint
+from tasks.errors import FixityMismatch, UsageError
+from tasks.finetune.course import (
+    Approval,
+    Course,
+    Judged,
+    Skipped,
+    begin,
+    conclude,
+    judge_challenger,
+    train,
+)
+from tasks.ledger import Ledger
+from tasks.ledger.opening import open_ledger
+from tasks.ledger.reference_records import Exposure, Split, TrainingRow, TrainingVerdict
+from tasks.ledger.references import list_references, witnesses_of
+from tasks.ledger.trainings import list_trainings
+from tasks.registry import champion_checkpoint, roll_back
+from tasks.settings import Settings
+from tests.schools import School, bring
+from tests.tasks.references.colours import write_colours
+
+
+def run_course(settings: Settings, approval: Approval | None = None) -> TrainingRow:
+    """All of it, as `autochrome finetune` does."""
+    with (
+        open_ledger(settings) as ledger,
+        begin(settings, ledger, run_id=None, who="finetune") as course,
+    ):
+        assert isinstance(course, Course)
+        return conclude(course, judged_of(course), approval, who="finetune")
+
+
+def judged_of(course: Course) -> Judged:
+    """Trained and judged."""
+    return judge_challenger(course, train(course))
+
+
+def reason_to_skip(settings: Settings) -> str:
+    """Why there is no need to train."""
+    with (
+        open_ledger(settings) as ledger,
+        begin(settings, ledger, run_id=None, who="finetune") as course,
+    ):
+        assert isinstance(course, Skipped)
+        return course.why
+
+
+def champion_of(ledger: Ledger) -> str:
+    """The digest of the checkpoint in service."""
+    row = champion_checkpoint(ledger)
+    assert row is not None
+    return row.digest
+
+
+def test_a_challenger_that_wins_is_promoted_and_all_of_it_is_on_record(
+    school: School, tmp_path: Path
+) -> None:
+    """Pointer, verdict, figures, card, report, who saw what; then nothing is new, and back."""
+    settings = school()
+    with open_ledger(settings) as ledger:
+        before = champion_of(ledger)
+    ended = run_course(settings)
+    assert ended.verdict is TrainingVerdict.PROMOTED, ended.why
+    assert "on the references held out its ΔE₀₀ is" in ended.why
+    assert {row["set"] for row in ended.figures["table"]} == {  # type: ignore[attr-defined]
+        "references held out", "base photographs"
+    }  # fmt: skip
+    report = tmp_path / "colour" / "trainings" / "00001"
+    assert sorted(path.name for path in report.iterdir()) == [
+        "curves.svg", "examples.jpg", "report.md"
+    ]  # fmt: skip
+    with open_ledger(settings) as ledger:
+        assert champion_of(ledger) == ended.challenger
+        challenger = find_checkpoint(settings, ledger, tmp_path)
+        assert challenger.card.version == f"1+{ended.set_digest[:12]}"
+        assert ("references", "CC0") in {(d.source, d.licence) for d in challenger.card.data}
+        assert challenger.card.metrics
+        learnt = list_references(ledger, split=Split.TRAIN)[0]
+        (witness,) = witnesses_of(ledger, learnt.id)
+        assert (witness.exposure, witness.is_champion) == (Exposure.LEARNT, True)
+        # The old champion is loadable still, and one command away.
+        old = roll_back(ledger, who="curator", why="green faces")
+        assert old.digest == before == fetch_checkpoint(old, settings, tmp_path).digest
+    assert not any(path.is_dir() for path in (tmp_path / "finetune").iterdir())
+    assert "0 references for training are new, and 4 are needed" in reason_to_skip(settings)
+
+
+def test_a_person_can_say_no(school: School) -> None:
+    """The challenger is registered all the same, and can be promoted by hand later."""
+    settings = school()
+    ended = run_course(settings, Approval(promote=False, who="Mme B", why="the greens"))
+    assert ended.verdict is TrainingVerdict.KEPT
+    assert ended.why.startswith("not approved by Mme B (the greens): ")
+    assert ended.challenger is not None
+    with open_ledger(settings) as ledger:
+        assert champion_of(ledger) == ended.parent
+
+
+def test_what_does_not_win_is_kept_and_explained(school: School) -> None:
+    """Here for want of colour: the bounds are beyond any challenger."""
+    ended = run_course(school(finetune_least_colourfulness=50.0))
+    assert ended.verdict is TrainingVerdict.KEPT
+    assert "outside 50 to 99" in ended.why
+
+
+def test_where_nothing_is_learnt_there_is_no_challenger(school: School) -> None:
+    """A learning rate of nothing."""
+    ended = run_course(school(finetune_learning_rate=1e-30, finetune_steps=2))
+    assert (ended.verdict, ended.challenger) == (TrainingVerdict.KEPT, None)
+
+
+def test_without_base_photographs_nothing_begins(school: School, tmp_path: Path) -> None:
+    """A clear refusal that names the setting."""
+    for given in ({"base_photos": None}, {"base_photos": tmp_path / "supplied"}):
+        with pytest.raises(UsageError, match="AUTOCHROME_BASE_PHOTOS"):
+            run_course(school(**given))
+    with open_ledger(school()) as ledger:
+        assert list_trainings(ledger) == []
+
+
+def test_too_few_references_are_a_reason_to_wait(school: School) -> None:
+    """New ones, and ones to judge on."""
+    assert "99 are needed (AUTOCHROME_FINETUNE_MIN_NEW)" in reason_to_skip(
+        school(finetune_min_new=99)
+    )
+    assert "99 are needed to judge" in reason_to_skip(school(finetune_min_held_out=99))
+
+
+def test_two_at_once_do_not_train_in_one_folder(school: School) -> None:
+    """The second is told what to do."""
+    settings = school()
+    with (
+        open_ledger(settings) as ledger,
+        begin(settings, ledger, run_id=None, who="a"),
+        pytest.raises(UsageError, match="another process is fine-tuning"),
+        begin(settings, ledger, run_id=None, who="b"),
+    ):
+        pytest.fail("it began")
+
+
+def test_a_reference_that_changed_in_the_store_fails_the_training(
+    school: School, tmp_path: Path
+) -> None:
+    """And names it; what failed leaves its references new."""
+    settings = school()
+    path = sorted((tmp_path / "colour" / "references").iterdir())[0]
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(FixityMismatch, match="is not what was recorded"):
+        run_course(settings)
+    with open_ledger(settings) as ledger:
+        (failed,) = list_trainings(ledger)
+    assert failed.verdict is TrainingVerdict.FAILED
+    assert "is not what was recorded" in failed.why
+
+
+def test_killed_in_the_middle_it_goes_on_and_ends_the_same(school: School, tmp_path: Path) -> None:
+    """SIGKILL while it trains: one training on record, the challenger that one go makes."""
+    settings = school(finetune_folder=tmp_path / "killed")
+    program = (
+        "import sys; from tasks.settings import Settings;"
+        "from tests.tasks.finetune.test_finetune_course import run_course;"
+        "run_course(Settings.model_validate_json(sys.stdin.read()))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    given = settings.model_dump(mode="json", exclude_none=True)
+    given["database_url"] = settings.database_url.get_secret_value()
+    assert process.stdin is not None
+    process.stdin.write(json.dumps(given).encode())
+    process.stdin.close()
+    deadline = time.monotonic() + 150
+    try:
+        while not list((tmp_path / "killed").glob("*/state.safetensors")):
+            assert process.poll() is None, "it ended by itself"
+            assert time.monotonic() < deadline, "nothing was saved"
+            time.sleep(0.005)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    with open_ledger(settings) as ledger:
+        (open_one,) = list_trainings(ledger)
+    assert open_one.verdict is None
+    resumed = run_course(settings, Approval(promote=False, who="B", why=""))
+    assert resumed.id == open_one.id
+    # The same set from the same parent, in one go.
+    again = school(finetune_folder=tmp_path / "whole", finetune_min_new=1)
+    with (
+        open_ledger(again) as ledger,
+        begin(again, ledger, run_id=None, who="f", force=True) as course,
+    ):
+        assert isinstance(course, Course)
+        whole = judged_of(course)
+        assert whole.challenger is not None
+        weights = load_file(whole.challenger.path)
+    kept = tmp_path / "colour" / "checkpoints" / f"{resumed.challenger}.safetensors"
+    assert read_checkpoint(kept).card == whole.challenger.card
+    for name, tensor in load_file(kept).items():
+        assert (tensor.float() - weights[name].float()).abs().max() < 1e-4
+
+
+def test_new_references_make_another_set(school: School, tmp_path: Path) -> None:
+    """Those that the last training has seen are in it, too."""
+    settings = school()
+    first = run_course(settings)
+    write_colours(tmp_path / "more", 12, first=100)
+    assert {answer.verdict for answer in bring(settings, tmp_path / "more")} == {None}
+    second = run_course(settings)
+    assert second.set_digest != first.set_digest
+    assert second.parent == first.challenger
