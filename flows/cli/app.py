@@ -150,9 +150,14 @@ def report(
     out: options.Output = None,
     database: options.Database = None,
     as_json: options.AsJson = False,
+    as_premis: Annotated[
+        bool, typer.Option("--premis", help="Print PREMIS 3 XML, for a preservation system.")
+    ] = False,
 ) -> None:
     """Print where the report of a run is, or the report itself as JSON."""
     settings = load_settings(database_url=database, output=out)
+    if as_premis:
+        raise typer.Exit(archive.run_as_premis(settings, name))
     raise typer.Exit(archive.report(settings, name, as_json=as_json))
 
 

@@ -1,6 +1,7 @@
 """The commands that only ask or change the ledger: at once, without torch or Prefect."""
 
 import enum
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -17,7 +18,7 @@ from flows.cli.talk import (
     stdout,
 )
 from tasks.errors import Reason, UsageError
-from tasks.ledger import ItemFilter, ItemStatus, Ledger
+from tasks.ledger import ItemFilter, ItemStatus, Ledger, RunRow
 from tasks.ledger.opening import open_ledger
 from tasks.listing import record_source
 from tasks.settings import Settings
@@ -87,7 +88,7 @@ def item_as_premis(settings: Settings, uri: str) -> ExitCode:
     with open_ledger(settings) as ledger:
         story = ledger.story(_full_uri(uri))
     document = premis_item([story], software=f"Autochrome {version('autochrome')}")
-    stdout.print(document.decode(), markup=False)
+    sys.stdout.write(document.decode() + "\n")  # rich would wrap its lines
     return ExitCode.CLEAN
 
 
@@ -197,12 +198,7 @@ def report(settings: Settings, name: str | None, *, as_json: bool) -> ExitCode:
     from tasks.report import report_key  # noqa: PLC0415  brings the page's templates along
 
     with open_ledger(settings) as ledger:
-        names = [run.name for run in ledger.list_runs(limit=200)]
-    if not names:
-        raise UsageError("there is no run yet; `autochrome run SOURCE` makes one, and its report")
-    chosen = name or names[0]
-    if chosen not in names:
-        raise UsageError(f"there is no run named {chosen!r}; the last is {names[0]!r}")
+        chosen = _chosen_run(ledger, name).name
     # As its writer: the role that writes the output may get, but not list.
     output = open_store(settings.output, settings=settings, writable=True)
     if as_json:
@@ -210,6 +206,37 @@ def report(settings: Settings, name: str | None, *, as_json: bool) -> ExitCode:
     else:
         stdout.print(output.link(report_key(chosen, "html")), markup=False)
     return ExitCode.CLEAN
+
+
+def run_as_premis(settings: Settings, name: str | None) -> ExitCode:
+    """Print what a run did as PREMIS 3."""
+    from tasks.provenance.premis import premis_run  # noqa: PLC0415  brings NumPy along
+
+    with open_ledger(settings) as ledger:
+        run = _chosen_run(ledger, name)
+        stories = [ledger.story(uri) for uri in ledger.uris_of_run(run.id)]
+    if not stories:
+        raise UsageError(
+            f"the run {run.name!r} worked on no scan, and PREMIS has no empty document"
+        )
+    document = premis_run(run, stories, software=f"Autochrome {version('autochrome')}")
+    sys.stdout.write(document.decode() + "\n")
+    return ExitCode.CLEAN
+
+
+def _chosen_run(ledger: Ledger, name: str | None) -> RunRow:
+    """The run of that name, or the last.
+
+    Raises:
+        UsageError: There is none.
+    """
+    runs = ledger.list_runs(limit=200)
+    if not runs:
+        raise UsageError("there is no run yet; `autochrome run SOURCE` makes one, and its report")
+    chosen = next((run for run in runs if name in {None, run.name}), None)
+    if chosen is None:
+        raise UsageError(f"there is no run named {name!r}; the last is {runs[0].name!r}")
+    return chosen
 
 
 def restore(derivative: Path, original: Path) -> ExitCode:

@@ -355,6 +355,10 @@ class Ledger:
         """
         return self.database.read(lambda c: story.story(c, uri))
 
+    def uris_of_run(self, run_id: int) -> list[str]:
+        """The scans that a run worked on; `story` knows each of them."""
+        return self.database.read(lambda c: story.uris_of_run(c, run_id))
+
     def list_derivatives(
         self,
         *,

@@ -55,6 +55,24 @@ def story(connection: Connection, uri: str) -> ItemStory:
     return _story(connection, rows[0])
 
 
+def uris_of_run(connection: Connection, run_id: int) -> list[str]:
+    """The scans that a run worked on, in the order in which they became known."""
+    rows = connection.execute(
+        select(store.c.url, scan.c.key, scan.c.page)
+        .join(store, store.c.id == scan.c.store_id)
+        .where(
+            scan.c.id.in_(
+                select(item.c.scan_id)
+                .join(attempt, attempt.c.item_id == item.c.id)
+                .join(claim, claim.c.id == attempt.c.claim_id)
+                .where(claim.c.run_id == run_id)
+            )
+        )
+        .order_by(scan.c.id)
+    )
+    return [uri_of(row.url, row.key, row.page) for row in rows]
+
+
 def _story(connection: Connection, row: Row[Any]) -> ItemStory:
     before = select(scan_revision).where(scan_revision.c.scan_id == row.id)
     return ItemStory(
