@@ -1,6 +1,7 @@
 """The variables under which Prefect's server, workers and clients find each other."""
 
 import os
+import socket
 
 from tasks.settings import Settings
 
@@ -10,17 +11,22 @@ _EVENTS_KEPT = "P7D"
 
 def api_url(settings: Settings) -> str:
     """The API, as this machine reaches it."""
-    return f"{_base(settings.host, settings.port)}/api"
+    own = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  what is bound to, read only
+    return f"{_base(own.get(settings.host, settings.host), settings.port)}/api"
 
 
 def ui_url(settings: Settings) -> str:
-    """The UI, as a person on this machine opens it."""
-    return _base(settings.host, settings.port)
+    """The UI, as people's browsers find it."""
+    return _base(_public_host(settings), settings.port)
 
 
 def web_url(settings: Settings) -> str:
     """Metrics and the output."""
-    return _base(settings.host, settings.web_port)
+    return _base(_public_host(settings), settings.web_port)
+
+
+def _public_host(settings: Settings) -> str:
+    return socket.getfqdn() if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104  as above
 
 
 def is_local(settings: Settings) -> bool:
@@ -29,8 +35,7 @@ def is_local(settings: Settings) -> bool:
 
 
 def _base(host: str, port: int) -> str:
-    reached = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}.get(host, host)  # noqa: S104
-    return f"http://{reached}:{port}"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def client_environment(settings: Settings) -> dict[str, str]:
@@ -73,6 +78,7 @@ def server_environment(settings: Settings) -> dict[str, str]:
 def worker_environment(settings: Settings, *, gpu: int | None = None) -> dict[str, str]:
     """What a worker needs, and the flow runs that it starts in folders of their own."""
     environment = _inherited() | client_environment(settings) | settings.as_environment()
+    environment.setdefault("AUTOCHROME_PUBLIC_URL", f"{web_url(settings)}/files")
     environment["PREFECT_WORKER_QUERY_SECONDS"] = "2"
     environment["PREFECT_RUNNER_AUTO_INSTALL_DEPENDENCIES"] = "false"
     if gpu is not None:

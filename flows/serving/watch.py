@@ -11,6 +11,7 @@ from prefect.client.schemas.filters import (
     WorkPoolFilter,
     WorkPoolFilterName,
 )
+from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import PrefectHTTPStatusError
 
@@ -30,6 +31,10 @@ def is_healthy(settings: Settings) -> bool:
     except httpx.TransportError:
         return False
     return answer.status_code == httpx.codes.OK
+
+
+#: A run has its own name only once it runs.
+_NO_NEWS = {StateType.SCHEDULED, StateType.PENDING}
 
 
 class Watch:
@@ -58,9 +63,9 @@ class Watch:
             )
         for run in reversed(runs):
             state = run.state_name or ""
-            if self._told.get(run.id) == state:
+            if run.state_type in _NO_NEWS or self._told.get(run.id) == state:
                 continue
             self._told[run.id] = state
             message = run.state.message if run.state and run.state.message else ""
-            why = f": {message}" if message and state not in {"Completed", "Running"} else ""
-            say(f"{datetime.now().astimezone():%H:%M:%S} {run.name} – {state.lower()}{why}")
+            why = f" ({message})" if message and state not in {"Completed", "Running"} else ""
+            say(f"{datetime.now().astimezone():%H:%M:%S} {run.name}: {state.lower()}{why}")

@@ -1,0 +1,67 @@
+"""Settings reach the workers whole, whatever their folder; passwords are where they belong."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from flows.serving.environment import (
+    api_url,
+    client_environment,
+    server_environment,
+    worker_environment,
+)
+from tasks.settings import Settings
+
+
+def test_settings_come_back_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Every one, and places as absolute paths: a flow run begins in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(
+        database_url=SecretStr("sqlite:///here.db"),
+        sources=("scans", "s3://bucket/more"),
+        output="colour",
+        checkpoint=Path("net.safetensors"),
+        publish_directly=True,
+        s3_secret_access_key=SecretStr("hush"),
+        minibatch=3,
+    )
+    for name, value in settings.as_environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir("/")
+    again = Settings()
+    assert again.database_url.get_secret_value() == f"sqlite:///{tmp_path / 'here.db'}"
+    assert again.sources == (str(tmp_path / "scans"), "s3://bucket/more")
+    assert again.output == str(tmp_path / "colour")
+    assert again.checkpoint == tmp_path / "net.safetensors"
+    kept = ("publish_directly", "s3_secret_access_key", "minibatch", "device", "timezone")
+    assert all(getattr(again, name) == getattr(settings, name) for name in kept)
+
+
+def test_a_worker_of_a_gpu_sees_that_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing of another Prefect server that the shell knows of."""
+    monkeypatch.setenv("PREFECT_API_KEY", "of another")
+    environment = worker_environment(Settings(), gpu=2)
+    assert environment["CUDA_VISIBLE_DEVICES"] == "2"
+    assert environment["AUTOCHROME_DEVICE"] == "cuda"
+    assert "PREFECT_API_KEY" not in environment
+    assert environment["AUTOCHROME_PUBLIC_URL"] == "http://127.0.0.1:4201/files"
+    assert "CUDA_VISIBLE_DEVICES" not in set(worker_environment(Settings())) - set(environment)
+
+
+def test_the_server_asks_for_what_the_clients_show() -> None:
+    """The password; and nothing is told to anyone outside."""
+    settings = Settings(
+        api_auth=SecretStr("me:secret"),
+        host="0.0.0.0",  # noqa: S104  nothing is bound
+        prefect_database_url=SecretStr("postgresql://u:p@db/prefect"),
+    )
+    server, client = server_environment(settings), client_environment(settings)
+    assert server["PREFECT_SERVER_API_AUTH_STRING"] == client["PREFECT_API_AUTH_STRING"]
+    assert server["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+    url = server["PREFECT_SERVER_DATABASE_CONNECTION_URL"]
+    assert url == "postgresql+asyncpg://u:p@db/prefect"
+    assert api_url(settings) == "http://127.0.0.1:4200/api"
+    assert not {name for name in server if name.startswith("AUTOCHROME_")}
