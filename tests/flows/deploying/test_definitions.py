@@ -26,6 +26,7 @@ def test_every_flow_that_runs_by_itself_is_deployed() -> None:
         "colorize/colorize",
         "retry_failed/retry_failed",
         "backfill/backfill",
+        "steer_backfill/steer_backfill",
         "keep_backfills_going/keep_backfills_going",
         "finetune/finetune",
         "audit/audit",
