@@ -65,21 +65,21 @@ class FinetuneRecipe:
         seed: Of everything random.
     """
 
-    steps: int = 300
-    check_every: int = 25
+    steps: int = 200
+    check_every: int = 20
     patience: int = 4
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-4
     warmup_steps: int = 20
     encoder_rate: float = 0.3
-    reference_share: float = 0.5
-    batch: int = 16
+    reference_share: float = 0.4
+    batch: int = 12
     crop_px: int = 128
     film_share: float = 0.2
     neutral_share: float = 0.06
     hint_share: float = 0.3
     weight_decay: float = 1e-2
     ema: float = 0.98
-    base_margin: float = 0.005
+    base_margin: float = 0.002
     seed: int = 1907
 
 

@@ -29,7 +29,7 @@ Codes = NDArray[np.uint8]
 _WATCHED_SHARE = 0.2
 _LEAST_WATCHED = 3
 #: Base photographs that the training is watched on.
-_WATCHED_BASE = 40
+_WATCHED_BASE = 96
 #: Photographs of less mean chroma are grey already: nothing is learnt from them.
 _LEAST_CHROMA = 4.0
 
