@@ -1,0 +1,187 @@
+"""Taking references in: from files, folders, manifests and S3; what is refused, and why."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli.app import app
+from tasks.errors import SourceNotFound, UsageError
+from tasks.ledger.opening import open_ledger
+from tasks.ledger.reference_records import ReferenceKind, ReferenceRow, Split
+from tasks.ledger.references import list_references, withdraw_references
+from tasks.references.adding import Answer
+from tasks.references.rules import Refusal, split_of
+from tasks.settings import Settings
+from tests.schools import bring
+from tests.tasks.references.colours import make_colour, write_colour, write_colours
+
+
+@pytest.fixture
+def settings(tmp_path: Path, sqlite_url: str) -> Settings:
+    """An empty ledger, and an output."""
+    return Settings.model_validate(
+        {"database_url": sqlite_url, "output": str(tmp_path / "colour"), "device": "cpu"}
+    )
+
+
+def refusals(answers: list[Answer]) -> dict[str, str]:
+    """Why each refused file was, by its name."""
+    return {
+        Path(answer.origin).name: answer.verdict.refusal for answer in answers if answer.verdict
+    }
+
+
+def on_record(settings: Settings) -> list[ReferenceRow]:
+    """Those that stand."""
+    with open_ledger(settings) as ledger:
+        return list_references(ledger)
+
+
+def test_a_folder_is_taken_in_and_copied(settings: Settings, tmp_path: Path) -> None:
+    """Each with its digest, split and rights; a second time they are all known."""
+    folder = tmp_path / "supplied"
+    write_colours(folder, 5)
+    (folder / "notes.txt").write_text("no picture")
+    answers = bring(settings, folder)
+    assert refusals(answers) == {}
+    rows = on_record(settings)
+    assert [row.id for row in rows] == [answer.reference_id for answer in answers]
+    for row in rows:
+        assert row.split is split_of(row.sha256)
+        assert (tmp_path / "colour" / row.key).read_bytes() == Path(row.origin).read_bytes()
+        assert (row.described.rights, row.added_by) == ("CC0", "curator")
+    assert set(refusals(bring(settings, folder)).values()) == {Refusal.DUPLICATE}
+    assert on_record(settings) == rows
+
+
+def test_what_cannot_be_a_reference_is_refused_and_the_rest_is_taken(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """One bad file never costs the others."""
+    folder = tmp_path / "supplied"
+    codes = make_colour(1)
+    good = write_colour(folder / "good.jpg", codes)
+    grey = np.repeat(codes.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
+    write_colour(folder / "grey.jpg", grey)
+    write_colour(folder / "small.jpg", make_colour(2, height=100, width=100))
+    write_colour(folder / "same.png", codes[:, ::-1])
+    (folder / "cut.jpg").write_bytes(good.read_bytes()[:3000])
+    (folder / "text.jpg").write_text("this is no picture")
+    answers = bring(settings, folder)
+    found = refusals(answers)
+    twins = {Refusal.NEAR_DUPLICATE, Refusal.LEAKAGE}
+    assert found.pop("same.png") in twins
+    assert found == {
+        "cut.jpg": Refusal.UNREADABLE,
+        "grey.jpg": Refusal.NOT_COLOUR,
+        "small.jpg": Refusal.TOO_SMALL,
+        "text.jpg": Refusal.UNREADABLE,
+    }
+    assert [Path(row.origin).name for row in on_record(settings)] == ["good.jpg"]
+
+
+def test_a_twin_of_a_held_out_reference_is_not_learnt_from(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """And the other way round: whichever side it would come to, it is refused."""
+    folder = tmp_path / "supplied"
+    write_colours(folder, 6)
+    bring(settings, folder)
+    by_origin = {row.origin: row.split for row in on_record(settings)}
+    twins = tmp_path / "twins"
+    for seed in range(6):
+        for quality in (60, 70, 80):
+            write_colour(twins / f"{seed:03}-{quality}.jpg", make_colour(seed), quality=quality)
+    answers = bring(settings, twins)
+    assert len(refusals(answers)) == len(answers) == 18
+    for answer in answers:
+        path = Path(answer.origin)
+        origin = str(folder / f"{path.name[:3]}.jpg")
+        leaks = split_of(_sha256(path)) is not by_origin[origin]
+        assert answer.verdict is not None
+        assert answer.verdict.refusal is (Refusal.LEAKAGE if leaks else Refusal.NEAR_DUPLICATE)
+    assert {by_origin[origin] for origin in by_origin} == set(Split)
+
+
+def test_what_was_withdrawn_does_not_come_back(settings: Settings, tmp_path: Path) -> None:
+    """Neither the file nor a version of it."""
+    path = write_colour(tmp_path / "a" / "one.jpg", make_colour(1))
+    bring(settings, path)
+    with open_ledger(settings) as ledger:
+        withdraw_references(ledger, [1], who="curator", why="no rights")
+    twin = write_colour(tmp_path / "b" / "twin.jpg", make_colour(1), quality=70)
+    assert refusals(bring(settings, path)) == {"one.jpg": Refusal.WITHDRAWN}
+    assert refusals(bring(settings, twin)) == {"twin.jpg": Refusal.WITHDRAWN}
+
+
+def test_a_dry_run_records_nothing(settings: Settings, tmp_path: Path) -> None:
+    """It says what would become of each."""
+    write_colours(tmp_path / "supplied", 2)
+    answers = bring(settings, tmp_path / "supplied", dry_run=True)
+    assert all(answer.split and answer.reference_id is None for answer in answers)
+    assert on_record(settings) == []
+    assert not list((tmp_path / "colour").rglob("*.jpeg"))
+
+
+def test_a_manifest_names_files_beside_it(settings: Settings, tmp_path: Path) -> None:
+    """A file that is not there and a row that makes no sense are refused by themselves."""
+    write_colours(tmp_path / "supplied" / "box", 2)
+    manifest = tmp_path / "supplied" / "list.csv"
+    manifest.write_text(
+        "file,class,rights,scan\nbox/000.jpg,hand-tinted,all reserved,\n"
+        "box/001.jpg,,,s3://none/x.tif\nbox/none.jpg,,,\n"
+    )
+    answers = bring(settings, manifest)
+    assert refusals(answers) == {
+        "001.jpg": Refusal.UNDESCRIBED,
+        "none.jpg": Refusal.UNREADABLE,
+    }
+    (row,) = on_record(settings)
+    assert (row.described.kind, row.described.rights) == (
+        ReferenceKind.HAND_TINTED, "all reserved"
+    )  # fmt: skip
+
+
+def test_what_is_not_there_is_said(settings: Settings, tmp_path: Path) -> None:
+    """A folder without pictures, and a path to nothing."""
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="holds no picture"):
+        bring(settings, tmp_path / "empty")
+    with pytest.raises(SourceNotFound, match="no such file or folder"):
+        bring(settings, tmp_path / "none")
+
+
+def test_the_commands_add_list_withdraw_and_export(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a curator types them; the exported manifest is one that `add` reads."""
+    monkeypatch.chdir(tmp_path)
+    write_colours(tmp_path / "supplied", 2)
+    write_colour(tmp_path / "supplied" / "small.jpg", make_colour(9, height=50, width=50))
+    url = ["--db", settings.database_url.get_secret_value()]
+    run: Callable[..., str] = lambda *words, code=0: _run([*words], code)  # noqa: E731
+    out = ["--out", settings.output]
+    added = run("references", "add", "supplied", "--rights", "CC0", *url, *out, code=3)
+    assert "refused, too_small" in added
+    assert "000.jpg" in run("references", "list", *url)
+    gone = run("references", "withdraw", "1", "--why", "no rights", *url)
+    assert "no checkpoint saw it" in gone
+    assert "withdrawn: no rights" in run("references", "list", "--withdrawn", *url)
+    run("references", "export", "all.csv", *url)
+    lines = (tmp_path / "all.csv").read_text().splitlines()
+    assert lines[0].startswith("file,kind,rights,")
+    assert len(lines) == 3
+
+
+def _run(words: list[str], code: int) -> str:
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
