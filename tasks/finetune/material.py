@@ -28,7 +28,7 @@ Codes = NDArray[np.uint8]
 #: Of the references for training, the share that the training is watched on.
 _WATCHED_SHARE = 0.2
 _LEAST_WATCHED = 3
-#: Base photographs that the training is watched on.
+#: Base photographs that the training is watched on; a quarter of them where they are few.
 _WATCHED_BASE = 96
 #: Photographs of less mean chroma are grey already: nothing is learnt from them.
 _LEAST_CHROMA = 4.0
@@ -120,11 +120,12 @@ def material_of(settings: Settings, gathered: Gathered) -> Material:
     by_digest = sorted(gathered.train, key=lambda one: one.row.sha256[8:])
     watched = min(len(by_digest), max(_LEAST_WATCHED, round(_WATCHED_SHARE * len(by_digest))))
     base = _base_photos(settings)
+    watched_base = min(_WATCHED_BASE, len(base) // 4)
     return Material(
         references=_photos(by_digest[watched:]),
         watched=[one.codes for one in by_digest[:watched]],
-        base=_cut(base, slice(_WATCHED_BASE, None)),
-        watched_base=base.pictures[:_WATCHED_BASE],
+        base=_cut(base, slice(watched_base, None)),
+        watched_base=base.pictures[:watched_base],
     )
 
 
