@@ -40,7 +40,8 @@ def _small(codes: NDArray[np.uint8]) -> Floats:
     image = pyvips.Image.new_from_array(codes, interpretation="srgb")
     across, down = _SIDE / image.width, _SIDE / image.height
     square = image.colourspace("b-w").resize(across, vscale=down, kernel="linear").numpy()
-    return square[:_SIDE, :_SIDE].astype(np.float64)
+    plane: Floats = square[:_SIDE, :_SIDE].astype(np.float64)
+    return plane
 
 
 def _hash_of(plane: Floats) -> int:
