@@ -1,7 +1,7 @@
 """Shares of backfills as runs of the `colorize` deployment."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
@@ -20,7 +20,11 @@ from tasks.ledger import RunEnding
 from tasks.ledger.backfills import Backfills, ShareRow
 from tasks.settings import Settings
 
-_UNDER_WAY = (StateType.RUNNING, StateType.PENDING)
+#: A nightly run that has begun is in the ledger, and says that it lives, within this time.
+BEGINS_WITHIN = timedelta(minutes=10)
+
+#: A nightly run that is late for longer than this does not wait for shares to end.
+WAITS_FOR = timedelta(hours=1)
 
 
 async def create_runs(
@@ -42,13 +46,18 @@ async def create_runs(
             parameters={"label": label, "share_id": share.id},
             flow_run_name=f"colorize {label}",
             tags=["backfill", f"backfill-{share.backfill_id}"],
-            idempotency_key=f"backfill-{share.backfill_id}:share-{share.number}:{share.id}",
+            idempotency_key=_key(share),
             work_queue_name=settings.backfill_queue or None,
             timeout=0,
             as_subflow=False,
         )
         backfills.name_flow_run(share.id, str(run.id))
     return len(shares)
+
+
+def _key(share: ShareRow) -> str:
+    """The share's own: also beside a ledger that was made anew, which counts from 1 again."""
+    return f"backfill-{share.backfill_id}:share-{share.number}:{share.created_at.isoformat()}"
 
 
 async def end_shares_without_runs(client: PrefectClient, backfills: Backfills) -> None:
@@ -85,20 +94,27 @@ def _ending_of(run: FlowRun | None) -> tuple[RunEnding, str] | None:
 
 
 async def nightly_waits(client: PrefectClient) -> bool:
-    """Whether a nightly run begins, or is late because all workers are busy."""
-    nightly = FlowFilter(name=FlowFilterName(any_=["nightly"]))
+    """Whether a nightly run begins, or is late because all workers are busy.
+
+    One that was lost, or that no worker ever takes, does not stop backfills for ever: once it runs,
+    its heartbeat in the ledger tells.
+    """
+    state = FlowRunFilterState(
+        type=FlowRunFilterStateType(
+            any_=[StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING]
+        )
+    )
     found = await client.read_flow_runs(
-        flow_filter=nightly,
-        flow_run_filter=FlowRunFilter(
-            state=FlowRunFilterState(
-                type=FlowRunFilterStateType(any_=[*_UNDER_WAY, StateType.SCHEDULED])
-            )
-        ),
+        flow_filter=FlowFilter(name=FlowFilterName(any_=["nightly"])),
+        flow_run_filter=FlowRunFilter(state=state),
         limit=200,
     )
     now = datetime.now(UTC)
-    return any(run.state_type in _UNDER_WAY or _is_late(run, now) for run in found)
+    return any(_comes_first(run, now) for run in found)
 
 
-def _is_late(run: FlowRun, now: datetime) -> bool:
-    return run.expected_start_time is not None and run.expected_start_time <= now
+def _comes_first(run: FlowRun, now: datetime) -> bool:
+    if run.state_type is StateType.RUNNING:
+        return run.start_time is not None and now - run.start_time < BEGINS_WITHIN
+    due = run.expected_start_time
+    return due is not None and timedelta(0) <= now - due < WAITS_FOR

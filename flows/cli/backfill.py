@@ -294,7 +294,7 @@ def show(settings: Settings, number: int, *, as_json: bool) -> ExitCode:
         if as_json:
             shares = [asdict(share) for share in backfills.list_shares(number)]
             decided = [asdict(one) for one in backfills.transitions(number)]
-            print_json({**_as_dict(ledger, row), "shares": shares, "decisions": decided})
+            print_json({**_as_dict(ledger, row), "latest_shares": shares, "decisions": decided})
             return ExitCode.CLEAN
         _print_row(ledger, row)
         stdout.print(f"budget: {budget_in_words(row.budget)}; priority {row.priority}")

@@ -139,7 +139,23 @@ def settle(connection: Connection, backfill_id: int) -> BackfillRow:
             pause(connection, row.id, who="its budget", why=f"{spent} spent; {more}")
         elif not told.left and not spent:
             _end(connection, row, BackfillState.COMPLETED, told)
-    return lock(connection, backfill_id)
+    row = lock(connection, backfill_id)
+    if row.state not in (BackfillState.PLANNING, BackfillState.RUNNING):
+        _end_shares_not_begun(connection, row)
+    return row
+
+
+def _end_shares_not_begun(connection: Connection, row: BackfillRow) -> None:
+    """Nobody need come for them; a flow run that comes all the same finds nothing to do."""
+    connection.execute(
+        update(share)
+        .where(
+            share.c.backfill_id == row.id, share.c.ended_at.is_(None), share.c.begun_at.is_(None)
+        )
+        .values(
+            ended_at=sql.now(), ending=RunEnding.CANCELLED, detail=f"the backfill was {row.state}"
+        )
+    )
 
 
 def spent_budget(row: BackfillRow, told: Progress) -> str:

@@ -50,6 +50,13 @@ def test_claiming_reads_the_head_of_its_index(filled: Ledger) -> None:
     assert "ix_item_alone" in indexes_of(filled, suspect, recipe=1, most=1)
 
 
+def test_claiming_for_a_backfill_reads_the_head_of_its_own_index(filled: Ledger) -> None:
+    """A million items of one that is paused are in nobody's way."""
+    found = indexes_of(filled, claims._IN_BACKFILL, recipe=1, backfill=1, most=64)
+    assert "ix_item_backfill" in found
+    assert "ix_item_pending" not in found
+
+
 def test_batches_are_found_by_their_claim(filled: Ledger) -> None:
     """For finishing, giving back and sweeping."""
     held = select(item.c.id).where(and_(CLAIMED, item.c.claim_id == 1))

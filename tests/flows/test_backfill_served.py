@@ -1,0 +1,194 @@
+"""A backfill on a real Prefect server with a real process worker: paused, killed, resumed, done."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+
+from tasks.ledger import ItemFilter, Ledger
+from tasks.ledger.backfills import Backfills, BackfillState
+from tests.scanfiles import codes_of, photograph, write_jpeg
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+
+SCANS = 80
+PATIENCE_S = 600.0
+YAML = """
+name: autochrome
+pull: []
+deployments:
+  - name: colorize
+    entrypoint: flows.colorize.colorize
+    work_pool: {name: backfills}
+  - name: backfill
+    entrypoint: flows.backfill.backfill
+    work_pool: {name: backfills}
+  - name: steer_backfill
+    entrypoint: flows.backfill.steer_backfill
+    work_pool: {name: backfills}
+  - name: keep_backfills_going
+    entrypoint: flows.backfill.keep_backfills_going
+    schedules: [{interval: 15}]
+    concurrency_limit: {limit: 1, collision_strategy: CANCEL_NEW}
+    work_pool: {name: backfills}
+"""
+
+
+def until(what: Callable[[], bool], *, patience_s: float = PATIENCE_S) -> None:
+    """Wait for something to become true."""
+    give_up_at = time.monotonic() + patience_s
+    while not what():
+        assert time.monotonic() < give_up_at, "nothing happened"
+        time.sleep(0.5)
+
+
+@contextmanager
+def process(*command: str, env: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process with its own group, ended with all that it started."""
+    with log.open("ab") as file:
+        started = subprocess.Popen(
+            command, env=env, stdout=file, stderr=file, start_new_session=True
+        )
+        try:
+            yield started
+        finally:
+            started.terminate()
+            try:
+                started.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(started.pid, signal.SIGKILL)
+                started.wait()
+
+
+@pytest.fixture
+def environment(tmp_path: Path, sqlite_url: str, quick_checkpoint: Path) -> dict[str, str]:
+    """What every process gets: shares of seconds, so that there are several."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return kept | {
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PATH": f"{Path(sys.executable).parent}:{kept['PATH']}",
+        "OMP_NUM_THREADS": "1",
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_WORKER_QUERY_SECONDS": "2",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "AUTOCHROME_DATABASE_URL": sqlite_url,
+        "AUTOCHROME_OUTPUT": str(tmp_path / "colour"),
+        "AUTOCHROME_CHECKPOINT": str(quick_checkpoint),
+        "AUTOCHROME_DEVICE": "cpu",
+        "AUTOCHROME_THREADS": "1",
+        "AUTOCHROME_BATCH_ITEMS": "4",
+        "AUTOCHROME_LEASE_S": "15",
+        "AUTOCHROME_BACKFILL_WINDOW": "2",
+        "AUTOCHROME_BACKFILL_SHARE_MINUTES": "0.05",
+    }
+
+
+@pytest.fixture
+def served(environment: dict[str, str], tmp_path: Path) -> Iterator[None]:
+    """A server, the deployments, and a worker that takes three runs at once."""
+    port = environment["PREFECT_API_URL"].split(":")[2].split("/")[0]
+    log = tmp_path / "prefect.log"
+    with process("prefect", "server", "start", "--port", port, env=environment, log=log):
+        until(lambda: _answers(f"{environment['PREFECT_API_URL']}/health"))
+        file = tmp_path / "prefect.yaml"
+        file.write_text(YAML)
+        for command in (
+            ["work-pool", "create", "backfills", "--type", "process"],
+            ["--no-prompt", "deploy", "--all", "--prefect-file", str(file)],
+        ):
+            done = subprocess.run(
+                ["prefect", *command],
+                env=environment,
+                check=False,
+                capture_output=True,
+                text=True,
+                stdin=subprocess.DEVNULL,
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+        worker = ("prefect", "worker", "start", "--pool", "backfills", "--limit", "3")
+        with process(*worker, env=environment, log=log):
+            yield
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  this test's own server
+            return bool(answer.status == 200)
+    except (URLError, OSError):
+        return False
+
+
+def autochrome(environment: dict[str, str], *arguments: str) -> str:
+    """Run a command of ours; its stdout."""
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli", *arguments],
+        env=environment,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def share_processes(environment: dict[str, str]) -> list[int]:
+    """The processes that hold leases of this test's ledger."""
+    with Ledger.open(environment["AUTOCHROME_DATABASE_URL"]) as ledger:
+        return [int(worker.split("/")[1]) for worker in ledger.open_workers()]
+
+
+def test_a_backfill_is_done_once_whatever_happens(
+    served: None, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Ordered by the command line, worked off by the worker; paused, killed, resumed meanwhile."""
+    archive = tmp_path / "box"
+    archive.mkdir()
+    for number in range(SCANS):
+        write_jpeg(archive / f"{number:03}.jpg", codes_of(photograph(96, 128, seed=number)))
+    autochrome(environment, "backfill", str(archive))
+    with Ledger.open(environment["AUTOCHROME_DATABASE_URL"]) as ledger:
+        backfills = Backfills(ledger)
+        (row,) = backfills.list_open()
+        assert (row.state, row.items) == (BackfillState.RUNNING, SCANS)
+
+        until(lambda: backfills.progress(row.id).done >= 8)
+        autochrome(environment, "backfill", "pause", str(row.id), "--why", "lunch")
+        until(lambda: not backfills.list_open_shares())
+        done = backfills.progress(row.id).done
+        assert done < SCANS
+        time.sleep(40)  # two turns of keep_backfills_going
+        assert backfills.progress(row.id).done == done
+
+        autochrome(environment, "backfill", "resume", str(row.id))
+        until(lambda: bool(share_processes(environment)))
+        for pid in share_processes(environment):
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: backfills.get(row.id).state is BackfillState.COMPLETED)
+
+        assert backfills.get(row.id).figures == {"review": SCANS}
+        assert backfills.progress(row.id).shares >= 3
+        ended = [
+            len(
+                [
+                    one
+                    for one in ledger.story(item.uri).items[0].attempts
+                    if one.ending == "finished"
+                ]
+            )
+            for item in ledger.list_items(ItemFilter(), limit=1000)
+        ]
+        assert ended == [1] * SCANS
