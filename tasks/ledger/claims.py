@@ -26,6 +26,7 @@ from sqlalchemy import (
     insert,
     null,
     select,
+    text,
     update,
 )
 from sqlalchemy.sql.selectable import FromClause
@@ -149,6 +150,7 @@ _HELD = (
 )
 
 
+_FORGETFULLY = text("SET LOCAL synchronous_commit = off")
 _PICKED = sql.Rows("picked_items", id=BigInteger, revision=Integer)
 
 
@@ -175,6 +177,10 @@ def _mark_claimed(dialect: str) -> Update:
 
 def claim_items(connection: Connection, wanted: Wanted, *, token: str) -> Claim | None:
     """Sweep, then take what is wanted; see `Ledger.claim`."""
+    if sql.is_postgresql(connection):
+        # Not waited for on the disk: a claim that a crashing server forgets is a lease that is
+        # lost, and its items wait to be claimed again. Finishing is waited for.
+        connection.execute(_FORGETFULLY)
     sweep(connection)
     rows = _pick(connection, wanted)
     if not rows:

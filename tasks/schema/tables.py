@@ -33,8 +33,13 @@ from sqlalchemy.sql.elements import ColumnElement
 from tasks.schema.types import Id, Json, Key, Moment, Sha256, Word
 from tasks.schema.words import ItemStatus
 
-REVISION = "0004"
+REVISION = "0005"
 """The Alembic revision that this code works with (a test compares it with the scripts)."""
+
+UNCHECKED = frozenset(
+    {"fk_scan_store_id", "fk_item_claim_id", "fk_attempt_claim_id", "fk_derivative_store_id"}
+)
+"""Foreign keys that SQLite enforces and PostgreSQL does not have: migration 0005 says why."""
 
 metadata = MetaData(
     naming_convention={
