@@ -1,6 +1,7 @@
 """The `retry_failed` flow: let failed items be tried again, and colourize them."""
 
 from prefect import flow, get_run_logger
+from prefect.runtime import flow_run
 
 from flows.colorize import colorize_share
 from tasks.errors import Reason, RunAborted
@@ -10,7 +11,12 @@ from tasks.settings import current_settings
 from tasks.share import Share
 
 
-@flow(name="retry_failed", flow_run_name="retry {reasons}")
+def _run_name() -> str:
+    reasons = flow_run.parameters.get("reasons")
+    return f"retry {', '.join(reasons)}" if reasons else "retry what failed"
+
+
+@flow(name="retry_failed", flow_run_name=_run_name)
 def retry_failed(
     reasons: tuple[Reason, ...] = (),
     collections: tuple[str, ...] = (),

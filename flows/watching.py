@@ -20,6 +20,7 @@ from prefect.runtime import flow_run
 from tasks.batch import BatchSummary
 from tasks.errors import Reason
 from tasks.ledger import Counts, ItemStatus
+from tasks.preview import shrink
 from tasks.reasons_help import REASON_HELP, STATUS_HELP, Help
 from tasks.report import Picture
 from tasks.reporting import Samples
@@ -32,6 +33,9 @@ TELL_EVERY_S = 300.0
 
 #: Pictures before and after that a run shows in the UI; the report shows more.
 SHOWN = 4
+
+#: How high: two of them fit side by side, and the server's database keeps them.
+SHOWN_PX = 220
 
 
 class Progress:
@@ -115,19 +119,20 @@ def show_pictures(pictures: Sequence[Picture], *, key: str) -> None:
     """
     if not pictures:
         return
-    lines = ["| before | after | |", "|---|---|---|"]
+    lines = ["| before | after |", "|---|---|"]
     for picture in pictures[:SHOWN]:
         sure = "" if picture.confidence is None else f", confidence {picture.confidence:.2f}"
         name = re.sub(r"([|\\`*_\[\]<>])", r"\\\1", picture.title)
         before, after = (_inline(data) for data in (picture.before, picture.after))
         told = f"{name}: {picture.status.value}{sure}"
-        lines.append(f"| ![before]({before}) | ![after]({after}) | {told} |")
+        lines += [f"| {told} | |", f"| ![before]({before}) | ![after]({after}) |"]
     lines.append("\nThe colours are a machine's guess.")
     create_markdown_artifact("\n".join(lines), key=key, description="Before and after")
 
 
 def _inline(jpeg: bytes) -> str:
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+    small = base64.b64encode(shrink(jpeg, height_px=SHOWN_PX)).decode()
+    return f"data:image/jpeg;base64,{small}"
 
 
 def show_report(link: str, summary_line: str) -> None:

@@ -31,6 +31,13 @@ class Preview:
     after: bytes
 
 
+def shrink(jpeg: bytes, *, height_px: int) -> bytes:
+    """Make a small picture smaller still."""
+    picture = pyvips.Image.thumbnail_buffer(jpeg, 10 * height_px, height=height_px, size="down")
+    smaller: bytes = picture.write_to_buffer(".jpg", Q=QUALITY, keep="none")
+    return smaller
+
+
 def make_preview(request: PreviewRequest) -> Preview:
     """Shrink both; runs in a child process.
 

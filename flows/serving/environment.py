@@ -62,6 +62,9 @@ def server_environment(settings: Settings) -> dict[str, str]:
         "PREFECT_SERVER_UI_API_URL": "/api",
         "PREFECT_UI_URL": ui_url(settings),
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        # The second UI (/v2) asks an analytics company for its configuration on every page, though
+        # analytics are off; the first does not (Prefect 3.8.8).
+        "PREFECT_SERVER_UI_V2_ENABLED": "false",
         "PREFECT_EVENTS_RETENTION_PERIOD": _EVENTS_KEPT,
     }
     if settings.api_auth is not None:

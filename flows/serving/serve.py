@@ -171,7 +171,7 @@ def _run(settings: Settings, options: ServeOptions, children: Children, stop: St
     from flows.serving.watch import Watch, is_healthy  # noqa: PLC0415
 
     say(f"starting Prefect's server ({children.log_file('server')}) …")
-    server = children.start("server", _server_command(settings), server_environment(settings))
+    server = children.start("server", server_command(settings), server_environment(settings))
     began = time.monotonic()
     while not is_healthy(settings):
         if not server.is_alive:
@@ -230,7 +230,8 @@ def _supervise(
         tell()
 
 
-def _server_command(settings: Settings) -> Sequence[str]:
+def server_command(settings: Settings) -> Sequence[str]:
+    """How Prefect's server is started."""
     return [
         *(sys.executable, "-m", "prefect", "server", "start"),
         *("--host", settings.host, "--port", str(settings.port)),
