@@ -1,9 +1,8 @@
 """`autochrome backfill`: its commands, their arguments and their help."""
 
 from getpass import getuser
-from typing import Annotated
+from typing import Annotated, Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -16,7 +15,11 @@ from tasks.settings import load_settings
 class _StartIsMeant(TyperGroup):
     """What names no command is given to `start`: `autochrome backfill SOURCE` reads best."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+    def parse_args(
+        self,
+        ctx: Any,  # noqa: ANN401 - click's context, which newer typers bring along themselves
+        args: list[str],
+    ) -> list[str]:
         """Put `start` where it is left out."""
         if args and args[0] not in {*self.commands, "-h", "--help"}:
             args = ["start", *args]
