@@ -1,0 +1,19 @@
+#!/bin/sh
+# Makes the buckets, the worker's account and its two policies on a MinIO server. Runs again without harm.
+# Reads S3_ENDPOINT, MINIO_ROOT_USER, MINIO_ROOT_PASSWORD, S3_KEY_ID, S3_SECRET, and the policies beside it.
+set -eu
+cd "$(dirname "$0")"
+export MC_CONFIG_DIR="${TMPDIR:-/tmp}/mc"
+
+mc alias set archive "$S3_ENDPOINT" "$MINIO_ROOT_USER" "$MINIO_ROOT_PASSWORD" >/dev/null
+for bucket in autochrome-scans autochrome-colour; do
+    mc mb --ignore-existing "archive/$bucket"
+    mc version enable "archive/$bucket" # an overwritten object can be brought back
+done
+mc admin user add archive "$S3_KEY_ID" "$S3_SECRET"
+for role in source output; do
+    mc admin policy create archive "autochrome-$role" "$role-policy.json"
+    # Refused where it is attached already; what counts is that it is.
+    mc admin policy attach archive "autochrome-$role" --user "$S3_KEY_ID" || true
+    mc admin policy entities archive --user "$S3_KEY_ID" | grep -q "autochrome-$role"
+done
