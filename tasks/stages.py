@@ -30,6 +30,7 @@ from tasks.pixels import (
     write_scan,
 )
 from tasks.provenance import Provenance
+from tasks.storage import ObjectStore
 from tasks.workshop import Workshop
 
 #: Below this much free scratch space an unnamed failure is taken for a full disk.
@@ -200,7 +201,7 @@ def _put(workshop: Workshop, work: Work, file: WrittenFile) -> None:
         work.lease.make_sure()
         output.put(key, file.path, content_type=file.content_type, sha256=file.sha256)
     with work.stage("verify"):
-        stored = output.digest(key)
+        stored = _read_back(output, key)
     if stored != file.sha256:
         raise WriteUnverified(
             f"{output.url}/{key}: wrote sha256 {file.sha256}, read back {stored}; check the "
@@ -219,6 +220,13 @@ def _put(workshop: Workshop, work: Work, file: WrittenFile) -> None:
             luma_identical=file.tone.luma_identical,
         )
     )
+
+
+def _read_back(output: ObjectStore, key: str) -> str:
+    try:
+        return output.digest(key)
+    except FixityMismatch as error:  # by the store's own checksum: our file, not the scan
+        raise WriteUnverified(str(error)) from error
 
 
 def _review_reason(workshop: Workshop, work: Work) -> Reason | None:

@@ -22,6 +22,7 @@ from tasks.settings import Settings
 from tasks.storage import open_store
 from tests.tasks.ledger.building import check_tallies
 
+ANEW = (DecisionKind.OVERWRITTEN, DecisionKind.RETRY, DecisionKind.REDO)
 COUNTED = (AttemptEnding.FINISHED, AttemptEnding.EXPIRED)
 
 
@@ -33,7 +34,7 @@ class Verdict:
     statuses: dict[str, int] = field(default_factory=dict)
     endings: dict[str, int] = field(default_factory=dict)  #: of attempts
     most_attempts: int = 0
-    overwritten: int = 0  #: derivatives that a late worker wrote over, and that were made again
+    anew: int = 0  #: items that were done again: a late worker wrote over them, or by decision
     derivatives: int = 0
     wrong: list[str] = field(default_factory=list)
 
@@ -62,7 +63,7 @@ def _check_counts(ledger: Ledger, verdict: Verdict, items: int) -> None:
 
 
 def _check_attempts(ledger: Ledger, verdict: Verdict) -> None:
-    """Each item was finished once (again after an overwriting), and its count is its records'."""
+    """Each item was finished once (again where it was to be), and its count is its records'."""
     rows = ledger.database.read(
         lambda c: c.execute(
             select(
@@ -82,14 +83,14 @@ def _check_attempts(ledger: Ledger, verdict: Verdict) -> None:
                 c.execute(
                     select(decision_item.c.item_id)
                     .join(decision, decision.c.id == decision_item.c.decision_id)
-                    .where(decision.c.kind == DecisionKind.OVERWRITTEN)
+                    .where(decision.c.kind.in_(list(ANEW)))
                 )
                 .scalars()
                 .all()
             )
         )
     )
-    verdict.overwritten = again.total()
+    verdict.anew = again.total()
     endings: Counter[str] = Counter()
     counted: Counter[int] = Counter()
     finished: Counter[int] = Counter()

@@ -6,6 +6,7 @@ there within milliseconds, and can be killed in the middle of it.
 """
 
 import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -34,10 +35,15 @@ CONTEXT.set_forkserver_preload(["tests.durability.workers"])
 
 
 class OwnPixels:
-    """Pixel work in this process."""
+    """Pixel work in this process; poison kills it, as a decoder's defect or the kernel would."""
 
-    def run(self, work: Callable[[Any], Any], request: object, **_: object) -> Any:  # noqa: ANN401
+    def __init__(self, poison: bytes = b"") -> None:
+        self._poison = poison
+
+    def run(self, work: Callable[[Any], Any], request: Any, **_: object) -> Any:  # noqa: ANN401
         """Do it."""
+        if self._poison and request.path.read_bytes() == self._poison:
+            os.kill(os.getpid(), signal.SIGKILL)
         return work(request)
 
     def close(self) -> None:
@@ -52,6 +58,7 @@ class Order:
     run_id: int | None = None
     clock_off_s: float = 0.0  #: how wrong its clock is
     max_items: int | None = None
+    poison: bytes = b""  #: the content of a scan that kills whoever reads it
 
 
 def work(order: Order) -> None:
@@ -64,7 +71,7 @@ def work(order: Order) -> None:
         _shift_clock(order.clock_off_s)
     settings = Settings.model_validate(order.settings)
     with open_workshop(settings, stop=stop) as workshop:
-        own = replace(workshop, pixels=OwnPixels())  # type: ignore[arg-type]
+        own = replace(workshop, pixels=OwnPixels(order.poison))  # type: ignore[arg-type]
         summary = work_off(own, Share(run_id=order.run_id, max_items=order.max_items))
     if summary.aborted:
         sys.stderr.write(f"aborted: {summary.aborted}\n")

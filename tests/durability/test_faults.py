@@ -1,0 +1,379 @@
+"""The fault table: at each stage, over real connections, what becomes of the scan that is hit.
+
+A proxy stands between the batch and an S3 server, and does what networks and servers do. The other
+scans of the batch are done, whatever happens to the victim.
+"""
+
+import base64
+import ctypes
+import ctypes.util
+import hashlib
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import Reason
+from tasks.ledger import ItemRow, ItemStatus, Ledger
+from tasks.ledger.migrate import upgrade
+from tasks.settings import Settings
+from tasks.share import Share, work_off
+from tasks.workshop import Workshop, open_workshop
+from tests.databases import Server, running_server
+from tests.durability.checking import check_all
+from tests.durability.workers import OwnPixels, enqueue_all, make_archive, make_checkpoint, usual
+from tests.s3server import S3Bucket
+from tests.tasks.storage.bad_road import BadRoad, Fault, bad_road_to
+from tests.workshops import files_under, items_of
+
+SCANS = 3
+VICTIM = "00001.jpg"
+FAILED, QUARANTINED = ItemStatus.FAILED, ItemStatus.QUARANTINED
+UNAVAILABLE = Reason.STORAGE_UNAVAILABLE
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network."""
+    return make_checkpoint(tmp_path_factory.mktemp("faults") / "quick.safetensors")
+
+
+@pytest.fixture
+def opened() -> Iterator[ExitStack]:
+    """What is closed when the test ends."""
+    with ExitStack() as stack:
+        yield stack
+
+
+def begin(given: dict[str, object], opened: ExitStack) -> Workshop:
+    """A workshop over an archive that is enqueued."""
+    settings = Settings.model_validate(given)
+    with Ledger.open(settings.database_url.get_secret_value()) as ledger:
+        enqueue_all(given, ledger)
+    workshop = opened.enter_context(open_workshop(settings))
+    return replace(workshop, pixels=OwnPixels())  # type: ignore[arg-type]
+
+
+# --- S3 over a bad road --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def road(s3_endpoint: str) -> Iterator[BadRoad]:
+    """The way to the S3 server."""
+    with bad_road_to(s3_endpoint) as one:
+        yield one
+
+
+@pytest.fixture
+def in_s3(
+    s3_bucket: S3Bucket, road: BadRoad, tmp_path: Path, sqlite_url: str, checkpoint: Path
+) -> dict[str, object]:
+    """Settings for scans and derivatives in a bucket, reached over the road."""
+    for path in sorted(make_archive(tmp_path / "archive", SCANS).rglob("*.*")):
+        body = path.read_bytes()
+        s3_bucket.client.put_object(
+            Bucket=s3_bucket.name,
+            Key=f"archive/{path.name}",
+            Body=body,
+            ChecksumSHA256=base64.b64encode(hashlib.sha256(body).digest()).decode(),
+        )
+    given = usual(f"{s3_bucket.url}/archive", f"{s3_bucket.url}/colour", sqlite_url, checkpoint)
+    reach = {
+        name: getattr(s3_bucket.settings, name)
+        for name in ("s3_region", "s3_access_key_id", "s3_secret_access_key")
+    }
+    return {
+        **given,
+        **reach,
+        "s3_endpoint_url": road.endpoint,
+        "s3_max_attempts": 1,
+        "s3_timeout_s": 1.0,
+        "max_attempts": 3,
+        "retry_cap_s": 0.1,
+    }
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fault at a stage, and what follows for the scan that it hits.
+
+    Attributes:
+        stored: Whether a derivative of it lies in the output in the end; it is recorded, and so
+            visible to anyone, only where the item is in review.
+    """
+
+    stage: str
+    fault: Fault
+    status: ItemStatus
+    reason: Reason | None
+    attempts: int
+    stored: bool = False
+
+
+def get(**what: object) -> Fault:
+    """Something happens when the victim is fetched."""
+    return Fault("GET", f"archive/{VICTIM}", **what)  # type: ignore[arg-type]
+
+
+def put(**what: object) -> Fault:
+    """Something happens when its derivative is put."""
+    return Fault("PUT", f"master/{VICTIM}", **what)  # type: ignore[arg-type]
+
+
+def read_back(**what: object) -> Fault:
+    """Something happens when its derivative is verified."""
+    return Fault("GET", f"master/{VICTIM}", **what)  # type: ignore[arg-type]
+
+
+REVIEW = ItemStatus.REVIEW
+SLOW = {"status": 503, "code": "SlowDown"}
+DOUBTED = Reason.LOW_CONFIDENCE  # of an untrained network: what becomes of a scan that is done
+
+#: stage, fault → status, reason, attempts, whether something is stored.
+CASES = [
+    Case("fetch", get(**SLOW), FAILED, UNAVAILABLE, 3),
+    Case("fetch", get(cut="reset"), FAILED, UNAVAILABLE, 3),
+    Case("fetch", get(cut="close"), FAILED, UNAVAILABLE, 3),
+    Case("fetch", get(hang_s=2.0), FAILED, UNAVAILABLE, 3),
+    Case("fetch", get(status=404, code="NoSuchKey"), FAILED, UNAVAILABLE, 3),
+    Case("fetch", get(status=403, code="AccessDenied"), FAILED, UNAVAILABLE, 3),
+    Case("fetch", get(corrupt=True), QUARANTINED, Reason.FIXITY_MISMATCH, 1),
+    Case("fetch", get(cut="reset", times=1), REVIEW, DOUBTED, 2, stored=True),
+    Case("put", put(**SLOW), FAILED, UNAVAILABLE, 3),
+    Case("put", put(cut="reset"), FAILED, UNAVAILABLE, 3, stored=True),
+    Case("put", put(hang_s=2.0), FAILED, UNAVAILABLE, 3),
+    Case("put", put(lose_answer=True, times=1), REVIEW, DOUBTED, 2, stored=True),
+    Case("verify", read_back(**SLOW), FAILED, UNAVAILABLE, 3, stored=True),
+    Case("verify", read_back(cut="close"), FAILED, UNAVAILABLE, 3, stored=True),
+    Case("verify", read_back(corrupt=True), FAILED, Reason.WRITE_UNVERIFIED, 1, stored=True),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.stage}-{case.fault}-{case.status}")
+def test_a_fault_of_the_road_ends_one_item_with_its_reason(
+    case: Case, in_s3: dict[str, object], road: BadRoad, opened: ExitStack, s3_bucket: S3Bucket
+) -> None:
+    """The others are in review, on their first attempt; nothing unverified is recorded."""
+    workshop = begin(in_s3, opened)
+    road.faults.append(replace(case.fault))  # it counts down, and the table is read again
+    work_off(workshop, Share())
+    items = items_of(workshop.ledger)
+    victim = items.pop(VICTIM)
+    assert (victim.status, victim.reason) == (case.status, case.reason), victim.detail
+    assert victim.attempts == case.attempts
+    assert {(item.status, item.attempts) for item in items.values()} == {(REVIEW, 1)}
+    recorded = [row.key for row in workshop.ledger.list_derivatives() if VICTIM in row.key]
+    assert bool(recorded) is (case.status is REVIEW)
+    pages = s3_bucket.client.list_objects_v2(Bucket=s3_bucket.name, Prefix="colour/")
+    stored = [entry["Key"] for entry in pages["Contents"] if VICTIM in entry["Key"]]
+    assert bool(stored) is case.stored
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (Fault("PUT", "master/", status=507, code="InsufficientStorage"), "free some space"),
+        (Fault("PUT", "master/", status=403, code="AccessDenied"), "access is refused"),
+        (Fault("PUT", "master/", status=403, code="ExpiredToken"), "credentials are refused"),
+        (Fault("GET", "archive/", status=403, code="InvalidAccessKeyId"), "credentials are"),
+    ],
+    ids=["full", "may not write", "token expired", "key withdrawn"],
+)
+def test_what_would_hit_every_scan_stops_the_run(
+    fault: Fault, told: str, in_s3: dict[str, object], road: BadRoad, opened: ExitStack
+) -> None:
+    """One clear line, every attempt given back; when it is mended, all is done at once."""
+    workshop = begin(in_s3, opened)
+    road.faults.append(fault)
+    summary = work_off(workshop, Share())
+    assert told in summary.aborted
+    assert "\n" not in summary.aborted
+    assert summary.given_back == SCANS
+    assert standing(workshop) == {(ItemStatus.PENDING, 0)}
+    road.faults.clear()
+    work_off(workshop, Share())
+    assert standing(workshop) == {(REVIEW, 1)}
+
+
+def standing(workshop: Workshop) -> set[tuple[ItemStatus, int]]:
+    """Statuses and attempts of all items."""
+    return {(item.status, item.attempts) for item in items_of(workshop.ledger).values()}
+
+
+def test_what_passes_within_the_clients_patience_costs_no_attempt(
+    in_s3: dict[str, object], road: BadRoad, opened: ExitStack
+) -> None:
+    """Throttled twice on every way, each request goes through at its third try."""
+    workshop = begin({**in_s3, "s3_max_attempts": 4}, opened)
+    road.faults += [get(**SLOW, times=2), put(**SLOW, times=2), read_back(**SLOW, times=2)]
+    work_off(workshop, Share())
+    assert standing(workshop) == {(REVIEW, 1)}
+    assert road.count("PUT", f"master/{VICTIM}") == 3
+
+
+# --- disks ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """Mounts disks of so many bytes; needs leave to mount, which root in a container may lack."""
+    libc = ctypes.CDLL(ctypes.util.find_library("c"), use_errno=True)
+    mounted: list[Path] = []
+
+    def mount_one(size_bytes: int) -> Path:
+        disk = tmp_path / f"disk-{len(mounted)}"
+        disk.mkdir()
+        size = f"size={size_bytes}".encode()
+        if libc.mount(b"tmpfs", os.fsencode(disk), b"tmpfs", 0, size) != 0:
+            pytest.skip(f"no small disk can be mounted here: {os.strerror(ctypes.get_errno())}")
+        mounted.append(disk)
+        return disk
+
+    yield mount_one
+    for disk in mounted:
+        libc.umount2(os.fsencode(disk), 2)
+
+
+@pytest.fixture
+def in_folders(tmp_path: Path, sqlite_url: str, checkpoint: Path) -> dict[str, object]:
+    """Settings for scans and derivatives in folders."""
+    archive = make_archive(tmp_path / "archive", SCANS)
+    return usual(str(archive), str(tmp_path / "colour"), sqlite_url, checkpoint)
+
+
+@pytest.mark.parametrize("full", ["output", "scratch"])
+def test_a_full_disk_stops_the_run_and_costs_no_attempt(
+    full: str, in_folders: dict[str, object], mount: Callable[[int], Path], opened: ExitStack
+) -> None:
+    """Of the derivatives or of the scans in work; no half file is left, and it can go on."""
+    disk = mount(1 << 20)
+    workshop = begin({**in_folders, full: str(disk)}, opened)
+    hog = disk / ".autochrome" / "hog.part" if full == "output" else disk / "hog"
+    hog.write_bytes(bytes(_free(disk) - 512))
+    summary = work_off(workshop, Share())
+    assert "space" in summary.aborted
+    assert standing(workshop) == {(ItemStatus.PENDING, 0)}
+    hog.unlink()
+    if full == "output":
+        assert not {name for name in files_under(disk) if "part" in name or "master" in name}
+    work_off(workshop, Share())
+    assert standing(workshop) == {(REVIEW, 1)}
+    verdict = check_all(workshop.ledger, workshop.settings, items=SCANS)
+    assert verdict.wrong == []
+
+
+def _free(disk: Path) -> int:
+    found = os.statvfs(disk)
+    return found.f_bavail * found.f_bsize
+
+
+def test_a_disk_that_becomes_read_only_stops_the_run(
+    in_folders: dict[str, object], mount: Callable[[int], Path], opened: ExitStack
+) -> None:
+    """As Linux does with a failing one."""
+    disk = mount(4 << 20)
+    workshop = begin({**in_folders, "output": str(disk)}, opened)
+    libc = ctypes.CDLL(ctypes.util.find_library("c"), use_errno=True)
+    read_only, remount = 1, 32
+    assert libc.mount(None, os.fsencode(disk), None, read_only | remount, None) == 0
+    summary = work_off(workshop, Share())
+    assert "read-only file system" in summary.aborted
+    assert standing(workshop) == {(ItemStatus.PENDING, 0)}
+
+
+# --- databases -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_server() -> Iterator[Server]:
+    """A PostgreSQL server that a test may stop."""
+    with running_server() as server:
+        upgrade(server.url())
+        yield server
+
+
+def while_working(workshop: Workshop, trouble: Callable[[], None]) -> list[str]:
+    """Work everything off in a thread, and make trouble meanwhile; why runs were aborted."""
+    aborted: list[str] = []
+
+    def work() -> None:
+        aborted.append(work_off(workshop, Share()).aborted)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    while thread.is_alive():
+        trouble()
+        thread.join(0.3)
+    return aborted
+
+
+def _all_reviewed(workshop: Workshop) -> None:
+    items: list[ItemRow] = list(items_of(workshop.ledger).values())
+    assert {item.status for item in items} == {REVIEW}
+    verdict = check_all(workshop.ledger, workshop.settings, items=len(items))
+    assert verdict.wrong == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_postgresql_that_is_restarted_in_the_middle_of_a_batch(
+    in_folders: dict[str, object], own_server: Server, tmp_path: Path, opened: ExitStack
+) -> None:
+    """Twice; the batch waits, and no item is done twice."""
+    make_archive(tmp_path / "archive", 60)
+    workshop = begin({**in_folders, "database_url": own_server.url(), "lease_s": 60.0}, opened)
+    restarts = iter(range(2))
+
+    def restart() -> None:
+        if next(restarts, None) is not None:
+            own_server.stop()
+            time.sleep(0.3)
+            own_server.start()
+
+    assert while_working(workshop, restart) == [""]
+    _all_reviewed(workshop)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_connections_that_are_cut_in_the_middle_of_a_batch(
+    in_folders: dict[str, object],
+    postgresql_url: str,
+    postgresql_server: Server,
+    tmp_path: Path,
+    opened: ExitStack,
+) -> None:
+    """Again and again, as an operator or a failing network does."""
+    make_archive(tmp_path / "archive", 60)
+    workshop = begin({**in_folders, "database_url": postgresql_url, "lease_s": 60.0}, opened)
+
+    def cut() -> None:
+        postgresql_server.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name = 'autochrome'"
+        )
+
+    assert while_working(workshop, cut) == [""]
+    _all_reviewed(workshop)
+
+
+def test_a_ledger_file_that_another_process_locks_for_a_while(
+    in_folders: dict[str, object], opened: ExitStack
+) -> None:
+    """SQLite has one writer at a time; the batch waits for its turn."""
+    workshop = begin(in_folders, opened)
+    path = str(in_folders["database_url"]).removeprefix("sqlite:///")
+    holder = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    holder.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(1.5, lambda: holder.execute("ROLLBACK"))
+    release.start()
+    assert work_off(workshop, Share()).aborted == ""
+    release.join()
+    holder.close()
+    _all_reviewed(workshop)
