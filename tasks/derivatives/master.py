@@ -20,7 +20,8 @@ DEFLATE_LEVEL = 4
 #: Classic TIFF has offsets of 32 bits; some room is left for what is not pixels.
 _CLASSIC_BYTES = (1 << 32) - (64 << 20)
 
-_DOCUMENT_NAME, _ARTIST, _DESCRIPTION, _COPYRIGHT, _XMP = 269, 315, 270, 33432, 700
+_DOCUMENT_NAME, _ARTIST, _DESCRIPTION, _COPYRIGHT, _XMP, _IPTC = 269, 315, 270, 33432, 700, 33723
+_BYTES, _ASCII, _UNDEFINED = 1, 2, 7  # TIFF 6.0, types of values
 
 
 def write_master(
@@ -72,8 +73,8 @@ def _coded_tiles(strips: Iterable[Codes]) -> Iterator[bytes]:
             yield bytes(imagecodecs.deflate_encode(differences.tobytes(), level=DEFLATE_LEVEL))
 
 
-def _descriptive_tags(said: Said) -> list[tuple[int, str, int, bytes, bool]]:
-    """What the scan's file says of its subject, and the packet."""
+def _descriptive_tags(said: Said) -> list[tuple[int, int, int, bytes, bool]]:
+    """What the scan's file says of its subject, its IPTC, and the packet."""
     subject = said.provenance.descriptive
     texts = (
         (_DOCUMENT_NAME, subject.title or subject.identifier),
@@ -81,8 +82,11 @@ def _descriptive_tags(said: Said) -> list[tuple[int, str, int, bytes, bool]]:
         (_ARTIST, subject.artist),
         (_COPYRIGHT, subject.copyright),
     )
-    tags = [(tag, "s", 0, _text(text), True) for tag, text in texts if text]
-    return [*tags, (_XMP, "B", len(said.xmp), said.xmp, True)]
+    tags = [(tag, _ASCII, 0, _text(text), True) for tag, text in texts if text]
+    tags.append((_XMP, _BYTES, len(said.xmp), said.xmp, True))
+    if said.iptc:
+        tags.append((_IPTC, _UNDEFINED, len(said.iptc), said.iptc, True))
+    return tags
 
 
 def _text(text: str) -> bytes:

@@ -64,10 +64,11 @@ class OutputPolicy:
 
 
 class Said(NamedTuple):
-    """What a file says of itself: in its own tags, and in its XMP packet."""
+    """What a file says of itself: in its own tags, in its XMP packet, in the scan's IPTC-IIM."""
 
     provenance: Provenance
     xmp: bytes
+    iptc: bytes | None = None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from tasks.derivatives.policy import Kind, OutputPolicy, Said, ToneCheck, Writte
 from tasks.derivatives.sidecar import write_sidecar
 from tasks.derivatives.splice import read_grey_jpeg, splice_luma
 from tasks.provenance import Provenance, build_xmp
+from tasks.scans.formats.structure import Structure
 from tasks.scans.header import ReadLimits, read_structure
 from tasks.scans.reader import Scan
 
@@ -40,10 +41,11 @@ class _Item:
     policy: OutputPolicy
     folder: Path
     existing_xmp: bytes | None
+    existing_iptc: bytes | None
 
     def said(self, kind: Kind) -> Said:
         """What one kind of file says of itself."""
-        return Said(self.provenance, self.xmp(kind))
+        return Said(self.provenance, self.xmp(kind), self.existing_iptc)
 
     def xmp(self, kind: Kind) -> bytes:
         """The packet for one kind of file; without the scan's own if JPEG cannot hold both."""
@@ -84,7 +86,8 @@ def write_derivatives(  # noqa: PLR0913 -- each is a different thing, and the la
     """
     made = Path(tempfile.mkdtemp(prefix="derivatives-", dir=folder))
     try:
-        item = _Item(path, scan, chroma_map, provenance, policy, made, _existing_xmp(path, scan))
+        own = _own_structure(path, scan)
+        item = _Item(path, scan, chroma_map, provenance, policy, made, own.xmp, own.iptc)
         files = list(_pictures(item))
         if policy.thumbnail_px:
             files.append(_thumbnail(item, files[0]))
@@ -96,9 +99,9 @@ def write_derivatives(  # noqa: PLR0913 -- each is a different thing, and the la
     return files
 
 
-def _existing_xmp(path: Path, scan: Scan) -> bytes | None:
+def _own_structure(path: Path, scan: Scan) -> Structure:
     limits = ReadLimits(max_pixels=scan.header.pixels, max_buffer_bytes=1 << 62)
-    return read_structure(path, page=scan.header.page, limits=limits).xmp
+    return read_structure(path, page=scan.header.page, limits=limits)
 
 
 def _pictures(item: _Item) -> Iterator[WrittenFile]:

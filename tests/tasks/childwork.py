@@ -5,8 +5,12 @@ import errno
 import os
 import signal
 import time
+from pathlib import Path
 
 from tasks.errors import TruncatedScan
+from tasks.scans.findings import examine
+from tasks.scans.header import ReadLimits
+from tasks.scans.reader import open_scan
 
 
 def double(number: int) -> int:
@@ -60,3 +64,18 @@ def process_id(_: object) -> int:
 def environment(names: list[str]) -> list[str | None]:
     """Tell some variables of this process's environment."""
     return [os.environ.get(name) for name in names]
+
+
+def read_whole(path: Path) -> str:
+    """Read all that there is to read of a file, and judge it.
+
+    Raises:
+        AutochromeError: It cannot be read, or need not be coloured.
+    """
+    limits = ReadLimits(max_pixels=50_000_000, max_buffer_bytes=256 << 20)
+    scan = open_scan(path, limits=limits, scratch=path.parent)
+    rows = sum(len(strip) for _, strip in scan.strips())
+    if rows != scan.header.height:
+        return f"half a picture: {rows} rows of {scan.header.height}"
+    examine(scan)
+    return "picture"
