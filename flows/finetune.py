@@ -133,7 +133,8 @@ def _examples(judged: Judged) -> str:
     if not judged.shown.examples:
         return ""
     url = _data_url(judged.shown.examples, "image/jpeg")
-    return f"![Left grey, champion, challenger, as they are]({url})"
+    names = "left grey · champion · challenger · as it is"
+    return f"References held out: {names}\n\n![{names}]({url})"
 
 
 def _data_url(content: bytes, media_type: str) -> str:

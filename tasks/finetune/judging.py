@@ -56,7 +56,7 @@ class Check:
 class Row:
     """A line of the table."""
 
-    set: str
+    set: str  #: "held out" (references) or "base"
     row: str
     pictures: int
     ciede2000: float
@@ -121,7 +121,7 @@ def judge(references: Scores | None, base: Scores | None, rules: Rules) -> Judge
     sets = {"references held out": references, "base photographs": base}
     checks = [_is_better(references), _is_no_worse(base, rules)]
     checks += [_is_colourful(name, scores, rules) for name, scores in sets.items()]
-    table = [row for name, scores in sets.items() for row in _rows(name, scores)]
+    table = [*_rows("held out", references), *_rows("base", base)]
     return Judgement(tuple(checks), tuple(table))
 
 

@@ -28,7 +28,7 @@ Codes = NDArray[np.uint8]
 def table_markdown(judgement: Judgement) -> str:
     """Table and questions, for people."""
     lines = [
-        "| set | row | pictures | ΔE₀₀ | against the champion, 95 % interval | colourfulness |",
+        "| set | row | n | ΔE₀₀ | change, 95 % interval | colour |",
         "|---|---|--:|--:|---|--:|",
         *(_line(row) for row in judgement.table),
     ]

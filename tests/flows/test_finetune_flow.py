@@ -74,7 +74,7 @@ def test_a_challenger_that_wins_takes_over_and_the_ui_shows_why(school: School) 
     assert "finetune" in run.tags
     shown = {key: Artifact.get(key) for key in ("finetune", "loss-curves", "examples")}
     assert all(shown.values())
-    assert "| references held out | challenger |" in str(shown["finetune"].data)  # type: ignore[union-attr]
+    assert "| held out | challenger |" in str(shown["finetune"].data)  # type: ignore[union-attr]
     assert str(shown["loss-curves"].data).startswith("data:image/svg+xml;base64,")  # type: ignore[union-attr]
     progress = Artifact.get("finetune-progress")
     assert progress is not None
