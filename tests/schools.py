@@ -63,7 +63,7 @@ def school(tmp_path: Path, sqlite_url: str) -> School:
     return make
 
 
-def bring(settings: Settings, place: Path, **delivery: object) -> list[Answer]:
+def bring(settings: Settings, place: Path | str, **delivery: object) -> list[Answer]:
     """Add references, as `autochrome references add` does."""
     with open_ledger(settings) as ledger:
         found = list(find_files(settings, str(place), Description(rights="CC0", curator="B")))

@@ -18,7 +18,7 @@ from tasks.ledger.reference_records import ReferenceRow, ReferenceSetRow, Split
 from tasks.ledger.references import freeze_set, list_references
 from tasks.pixels import PixelPool
 from tasks.references.look import LookRequest, look_at_reference
-from tasks.references.plausible import judge_colours
+from tasks.references.plausible import LEAST_PICTURES, agreement_of, judge_agreements
 from tasks.rules import open_pool, read_limits
 from tasks.settings import Settings
 from tasks.storage import open_store
@@ -89,8 +89,12 @@ def suspect(gathered: Gathered, colorizer: Colorizer) -> str:
     Asked of all references for training, of all held out, and of what each person brought, for a
     small bad delivery disappears among many good ones. What was vouched for is left out.
     """
-    for name, pictures in _parts(gathered).items():
-        judged = judge_colours([one.codes for one in pictures if not one.row.vouched], colorizer)
+    asked = [one for one in (*gathered.train, *gathered.held_out) if not one.row.vouched]
+    if len(asked) < LEAST_PICTURES:
+        return ""
+    agreements = {one.row.id: agreement_of(one.codes, colorizer) for one in asked}
+    for name, rows in _parts([one.row for one in asked]).items():
+        judged = judge_agreements([agreements[row.id] for row in rows])
         if judged is not None and judged.suspicion:
             return (
                 f"the colours of {name} look changed: {judged.suspicion} (agreement "
@@ -100,14 +104,17 @@ def suspect(gathered: Gathered, colorizer: Colorizer) -> str:
     return ""
 
 
-def _parts(gathered: Gathered) -> dict[str, list[Picture]]:
-    parts = {
-        "the references for training": list(gathered.train),
-        "the references held out": list(gathered.held_out),
-    }
-    for one in (*gathered.train, *gathered.held_out):
-        parts.setdefault(f"the references that {one.row.added_by} added", []).append(one)
-        parts.setdefault(f"the delivery of {one.row.added_at:%Y-%m-%d %H:%M:%S}", []).append(one)
+def _parts(rows: Sequence[ReferenceRow]) -> dict[str, list[ReferenceRow]]:
+    parts: dict[str, list[ReferenceRow]] = {}
+    for row in rows:
+        for name in (
+            "the references for training"
+            if row.split is Split.TRAIN
+            else "the references held out",
+            f"the references that {row.added_by} added",
+            f"the delivery of {row.added_at:%Y-%m-%d %H:%M}",
+        ):
+            parts.setdefault(name, []).append(row)
     return parts
 
 

@@ -17,7 +17,7 @@ from tasks.ledger.references import add_reference, find_item, find_scan, list_re
 from tasks.pixels import PixelPool
 from tasks.references.finding import Found
 from tasks.references.look import Look, LookRequest, look_at_reference
-from tasks.references.plausible import judge_colours
+from tasks.references.plausible import LEAST_PICTURES, judge_colours
 from tasks.references.rules import (
     Known,
     Refusal,
@@ -138,6 +138,8 @@ class _Judge:
 
     def suspicion(self) -> str:
         """What seems to have happened to the colours of all that passed; empty for nothing."""
+        if len(self._candidates) < LEAST_PICTURES:
+            return ""
         asked = sorted(self._candidates, key=lambda one: one.new.sha256)[:_ASKED]
         checkpoint = find_checkpoint(self._settings, self._ledger, self._scratch)
         colorizer = Colorizer(checkpoint, device=self._settings.device)

@@ -9,13 +9,14 @@ Over the 74 period photographs of the tests, the correlation is 0.30 as they are
 exchanged and turned ones that are not nearly the same comes to 0.18.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from colormodel.color import srgb_to_lab
 from colormodel.infer import Colorizer
@@ -54,6 +55,11 @@ class Plausibility:
     suspicion: str
 
 
+#: How the expected colours of a picture correlate with its own: as they are (""), and with each
+#: change that may have happened to them taken back.
+Agreement = Mapping[str, float]
+
+
 def judge_colours(pictures: Sequence[Codes], colorizer: Colorizer) -> Plausibility | None:
     """Ask what the colours of *pictures* look like; None where they are too few to tell.
 
@@ -63,8 +69,14 @@ def judge_colours(pictures: Sequence[Codes], colorizer: Colorizer) -> Plausibili
     """
     if len(pictures) < LEAST_PICTURES:
         return None
-    correlations = [_correlations(picture, colorizer) for picture in pictures]
-    by_change = {name: np.array([c[name] for c in correlations]) for name in correlations[0]}
+    return judge_agreements([agreement_of(picture, colorizer) for picture in pictures])
+
+
+def judge_agreements(agreements: Sequence[Agreement]) -> Plausibility | None:
+    """The same of pictures that have been compared with what is expected already."""
+    if len(agreements) < LEAST_PICTURES:
+        return None
+    by_change = {name: np.array([one[name] for one in agreements]) for name in agreements[0]}
     as_it_is = by_change.pop("")
     interval = paired_bootstrap(np.zeros_like(as_it_is), as_it_is)
     likeliest = max(by_change, key=lambda name: by_change[name].mean())
@@ -76,19 +88,18 @@ def judge_colours(pictures: Sequence[Codes], colorizer: Colorizer) -> Plausibili
     return Plausibility(float(as_it_is.mean()), interval.low, suspicion)
 
 
-def _correlations(picture: Codes, colorizer: Colorizer) -> dict[str, float]:
-    """How the expected colours correlate with the true ones, as they are ("") and changed back."""
+def agreement_of(picture: Codes, colorizer: Colorizer) -> Agreement:
+    """Compare the colours of one picture with what the network expects of its lightness."""
     down, across = (int(_MARGIN * size) for size in picture.shape[:2])
     inner = picture[down : picture.shape[0] - down, across : picture.shape[1] - across]
     srgb = torch.from_numpy(np.ascontiguousarray(inner)).permute(2, 0, 1)[None].float() / 255
-    lab = srgb_to_lab(srgb)
-    lightness = lab[0, 0].clamp(0, 100).numpy()
+    lightness = srgb_to_lab(srgb)[0, 0].clamp(0, 100).numpy()
     size = colorizer.network_size(*lightness.shape)
     (guess,) = colorizer.predict([resize_lightness(lightness, size)])
     if isinstance(guess, MemoryError):
         raise guess
     expected = torch.from_numpy(guess.chroma)[None]
-    small = torch.nn.functional.interpolate(srgb, size, mode="bilinear", antialias=True)
+    small = functional.interpolate(srgb, size, mode="bilinear", antialias=True)
     chroma = srgb_to_lab(small)[:, 1:]
     changed = {"": chroma}
     changed |= {f"hues turned by {360 - turn}°": _turned(chroma, turn) for turn in _TURNS}

@@ -16,6 +16,7 @@ from tasks.ledger.references import list_references, withdraw_references
 from tasks.references.adding import Answer
 from tasks.references.rules import Refusal, split_of
 from tasks.settings import Settings
+from tests.s3server import S3Bucket, settings_for
 from tests.schools import bring
 from tests.tasks.references.colours import make_colour, write_colour, write_colours
 
@@ -144,6 +145,26 @@ def test_a_manifest_names_files_beside_it(settings: Settings, tmp_path: Path) ->
     assert (row.described.kind, row.described.rights) == (
         ReferenceKind.HAND_TINTED, "all reserved"
     )  # fmt: skip
+
+
+def test_a_place_in_s3_is_taken_in(s3_bucket: S3Bucket, sqlite_url: str, tmp_path: Path) -> None:
+    """A prefix, one object, and a manifest there that names its neighbours."""
+    settings = settings_for(
+        s3_bucket.endpoint, database_url=sqlite_url, output=str(tmp_path / "colour")
+    )
+    for path in write_colours(tmp_path / "supplied", 3):
+        key = f"supplied/{path.name}"
+        s3_bucket.client.put_object(Bucket=s3_bucket.name, Key=key, Body=path.read_bytes())
+    manifest = b"file,rights\n000.jpg,all reserved\nnone.jpg,\n"
+    s3_bucket.client.put_object(Bucket=s3_bucket.name, Key="supplied/list.csv", Body=manifest)
+    one = bring(settings, f"{s3_bucket.url}/supplied/list.csv")
+    assert refusals(one) == {"none.jpg": Refusal.UNREADABLE}
+    rest = bring(settings, f"{s3_bucket.url}/supplied")
+    assert refusals(rest) == {"000.jpg": Refusal.DUPLICATE}
+    assert [row.origin for row in on_record(settings)] == [
+        f"{s3_bucket.url}/supplied/00{number}.jpg" for number in range(3)
+    ]
+    assert on_record(settings)[0].described.rights == "all reserved"
 
 
 def test_what_is_not_there_is_said(settings: Settings, tmp_path: Path) -> None:
