@@ -242,8 +242,40 @@ _current: ContextVar[Settings | None] = ContextVar("settings", default=None)
 
 
 def current_settings() -> Settings:
-    """The settings that a command has put in force, or else those of the environment."""
-    return _current.get() or load_settings()
+    """The settings that a command has put in force, or else those of the environment.
+
+    Raises:
+        UsageError: A worker of Prefect's runs this, and a place is named relative to its folder.
+    """
+    in_force = _current.get()
+    if in_force is not None:
+        return in_force
+    settings = load_settings()
+    if "PREFECT__FLOW_RUN_ID" in os.environ:
+        _check_absolute(settings)
+    return settings
+
+
+def _check_absolute(settings: Settings) -> None:
+    # What is written there would be gone with the folder.
+    places = {
+        "DATABASE_URL": [settings.database_url.get_secret_value()],
+        "SOURCES": settings.sources,
+        "OUTPUT": [settings.output],
+    }
+    for name, named in places.items():
+        if any(_is_relative(place) for place in named):
+            raise UsageError(
+                f"AUTOCHROME_{name} is not set, or relative: a worker runs each flow in a folder "
+                "of its own that is removed afterwards; name an absolute path or a URL"
+            )
+
+
+def _is_relative(place: str) -> bool:
+    if "://" not in place:
+        return not Path(place).expanduser().is_absolute()
+    scheme, _, rest = place.partition(":///")
+    return scheme == "sqlite" and not Path(rest).is_absolute()
 
 
 @contextmanager

@@ -21,6 +21,22 @@ def test_every_setting_is_documented_and_no_other() -> None:
     assert set(_documented()) == set(Settings.model_fields)
 
 
+def test_a_worker_is_told_absolute_places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Prefect runs each flow in a folder that it removes: nothing may be written into it."""
+    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "some run")
+    with pytest.raises(UsageError, match="AUTOCHROME_DATABASE_URL"):
+        current_settings()
+    monkeypatch.setenv("AUTOCHROME_DATABASE_URL", f"sqlite:///{tmp_path}/ledger.db")
+    with pytest.raises(UsageError, match="AUTOCHROME_OUTPUT"):
+        current_settings()
+    monkeypatch.setenv("AUTOCHROME_OUTPUT", str(tmp_path))
+    monkeypatch.setenv("AUTOCHROME_SOURCES", "s3://bucket/scans;scans")
+    with pytest.raises(UsageError, match="AUTOCHROME_SOURCES"):
+        current_settings()
+    monkeypatch.setenv("AUTOCHROME_SOURCES", f"s3://bucket/scans;{tmp_path}/")
+    assert current_settings().output == str(tmp_path)
+
+
 def test_documented_defaults_are_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     """Copying the whole file changes nothing."""
     plain = Settings()
