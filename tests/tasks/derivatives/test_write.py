@@ -244,6 +244,41 @@ def test_policies(tmp_path: Path) -> None:
     assert told["digital_source_type"] == DIGITAL_SOURCE_TYPE
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_plain_interleaved_jpeg_where_policy_asks(tmp_path: Path, orientation: int) -> None:
+    """One scan of three components, coded anew at the scan's size, upright; nothing beside it."""
+    exif = Image.Exif()
+    exif[274] = orientation
+    path = tmp_path / "scan.jpg"
+    path.write_bytes(make_grey_jpeg(make_picture(61, 44), exif=exif.tobytes(), quality=95))
+    (master,) = colour(path, tmp_path / "out", grey_jpeg="interleaved", access_px=20)
+    parsed = parse_jpeg(master.path.read_bytes())
+    assert (len(parsed.scans), parsed.frame.payload[5]) == (1, 3)
+    header = open_scan(path).header
+    assert Image.open(master.path).size == (header.width, header.height)
+    assert master.kind == "master"
+    assert "interleaved" in master.note
+    assert [file.name for file in master.path.parent.iterdir()] == ["master.jpg"]
+    assert xmp_of(master.path)["Iptc4xmpExt:DigitalSourceType"] == (DIGITAL_SOURCE_TYPE,)
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+def test_a_jpeg_that_cannot_be_spliced_becomes_a_master_of_its_depth(
+    tmp_path: Path, bits: int
+) -> None:
+    """12 bits, and lossless 16: nothing of their lightness is lost, and the item says why."""
+    path = tmp_path / "scan.jpg"
+    codes = make_deep_picture(60, 70) >> (16 - bits)
+    path.write_bytes(
+        imagecodecs.jpeg8_encode(codes, bitspersample=bits, lossless=bits == 16, level=95)
+    )
+    master, access = colour(path, tmp_path / "out")
+    assert tifffile.imread(master.path).dtype == np.uint16
+    assert master.tone.max_delta_l <= 0.05
+    assert f"{bits} bits each, no greyscale JPEG of 8 bits" in master.note
+    assert access.kind == "access"
+
+
 def test_descriptions_resolution_and_rights_are_carried_over(tmp_path: Path) -> None:
     """In TIFF tags, EXIF and XMP; in letters beyond ASCII."""
     path = make_tiff(
