@@ -16,7 +16,7 @@ from tasks.references.finding import find_files
 from tasks.registry import promote
 from tasks.settings import Settings
 from tests.colormodel.photographs import write_photos
-from tests.tasks.references.colours import write_colours
+from tests.tasks.references.colours import write_both
 
 School = Callable[..., Settings]
 
@@ -32,7 +32,8 @@ def school(tmp_path: Path, sqlite_url: str) -> School:
     )
     for split in ("train", "val"):
         write_photos(tmp_path / "photos", 60 if split == "train" else 24, split=split)
-    write_colours(tmp_path / "supplied", 14)
+    # Fewer than are asked together whether their colours can be: the network knows nothing yet.
+    write_both(tmp_path / "supplied", train=10, held_out=4)
 
     def make(**given: object) -> Settings:
         usual: dict[str, object] = {

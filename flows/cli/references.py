@@ -97,7 +97,7 @@ def show(settings: Settings, *, withdrawn: bool, as_json: bool) -> ExitCode:
         return ExitCode.CLEAN
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("id", "for", "class", "size", "digest", "rights", "origin", ""):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*_cells(row))
     stdout.print(table)

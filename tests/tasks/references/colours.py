@@ -1,10 +1,14 @@
 """Colour pictures made by code: all different, with colours that follow from what they show."""
 
+import hashlib
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from tasks.references.rules import split_of
 
 Codes = NDArray[np.uint8]
 
@@ -38,3 +42,20 @@ def write_colours(folder: Path, count: int, *, first: int = 0) -> list[Path]:
         write_colour(folder / f"{seed:03}.jpg", make_colour(seed))
         for seed in range(first, first + count)
     ]
+
+
+def write_both(folder: Path, *, train: int, held_out: int) -> list[Path]:
+    """Write so many pictures for each split: which it is follows from the files' digests."""
+    wanted = Counter({"train": train, "evaluation": held_out})
+    paths = []
+    seed = 0
+    while wanted.total():
+        path = write_colour(folder / f"{seed:03}.jpg", make_colour(seed))
+        split = split_of(hashlib.sha256(path.read_bytes()).hexdigest())
+        if wanted[split]:
+            wanted[split] -= 1
+            paths.append(path)
+        else:
+            path.unlink()
+        seed += 1
+    return paths
