@@ -176,6 +176,9 @@ class PixelPool:
 
 
 def _prepare_child(memory_bytes: int, parent: int) -> None:
+    # Prefect ends a run by a signal to its whole process group, and the run then finishes what it
+    # began: for that it needs its children.
+    os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()

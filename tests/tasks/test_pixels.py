@@ -33,6 +33,11 @@ def test_work_comes_back(pool: PixelPool) -> None:
     assert pool.run(childwork.double, 21) == 42
 
 
+def test_a_signal_to_the_run_s_group_leaves_the_children_at_work(pool: PixelPool) -> None:
+    """Prefect's worker ends runs so; what was begun is finished with the children's help."""
+    assert pool.run(childwork.group, None) != os.getpgid(0)
+
+
 def test_a_crash_is_named_and_the_pool_goes_on(pool: PixelPool) -> None:
     """A decoder that reads address 0 takes down its child only."""
     with pytest.raises(KilledWorker, match="exit code"):
