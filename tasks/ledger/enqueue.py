@@ -114,7 +114,10 @@ def enqueue_scans(
         values={"revision": _revision_of_scan(), "backfill_id": backfill_id},
         backfill_id=backfill_id,
     )
-    count = added + carry_out(connection, again, _is_due_again(scans, recipe_id, mode), {})
+    # Says nothing new, but leads SQLite from the window's scans to their items.
+    theirs = item.c.scan_id.in_(select(scan.c.id).where(scans))
+    due_again = and_(theirs, _is_due_again(scans, recipe_id, mode))
+    count = added + carry_out(connection, again, due_again, {})
     if count:
         taken_over = Decision(
             DecisionKind.SUPERSEDE,
@@ -124,7 +127,7 @@ def enqueue_scans(
             scope={"recipe_id": recipe_id},
             backfill_id=backfill_id,
         )
-        carry_out(connection, taken_over, _is_taken_over(scans, recipe_id), {})
+        carry_out(connection, taken_over, and_(theirs, _is_taken_over(scans, recipe_id)), {})
     return count
 
 
@@ -145,10 +148,12 @@ def plan(
 
 def is_due(scans: ColumnElement[bool], recipe_id: int, mode: EnqueueMode) -> ColumnElement[bool]:
     """On `scan`, of which *scans* holds: `enqueue_scans` would make or move an item of it."""
-    again = select(item.c.scan_id).where(_is_due_again(scans, recipe_id, mode))
-    return or_(
-        and_(_is_due_new(recipe_id, mode), scan.c.vanished_at.is_(None)), scan.c.id.in_(again)
+    again = (
+        select(item.c.id)
+        .where(item.c.scan_id == scan.c.id, _is_due_again(scans, recipe_id, mode))
+        .correlate(scan)
     )
+    return or_(and_(_is_due_new(recipe_id, mode), scan.c.vanished_at.is_(None)), again.exists())
 
 
 def _insert_new(
