@@ -51,6 +51,7 @@ def test_workers_that_are_asked_to_end_give_their_attempts_back(
 ) -> None:
     """SIGTERM: what was begun is finished; the rest is pending, with nothing counted."""
     make_archive(tmp_path / "archive", 60)
+    place["lease_s"] = 120.0  # a slow machine must not lose one
     settings = Settings.model_validate(place)
     with Ledger.open(settings.database_url.get_secret_value()) as ledger:
         recipe_id = enqueue_all(place, ledger)
@@ -80,6 +81,7 @@ def test_a_worker_whose_clock_is_hours_off_disturbs_nobody(
 ) -> None:
     """Leases and waits are by the database's clock alone."""
     make_archive(tmp_path / "archive", 40)
+    place["lease_s"] = 120.0
     settings = Settings.model_validate(place)
     with Ledger.open(settings.database_url.get_secret_value()) as ledger:
         enqueue_all(place, ledger)

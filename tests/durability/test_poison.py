@@ -50,7 +50,7 @@ def given(tmp_path: Path, sqlite_url: str) -> dict[str, object]:
     archive = make_archive(tmp_path / "archive", SCANS)
     checkpoint = make_checkpoint(tmp_path / "quick.safetensors")
     usually = usual(str(archive), str(tmp_path / "colour"), sqlite_url, checkpoint)
-    return {**usually, "max_attempts": 3}
+    return {**usually, "max_attempts": 3, "lease_s": 120.0}
 
 
 def named(ledger: Ledger, number: int) -> ItemRow:

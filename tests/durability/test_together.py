@@ -81,7 +81,8 @@ def given(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, 
     checkpoint = make_checkpoint(tmp_path / "quick.safetensors")
     archive = make_archive(tmp_path / "archive", FAILED_BEFORE)
     with place_for(store, tmp_path) as (output, reach):
-        settings = {**usual(str(archive), output, url, checkpoint), **reach}
+        usually = usual(str(archive), output, url, checkpoint)
+        settings = {**usually, **reach, "lease_s": 120.0}
         with Ledger.open(url) as ledger:
             _fail_all(settings, ledger)
             make_archive(archive, SCANS)
