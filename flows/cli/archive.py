@@ -198,7 +198,7 @@ def report(settings: Settings, name: str | None, *, as_json: bool) -> ExitCode:
     from tasks.report import report_key  # noqa: PLC0415  brings the page's templates along
 
     with open_ledger(settings) as ledger:
-        chosen = _chosen_run(ledger, name).name
+        chosen = _chosen_run(ledger, name, kinds=_REPORTED).name
     # As its writer: the role that writes the output may get, but not list.
     output = open_store(settings.output, settings=settings, writable=True)
     if as_json:
@@ -224,13 +224,17 @@ def run_as_premis(settings: Settings, name: str | None) -> ExitCode:
     return ExitCode.CLEAN
 
 
-def _chosen_run(ledger: Ledger, name: str | None) -> RunRow:
-    """The run of that name, or the last.
+_REPORTED = ("nightly", "run")  # the kinds of runs that write a report
+
+
+def _chosen_run(ledger: Ledger, name: str | None, *, kinds: Sequence[str] | None = None) -> RunRow:
+    """The run of that name, or the last; of these kinds only, where some are given.
 
     Raises:
         UsageError: There is none.
     """
-    runs = ledger.list_runs(limit=200)
+    latest = ledger.list_runs(limit=200)
+    runs = [run for run in latest if kinds is None or run.kind in kinds]
     if not runs:
         raise UsageError("there is no run yet; `autochrome run SOURCE` makes one, and its report")
     chosen = next((run for run in runs if name in {None, run.name}), None)
