@@ -91,6 +91,9 @@ def evaluate(  # noqa: PLR0913 — typer: an option is a parameter
     json: Annotated[Path | None, typer.Option(help="File for all figures.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="File for the table.")] = None,
     plot: Annotated[Path | None, typer.Option(help="File for the reliability plot, SVG.")] = None,
+    write_card: Annotated[
+        bool, typer.Option(help="Write the figures into the checkpoints' cards, in place.")
+    ] = False,
 ) -> None:
     """Measure networks beside what is left grey, on photographs that they have never seen."""
     _run(
@@ -106,6 +109,7 @@ def evaluate(  # noqa: PLR0913 — typer: an option is a parameter
         json=json,
         markdown=markdown,
         plot=plot,
+        write_card=write_card,
     )
 
 

@@ -193,7 +193,8 @@ def _read_header(path: Path) -> dict[str, Any]:
 
 
 def _config(fields: dict[str, Any]) -> NetworkConfig:
-    return NetworkConfig(**{**fields, "gamut": tuple(fields["gamut"])})
+    lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
+    return NetworkConfig(**{**fields, **lists})
 
 
 def _card(fields: dict[str, Any]) -> Card:

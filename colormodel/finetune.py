@@ -2,13 +2,15 @@
 
 The references alone would be learnt by heart and everything else forgotten. So each minibatch is
 mixed: some squares are of references, the others of base photographs (replay). The training is
-watched on references and base photographs that it does not learn from; what is kept is the state
-that coloured those references best while the base photographs were coloured no worse.
+watched on references and base photographs that it does not learn from. At its end the weights are
+also drawn back towards the parent's, by several shares: what is learnt fades in proportion, what is
+forgotten faster (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022). Kept is what
+coloured the watched references best while the base photographs were coloured no worse.
 """
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -36,6 +38,9 @@ from colormodel.recipe import TrainRecipe
 from colormodel.train import Trainer, minibatches_ahead
 
 STATE = "state.safetensors"
+
+#: Shares of the way from the parent's weights to the last ones learnt that are looked at, too.
+BLENDS = (0.15, 0.3, 0.45, 0.6, 0.8)
 
 #: The source of the photographs that are references, for the minibatches' odds.
 _REFERENCES = "references"
@@ -107,6 +112,7 @@ class Look(NamedTuple):
     loss: float  # moving average; not a number before the first step
     references: float
     base: float
+    share: float = 1.0  # of the way from the parent's weights to those learnt
 
 
 @dataclass(frozen=True)
@@ -116,12 +122,12 @@ class Finetuned:
     Attributes:
         checkpoint: The state that was best; nothing where no state was better than the parent.
         looks: The whole curve, the parent at step 0 first.
-        best_step: Of the state that was kept; 0 for the parent itself.
+        best: The look at what was kept; the first, at the parent, where nothing was better.
     """
 
     checkpoint: Checkpoint | None
     looks: tuple[Look, ...]
-    best_step: int
+    best: Look
 
 
 class Watched:
@@ -155,14 +161,35 @@ class Finetuner(Trainer):
         self._watched = Watched(material.watched, network_px=px)
         self._watched_base = Watched(material.watched_base, network_px=px)
         self._margin = margin
+        self._parent = {name: t.clone() for name, t in self.average.state_dict().items()}
         self.looks: list[Look] = []
 
-    def look(self) -> Look:
+    def look(self, *, share: float = 1.0) -> Look:
         """See how well the averaged network does, and note it."""
-        errors = (of.error(self.average, self.device) for of in (self._watched, self._watched_base))
-        seen = Look(self.step, self.loss, *errors)
-        self.looks.append(seen)
-        return seen
+        references = self._watched.error(self.average, self.device)
+        base = self._watched_base.error(self.average, self.device)
+        self.looks.append(Look(self.step, self.loss, references, base, share))
+        return self.looks[-1]
+
+    @property
+    def is_blended(self) -> bool:
+        """Whether the last look was at weights drawn back to the parent's."""
+        return bool(self.looks) and self.looks[-1].share < 1
+
+    def blends(self) -> Iterator[Look]:
+        """Look at the averaged weights drawn back to the parent's; they end as they were."""
+        learnt = {name: tensor.clone() for name, tensor in self.average.state_dict().items()}
+        for share in BLENDS:
+            self.average.load_state_dict(
+                {
+                    name: torch.lerp(self._parent[name], tensor, share)
+                    if tensor.is_floating_point()
+                    else tensor
+                    for name, tensor in learnt.items()
+                }
+            )
+            yield self.look(share=share)
+        self.average.load_state_dict(learnt)
 
     @property
     def best(self) -> Look:
@@ -178,17 +205,20 @@ class Finetuner(Trainer):
         with safe_open(path, framework="pt") as file:
             self.looks = [Look(*look) for look in json.loads(file.metadata()["looks"])]
 
-    def keep(self, out: Path, card: Card) -> None:
-        """Write the state, and the checkpoint of the best look where that is the latest.
+    def keep_best(self, out: Path, card: Card) -> None:
+        """Write the checkpoint of the latest look, where that is the best.
 
-        The checkpoint comes first and is named by its step: whenever this is interrupted, the
+        It comes before the state and is named by its look: whenever this is interrupted, the
         state's best has its checkpoint.
         """
-        if self.best.step == self.step:
-            save_checkpoint(_best_path(out, self.step), self.average, card=card)
+        if self.best == self.looks[-1]:
+            save_checkpoint(best_path(out, self.best), self.average, card=card)
+
+    def keep_state(self, out: Path) -> None:
+        """Write the state, and remove the checkpoints that are no longer the best."""
         write_tensors(out / STATE, self._tensors(), self._metadata())
         for path in out.glob("best-*.safetensors"):
-            if path != _best_path(out, self.best.step):
+            if path != best_path(out, self.best):
                 path.unlink()
 
     def _still(self) -> list[nn.Module]:
@@ -248,19 +278,27 @@ def finetune(  # noqa: PLR0913 - all but recipe and material are keywords with p
         for minibatch in minibatches_ahead(trainer.maker, trainer.step, until):
             trainer.advance(minibatch)
         tell(trainer.look())
-        trainer.keep(out, card)
-    best = trainer.best.step
-    checkpoint = read_checkpoint(_best_path(out, best)) if best else None
+        trainer.keep_best(out, card)
+        trainer.keep_state(out)
+    if not trainer.is_blended:
+        for seen in trainer.blends():
+            tell(seen)
+            trainer.keep_best(out, card)
+        trainer.keep_state(out)
+    best = trainer.best
+    checkpoint = read_checkpoint(best_path(out, best)) if best.step else None
     return Finetuned(checkpoint, tuple(trainer.looks), best)
+
+
+def best_path(out: Path, look: Look) -> Path:
+    """Where the checkpoint of a look is."""
+    return out / f"best-{look.step:06}-{look.share:.2f}.safetensors"
 
 
 def _is_over(trainer: Finetuner, recipe: FinetuneRecipe) -> bool:
     waited = trainer.step - trainer.best.step
-    return trainer.step >= recipe.steps or waited >= recipe.patience * recipe.check_every
-
-
-def _best_path(out: Path, step: int) -> Path:
-    return out / f"best-{step:06}.safetensors"
+    is_stuck = waited >= recipe.patience * recipe.check_every
+    return trainer.is_blended or trainer.step >= recipe.steps or is_stuck
 
 
 def _require(material: Material) -> None:

@@ -86,6 +86,18 @@ class ColorBins(nn.Module):
         mean = (share @ self.centres).permute(0, 3, 1, 2)  # (N, 2, h, w)
         return (square - mean.square().sum(1, keepdim=True)).clamp(min=0).sqrt()
 
+    def entropy(self, logits: Tensor) -> Tensor:
+        """Give the Shannon entropy of each distribution, in nats: 0 for one certain bin.
+
+        Args:
+            logits: Shape (N, bins, h, w).
+
+        Returns:
+            Shape (N, 1, h, w).
+        """
+        log_share = logits.float().permute(0, 2, 3, 1).log_softmax(3)  # (N, h, w, bins)
+        return -(log_share.exp() * log_share).sum(3)[:, None]
+
 
 def _bins_in_gamut(spacing: float) -> tuple[Tensor, Tensor]:
     """Find the grid points whose cell holds a colour of sRGB, by walking through the RGB cube."""

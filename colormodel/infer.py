@@ -96,7 +96,7 @@ class Colorizer:
     @property
     def takes_hints(self) -> bool:
         """Whether the network can be told colours."""
-        return self.checkpoint.config.name != "article"
+        return self._network.takes_hints
 
     def _minibatches(self, shapes: Sequence[tuple[int, ...]]) -> Iterator[list[int]]:
         """Indices of equal shape, as many together as a minibatch takes."""

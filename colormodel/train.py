@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ from colormodel.checkpoint import (
 from colormodel.data import Minibatch, MinibatchMaker, Photos, load_photos
 from colormodel.infer import resolve_device
 from colormodel.losses import (
+    LossWeights,
     chroma_distance,
     color_prior,
     distribution_loss,
@@ -38,6 +40,13 @@ from colormodel.networks.unet import UNet
 from colormodel.recipe import RecipeError, TrainRecipe, fingerprint
 
 log = logging.getLogger(__name__)
+
+Criterion = Callable[[Heads, Tensor], Tensor]
+
+#: Confidence is taken of logits from which this much of the rarity weighting is taken back. On
+#: training photographs, rank correlation with the error by scan and by pixel: 0 gives 0.46 and
+#: 0.42, a half 0.46 and 0.46, all 0.43 and 0.49.
+RARITY_TAKEN_BACK = 0.5
 
 
 class Progress(NamedTuple):
@@ -119,7 +128,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             _groups(self.network, recipe), weight_decay=recipe.weight_decay
         )
-        self.criterion = _criterion(self.network, recipe, self.maker, self.device)
+        self.criterion = self._criterion()
         self.step = 0
         self.elapsed_s = 0.0
         self.loss = math.nan
@@ -212,6 +221,20 @@ class Trainer:
         for module in self._still():
             module.eval()
 
+    def _criterion(self) -> Criterion:
+        """Choose the loss that goes with the network's heads."""
+        if not isinstance(self.network, UNet):
+            return mean_square
+        rarity = _rarity(self.network, self.recipe, self.maker)
+        if not self.network.config.confidence_bias:
+            bias = (-RARITY_TAKEN_BACK * rarity.log()).tolist()
+            told = replace(
+                self.network.config, confidence_bias=tuple(round(value, 3) for value in bias)
+            )
+            self.network.config = self.average.config = told
+        self.network.bins.to(self.device)
+        return _both_heads(self.network, self.recipe.losses, rarity.to(self.device))
+
     def _prepared(self, network: ColorNetwork) -> ColorNetwork:
         return network.to(self.device).to(memory_format=torch.channels_last)
 
@@ -246,26 +269,23 @@ class Trainer:
         }
 
 
-def _criterion(
-    network: ColorNetwork, recipe: TrainRecipe, maker: MinibatchMaker, device: torch.device
-) -> Callable[[Heads, Tensor], Tensor]:
-    """Choose the loss that goes with a network's heads."""
-    if not isinstance(network, UNet):
-        return mean_square
-    weights, bins = recipe.losses, network.bins
-    # Steps below zero: the prior's minibatches are none that training sees.
+def _rarity(network: UNet, recipe: TrainRecipe, maker: MinibatchMaker) -> Tensor:
+    """How much each bin counts, (bins,), by how often the recipe's photographs show it."""
+    # Steps far away: the prior's minibatches are none that training sees.
     chroma = torch.cat([maker.minibatch(2**31 + i).chroma[:, :, ::4, ::4] for i in range(32)])
-    rarity = rarity_weights(
-        color_prior(chroma, bins.cpu()), mix=weights.rare_mix, power=weights.rare_power
-    ).to(device)
-    bins.to(device)
+    prior = color_prior(chroma, network.bins.cpu())
+    return rarity_weights(prior, mix=recipe.losses.rare_mix, power=recipe.losses.rare_power)
+
+
+def _both_heads(network: UNet, weights: LossWeights, rarity: Tensor) -> Criterion:
+    """The loss of a network with a distribution and a regression."""
 
     def loss(heads: Heads, chroma: Tensor) -> Tensor:
         assert heads.logits is not None  # noqa: S101 — narrows types; the U-Net has all heads
         size = chroma.shape[-1] // heads.logits.shape[-1]
         coarse = functional.avg_pool2d(chroma, size)
         return weights.distribution * distribution_loss(
-            heads.logits, coarse, bins=bins, weights=rarity
+            heads.logits, coarse, bins=network.bins, weights=rarity
         ) + weights.regression * chroma_distance(
             heads.regression, chroma, vivid_discount=weights.vivid_discount
         )

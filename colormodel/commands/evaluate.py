@@ -3,6 +3,7 @@
 import itertools
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,12 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from colormodel.checkpoint import DEFAULT_CHECKPOINT, CheckpointError, read_checkpoint
+from colormodel.checkpoint import (
+    DEFAULT_CHECKPOINT,
+    CheckpointError,
+    read_checkpoint,
+    with_metrics,
+)
 from colormodel.evaluate import (
     Contestant,
     Measurer,
@@ -31,6 +37,9 @@ ERRORS = (CheckpointError, DeviceError, MemoryError, PhotographsError, WeightsEr
 #: Photographs measured together: as many as fill the networks' minibatches.
 TOGETHER = 16
 
+#: What a card keeps of a row of the table.
+CARD_FIGURES = ("ciede2000", "psnr", "colourfulness_ratio", "lpips", "photographs")
+
 
 @dataclass(frozen=True)
 class Options:
@@ -48,6 +57,7 @@ class Options:
         json: File for all figures.
         markdown: File for the table; otherwise it goes to stdout.
         plot: File for the reliability plot, SVG.
+        write_card: Write the figures into the cards of the checkpoints, in place.
     """
 
     photos: Path
@@ -61,6 +71,7 @@ class Options:
     json: Path | None
     markdown: Path | None
     plot: Path | None
+    write_card: bool = False
 
 
 def run(options: Options) -> int:
@@ -83,7 +94,25 @@ def run(options: Options) -> int:
             path.write_text(text, encoding="utf-8")
     if not options.markdown:
         typer.echo(table)
+    if options.write_card:
+        _write_cards(summaries, contestants)
     return 0
+
+
+def _write_cards(summaries: Sequence[Summary], contestants: Sequence[Contestant]) -> None:
+    """Keep each network's own figures where its weights are; its digest changes with that."""
+    for contestant in contestants:
+        figures = {
+            f"{summary.title}, {row.input}{hints}: {name}": round(value, 4)
+            for summary in summaries
+            for row in summary.table
+            for hints in (f", {contestant.hints} hints" if contestant.hints else "",)
+            if row.row == contestant.label
+            for name in CARD_FIGURES
+            if (value := getattr(row, name)) is not None
+        }
+        checkpoint = with_metrics(read_checkpoint(contestant.colorizer.checkpoint.path), figures)
+        typer.echo(f"{checkpoint.path}: sha256 {checkpoint.digest}", err=True)
 
 
 def _contestants(options: Options) -> list[Contestant]:

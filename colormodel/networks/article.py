@@ -22,6 +22,8 @@ class ArticleNetwork(ColorNetwork):
     It knows neither hints nor its own errors: hints are refused, confidence is 0.5 everywhere.
     """
 
+    takes_hints = False
+
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__(config)
         resnet = resnet18(weights=None)

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,11 @@ class NetworkConfig:
         regression_share: How much of the chroma comes from the regression head, in [0, 1].
         chroma_gain: Factor on the blended chroma: makes up for what averaging washes out.
         gamut: Least a*, greatest a*, least b*, greatest b* that the network may answer.
-        confidence_scale: Spread of the distribution, in a*b* units, at which confidence is 1/e.
+        confidence_from: What of the distribution tells doubt: its "entropy", in nats, or its
+            "spread", in a*b* units.
+        confidence_bias: Added to the logits before confidence is taken of them, a value for each
+            bin: what training by rarity has pulled towards rare colours is pulled back. None: 0.
+        confidence_scale: The entropy, or the spread, at which confidence is 1/e.
     """
 
     name: str
@@ -36,6 +40,8 @@ class NetworkConfig:
     regression_share: float = 0.5
     chroma_gain: float = 1.0
     gamut: tuple[float, float, float, float] = (-86.0, 98.0, -107.0, 94.0)
+    confidence_from: Literal["entropy", "spread"] = "spread"
+    confidence_bias: tuple[float, ...] = ()
     confidence_scale: float = 20.0
 
 
@@ -56,7 +62,13 @@ class Prediction(NamedTuple):
 
 
 class ColorNetwork(nn.Module, ABC):
-    """Lightness in, chroma and confidence out."""
+    """Lightness in, chroma and confidence out.
+
+    Attributes:
+        takes_hints: Whether it can be told colours.
+    """
+
+    takes_hints: ClassVar[bool]
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()

@@ -28,6 +28,8 @@ class UNet(ColorNetwork):
     the edges of the lightness (after Teed and Deng, "RAFT", 2020).
     """
 
+    takes_hints = True
+
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__(config)
         width = config.width
@@ -75,10 +77,20 @@ class UNet(ColorNetwork):
         mode = self.bins.annealed_mean(heads.logits, temperature=config.temperature)
         mode = upsample(mode, heads.kernel)  # (N, 2, H, W)
         chroma = torch.lerp(mode, heads.regression, config.regression_share) * config.chroma_gain
-        confidence = torch.exp(-self.bins.spread(heads.logits) / config.confidence_scale)
+        confidence = torch.exp(-self._doubt(heads.logits) / config.confidence_scale)
         return Prediction(
             self.clamp(chroma), upsample(confidence, heads.kernel).clamp(0, 1), heads.logits
         )
+
+    def _doubt(self, logits: Tensor) -> Tensor:
+        """How undecided each distribution is, (N, 1, H/4, W/4)."""
+        if self.config.confidence_bias:
+            bias = logits.new_tensor(self.config.confidence_bias)
+            logits = logits + bias[:, None, None]
+        measure = (
+            self.bins.entropy if self.config.confidence_from == "entropy" else self.bins.spread
+        )
+        return measure(logits)
 
     def frozen(self) -> list[nn.Module]:
         """Give the encoder's shallow part: ImageNet has taught it well enough."""

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from colormodel.checkpoint import Card, Checkpoint, read_checkpoint, save_checkpoint
 from colormodel.data import DataError, Photos
-from colormodel.finetune import Finetuned, FinetuneRecipe, Look, Material, finetune
+from colormodel.finetune import BLENDS, Finetuned, FinetuneRecipe, Look, Material, finetune
 from colormodel.networks import NetworkConfig, build_network
 from colormodel.recipe import RecipeError
 from tests.colormodel.photographs import make_scene
@@ -86,10 +86,12 @@ def test_references_are_learnt_and_watched(tmp_path: Path) -> None:
     """Nearer to references that were not learnt from; the curve begins with the parent."""
     looks: list[Look] = []
     done = run(tmp_path, looks=looks)
-    assert [look.step for look in looks] == [0, 3, 6, 9, 12]
+    assert [look.step for look in looks if look.share == 1] == [0, 3, 6, 9, 12]
+    assert [(look.step, look.share) for look in looks[5:]] == [(12, share) for share in BLENDS]
     assert tuple(looks[1:]) == done.looks[1:]
     assert done.checkpoint is not None
-    assert done.best_step == min(done.looks, key=lambda look: look.references).step > 0
+    assert done.best == min(done.looks, key=lambda look: look.references)
+    assert done.best.step > 0
     assert done.checkpoint.card == CARD
     before, after = load_file(tmp_path / "parent.safetensors"), load_file(done.checkpoint.path)
     # The statistics of the layers stay the parent's.
@@ -102,10 +104,19 @@ def test_a_state_that_forgets_does_not_count(tmp_path: Path) -> None:
     """However near to the references: what is kept is no worse on the base set than the parent."""
     strict = dataclasses.replace(RECIPE, base_margin=0.0, learning_rate=0.1, reference_share=0.95)
     done = run(tmp_path, recipe=strict)
-    (best,) = (look for look in done.looks if look.step == done.best_step)
-    assert best.base <= done.looks[0].base
+    assert done.best.base <= done.looks[0].base
     assert any(look.base > done.looks[0].base for look in done.looks)
-    assert (done.checkpoint is None) == (done.best_step == 0)
+    assert (done.checkpoint is None) == (done.best.step == 0)
+
+
+def test_weights_drawn_back_lie_between_the_parents_and_those_learnt(tmp_path: Path) -> None:
+    """And the state goes on with those learnt."""
+    trained = run(tmp_path, recipe=dataclasses.replace(RECIPE, steps=3))
+    errors = {look.share: look.references for look in trained.looks[1:]}
+    ends = sorted((trained.looks[0].references, errors[1.0]))
+    slack = 0.2 * (ends[1] - ends[0]) + 0.05
+    assert all(ends[0] - slack <= error <= ends[1] + slack for error in errors.values())
+    assert errors[0.15] != errors[0.8]
 
 
 def test_it_ends_when_nothing_improves(tmp_path: Path) -> None:
@@ -157,7 +168,7 @@ def test_a_killed_fine_tuning_goes_on_to_the_same_weights(tmp_path: Path) -> Non
         process.wait()
     resumed = run(tmp_path, out="killed")
     whole = run(tmp_path, out="whole")
-    assert resumed.best_step == whole.best_step
+    assert (resumed.best.step, resumed.best.share) == (whole.best.step, whole.best.share)
     assert resumed.checkpoint is not None
     assert whole.checkpoint is not None
     one, other = load_file(resumed.checkpoint.path), load_file(whole.checkpoint.path)

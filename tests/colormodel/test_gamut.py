@@ -1,5 +1,7 @@
 """Colours in bins and back."""
 
+import math
+
 import pytest
 import torch
 
@@ -74,3 +76,12 @@ def test_spread_is_the_standard_deviation(bins: ColorBins) -> None:
     assert float(certain) == pytest.approx(0, abs=0.05)
     half = (bins.centres[3] - bins.centres[9]).norm() / 2
     assert float(torn) == pytest.approx(float(half), rel=1e-3)
+
+
+def test_entropy_counts_the_colours_that_are_likely(bins: ColorBins) -> None:
+    """None for a certain colour; ln 2 for two equally likely ones, however far apart."""
+    logits = torch.full((1, len(bins), 1, 2), -80.0)
+    logits[0, 3], logits[0, 9, 0, 1] = 0.0, 0.0
+    certain, torn = bins.entropy(logits)[0, 0, 0]
+    assert float(certain) == pytest.approx(0, abs=1e-4)
+    assert float(torn) == pytest.approx(math.log(2), rel=1e-4)

@@ -1,5 +1,7 @@
 """The contract that every network keeps."""
 
+from typing import Literal
+
 import pytest
 import torch
 from torch import nn
@@ -109,9 +111,11 @@ def test_an_unknown_name_is_refused() -> None:
 
 
 @torch.no_grad()
-def test_confidence_falls_with_the_spread() -> None:
+@pytest.mark.parametrize("told_by", ["entropy", "spread"])
+def test_confidence_falls_with_doubt(told_by: Literal["entropy", "spread"]) -> None:
     """Sharper distributions are surer ones."""
-    unet = build_network(NetworkConfig("unet", width=16)).eval()
+    config = NetworkConfig("unet", width=16, confidence_from=told_by)
+    unet = build_network(config).eval()
     lightness = torch.rand(1, 1, 64, 64) * 100
     before = unet(lightness).confidence.mean()
     unet.get_parameter("distribution.weight").mul_(1e6)
