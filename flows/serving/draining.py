@@ -1,7 +1,7 @@
 """Ending the runs of a server that is about to stop, in order."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import anyio
@@ -15,14 +15,16 @@ from prefect.client.schemas.filters import (
     WorkPoolFilterName,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.states import Cancelling
+from prefect.states import Cancelled, Cancelling
 
 from flows.deploying.pools import GPU_POOL, LIGHT_POOL
 
 logger = logging.getLogger(__name__)
 
-#: Prefect kills a run's processes 30 s after it has asked them to end.
-_PATIENCE_S = 45.0
+#: Prefect kills a run's processes 30 s after it has asked them to end, and then runs its hooks.
+_PATIENCE_S = 90.0
+
+_ACTIVE = (StateType.RUNNING, StateType.PENDING, StateType.CANCELLING)
 
 
 def _marker(home: Path) -> Path:
@@ -39,20 +41,23 @@ async def drain(home: Path, *, is_hurried: Callable[[], bool]) -> None:
     async with get_client() as client:
         _marker(home).touch()
         await _pause(client, paused=True)
-        for run in await _active(client):
+        for run in await _runs(client, _ACTIVE):
             message = "`autochrome serve` was stopped; the next run takes up what is left."
             await client.set_flow_run_state(run.id, Cancelling(message=message))
         with anyio.move_on_after(_PATIENCE_S):
-            while not is_hurried() and await _active(client):
+            while not is_hurried() and await _runs(client, _ACTIVE):
                 await anyio.sleep(0.5)
 
 
 async def resume(home: Path) -> None:
-    """Let the work pools go on that `drain` has paused."""
-    if _marker(home).exists():
-        async with get_client() as client:
+    """Let the work pools go on that `drain` has paused, and end what it had no time to see end."""
+    async with get_client() as client:
+        for run in await _runs(client, [StateType.CANCELLING]):
+            message = "`autochrome serve` was stopped while it was being cancelled."
+            await client.set_flow_run_state(run.id, Cancelled(message=message), force=True)
+        if _marker(home).exists():
             await _pause(client, paused=False)
-        _marker(home).unlink()
+            _marker(home).unlink()
 
 
 async def _pause(client: PrefectClient, *, paused: bool) -> None:
@@ -62,11 +67,10 @@ async def _pause(client: PrefectClient, *, paused: bool) -> None:
             await client.update_work_pool(pool, WorkPoolUpdate(is_paused=paused))
 
 
-async def _active(client: PrefectClient) -> list[FlowRun]:
-    active = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+async def _runs(client: PrefectClient, states: Sequence[StateType]) -> list[FlowRun]:
     return await client.read_flow_runs(
         flow_run_filter=FlowRunFilter(
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=active))
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(states)))
         ),
         work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[GPU_POOL, LIGHT_POOL])),
     )
