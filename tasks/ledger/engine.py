@@ -48,7 +48,10 @@ class Database:
         self.engine = engine
         self.patience_s = patience_s
         self._writing = engine.execution_options(reading=False)
-        self._reading = engine.execution_options(reading=True)
+        # One snapshot for all that is read together: counts that are asked for one after another
+        # reconcile. SQLite's transactions are so by nature.
+        snapshot = {} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
+        self._reading = engine.execution_options(reading=True, **snapshot)
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Run *work* in one transaction that may change things (it may be run more than once)."""

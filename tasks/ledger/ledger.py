@@ -215,7 +215,9 @@ class Ledger:
             is_retry = True
             return made or claims.claim_items(connection, wanted, token=token)
 
-        return self.database.write(work)
+        found = self.database.write(work)
+        # One that was made, and lost again before its answer could be read, holds nothing.
+        return found if found and found.items else None
 
     def renew(self, token: str, *, lease_s: float) -> int:
         """Let the lease last for *lease_s* from now; returns how many items are still held."""
