@@ -17,6 +17,7 @@ from tasks.finetune.course import (
     train,
 )
 from tasks.finetune.running import recorded_run
+from tasks.finetune.showing import look_in_words
 from tasks.ledger.migrate import make_if_missing
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.reference_records import TrainingRow, TrainingVerdict
@@ -48,7 +49,7 @@ def _train_and_judge(course: Course) -> Judged:
         line = bar.add_task("fine-tuning", total=course.recipe.steps)
 
         def on_look(look: Look) -> None:
-            words = f"step {look.step}: ΔE₀₀ {look.references:.2f}, base {look.base:.2f}"
+            words = look_in_words(look)
             bar.update(line, completed=look.step, description=words)
             if not stderr.is_terminal:
                 say(words)

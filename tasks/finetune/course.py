@@ -40,6 +40,7 @@ from tasks.finetune.material import (
     gather,
     held_out_photographs,
     material_of,
+    source_weights,
     suspect,
 )
 from tasks.finetune.showing import curves_svg, example_strip, table_markdown
@@ -181,7 +182,7 @@ def train(course: Course, *, on_look: Callable[[Look], None] | None = None) -> F
             return suspicion
         return finetune(
             course.recipe,
-            material_of(course.settings, gathered),
+            material_of(course.settings, gathered, course.parent_file.card),
             parent=course.parent_file,
             out=course.folder,
             card=_card(course, gathered),
@@ -210,7 +211,7 @@ def judge_challenger(course: Course, trained: Finetuned | str) -> Judged:
     held_out = held_out_photographs(gather(course.settings, course.references, course.folder))
     device = course.settings.device
     challenger = trained.checkpoint
-    scores = {
+    scores: dict[str, Scores] = {
         "references": measure(course.parent_file, challenger, held_out, device=device),
         "base": measure(
             course.parent_file, challenger, base_photographs(course.settings), device=device
@@ -353,7 +354,9 @@ def _card(course: Course, gathered: Gathered) -> Card:
             *(entry for entry in old.data if entry.source != "references"),
             *(TrainingData("references", said, count) for said, count in sorted(rights.items())),
         ),
-        recipe=json.dumps(asdict(course.recipe), sort_keys=True),
+        recipe=json.dumps(
+            asdict(course.recipe) | {"source_weights": source_weights(old)}, sort_keys=True
+        ),
         training=f"{old.training}; then fine-tuned on {len(gathered.train)} references",
         limitations=old.limitations,
     )
@@ -376,7 +379,8 @@ def _nothing_learnt(trained: Finetuned) -> str:
     return (
         "nothing was learnt that is worth judging: on the references watched the best ΔE₀₀ was "
         f"{best.references:.2f} at step {best.step} (the champion's: {first.references:.2f}), "
-        f"with {best.base:.2f} on the base photographs watched (the champion's: {first.base:.2f})"
+        f"with {best.base:.2f} on the base photographs watched (the champion's: {first.base:.2f}), "
+        "and no share of the way there was better on the first and no worse on the second"
     )
 
 

@@ -1,6 +1,7 @@
 """What a fine-tuning works with: a frozen set of references, and base photographs."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from colormodel.checkpoint import Card
 from colormodel.data import DataError, Photos, load_photos
 from colormodel.evaluate import Photograph, PhotographsError, iter_photographs
 from colormodel.finetune import Material
@@ -118,15 +120,17 @@ def _parts(rows: Sequence[ReferenceRow]) -> dict[str, list[ReferenceRow]]:
     return parts
 
 
-def material_of(settings: Settings, gathered: Gathered) -> Material:
+def material_of(settings: Settings, gathered: Gathered, parent: Card) -> Material:
     """Part the training split into what is learnt from and what is watched; add base photographs.
+
+    Of these, each source counts as it did when the parent was trained, as its card tells.
 
     Raises:
         UsageError: There are no base photographs.
     """
     by_digest = sorted(gathered.train, key=lambda one: one.row.sha256[8:])
     watched = min(len(by_digest), max(_LEAST_WATCHED, round(_WATCHED_SHARE * len(by_digest))))
-    base = _base_photos(settings)
+    base = _thinned(_base_photos(settings), source_weights(parent))
     watched_base = min(_WATCHED_BASE, len(base) // 4)
     return Material(
         references=_photos(by_digest[watched:]),
@@ -134,6 +138,16 @@ def material_of(settings: Settings, gathered: Gathered) -> Material:
         base=_cut(base, slice(watched_base, None)),
         watched_base=base.pictures[:watched_base],
     )
+
+
+def source_weights(parent: Card) -> dict[str, float]:
+    """How much each source of base photographs counted when the parent was trained; else 1."""
+    try:
+        recipe = json.loads(parent.recipe or "{}")
+    except ValueError:  # a card that somebody wrote by hand
+        return {}
+    weights = recipe.get("source_weights") or recipe.get("data", {}).get("source_weights") or {}
+    return {str(source): float(weight) for source, weight in weights.items()}
 
 
 def held_out_photographs(gathered: Gathered) -> list[Photograph]:
@@ -192,6 +206,21 @@ def _base_photos(settings: Settings) -> Photos:
         return load_photos(_base_folder(settings), least_chroma=_LEAST_CHROMA, limit=limit)
     except DataError as error:
         raise UsageError(f"{error}; set AUTOCHROME_BASE_PHOTOS") from error
+
+
+def _thinned(photos: Photos, weights: Mapping[str, float]) -> Photos:
+    """Leave out as many of each source as its weight is below 1, the same ones every time."""
+    draws = np.random.default_rng(0).random(len(photos))
+    kept = [
+        place
+        for place, (source, draw) in enumerate(zip(photos.sources, draws, strict=True))
+        if draw < weights.get(source, 1.0)
+    ]
+    return Photos(
+        [photos.pictures[place] for place in kept],
+        [photos.sources[place] for place in kept],
+        photos.licences,
+    )
 
 
 def _cut(photos: Photos, part: slice) -> Photos:

@@ -1,6 +1,7 @@
 """What people see of a fine-tuning: the table, the loss curves, a few pictures."""
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -36,10 +37,17 @@ def table_markdown(judgement: Judgement) -> str:
     return "\n".join([*(lines if judgement.table else []), "", *asked])
 
 
+def look_in_words(look: Look) -> str:
+    """One line of progress."""
+    share = "" if look.share == 1 else f", {look.share:.0%} of the way"
+    return f"step {look.step}{share}: ΔE₀₀ {look.references:.2f}, base {look.base:.2f}"
+
+
 def curves_svg(looks: Sequence[Look]) -> str:
     """Three curves over the steps, each in its own scale: the loss, and both watched errors."""
+    looks = [look for look in looks if look.share == 1]
     series = [
-        ("loss", "#888888", [(look.step, look.loss) for look in looks if look.loss == look.loss]),
+        ("loss", "#888888", [(look.step, look.loss) for look in looks if math.isfinite(look.loss)]),
         ("ΔE₀₀, references watched", "#c8553d", [(look.step, look.references) for look in looks]),
         ("ΔE₀₀, base photographs watched", "#1f6f8b", [(look.step, look.base) for look in looks]),
     ]

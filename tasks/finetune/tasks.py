@@ -7,6 +7,7 @@ from prefect.cache_policies import NO_CACHE
 
 from colormodel.finetune import Finetuned, Look
 from tasks.finetune.course import Course, Judged, judge_challenger, train
+from tasks.finetune.showing import look_in_words
 
 
 @task(name="train", cache_policy=NO_CACHE)
@@ -14,7 +15,7 @@ def train_as_task(course: Course, tell: Callable[[int, str], None]) -> Finetuned
     """Train the challenger; *tell* is given the step and words at each look."""
 
     def on_look(look: Look) -> None:
-        tell(look.step, f"step {look.step}: ΔE₀₀ {look.references:.2f}, base {look.base:.2f}")
+        tell(look.step, look_in_words(look))
 
     return train(course, on_look=on_look)
 
