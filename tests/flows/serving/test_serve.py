@@ -156,7 +156,7 @@ def test_an_archive_is_served_interrupted_and_served_again(machine: Machine) -> 
             what="the night does not get on",
         )
         process.send_signal(signal.SIGINT)
-        assert process.wait(180) == 0
+        assert process.wait(300) == 0
     with Ledger.open(machine.database) as ledger:
         stopped = ledger.counts().items
         assert stopped.get("claimed", 0) == 0
@@ -189,7 +189,7 @@ def test_an_archive_is_served_interrupted_and_served_again(machine: Machine) -> 
         assert link.startswith(f"http://127.0.0.1:{machine.web_port}/files/reports/")
         assert "Night of" in httpx.get(link, auth=AUTH).raise_for_status().text
         process.send_signal(signal.SIGTERM)
-        assert process.wait(180) == 0
+        assert process.wait(300) == 0
     with Ledger.open(machine.database) as ledger:
         items = items_of(ledger)
         assert Counter(item.status for item in items.values()) == {"review": 46}
