@@ -167,6 +167,7 @@ def test_a_reference_that_changed_in_the_store_fails_the_training(
     assert "is not what was recorded" in failed.why
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_it_goes_on_and_ends_the_same(school: School, tmp_path: Path) -> None:
     """SIGKILL while it trains: one training on record, the challenger that one go makes."""
     settings = school(finetune_folder=tmp_path / "killed")
