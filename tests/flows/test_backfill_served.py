@@ -18,10 +18,10 @@ from tasks.ledger import ItemFilter, Ledger
 from tasks.ledger.backfills import Backfills, BackfillState
 from tests.scanfiles import codes_of, photograph, write_jpeg
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 SCANS = 80
-PATIENCE_S = 600.0
+PATIENCE_S = 900.0
 YAML = """
 name: autochrome
 pull: []
@@ -93,7 +93,7 @@ def environment(tmp_path: Path, sqlite_url: str, quick_checkpoint: Path) -> dict
         "AUTOCHROME_BATCH_ITEMS": "4",
         "AUTOCHROME_LEASE_S": "15",
         "AUTOCHROME_BACKFILL_WINDOW": "2",
-        "AUTOCHROME_BACKFILL_SHARE_MINUTES": "0.05",
+        "AUTOCHROME_BACKFILL_SHARE_MINUTES": "0.1",
     }
 
 
