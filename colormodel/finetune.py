@@ -229,6 +229,10 @@ class Finetuner(Trainer):
     def _begin_step(self) -> None:
         self.network.eval()
 
+    def _decay(self) -> float:
+        # The beginning is worth remembering: the average sets out from the parent.
+        return self.recipe.ema
+
     def _metadata(self) -> dict[str, str]:
         return super()._metadata() | {"looks": json.dumps(self.looks)}
 

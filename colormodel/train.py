@@ -243,9 +243,12 @@ class Trainer:
         by_time = self.elapsed_s / 60 / recipe.minutes if recipe.minutes else 0.0
         return min(1.0, max(self.step / recipe.steps, by_time))
 
-    def _update_average(self) -> None:
+    def _decay(self) -> float:
         # A short memory at first, or the random beginning would stay in the average for long.
-        decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
+        return min(self.recipe.ema, (1 + self.step) / (10 + self.step))
+
+    def _update_average(self) -> None:
+        decay = self._decay()
         average, current = self.average.state_dict(), self.network.state_dict()
         for name, tensor in average.items():
             if tensor.is_floating_point():
