@@ -8,6 +8,7 @@ from contextvars import copy_context
 from dataclasses import dataclass
 
 from tasks.batch import BatchSummary, colorize_batch
+from tasks.lease import Lease
 from tasks.ledger import Claim, Failures, ItemStatus
 from tasks.workshop import Workshop
 
@@ -104,18 +105,31 @@ class _ShareWorker:
         self._share = share
         self._run_batch = run_batch
         self._claimed = 0
+        self._is_suspect_running = False
         self.running: set[Future[BatchSummary]] = set()
 
     def fill(self, executor: ThreadPoolExecutor, total: BatchSummary) -> None:
         """Claim and start batches until enough are in flight or nothing can be claimed."""
+        if self.running and self._is_suspect_running:
+            return  # should it kill this worker, it takes nobody with it
         while len(self.running) < IN_FLIGHT and not self._is_over(total):
             claim = self._claim()
             if claim is None:
                 return
             self._claimed += len(claim.items)
+            self._is_suspect_running = len(claim.items) == 1 and claim.items[0].attempt > 1
+            if self._is_suspect_running:
+                self._wait_for_others(claim)
             # Prefect finds the flow run that a task belongs to in the context.
             context = copy_context()
             self.running.add(executor.submit(context.run, self._run_batch, self._workshop, claim))
+            if self._is_suspect_running:
+                return
+
+    def _wait_for_others(self, claim: Claim) -> None:
+        lease_s = self._workshop.settings.lease_s
+        with Lease(self._workshop.ledger, claim.token, lease_s=lease_s).kept():
+            wait(self.running)
 
     def collect(self) -> list[BatchSummary]:
         """Wait for a batch in flight to end."""
