@@ -31,7 +31,7 @@ from sqlalchemy.types import TypeEngine
 
 from tasks.schema import Moment
 
-AnyRow: TypeAlias = Row[*tuple[Any, ...]]
+AnyRow: TypeAlias = Row[Any]
 
 _SQLITE_MOMENT = "%Y-%m-%d %H:%M:%f"
 
