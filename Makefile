@@ -7,7 +7,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check check-all format lint types contracts clean
+.PHONY: help setup demo test check check-all bench format lint types contracts clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ check: $(STAMP) lint types contracts test ## what CI runs: format, lint, types, 
 
 check-all: check ## check, and the slow tests, among them the built wheel in an empty folder
 	$(BIN)/pytest -m slow --timeout 1800
+
+bench: $(STAMP) ## measure speed: one table of ratios, and var/speed.json
+	$(BIN)/python -m tests.bench.speed --json var/speed.json
 
 format: $(STAMP) ## rewrite the code in the house's format
 	$(BIN)/ruff format .

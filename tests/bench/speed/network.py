@@ -1,0 +1,96 @@
+"""The network alone, in the ways that this machine can run it."""
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from colormodel.checkpoint import DEFAULT_CHECKPOINT, load_network, read_checkpoint
+from tests.bench.speed.rows import Row, in_turn
+
+MINIBATCH = 16
+HEIGHT, WIDTH = 160, 192  # of a 640 × 500 scan
+ROUNDS = 5
+
+Way = Callable[[Tensor], Tensor]
+
+
+class _ChromaOnly(nn.Module):
+    """The network as exporters like it: one tensor in, one out."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, lightness: Tensor) -> Tensor:
+        """L* (N, 1, H, W) to chroma (N, 2, H, W)."""
+        chroma: Tensor = self.network(lightness).chroma
+        return chroma
+
+
+def measure(folder: Path) -> list[Row]:
+    """A row for each way, with how far its colours are from eager float32's."""
+    network = _ChromaOnly(load_network(read_checkpoint(DEFAULT_CHECKPOINT))).eval()
+    lightness = torch.rand(MINIBATCH, 1, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(1))
+    lightness *= 100
+    ways = _ways(network, lightness, folder)
+    with torch.inference_mode():
+        chroma = {name: way(lightness).float() for name, way in ways.items()}
+        calls = [lambda way=way: way(lightness) for way in ways.values()]
+        seconds = dict(zip(ways, in_turn(*calls, rounds=ROUNDS), strict=True))
+    first = next(iter(ways))
+    rows = []
+    for name, taken in seconds.items():
+        apart = float((chroma[name] - chroma[first]).abs().max())
+        detail = f"{MINIBATCH / taken:.1f} pictures/s of {HEIGHT} × {WIDTH}, max |Δab| {apart:.2g}"
+        rows.append(Row(f"network, {name}", seconds[first] / taken, "×", detail=detail))
+    return rows
+
+
+def _ways(network: nn.Module, lightness: Tensor, folder: Path) -> dict[str, Way]:
+    ways: dict[str, Way] = {"eager float32": network}
+    channels_last = load_channels_last()
+    ways["eager float32, channels last"] = lambda x: channels_last(
+        x.contiguous(memory_format=torch.channels_last)
+    )
+
+    def bfloat16(x: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            chroma: Tensor = channels_last(x.contiguous(memory_format=torch.channels_last))
+            return chroma
+
+    ways["bfloat16, channels last"] = bfloat16
+    ways["inductor float32"] = torch.compile(network)
+    if importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnx"):
+        ways["ONNX Runtime float32"] = _onnx(network, lightness, folder / "network.onnx")
+    if importlib.util.find_spec("openvino"):
+        ways["OpenVINO float32"] = _openvino(network, lightness)
+    return ways
+
+
+def load_channels_last() -> nn.Module:
+    """Another copy of the network, its weights channels last."""
+    network = _ChromaOnly(load_network(read_checkpoint(DEFAULT_CHECKPOINT))).eval()
+    return network.to(memory_format=torch.channels_last)
+
+
+def _onnx(network: nn.Module, lightness: Tensor, path: Path) -> Way:
+    import onnxruntime  # noqa: PLC0415 -- optional
+
+    torch.onnx.export(network, (lightness,), str(path), dynamo=False, opset_version=17)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda x: torch.from_numpy(session.run(None, {name: x.numpy()})[0])
+
+
+def _openvino(network: nn.Module, lightness: Tensor) -> Way:
+    import openvino  # noqa: PLC0415 -- optional
+
+    model = openvino.convert_model(network, example_input=lightness)
+    threads = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino.compile_model(model, "CPU", threads)
+    return lambda x: torch.from_numpy(next(iter(compiled(x.numpy()).values())).copy())

@@ -1,0 +1,242 @@
+"""Small scans, end to end: against the network alone, a bare loop, a notebook, Ray Data; flatness.
+
+The bare loop is our own pipeline with nothing recorded: what it and the whole differ by is what
+ledger and Prefect cost.
+"""
+
+import resource
+import statistics
+import subprocess
+import sys
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from colormodel.infer import Colorizer
+from colormodel.planes import Plane
+from tasks.ledger import Claim, ClaimedItem, Ledger, Outcome
+from tasks.night import begin_night
+from tasks.scans.reader import open_scan
+from tasks.settings import Settings
+from tasks.share import Share, work_off
+from tasks.workshop import Workshop, open_workshop
+from tests.bench.speed import notebook, raydata
+from tests.bench.speed.material import small_scans
+from tests.bench.speed.rows import Row, at_least, at_most, in_turn, seconds_of
+from tests.s3server import REGION, make_test_client
+
+ROUNDS = 3
+
+
+class Unrecorded:
+    """Stands where the ledger stands, and records nothing: hands out items until none is left."""
+
+    def __init__(self, items: Sequence[ClaimedItem], token: Claim) -> None:
+        self._left = list(items)
+        self._claim = token
+        self._guard = threading.Lock()
+
+    def claim(self, worker: str, *, limit: int, **_: object) -> Claim | None:
+        """Hand out the next items."""
+        del worker
+        with self._guard:
+            items, self._left = self._left[:limit], self._left[limit:]
+        return replace(self._claim, items=tuple(items)) if items else None
+
+    def finish(self, token: str, outcomes: Sequence[Outcome]) -> frozenset[int]:
+        """Accept everything."""
+        del token
+        return frozenset(outcome.item_id for outcome in outcomes)
+
+    def renew(self, token: str, *, lease_s: float) -> int:
+        """Leases do not run out here."""
+        del token, lease_s
+        return 1
+
+    def give_back(self, token: str, item_ids: Collection[int] | None = None) -> int:
+        """Nothing is given back: a benchmark that stops is void."""
+        raise RuntimeError(f"items of {token} were given back: {item_ids}")
+
+    def next_due_s(self, recipe_id: int, **_: object) -> float | None:
+        """Nothing becomes due later."""
+        del recipe_id
+        return None
+
+
+def settings_for(folder: Path, source: str, output: str, **given: object) -> Settings:
+    """Settings of one run with a fresh ledger."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return Settings.model_validate(
+        {
+            "database_url": f"sqlite:///{folder / 'ledger.db'}",
+            "sources": (source,),
+            "output": output,
+            "device": "auto",
+            **given,
+        }
+    )
+
+
+@contextmanager
+def enqueued(settings: Settings) -> Iterator[Workshop]:
+    """A workshop whose ledger knows every scan of the source."""
+    with begin_night(settings, kind="benchmark", name="benchmark") as night:
+        for source in settings.sources:
+            night.discover(source)
+        night.enqueue()
+        with open_workshop(settings) as workshop:
+            yield workshop
+
+
+def colour_recorded(workshop: Workshop) -> None:
+    """Colour everything, as a worker does."""
+    done = work_off(workshop, Share())
+    if done.aborted or done.statuses.total() == 0:
+        raise RuntimeError(f"the run did not end as it should: {done.in_words()} {done.aborted}")
+
+
+def colour_unrecorded(workshop: Workshop, items: Sequence[ClaimedItem], claim: Claim) -> None:
+    """Colour the same in the same batches, without a ledger."""
+    bare = replace(workshop, ledger=Unrecorded(items, claim))  # type: ignore[arg-type]  # in its place
+    colour_recorded(bare)
+
+
+def all_items(workshop: Workshop, ledger: Ledger, count: int) -> Claim:
+    """Claim everything, to know it, and give it back."""
+    claim = ledger.claim(
+        workshop.worker,
+        recipe_id=workshop.recipe_id,
+        limit=count,
+        lease_s=600,
+        max_attempts=workshop.settings.max_attempts,
+    )
+    if claim is None:
+        raise RuntimeError("nothing was enqueued")
+    ledger.give_back(claim.token)
+    return claim
+
+
+def inputs_of(workshop: Workshop, paths: Sequence[Path]) -> list[Plane]:
+    """What the network sees of each scan."""
+    scans = [open_scan(path) for path in paths]
+    network_size = workshop.colorizer.network_size
+    return [scan.thumbnail(*network_size(scan.header.height, scan.header.width)) for scan in scans]
+
+
+def measure(folder: Path, *, scans: int) -> list[Row]:
+    """Rows about small scans from a folder."""
+    source, kind = small_scans(folder / "scans", scans)
+    settings = settings_for(folder / "whole", str(source), str(folder / "out"))
+    with enqueued(settings) as workshop:
+        claim = all_items(workshop, workshop.ledger, scans)
+        paths = sorted(source.glob("*.jpg"))
+        planes = inputs_of(workshop, paths)
+        colorizer = workshop.colorizer
+
+        def bare() -> None:
+            colour_unrecorded(workshop, claim.items, claim)
+
+        def by_hand() -> None:
+            notebook.colour_all(paths, folder / "notebook", colorizer)
+
+        bare()  # children start, files are cached
+        network_s, bare_s, notebook_s = in_turn(
+            lambda: _network_alone(colorizer, planes), bare, by_hand, rounds=ROUNDS
+        )
+        recorded_s = seconds_of(lambda: colour_recorded(workshop))
+        bare_s = statistics.mean((bare_s, seconds_of(bare)))  # on either side of the recorded run
+    detail = (
+        f"{scans} {kind}: network alone {scans / network_s:.1f}/s, whole {scans / bare_s:.1f}/s"
+    )
+    rows = [
+        at_least("end to end over the network alone", network_s / recorded_s, 0.9, detail),
+        at_most(
+            "ledger's cost over a bare loop",
+            100 * (recorded_s / bare_s - 1),
+            5,
+            f"{recorded_s:.1f} s against {bare_s:.1f} s",
+            unit="%",
+        ),
+        at_least(
+            "as fast as a notebook",
+            notebook_s / recorded_s,
+            2,
+            f"notebook {scans / notebook_s:.1f}/s, ours {scans / recorded_s:.1f}/s",
+        ),
+    ]
+    return [*rows, *_ray_row(folder, paths, recorded_s, settings, workshop)]
+
+
+def _ray_row(
+    folder: Path, paths: list[Path], ours_s: float, settings: Settings, workshop: Workshop
+) -> list[Row]:
+    if not raydata.is_installed():
+        return [Row("as fast as Ray Data", float("nan"), "×", "≥ 1.2 ×", None, "not installed")]
+    px, out = workshop.checkpoint.network_px, folder / "ray"
+
+    def with_ray() -> None:
+        raydata.colour_all(paths, out, minibatch=settings.minibatch, network_px=px)
+
+    with_ray()  # its processes start
+    ray_s = seconds_of(with_ray)
+    detail = f"Ray Data {len(paths) / ray_s:.1f}/s, ours {len(paths) / ours_s:.1f}/s"
+    return [at_least("as fast as Ray Data", ray_s / ours_s, 1.2, detail)]
+
+
+def measure_s3(folder: Path, *, scans: int) -> list[Row]:
+    """The same over an S3 endpoint on loopback, whose server shares these cores."""
+    source, kind = small_scans(folder / "s3-scans", scans)
+    here = settings_for(folder / "s3-folder", str(source), str(folder / "s3-out"))
+    with enqueued(here) as workshop:
+        folder_s = seconds_of(lambda: colour_recorded(workshop))
+    with s3_server("scans", "colour") as keys:
+        client = make_test_client(keys["s3_endpoint_url"])
+        for path in sorted(source.glob("*.jpg")):
+            client.upload_file(str(path), "scans", path.name)
+        there = settings_for(folder / "s3-whole", "s3://scans", "s3://colour", **keys)
+        with enqueued(there) as workshop:
+            s3_s = seconds_of(lambda: colour_recorded(workshop))
+    detail = f"{scans} {kind}: folder {scans / folder_s:.1f}/s, S3 {scans / s3_s:.1f}/s"
+    return [Row("throughput over S3, of that over a folder", folder_s / s3_s, "×", detail=detail)]
+
+
+@contextmanager
+def s3_server(*buckets: str) -> Iterator[dict[str, str]]:
+    """An S3 endpoint in a process of its own, and the settings that reach it."""
+    command = [sys.executable, "-m", "tests.s3server", *buckets]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        lines = [server.stdout.readline() for _ in range(3)]
+        pairs = (line.removeprefix("export AUTOCHROME_").strip().split("=", 1) for line in lines)
+        try:
+            yield {"s3_region": REGION} | {name.lower(): value for name, value in pairs}
+        finally:
+            server.terminate()
+
+
+def measure_flatness(folder: Path, *, largest: int) -> list[Row]:
+    """Time a scan and memory at 10, 100, 1,000 … scans."""
+    counts = [count for count in (10, 100, 1_000, 10_000) if count <= largest]
+    each, peaks = [], []
+    for count in counts:
+        place = folder / f"flat-{count}"
+        source, _ = small_scans(place / "scans", count)
+        with enqueued(settings_for(place, str(source), str(place / "out"))) as workshop:
+            warm = workshop.pixels  # children are there when the clock starts
+            for _ in range(workshop.settings.cores):
+                warm.run(abs, -1)
+            each.append(seconds_of(lambda w=workshop: colour_recorded(w)) / count)  # type: ignore[misc]
+        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
+    told = ", ".join(
+        f"{count:,}: {1000 * seconds:.0f} ms, {peak:,} MiB"
+        for count, seconds, peak in zip(counts, each, peaks, strict=True)
+    )
+    steady = each[1:] or each  # of ten scans, half are in the first and last minibatch
+    spread = 100 * (max(steady) / min(steady) - 1)
+    return [at_most("time a scan, largest over smallest", spread, 10, told, unit="%")]
+
+
+def _network_alone(colorizer: Colorizer, planes: Sequence[Plane]) -> None:
+    colorizer.predict(planes)
