@@ -24,6 +24,7 @@ from tests.workshops import items_of
 
 ROOT = Path(__file__).parents[3]
 AUTH = ("curator", "a secret")
+SCANS = 300
 T = TypeVar("T")
 
 
@@ -137,8 +138,8 @@ class Machine:
 
 @pytest.fixture
 def machine(archive: Path, quick_checkpoint: Path) -> Machine:
-    """46 scans."""
-    for number in range(3, 43):
+    """So many scans that the night is in its middle when Prefect has passed on that it should end."""
+    for number in range(3, SCANS - 3):
         write_jpeg(archive / f"{number}.jpg", codes_of(photograph(96, 128, seed=number)))
     return Machine(archive.parent, quick_checkpoint)
 
@@ -160,7 +161,7 @@ def test_an_archive_is_served_interrupted_and_served_again(machine: Machine) -> 
     with Ledger.open(machine.database) as ledger:
         stopped = ledger.counts().items
         assert stopped.get("claimed", 0) == 0
-        assert stopped["pending"] > 0, "interrupted too late to prove anything"
+        assert stopped.get("pending", 0) > 0, "interrupted too late to prove anything"
         assert {item.attempts for item in items_of(ledger).values()} <= {0, 1}
 
     with machine.serving() as process:
@@ -181,7 +182,7 @@ def test_an_archive_is_served_interrupted_and_served_again(machine: Machine) -> 
         assert night["state_type"] == "COMPLETED", night["state"]["message"]
         assert night["name"].startswith("night 20")
         assert machine.figure("autochrome_ledger_up") == 1
-        assert machine.figure("autochrome_scans") == 46
+        assert machine.figure("autochrome_scans") == SCANS
         shown = {a["key"]: a for a in machine.post("artifacts/latest/filter", {})}
         assert {"progress", "counts", "before-after", "report"} <= set(shown)
         assert "data:image/jpeg;base64," in shown["before-after"]["data"]
@@ -192,7 +193,7 @@ def test_an_archive_is_served_interrupted_and_served_again(machine: Machine) -> 
         assert process.wait(300) == 0
     with Ledger.open(machine.database) as ledger:
         items = items_of(ledger)
-        assert Counter(item.status for item in items.values()) == {"review": 46}
+        assert Counter(item.status for item in items.values()) == {"review": SCANS}
         for item in items.values():
             endings = [one.ending for one in ledger.story(item.uri).items[0].attempts]
             assert endings.count("finished") == 1
