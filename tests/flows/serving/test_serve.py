@@ -138,7 +138,7 @@ class Machine:
 
 @pytest.fixture
 def machine(archive: Path, quick_checkpoint: Path) -> Machine:
-    """So many scans that the night is in its middle when Prefect has passed on that it should end."""
+    """So many scans that the night is in its middle when it hears that it should end."""
     for number in range(3, SCANS - 3):
         write_jpeg(archive / f"{number}.jpg", codes_of(photograph(96, 128, seed=number)))
     return Machine(archive.parent, quick_checkpoint)
