@@ -30,6 +30,8 @@ class _Picture(NamedTuple):
 class Colorizer:
     """Holds one network, ready, on one device.
 
+    `takes_hints` tells whether the network can be told colours.
+
     Precision is chosen by device. CUDA: bfloat16 under autocast. CPU: float32, because bfloat16
     without AVX512-BF16 or AMX is emulated (ten times slower on the EPYC 7003 that this was
     measured on), and because a picture is then the same on every machine.
@@ -53,6 +55,7 @@ class Colorizer:
         self.device = resolve_device(device)
         self._minibatch = max(1, minibatch)
         self._network = load_network(checkpoint, device=str(self.device))
+        self.takes_hints = self._network.takes_hints
 
     def network_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width at which the network looks at a scan; multiples of 32."""
@@ -92,11 +95,6 @@ class Colorizer:
             for index, result in zip(indices, done, strict=True):
                 results[index] = result
         return [result for result in results if result is not None]
-
-    @property
-    def takes_hints(self) -> bool:
-        """Whether the network can be told colours."""
-        return self._network.takes_hints
 
     def _minibatches(self, shapes: Sequence[tuple[int, ...]]) -> Iterator[list[int]]:
         """Indices of equal shape, as many together as a minibatch takes."""

@@ -29,6 +29,4 @@ async def show_backfill(
     if shown is None:
         await acreate_progress_artifact(told.percent, key=key, description=told.description)
     else:
-        await aupdate_progress_artifact(
-            shown.id, told.percent, description=told.description
-        )
+        await aupdate_progress_artifact(shown.id, told.percent, description=told.description)

@@ -146,6 +146,7 @@ def test_called_again_it_is_done(tmp_path: Path) -> None:
     assert again.checkpoint == first.checkpoint
 
 
+@pytest.mark.slow
 def test_a_killed_fine_tuning_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     """SIGKILL in the middle; resumed, the best checkpoint is that of one go (float32: 1e-6)."""
     script = (

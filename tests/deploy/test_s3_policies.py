@@ -27,6 +27,8 @@ from tasks.storage import s3 as s3_module
 from tests.s3server import make_test_client, settings_for
 from tests.workshops import MakeSettings, items_of
 
+pytestmark = pytest.mark.slow
+
 S3 = Path(__file__).parents[2] / "deploy" / "s3"
 SCANS, COLOUR = "autochrome-scans", "autochrome-colour"
 

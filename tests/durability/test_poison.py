@@ -25,6 +25,8 @@ from tests.durability.workers import (
 from tests.tasks import childwork
 from tests.workshops import items_of
 
+pytestmark = pytest.mark.slow
+
 SCANS = 9
 MEMORY = 2 << 30
 

@@ -11,7 +11,7 @@ from tasks.settings import settings_in_force
 from tasks.share import Share, work_off
 from tests.workshops import MakeSettings, OpenWorkshop
 
-pytestmark = pytest.mark.usefixtures("prefect_api")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_api")]
 
 
 def test_damage_fails_the_run_and_is_listed(

@@ -25,7 +25,7 @@ from tasks.ledger.opening import open_ledger
 from tasks.settings import Settings, settings_in_force
 from tests.workshops import MakeSettings
 
-pytestmark = pytest.mark.usefixtures("prefect_api")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_api")]
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from tasks.registry import champion_checkpoint
 from tasks.settings import Settings, settings_in_force
 from tests.schools import School
 
-pytestmark = pytest.mark.usefixtures("prefect_api")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_api")]
 
 
 @pytest.fixture(autouse=True)

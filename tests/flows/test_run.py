@@ -21,6 +21,7 @@ from flows.cli import run as run_command
 from flows.cli.app import app, main
 from flows.cli.talk import ExitCode
 from tasks.ledger import Ledger
+from tasks.schema import REVISION
 from tests.s3server import S3Bucket, settings_for
 from tests.scanfiles import codes_of, photograph, write_jpeg
 from tests.workshops import MakeSettings, colourfulness, files_under, items_of
@@ -356,7 +357,7 @@ def test_database_commands(tmp_path: Path) -> None:
     """Upgrade, current, downgrade."""
     database = f"sqlite:///{tmp_path / 'new.db'}"
     assert run_cli("db", "upgrade", "--db", database)[0] == 0
-    assert run_cli("db", "current", "--db", database)[1].strip() == "0001"
+    assert run_cli("db", "current", "--db", database)[1].strip() == REVISION
     assert run_cli("db", "downgrade", "base", "--db", database)[0] == 0
     assert "no ledger" in run_cli("db", "current", "--db", database)[1]
 

@@ -53,7 +53,7 @@ def test_a_worker_that_was_away_stores_nothing(
     make_settings: MakeSettings, workshop_for: OpenWorkshop, tmp_path: Path
 ) -> None:
     """It was stopped between encoding and storing, and meanwhile another did its scans."""
-    workshop = workshop_for(make_settings(lease_s=3.0))
+    workshop = workshop_for(make_settings(lease_s=60.0))
     held = claim_all(workshop)
 
     def sleep_over(real: Any, asked: Any, request: Any, **named: Any) -> Any:  # noqa: ANN401
@@ -111,7 +111,7 @@ def test_a_gpu_that_is_gone_stops_the_run(
     workshop = workshop_for(make_settings())
 
     class Gone:
-        def predict(self, lightness: list[Any]) -> Any:  # noqa: ANN401
+        def predict(self, lightness: list[Any]) -> Any:  # noqa: ANN401, ARG002 - the interface has it
             raise DeviceError("cuda:0 failed: unspecified launch failure")
 
     summary = work_off(replace(workshop, colorizer=Gone()), Share())  # type: ignore[arg-type]

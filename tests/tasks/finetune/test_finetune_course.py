@@ -35,6 +35,8 @@ from tasks.settings import Settings
 from tests.schools import School, bring
 from tests.tasks.references.colours import write_colours
 
+pytestmark = pytest.mark.slow
+
 
 def run_course(settings: Settings, approval: Approval | None = None) -> TrainingRow:
     """All of it, as `autochrome finetune` does."""

@@ -129,7 +129,7 @@ def test_the_same_list_is_the_same_set(ledger: Ledger) -> None:
 
 
 def test_who_saw_a_reference_is_answered_through_descendants(ledger: Ledger) -> None:
-    """The first learns nothing; b, from a, learns from it; c, from b, inherits; d, from a, is judged."""
+    """The first learns nothing; b, from a, learns from it; c inherits from b; d is judged by it."""
     for letter in "abcde":
         register(ledger, letter)
     one, two = added(ledger, 1), added(ledger, 2)

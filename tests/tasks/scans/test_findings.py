@@ -120,6 +120,7 @@ def test_a_box_speaks_in_shares() -> None:
 
 
 @pytest.mark.skipif(not (DATA / "scans").is_dir(), reason="../shared/data/scans is not there")
+@pytest.mark.timeout(600)
 def test_every_archive_scan_is_fit_to_be_coloured() -> None:
     """Of real scans none is refused, one is sepia; `tests/bench/judgements.py` sees them all."""
     paths = sorted((DATA / "scans").glob("*.jpg"))
