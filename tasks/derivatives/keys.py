@@ -1,5 +1,6 @@
 """Where a derivative is stored: a name that depends on the item alone, and on no other item."""
 
+import hashlib
 import re
 from typing import Protocol
 
@@ -15,6 +16,10 @@ class Item(Protocol):
     """What of an item its derivatives' names depend on."""
 
     @property
+    def source(self) -> str:
+        """Address of the store that the scan lies in."""
+
+    @property
     def key(self) -> str:
         """The scan's key in its store."""
 
@@ -28,14 +33,16 @@ class Item(Protocol):
 
 
 def derivative_key(recipe_digest: str, item: Item, file: WrittenFile) -> str:
-    """The key of a derivative: `recipe/kind/key`, with page, revision and suffix where needed.
+    """The key of a derivative: `recipe-source/kind/key`, with page, revision, suffix where needed.
 
-    A scan `box 12/a.jpg` becomes `7e7e…/master/box 12/a.jpg`, `a.tif` becomes `a.tif.jpg`, its
-    second page `a.tif.page-0002.jpg`, its second revision `a.tif.rev-0002.jpg`. Scans whose own
+    Recipe and source are named by the beginnings of digests: two sources may hold scans of one key.
+    A scan `box 12/a.jpg` becomes `7e7e…-c0ff…/master/box 12/a.jpg`, `a.tif` becomes `a.tif.jpg`,
+    its second page `a.tif.page-0002.jpg`, its second revision `a.tif.rev-0002.jpg`. Scans whose own
     names look like these get a longer name, so that no two items ever share one. Keys that would
     leave the store, or that no store can hold, are made safe; the result is what is recorded.
     """
-    return safe_key(f"{recipe_digest[:12]}/{file.kind}/{_named(item, file.suffix)}")
+    source = hashlib.sha256(item.source.encode()).hexdigest()
+    return safe_key(f"{recipe_digest[:12]}-{source[:8]}/{file.kind}/{_named(item, file.suffix)}")
 
 
 def _named(item: Item, suffix: str) -> str:

@@ -1,5 +1,6 @@
 """Names of derivatives: readable, and never shared by two items."""
 
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from tasks.derivatives import ToneCheck, WrittenFile, derivative_key
 
 RECIPE = "7e" * 32
+ARCHIVE = hashlib.sha256(b"file:///archive").hexdigest()[:8]
 TONE = ToneCheck(0.0, 0.0, 0.0, luma_identical=None, rule="", passed=True)
 JPEG = WrittenFile("access", Path("a"), ".jpg", "image/jpeg", 1, "5c" * 32, TONE, "")
 
@@ -21,6 +23,7 @@ class Named:
     key: str
     page: int = 0
     revision: int = 1
+    source: str = "file:///archive"
 
 
 @pytest.mark.parametrize(
@@ -39,7 +42,7 @@ class Named:
 def test_names(item: Named, suffix: str, name: str) -> None:
     """What they look like."""
     file = replace(JPEG, suffix=suffix)
-    assert derivative_key(RECIPE, item, file) == f"7e7e7e7e7e7e/access/{name}"
+    assert derivative_key(RECIPE, item, file) == f"7e7e7e7e7e7e-{ARCHIVE}/access/{name}"
 
 
 _PARTS = st.lists(
@@ -49,7 +52,8 @@ _PARTS = st.lists(
     min_size=1,
     max_size=6,
 ).map("".join)
-_ITEMS = st.builds(Named, _PARTS, st.integers(0, 2), st.integers(1, 3))
+_SOURCES = st.sampled_from(["file:///archive", "s3://archive"])
+_ITEMS = st.builds(Named, _PARTS, st.integers(0, 2), st.integers(1, 3), _SOURCES)
 
 
 @settings(max_examples=300)
@@ -59,6 +63,7 @@ _ITEMS = st.builds(Named, _PARTS, st.integers(0, 2), st.integers(1, 3))
 @example(Named("a"), Named("a.scan"), ".jpg")
 @example(Named("a.tif", page=1), Named("a.tif.page-0002.jpg"), ".jpg")
 @example(Named("a", page=1, revision=2), Named("a.page-0002", revision=2), ".jpg")
+@example(Named("a.jpg"), Named("a.jpg", source="s3://archive"), ".jpg")
 @example(Named("a.page-0002.scan", page=1), Named("a.page-0002", page=1), ".jpg")
 def test_no_two_items_share_a_name(first: Named, second: Named, suffix: str) -> None:
     """Whatever scans are called: a derivative is never written over another item's."""
