@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from colormodel.color import grey_to_lightness, srgb_to_lab
-from colormodel.planes import ChromaMap, GuidedUpsampler, Plane, fit_gamut, lab_to_linear
+from colormodel.planes import ChromaMap, GuidedUpsampler, Plane, linear_in_gamut
 
 Codes = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -85,8 +85,7 @@ def put_colour(chroma_map: ChromaMap, lightness: Plane, *, under: Plane | None =
     linear = np.empty((3, height, width), np.float32)
     for top in range(0, height, STRIP_ROWS):
         rows = slice(top, min(top + STRIP_ROWS, height))
-        chroma = fit_gamut(final[rows], upsampler.rows(lightness[rows], top))
-        linear[:, rows] = lab_to_linear(final[rows], chroma)
+        linear[:, rows] = linear_in_gamut(final[rows], upsampler.rows(lightness[rows], top))
     return linear
 
 

@@ -3,6 +3,7 @@
 import itertools
 import shlex
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,17 +102,19 @@ def run(options: Options) -> int:
 
 def _write_cards(summaries: Sequence[Summary], contestants: Sequence[Contestant]) -> None:
     """Keep each network's own figures where its weights are; its digest changes with that."""
+    figures: defaultdict[Path, dict[str, float]] = defaultdict(dict)
     for contestant in contestants:
-        figures = {
+        hints = f", {contestant.hints} hints" if contestant.hints else ""
+        figures[contestant.colorizer.checkpoint.path] |= {
             f"{summary.title}, {row.input}{hints}: {name}": round(value, 4)
             for summary in summaries
             for row in summary.table
-            for hints in (f", {contestant.hints} hints" if contestant.hints else "",)
             if row.row == contestant.label
             for name in CARD_FIGURES
             if (value := getattr(row, name)) is not None
         }
-        checkpoint = with_metrics(read_checkpoint(contestant.colorizer.checkpoint.path), figures)
+    for path, measured in figures.items():
+        checkpoint = with_metrics(read_checkpoint(path), measured)
         typer.echo(f"{checkpoint.path}: sha256 {checkpoint.digest}", err=True)
 
 
