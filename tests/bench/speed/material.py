@@ -1,6 +1,5 @@
 """Scans to measure with: real ones where they are at hand, made ones elsewhere."""
 
-import io
 import shutil
 from pathlib import Path
 
@@ -50,10 +49,3 @@ def _large_codes() -> np.ndarray:
     codes = np.asarray(grey.resize((LARGE_WIDTH, LARGE_HEIGHT), Image.Resampling.BICUBIC))
     grain = np.random.default_rng(1).normal(0, 4, codes.shape).astype(np.float32)
     return np.clip(codes + grain, 0, 255).astype(np.uint8)
-
-
-def jpeg_bytes(codes: np.ndarray, quality: int = 90) -> bytes:
-    """Code a picture, grey or RGB, as a JPEG."""
-    coded = io.BytesIO()
-    Image.fromarray(codes).save(coded, "JPEG", quality=quality)
-    return coded.getvalue()

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from colormodel.infer import Colorizer
 from colormodel.planes import Plane
 from tasks.ledger import Claim, ClaimedItem, Ledger, Outcome
 from tasks.night import begin_night
@@ -143,7 +142,7 @@ def measure(folder: Path, *, scans: int) -> list[Row]:
 
         bare()  # children start, files are cached
         network_s, bare_s, notebook_s = in_turn(
-            lambda: _network_alone(colorizer, planes), bare, by_hand, rounds=ROUNDS
+            lambda: colorizer.predict(planes), bare, by_hand, rounds=ROUNDS
         )
         recorded_s = seconds_of(lambda: colour_recorded(workshop))
         bare_s = statistics.mean((bare_s, seconds_of(bare)))  # on either side of the recorded run
@@ -236,7 +235,3 @@ def measure_flatness(folder: Path, *, largest: int) -> list[Row]:
     steady = each[1:] or each  # of ten scans, half are in the first and last minibatch
     spread = 100 * (max(steady) / min(steady) - 1)
     return [at_most("time a scan, largest over smallest", spread, 10, told, unit="%")]
-
-
-def _network_alone(colorizer: Colorizer, planes: Sequence[Plane]) -> None:
-    colorizer.predict(planes)

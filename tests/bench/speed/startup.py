@@ -9,8 +9,7 @@ from tests.bench.speed.rows import Row, at_most, in_turn
 
 ROUNDS = 5
 
-#: A worker's first picture: the process starts, loads the network, opens its stores, writes.
-_FIRST_PICTURE = "import sys; from flows.cli import main; sys.exit(main())"
+_COMMAND = [sys.executable, "-c", "import sys; from flows.cli import main; sys.exit(main())"]
 
 
 def measure(folder: Path, scan: Path) -> list[Row]:
@@ -44,5 +43,4 @@ def measure(folder: Path, scan: Path) -> list[Row]:
 
 
 def _autochrome(*arguments: str) -> None:
-    command = [sys.executable, "-c", _FIRST_PICTURE, *arguments]
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run([*_COMMAND, *arguments], check=True, capture_output=True)
