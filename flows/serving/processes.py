@@ -104,26 +104,50 @@ class Children:
 def end_tree(pid: int, *, hurry: bool, reap: "subprocess.Popen[bytes] | None" = None) -> None:
     """End a process and all that it has started, which may be in groups of their own.
 
-    Prefect's worker and server both end in order at SIGTERM. What does not end in time is killed.
+    Prefect's worker and server both end in order at SIGTERM. What does not end in time is killed,
+    and waited for: a killed process may still be on a core for a moment, or writing to a disk.
     """
-    tree = [pid, *descendants(pid)]
-    names = [name_of_process(one) for one in tree]
-    _signal(tree if hurry else tree[:1], signal.SIGTERM)
-    end = time.monotonic() + (3.0 if hurry else 40.0)
-    while time.monotonic() < end:
-        if reap is not None:
-            reap.poll()
-        # What a worker starts while it ends is to be seen, too.
-        tree += [one for one in descendants(pid) if one not in tree]
-        names += [name_of_process(one) for one in tree[len(names) :]]
-        if all(_is_gone(name) for name in names):
-            return
-        time.sleep(_STEP_S)
-    _signal(
-        [one for one, name in zip(tree, names, strict=True) if not _is_gone(name)], signal.SIGKILL
-    )
-    if reap is not None:
-        reap.wait()
+    tree = _Tree(pid, reap)
+    _signal(tree.pids if hurry else [pid], signal.SIGTERM)
+    if not tree.wait(3.0 if hurry else 40.0):
+        _signal(tree.left(), signal.SIGKILL)
+        tree.wait(10.0)
+
+
+class _Tree:
+    """A process and what it has started, also what it starts while it ends."""
+
+    def __init__(self, pid: int, reap: "subprocess.Popen[bytes] | None") -> None:
+        self._root = pid
+        self._reap = reap
+        self._names: dict[int, str] = {}
+        self._look()
+
+    @property
+    def pids(self) -> list[int]:
+        """Every process seen so far, the root first."""
+        return list(self._names)
+
+    def left(self) -> list[int]:
+        """Those that run still."""
+        if self._reap is not None:
+            self._reap.poll()
+        self._look()
+        return [pid for pid, name in self._names.items() if not _is_gone(name)]
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether all have ended within the time."""
+        end = time.monotonic() + timeout_s
+        while self.left():
+            if time.monotonic() > end:
+                return False
+            time.sleep(_STEP_S)
+        return True
+
+    def _look(self) -> None:
+        for pid in [self._root, *descendants(self._root)]:
+            if pid not in self._names:
+                self._names[pid] = name_of_process(pid)
 
 
 def _is_gone(name: str) -> bool:

@@ -49,7 +49,7 @@ def test_descendants_are_found_through_sessions(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("child", ["import time; time.sleep(600)", STUBBORN])
 def test_hurry_leaves_nothing_behind(tmp_path: Path, child: str) -> None:
-    """Within seconds, also of what does not listen."""
+    """Within seconds, also of what does not listen; none of it is on a core any more."""
     children, parent, grandchild = start(tmp_path, child)
     names = [name_of_process(pid) for pid in (parent, grandchild)]
     began = time.monotonic()
