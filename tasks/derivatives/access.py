@@ -14,27 +14,39 @@ MAX_JPEG_PX = 65_500
 
 _THUMBNAIL_QUALITY = 85
 
+#: Sides of a reduced copy divide by this: JPEG has no pyramid, but decoders give a half, a quarter
+#: and an eighth of it for a fraction of the time, and there IIIF's sizes are whole numbers. Where
+#: they are not, servers round one way and viewers another, and tiles at the edge are off by one.
+_WHOLE_PX = 8
+
+#: How much smaller than allowed a copy may be for that: nearly every shape has such a size here.
+_LEAST_SHARE = 0.8
+
 # libvips tells why it failed in words alone: with less room than this, the disk is full.
 _ROOM_BYTES = 1 << 20
 
 
-def write_access(source: Path, path: Path, *, policy: OutputPolicy, said: Said) -> None:
-    """Write a plain interleaved JPEG of a colour TIFF, in its profile.
+def write_access(
+    source: Path, path: Path, *, header: ScanHeader, policy: OutputPolicy, said: Said
+) -> None:
+    """Write a plain interleaved JPEG of a colour file, in its profile, upright.
 
     Args:
-        source: The TIFF.
+        source: The file; a JPEG only where the copy is smaller.
         path: The file to write.
+        header: The scan's, for its size.
         policy: Decides size, quality and subsampling.
         said: What goes into EXIF and XMP.
 
     Raises:
         OSError: The file cannot be written.
     """
-    image = _opened(source)
-    longest = _longest(policy)
-    if max(image.width, image.height) > longest:
+    if is_whole(header, policy):
+        image = _opened(source)
+    else:
+        height, width = reduced_size(header.height, header.width, _longest(policy))
         image = pyvips.Image.thumbnail(
-            str(source), longest, height=longest, size="down", fail_on="error"
+            str(source), width, height=height, size="force", fail_on="error"
         )
     image = _eight_bits(image)
     mode = "on" if policy.subsample else "off"
@@ -44,6 +56,24 @@ def write_access(source: Path, path: Path, *, policy: OutputPolicy, said: Said) 
 def is_whole(header: ScanHeader, policy: OutputPolicy) -> bool:
     """Whether the access copy has the scan's size."""
     return max(header.width, header.height) <= _longest(policy)
+
+
+def reduced_size(height: int, width: int, longest_px: int) -> tuple[int, int]:
+    """Height and width of a reduced copy: whole numbers also when halved three times.
+
+    The larger side is *longest_px* or up to a fifth less; the other keeps the aspect ratio within
+    half a pixel. A shape for which there is no such size gets the largest that fits.
+    """
+    longer, shorter = max(height, width), min(height, width)
+    largest = longest_px - longest_px % _WHOLE_PX
+    for long_side in range(largest, int(_LEAST_SHARE * longest_px), -_WHOLE_PX):
+        exact = shorter * long_side / longer
+        short_side = round(exact / _WHOLE_PX) * _WHOLE_PX
+        if short_side and abs(short_side - exact) <= 0.5:
+            break
+    else:
+        long_side, short_side = longest_px, max(1, round(shorter * longest_px / longer))
+    return (short_side, long_side) if height <= width else (long_side, short_side)
 
 
 def write_thumbnail(source: Path, path: Path, *, longest_px: int, said: Said) -> None:

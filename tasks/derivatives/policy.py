@@ -22,8 +22,10 @@ class OutputPolicy:
             bit for bit, master and access copy in one. `interleaved`: the same, but coded anew as
             an ordinary JPEG, which decodes faster and loses a little. `lossless`: as other scans.
         master: Of other scans, a lossless RGB TIFF of the scan's depth.
-        access: Of other scans, an RGB JPEG for the public.
-        access_px: Longest side of the access copy; 0 for the scan's size.
+        access: Of other scans, an RGB JPEG for the public; of greyscale JPEG, too, where it is
+            to be smaller than the scan.
+        access_px: Longest side of the access copy, which may be up to a fifth less so that both
+            sides halve evenly; 0 for the scan's size.
         thumbnail_px: Longest side of a thumbnail in sRGB; 0 for none.
         sidecar: Whether provenance, tone and digests are written as JSON, too.
         jpeg_quality: Of access copies and thumbnails, 1 to 100, as libjpeg means it.
@@ -103,7 +105,8 @@ class WrittenFile:
         content_type: Its media type.
         size_bytes: Its size.
         sha256: Its digest, hexadecimal.
-        tone: How its lightness was found; thumbnail and sidecar carry that of the file behind them.
+        tone: How its lightness was found; thumbnail, sidecar and an access copy of another size
+            carry that of the file behind them.
         note: Which way it was made, and why not another.
     """
 

@@ -108,17 +108,31 @@ def _pictures(item: _Item) -> Iterator[WrittenFile]:
     header = item.scan.header
     is_small = max(header.width, header.height) <= MAX_JPEG_PX
     if item.policy.grey_jpeg == "interleaved" and header.is_grey_jpeg and is_small:
-        yield _interleaved(item)
+        master = _interleaved(item)
+        yield from _with_smaller_copy(item, master)
         return
     why = _why_not_spliced(item)
     if why is None:
         try:
-            yield _spliced(item)
+            master = _spliced(item)
         except JpegLayoutError as error:
             why = str(error)
         else:
+            yield from _with_smaller_copy(item, master)
             return
     yield from _plain(item, f"not spliced: {why}")
+
+
+def _with_smaller_copy(item: _Item, master: WrittenFile) -> Iterator[WrittenFile]:
+    """A JPEG that is master and access copy in one, and a smaller one if the policy has a size."""
+    yield master
+    policy, header = item.policy, item.scan.header
+    if policy.access and policy.access_px and not is_whole(header, policy):
+        access = item.folder / "access.jpg"
+        said = item.said("access")
+        write_access(master.path, access, header=header, policy=policy, said=said)
+        note = f"JPEG of quality {policy.jpeg_quality}, made from {master.path.name}"
+        yield _file("access", access, master.tone, note)
 
 
 def _why_not_spliced(item: _Item) -> str | None:
@@ -165,7 +179,8 @@ def _interleaved(item: _Item) -> WrittenFile:
     lossless, target = item.folder / "lossless.tif", item.folder / "master.jpg"
     policy = replace(item.policy, access_px=0)
     _write_lossless(item, lossless)
-    write_access(lossless, target, policy=policy, said=item.said("master"))
+    header, said = item.scan.header, item.said("master")
+    write_access(lossless, target, header=header, policy=policy, said=said)
     lossless.unlink()
     check = check_access(target, item.scan)
     return _file("master", target, check, "interleaved JPEG, coded anew, as the policy asks")
@@ -187,7 +202,8 @@ def _plain(item: _Item, why: str) -> Iterator[WrittenFile]:
         yield _file("master", master, check, f"lossless TIFF; {why}")
     if policy.access:
         access = item.folder / "access.jpg"
-        write_access(master, access, policy=policy, said=item.said("access"))
+        said = item.said("access")
+        write_access(master, access, header=scan.header, policy=policy, said=said)
         if is_whole(scan.header, policy):
             check = check_access(access, scan)
         yield _file("access", access, check, f"JPEG of quality {policy.jpeg_quality}; {why}")

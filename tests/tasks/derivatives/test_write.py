@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 import pyvips
 import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
 from tasks.derivatives import OutputPolicy, WrittenFile, restore_original, write_derivatives
 from tasks.derivatives import write as write_module
+from tasks.derivatives.access import reduced_size
 from tasks.derivatives.jpegfile import parse_jpeg
 from tasks.errors import Reason, ToneGateFailed, UnreadableScan, reason_of
 from tasks.provenance import DIGITAL_SOURCE_TYPE, read_xmp
@@ -234,7 +237,7 @@ def test_policies(tmp_path: Path) -> None:
     master, access, thumbnail, sidecar = colour(
         path, tmp_path / "b", access_px=300, thumbnail_px=100, sidecar=True
     )
-    assert Image.open(access.path).size == (300, 200)
+    assert Image.open(access.path).size == (288, 192)
     assert Image.open(thumbnail.path).size == (100, 67)
     told = json.loads(sidecar.path.read_text())
     assert [file["sha256"] for file in told["files"]] == [
@@ -246,20 +249,68 @@ def test_policies(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_a_plain_interleaved_jpeg_where_policy_asks(tmp_path: Path, orientation: int) -> None:
-    """One scan of three components, coded anew at the scan's size, upright; nothing beside it."""
+    """One scan of three components, coded anew at the scan's size, upright, and a smaller copy."""
     exif = Image.Exif()
     exif[274] = orientation
     path = tmp_path / "scan.jpg"
     path.write_bytes(make_grey_jpeg(make_picture(61, 44), exif=exif.tobytes(), quality=95))
-    (master,) = colour(path, tmp_path / "out", grey_jpeg="interleaved", access_px=20)
+    master, access = colour(path, tmp_path / "out", grey_jpeg="interleaved", access_px=20)
     parsed = parse_jpeg(master.path.read_bytes())
     assert (len(parsed.scans), parsed.frame.payload[5]) == (1, 3)
     header = open_scan(path).header
     assert Image.open(master.path).size == (header.width, header.height)
     assert master.kind == "master"
     assert "interleaved" in master.note
-    assert [file.name for file in master.path.parent.iterdir()] == ["master.jpg"]
+    assert sorted(file.name for file in master.path.parent.iterdir()) == [
+        "access.jpg",
+        "master.jpg",
+    ]
+    assert max(Image.open(access.path).size) <= 20
+    assert (access.kind, access.tone) == ("access", master.tone)
     assert xmp_of(master.path)["Iptc4xmpExt:DigitalSourceType"] == (DIGITAL_SOURCE_TYPE,)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_spliced_scan_has_a_smaller_copy_where_policy_has_a_size(
+    tmp_path: Path, orientation: int
+) -> None:
+    """Upright, of one scan of three components, in the master's colours and its lightness."""
+    exif = Image.Exif()
+    exif[274] = orientation
+    path = tmp_path / "scan.jpg"
+    path.write_bytes(make_grey_jpeg(make_picture(400, 300), exif=exif.tobytes(), quality=95))
+    master, access = colour(path, tmp_path / "out", access_px=200, jpeg_quality=95)
+    assert (master.tone.luma_identical, access.kind) == (True, "access")
+    parsed = parse_jpeg(access.path.read_bytes())
+    assert (len(parsed.scans), parsed.frame.payload[5]) == (1, 3)
+    small = pyvips.Image.new_from_file(str(access.path))
+    assert (small.width, small.height) == ((144, 192) if orientation == 1 else (192, 144))
+    large = pyvips.Image.new_from_file(str(master.path)).autorot().resize(0.48)
+    difference = lightness_by_engine(small) - lightness_by_engine(large)
+    assert abs(difference.mean()) < 0.1
+    assert np.abs(difference).mean() < 1
+    assert restore_original(master.path.read_bytes()) == path.read_bytes()
+    (alone,) = colour(path, tmp_path / "whole", access_px=400)
+    assert alone.kind == "master"
+
+
+@given(st.integers(1, 30_000), st.integers(1, 30_000), st.integers(1, 8000))
+def test_a_reduced_size_fits_and_keeps_the_aspect(height: int, width: int, longest: int) -> None:
+    """No side is over the bound or empty, and the shape stays within half a pixel."""
+    small = reduced_size(height, width, longest)
+    assert min(small) >= 1
+    assert 0.8 * longest < max(small) <= longest
+    assert (small[0] <= small[1]) == (height <= width) or small[0] == small[1]
+    exact = min(height, width) * max(small) / max(height, width)
+    assert min(small) == 1 or abs(min(small) - exact) <= 0.5
+
+
+def test_reduced_sizes_halve_evenly() -> None:
+    """Half, quarter and eighth of usual shapes are whole numbers, so no tile is off by one."""
+    shapes = [(3, 4), (4, 5), (2, 3), (5, 7), (13, 18), (2411, 3372), (2609, 3424), (3073, 3073)]
+    for shape in shapes:
+        for longest in (1024, 2000, 3000, 4096):
+            assert not any(side % 8 for side in reduced_size(*shape, longest)), shape
 
 
 @pytest.mark.parametrize("bits", [12, 16])
