@@ -299,7 +299,8 @@ class _Batch:
 
 
 def _sample(done: Done) -> DerivativeSample:
-    shown = done.outcome.derivatives[-1]  # the access copy where there is one, and it is smaller
+    by_kind = {record.kind: record for record in done.outcome.derivatives}
+    shown = by_kind.get("access") or by_kind["master"]  # the smaller file where there are both
     return DerivativeSample(
         item=done.work.item,
         key=shown.key,

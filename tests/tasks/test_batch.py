@@ -69,6 +69,16 @@ def test_every_scan_of_the_archive_is_stored_and_verified(
     assert not stored, "files that no item knows"
 
 
+def test_samples_are_pictures_whatever_else_is_written(
+    make_settings: MakeSettings, workshop_for: OpenWorkshop
+) -> None:
+    """The report shows access copies, or masters, and never a sidecar or a thumbnail."""
+    workshop = workshop_for(make_settings(write_sidecar=True, thumbnail_px=32))
+    summary = colorize_batch(workshop, claim_all(workshop))
+    kinds = Counter(sample.key.split("/")[1] for sample in summary.samples)
+    assert kinds == {"master": 3, "access": 3}
+
+
 # --- faults --------------------------------------------------------------------------------------
 
 
