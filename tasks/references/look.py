@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pyvips
+import simplejpeg
 from numpy.typing import NDArray
 
 from tasks.errors import UnreadableScan, UnsupportedFormat
 from tasks.references.alike import hashes_turned
-from tasks.scans.header import ReadLimits, ScanHeader, read_header
+from tasks.scans.decode import verify_data
+from tasks.scans.header import ReadLimits, ScanHeader, header_of, read_structure
 from tasks.scans.hue import Chroma, HueRule, measure_chroma
 
 #: Shorter side at which references are learnt from and compared; smaller ones stay as they are.
@@ -50,8 +52,12 @@ def look_at_reference(request: LookRequest) -> Look:
     Raises:
         AutochromeError: It cannot be read whole; the message says why.
     """
-    header = read_header(request.path, limits=request.limits)
+    structure = read_structure(request.path, page=0, limits=request.limits)
+    header = header_of(structure, page=0)
     codes = _decode(request.path, header)
+    verify_data(request.path, structure)
+    if header.format == "jpeg" and header.stored_bits == 8:
+        _verify_jpeg(request.path)
     light = _linear(codes).transpose(2, 0, 1)
     return Look(header, codes, measure_chroma(light, HueRule()), hashes_turned(codes))
 
@@ -60,6 +66,8 @@ def _decode(path: Path, header: ScanHeader) -> Codes:
     if header.format == "jp2":
         raise UnsupportedFormat(f"{path.name}: JPEG 2000 is not read here; convert it to TIFF")
     scale = min(1.0, REFERENCE_PX / min(header.width, header.height))
+    # As scans are: libjpeg goes on through corrupt data with a warning, the others stop.
+    is_jpeg = header.format == "jpeg" or header.compression == "JPEG"
     try:
         image = pyvips.Image.thumbnail(
             str(path),
@@ -67,7 +75,7 @@ def _decode(path: Path, header: ScanHeader) -> Codes:
             height=max(1, round(header.height * scale)),
             size="force",
             export_profile="srgb",
-            fail_on="truncated",
+            fail_on="warning" if is_jpeg else "error",
         )
         if image.hasalpha():
             image = image.flatten(background=255)
@@ -76,6 +84,18 @@ def _decode(path: Path, header: ScanHeader) -> Codes:
         why = str(error).strip().splitlines()[-1].strip()
         raise UnreadableScan(f"{path.name}: damaged ({why}); copy it again") from error
     return np.ascontiguousarray(codes[..., :3])
+
+
+def _verify_jpeg(path: Path) -> None:
+    """See that the coded data ends where the picture does.
+
+    Where bits have changed, decoders go on with other colours, and too much or too little is left.
+    The thumbnail's decoder does not look at what is left.
+    """
+    try:
+        simplejpeg.decode_jpeg(path.read_bytes(), "GRAY", min_height=1, min_width=1, strict=True)
+    except ValueError as error:
+        raise UnreadableScan(f"{path.name}: damaged ({error}); copy it again") from error
 
 
 def _linear(codes: Codes) -> NDArray[np.float32]:

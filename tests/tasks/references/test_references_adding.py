@@ -85,6 +85,22 @@ def test_what_cannot_be_a_reference_is_refused_and_the_rest_is_taken(
     assert [Path(row.origin).name for row in on_record(settings)] == ["good.jpg"]
 
 
+@pytest.mark.parametrize("sector", [b"", None])
+def test_a_jpeg_with_a_bad_sector_is_refused(
+    settings: Settings, tmp_path: Path, sector: bytes | None
+) -> None:
+    """Lost or overwritten: decoders go on through it with other colours, and say nothing."""
+    folder = tmp_path / "supplied"
+    draw = np.random.default_rng(7)
+    for path in write_colours(folder, 5):
+        data = bytearray(path.read_bytes())
+        place = int(draw.integers(len(data) // 3, len(data) * 2 // 3))
+        data[place : place + 512] = draw.bytes(512) if sector is None else sector
+        path.write_bytes(data)
+    found = refusals(bring(settings, folder))
+    assert list(found.values()) == [Refusal.UNREADABLE] * 5
+
+
 def test_a_twin_of_a_held_out_reference_is_not_learnt_from(
     settings: Settings, tmp_path: Path
 ) -> None:
