@@ -12,7 +12,18 @@ from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import BigInteger, Connection, Integer, Text, and_, case, func, or_, select
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Integer,
+    Select,
+    Text,
+    and_,
+    case,
+    func,
+    or_,
+    select,
+)
 
 from tasks.ledger import sql
 from tasks.ledger.changes import (
@@ -127,28 +138,17 @@ def _record_chunk(
 
 
 def _compare(connection: Connection, place: Place, objects: Sequence[ListedObject]) -> _Comparison:
-    listed = _LISTED.table(connection)
-    is_known = and_(scan.c.store_id == place.store_id, scan.c.key == listed.c.key, scan.c.page == 0)
-    is_changed = or_(*(scan.c[name].is_distinct_from(listed.c[name]) for name in IDENTITY))
-    # One number instead of three booleans: millions of rows come through here.
-    difference = (
-        case((is_changed, 1), else_=0)
-        + case((scan.c.vanished_at.is_not(None), 2), else_=0)
-        + case((scan.c.collection != place.collection, 4), else_=0)
-    )
     rows = (
         {"n": n, "key": o.key, "size_bytes": o.size_bytes, "etag": o.etag, "version": o.version}
         for n, o in enumerate(objects)
     )
-    compared = connection.execute(
-        select(listed.c.n, scan.c.id, difference).select_from(listed.outerjoin(scan, is_known)),
-        _LISTED.given(rows),
-    )
+    compared = connection.execute(comparison(connection, place), _LISTED.given(rows))
     differs = _Comparison()
-    for n, scan_id, bits in compared.all():
-        if scan_id is None:
+    for n, number in compared.all():
+        if number is None:
             differs.new.append(facts_of(objects[n]))
             continue
+        scan_id, bits = number >> 3, number & 7
         differs.known.append(scan_id)
         if bits & 1:
             differs.changed.append({**facts_of(objects[n]), "scan_id": scan_id})
@@ -157,6 +157,24 @@ def _compare(connection: Connection, place: Place, objects: Sequence[ListedObjec
         if bits & 4:
             differs.moved.append(scan_id)
     return differs
+
+
+def comparison(connection: Connection, place: Place) -> Select[Any]:
+    """For each listed object its scan's id and how it differs, in one number; NULL for a new one.
+
+    Not a join: of a source that is listed for the first time the server's statistics know nothing,
+    and it would read all scans of it for every chunk anew. So it can only look each key up.
+    """
+    listed = _LISTED.table(connection)
+    is_known = and_(scan.c.store_id == place.store_id, scan.c.key == listed.c.key, scan.c.page == 0)
+    is_changed = or_(*(scan.c[name].is_distinct_from(listed.c[name]) for name in IDENTITY))
+    difference = (
+        case((is_changed, 1), else_=0)
+        + case((scan.c.vanished_at.is_not(None), 2), else_=0)
+        + case((scan.c.collection != place.collection, 4), else_=0)
+    )
+    known = select(scan.c.id * 8 + difference).where(is_known).scalar_subquery()
+    return select(listed.c.n, known.label("known"))
 
 
 def _write(connection: Connection, place: Place, differs: _Comparison) -> Inserted:

@@ -16,35 +16,7 @@ GONE_DETAIL = "no longer in its source"
 WHO = "discovery"
 
 
-def mark_vanished(connection: Connection, scan_ids: Sequence[int]) -> None:
-    """Mark files that a complete listing did not bring; what waits for them waits no more.
-
-    The ids here and below are those of the files' first pages.
-    """
-    _mark(connection, _pages_of(connection, from_page=0), sql.as_ids(scan_ids))
-
-
-def mark_later_pages_vanished(connection: Connection, scan_ids: Sequence[int]) -> None:
-    """A file changed: whether its later pages are still there is known when its first is read."""
-    _mark(connection, _pages_of(connection, from_page=1), sql.as_ids(scan_ids))
-
-
-def mark_reappeared(connection: Connection, scan_ids: Sequence[int]) -> None:
-    """Files that had vanished are back: what ended because they were gone waits again."""
-    given = sql.as_ids(scan_ids)
-    pages = _pages_of(connection, from_page=0, as_last_read=True)
-    connection.execute(
-        update(scan)
-        .where(scan.c.id.in_(pages), scan.c.vanished_at.is_not(None))
-        .values(vanished_at=null()),
-        given,
-    )
-    again = Decision(DecisionKind.SCAN_REAPPEARED, ItemStatus.PENDING, WHO, "back in its source")
-    was_gone = and_(status_in(GONE), item.c.reason == GONE_REASON)
-    carry_out(connection, again, and_(was_gone, item.c.scan_id.in_(pages)), given)
-
-
-def _pages_of(connection: Connection, *, from_page: int, as_last_read: bool = False) -> Select[Any]:
+def pages_of(connection: Connection, *, from_page: int, as_last_read: bool = False) -> Select[Any]:
     """The pages of the files whose first pages are the given ids.
 
     All that they ever had, or only those that they had when they were last read.
@@ -59,6 +31,34 @@ def _pages_of(connection: Connection, *, from_page: int, as_last_read: bool = Fa
     if as_last_read:
         pages = pages.where(page.c.page < func.coalesce(first.c.pages, 1))
     return pages
+
+
+def mark_vanished(connection: Connection, scan_ids: Sequence[int]) -> None:
+    """Mark files that a complete listing did not bring; what waits for them waits no more.
+
+    The ids here and below are those of the files' first pages.
+    """
+    _mark(connection, pages_of(connection, from_page=0), sql.as_ids(scan_ids))
+
+
+def mark_later_pages_vanished(connection: Connection, scan_ids: Sequence[int]) -> None:
+    """A file changed: whether its later pages are still there is known when its first is read."""
+    _mark(connection, pages_of(connection, from_page=1), sql.as_ids(scan_ids))
+
+
+def mark_reappeared(connection: Connection, scan_ids: Sequence[int]) -> None:
+    """Files that had vanished are back: what ended because they were gone waits again."""
+    given = sql.as_ids(scan_ids)
+    pages = pages_of(connection, from_page=0, as_last_read=True)
+    connection.execute(
+        update(scan)
+        .where(scan.c.id.in_(pages), scan.c.vanished_at.is_not(None))
+        .values(vanished_at=null()),
+        given,
+    )
+    again = Decision(DecisionKind.SCAN_REAPPEARED, ItemStatus.PENDING, WHO, "back in its source")
+    was_gone = and_(status_in(GONE), item.c.reason == GONE_REASON)
+    carry_out(connection, again, and_(was_gone, item.c.scan_id.in_(pages)), given)
 
 
 def _mark(connection: Connection, pages: Select[Any], given: Mapping[str, str]) -> None:

@@ -7,6 +7,8 @@ from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, String, Tex
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+_MOMENT_LENGTH = len("2026-01-01 00:00:00.000")
+
 
 class Moment(TypeDecorator[datetime]):
     """An aware datetime in UTC. In SQLite it is text to the millisecond: sorts as time does."""
@@ -16,7 +18,9 @@ class Moment(TypeDecorator[datetime]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """PostgreSQL has a type for it; in SQLite text reads and compares best."""
-        wanted: TypeEngine[Any] = self.impl_instance if _is_postgresql(dialect) else String(23)
+        wanted: TypeEngine[Any] = (
+            self.impl_instance if _is_postgresql(dialect) else String(_MOMENT_LENGTH)
+        )
         return dialect.type_descriptor(wanted)
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | str | None:
@@ -41,7 +45,7 @@ class Moment(TypeDecorator[datetime]):
 
 def moment_text(moment: datetime) -> str:
     """A moment as SQLite keeps it."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "milliseconds")
+    return moment.astimezone(UTC).isoformat(" ", "milliseconds")[:_MOMENT_LENGTH]
 
 
 def _is_postgresql(dialect: Dialect) -> bool:

@@ -9,11 +9,12 @@ import pytest
 from sqlalchemy import Connection, Executable, and_, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
-from tasks.ledger import ItemFilter, Ledger, claims
+from tasks.ledger import ItemFilter, Ledger, claims, discovery
+from tasks.ledger.changes import Place, ensure_store
 from tasks.ledger.filters import condition_of, scans_at
 from tasks.ledger.sweeping import EXPIRED
 from tasks.schema import CLAIMED, ItemStatus, item, scan
-from tests.tasks.ledger.building import SOURCE, enqueued
+from tests.tasks.ledger.building import SOURCE, enqueued, keys, listing
 
 
 def indexes_of(ledger: Ledger, statement: Executable, **parameters: object) -> set[str]:
@@ -82,3 +83,26 @@ def test_scans_are_found_by_their_key(filled: Ledger, uri: str) -> None:
     found = indexes_of(filled, select(scan.c.id).where(where))
     # SQLite gives the index of a unique constraint a name of its own.
     assert found in ({"uq_scan_store_id_key_page"}, {"sqlite_autoindex_scan_1"})
+
+
+def test_discovery_looks_each_key_up_in_a_source_that_statistics_do_not_know(
+    ledger: Ledger,
+) -> None:
+    """They were made before it was listed: the server expects that it has no scans at all."""
+    ledger.record_listing(SOURCE, listing(keys(2000)), collection="photographs")
+    ledger.database.write(lambda c: c.execute(text("ANALYZE scan")))
+    ledger.record_listing("s3://new", listing(keys(2000)), collection="new")
+
+    def explain(connection: Connection) -> str:
+        place = Place(ensure_store(connection, "s3://new"), "new", None)
+        prefix = "EXPLAIN " if connection.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN "
+        compiled = discovery.comparison(connection, place).compile(
+            connection, compile_kwargs={"literal_binds": True}
+        )
+        rows = connection.execute(text(prefix + str(compiled)), {"listed": "[]"})
+        return "\n".join(str(tuple(row)) for row in rows)
+
+    plan = ledger.database.read(explain)
+    assert re.search(r"store_id = .*key = .*page = |store_id=\? AND key=\? AND page=\?", plan)
+    assert "Hash" not in plan
+    assert "Seq Scan" not in plan
