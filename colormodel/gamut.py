@@ -96,7 +96,8 @@ class ColorBins(nn.Module):
             Shape (N, 1, h, w).
         """
         log_share = logits.float().permute(0, 2, 3, 1).log_softmax(3)  # (N, h, w, bins)
-        return -(log_share.exp() * log_share).sum(3)[:, None]
+        entropy: Tensor = -torch.linalg.vecdot(log_share.exp(), log_share)
+        return entropy[:, None]
 
 
 def _bins_in_gamut(spacing: float) -> tuple[Tensor, Tensor]:

@@ -10,12 +10,17 @@ from torch import Tensor
 
 from colormodel.checkpoint import Checkpoint, load_network
 from colormodel.hints import Hint, HintError, place_hints
+from colormodel.networks import fold_batch_norm
 from colormodel.neutral import neutral_mask
 from colormodel.planes import ChromaMap, Plane, network_size
 
 #: The same picture alone or in any minibatch: a*, b* differ by no more than this. Convolutions add
 #: up in another order when the minibatch is of another size; in float32 that is all.
 MINIBATCH_TOLERANCE = 0.01
+
+#: Pixels in one pass on a CPU: planes of more fall out of its caches and into fresh pages. Four
+#: pictures of 160 × 192 take 20 ms each on a core of an EPYC 7003, sixteen at once 30 ms each.
+CPU_PASS_PX = 4 * 160 * 192
 
 
 class DeviceError(Exception):
@@ -45,7 +50,7 @@ class Colorizer:
         Args:
             checkpoint: What to load.
             device: "auto" (CUDA where there is one, else CPU), "cpu", "cuda" or "cuda:N".
-            minibatch: Pictures in one pass at most.
+            minibatch: Pictures in one pass at most; on a CPU, `CPU_PASS_PX` may allow fewer.
 
         Raises:
             DeviceError: There is no such device.
@@ -54,7 +59,7 @@ class Colorizer:
         self.checkpoint = checkpoint
         self.device = resolve_device(device)
         self._minibatch = max(1, minibatch)
-        self._network = load_network(checkpoint, device=str(self.device))
+        self._network = fold_batch_norm(load_network(checkpoint, device=str(self.device)))
         self.takes_hints = self._network.takes_hints
 
     def network_size(self, height: int, width: int) -> tuple[int, int]:
@@ -97,13 +102,16 @@ class Colorizer:
         return [result for result in results if result is not None]
 
     def _minibatches(self, shapes: Sequence[tuple[int, ...]]) -> Iterator[list[int]]:
-        """Indices of equal shape, as many together as a minibatch takes."""
-        groups = defaultdict(list)
+        """Indices of equal shape, as many together as one pass takes."""
+        groups: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
         for index, shape in enumerate(shapes):
             groups[shape].append(index)
-        for group in groups.values():
-            for start in range(0, len(group), self._minibatch):
-                yield group[start : start + self._minibatch]
+        for (height, width), group in groups.items():
+            most = self._minibatch
+            if self.device.type == "cpu":
+                most = min(most, max(1, CPU_PASS_PX // (height * width)))
+            for start in range(0, len(group), most):
+                yield group[start : start + most]
 
     def _predict_or_halve(self, pictures: list[_Picture]) -> list[ChromaMap | MemoryError]:
         try:

@@ -2,5 +2,13 @@
 
 from colormodel.networks.base import ColorNetwork, Heads, NetworkConfig, Prediction
 from colormodel.networks.build import build_network
+from colormodel.networks.fold import fold_batch_norm
 
-__all__ = ["ColorNetwork", "Heads", "NetworkConfig", "Prediction", "build_network"]
+__all__ = [
+    "ColorNetwork",
+    "Heads",
+    "NetworkConfig",
+    "Prediction",
+    "build_network",
+    "fold_batch_norm",
+]

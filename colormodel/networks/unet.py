@@ -1,6 +1,7 @@
 """The default network: a U-Net on MobileNetV2 with a distribution, a regression and hints."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +51,24 @@ class UNet(ColorNetwork):
 
     def heads(self, lightness: Tensor, hints: Tensor | None = None) -> Heads:
         """Give distribution, regression and upsampling kernel."""
+        coarse = self._coarse(lightness, hints)
+        return Heads(
+            regression=upsample(coarse.regression, coarse.kernel),  # (N, 2, H, W)
+            logits=coarse.logits,  # (N, bins, H/4, W/4)
+            kernel=coarse.kernel,
+        )
+
+    def forward(self, lightness: Tensor, hints: Tensor | None = None) -> Prediction:
+        """Colour lightness planes; see `ColorNetwork.forward`."""
+        config, (regression, logits, kernel) = self.config, self._coarse(lightness, hints)
+        mode = self.bins.annealed_mean(logits, temperature=config.temperature)
+        chroma = torch.lerp(mode, regression, config.regression_share) * config.chroma_gain
+        confidence = torch.exp(-self._doubt(logits) / config.confidence_scale)
+        # Upsampling is linear: the blend's is the blend of the upsampled, and costs a third.
+        fine = upsample(torch.cat((chroma, confidence), 1), kernel)  # (N, 3, H, W)
+        return Prediction(self.clamp(fine[:, :2]), fine[:, 2:].clamp(0, 1), logits)
+
+    def _coarse(self, lightness: Tensor, hints: Tensor | None) -> "_Coarse":
         require_multiple_of_32(lightness)
         tone = lightness / 50 - 1
         scaled = None if hints is None else _scaled(hints)  # (N, 3, H, W)
@@ -62,25 +81,8 @@ class UNet(ColorNetwork):
         edges = functional.pixel_unshuffle(tone, _FINEST)  # (N, 16, H/4, W/4)
         kernel = self.kernel(torch.cat((x, edges), 1))  # (N, 144, H/4, W/4)
         kernel = kernel.unflatten(1, (9, _FINEST**2)).float().softmax(1)  # (N, 9, 16, H/4, W/4)
-        coarse = self.regression(x).float() * _CHROMA_SCALE  # (N, 2, H/4, W/4)
-        return Heads(
-            regression=upsample(coarse, kernel),  # (N, 2, H, W)
-            logits=self.distribution(x),  # (N, bins, H/4, W/4)
-            kernel=kernel,
-        )
-
-    def forward(self, lightness: Tensor, hints: Tensor | None = None) -> Prediction:
-        """Colour lightness planes; see `ColorNetwork.forward`."""
-        config, heads = self.config, self.heads(lightness, hints)
-        assert heads.logits is not None  # noqa: S101 — narrows types; this network has all heads
-        assert heads.kernel is not None  # noqa: S101
-        mode = self.bins.annealed_mean(heads.logits, temperature=config.temperature)
-        mode = upsample(mode, heads.kernel)  # (N, 2, H, W)
-        chroma = torch.lerp(mode, heads.regression, config.regression_share) * config.chroma_gain
-        confidence = torch.exp(-self._doubt(heads.logits) / config.confidence_scale)
-        return Prediction(
-            self.clamp(chroma), upsample(confidence, heads.kernel).clamp(0, 1), heads.logits
-        )
+        regression = self.regression(x).float() * _CHROMA_SCALE  # (N, 2, H/4, W/4)
+        return _Coarse(regression, self.distribution(x), kernel)
 
     def _doubt(self, logits: Tensor) -> Tensor:
         """How undecided each distribution is, (N, 1, H/4, W/4)."""
@@ -99,6 +101,14 @@ class UNet(ColorNetwork):
     def load_imagenet(self, path: Path) -> None:
         """Start the encoder from MobileNetV2's weights in torchvision's names."""
         self.encoder.load_imagenet(path)
+
+
+class _Coarse(NamedTuple):
+    """All that is known at a quarter of the size, and how to make it finer."""
+
+    regression: Tensor  # a*, b*; (N, 2, h, w)
+    logits: Tensor  # (N, bins, h, w)
+    kernel: Tensor  # (N, 9, 16, h, w)
 
 
 class Fuse(nn.Module):
@@ -154,5 +164,5 @@ def upsample(coarse: Tensor, kernel: Tensor) -> Tensor:
     fine = coarse.new_zeros(n, channels, kernel.shape[2], h, w)
     for neighbour in range(9):
         y, x = divmod(neighbour, 3)
-        fine = fine + padded[..., y : y + h, x : x + w] * kernel[:, None, neighbour]
+        fine = fine.addcmul(padded[..., y : y + h, x : x + w], kernel[:, None, neighbour])
     return functional.pixel_shuffle(fine.flatten(1, 2), _FINEST)

@@ -1,12 +1,13 @@
 """The contract that every network keeps."""
 
+import copy
 from typing import Literal
 
 import pytest
 import torch
 from torch import nn
 
-from colormodel.networks import ColorNetwork, NetworkConfig, build_network
+from colormodel.networks import ColorNetwork, NetworkConfig, build_network, fold_batch_norm
 from colormodel.networks.hints import HintAttention, pool_hints
 from colormodel.networks.unet import upsample
 
@@ -157,3 +158,18 @@ def test_upsampling_is_convex_and_keeps_places() -> None:
     mixed = upsample(coarse, torch.rand(1, 9, 16, 3, 5).softmax(1))
     assert mixed.max() <= coarse.max()
     assert mixed.min() >= coarse.min()
+
+
+@torch.no_grad()
+def test_folding_changes_nothing_but_the_time(network: ColorNetwork) -> None:
+    """Statistics that a training has left are in the convolutions' weights; the rest is dropped."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.1, 0.1)
+            module.running_var.uniform_(0.5, 2.0)
+    lightness = torch.rand(2, 1, 64, 96) * 100
+    folded = fold_batch_norm(copy.deepcopy(network))
+    for one, other in zip(network(lightness), folded(lightness), strict=True):
+        assert one is other is None or torch.allclose(one, other, atol=1e-3)
+    left = [module for module in folded.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert len(left) < sum(isinstance(module, nn.BatchNorm2d) for module in network.modules())
