@@ -1,4 +1,4 @@
-"""Full-size chroma in strips: from the network's small map to linear-light RGB, with NumPy alone.
+"""Full-size chroma in strips: from the network's small map to linear-light RGB, without torch.
 
 Processes that decode and encode scans import this module and never load torch. Everything works on
 strips of rows: memory depends on the strip, and the result does not depend on where strips begin.
@@ -10,6 +10,7 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter, minimum_filter, uniform_filter1d
 
 Plane = NDArray[np.float32]
 
@@ -119,21 +120,28 @@ class GuidedUpsampler:
                 f"{self._height} × {self._width} pixels"
             )
         above = self._row[top : top + rows]
+        weight = self._row_weight[top : top + rows, None]
         wide = self._widen(int(above[0]), int(above[-1]) + 2)  # (6, n, W)
         step = np.diff(wide, axis=1)
         chroma = np.empty((2, rows, width), np.float32)
-        for row, index in enumerate(above - above[0]):
-            line = wide[:, index] + self._row_weight[top + row] * step[:, index]  # (6, W)
-            seen = np.clip(lightness[row], line[4], line[5])
-            np.add(line[0:2] * seen, line[2:4], out=chroma[:, row])
+        for part in _blocks(rows, at_once=max(1, BLOCK_PX // width)):
+            index = above[part] - above[0]
+            line = step.take(index, 1, mode="clip")  # (6, rows, W)
+            line *= weight[part]
+            line += wide.take(index, 1, mode="clip")
+            seen = np.clip(lightness[part], line[4], line[5])
+            np.multiply(line[0:2], seen, out=chroma[:, part])
+            chroma[:, part] += line[2:4]
         return chroma
 
     def _widen(self, first: int, stop: int) -> Plane:
         """The map's rows *first* to *stop* (the last one repeated below it) at the scan's width."""
         small = self._small[:, np.minimum(np.arange(first, stop), self._small.shape[1] - 1)]
-        right = np.minimum(self._column + 1, small.shape[2] - 1)
-        left = small[:, :, self._column]
-        wide: Plane = left + (small[:, :, right] - left) * self._column_weight
+        wide = small.take(self._column, 2, mode="clip")
+        right = small.take(self._column + 1, 2, mode="clip")  # the last column repeated
+        right -= wide
+        right *= self._column_weight
+        wide += right
         return wide
 
 
@@ -196,15 +204,18 @@ def linear_in_gamut(lightness: Plane, chroma: Plane) -> Plane:
     linear = np.empty((3, *lightness.shape), np.float32)
     flat_lightness, flat_linear = lightness.reshape(-1), linear.reshape(3, -1)
     a, b = chroma.reshape(2, -1)
+    inside = np.empty(flat_lightness.size, np.bool_)
     for part in _blocks(flat_lightness.size):
         _convert(flat_lightness[part], a[part], b[part], out=flat_linear[:, part])
-        outside = part.start + np.flatnonzero(~_is_within(flat_linear[:, part]))
-        if outside.size:
-            there = flat_lightness[outside], a[outside], b[outside]
-            scale = _largest_scale(*there)
-            fitted = np.empty((3, outside.size), np.float32)
-            _convert(there[0], there[1] * scale, there[2] * scale, out=fitted)
-            flat_linear[:, outside] = fitted
+        inside[part] = _is_within(flat_linear[:, part])
+    outside = np.flatnonzero(~inside)
+    for part in _blocks(outside.size):
+        here = outside[part]
+        there = flat_lightness[here], a[here], b[here]
+        scale = _largest_scale(*there)
+        fitted = np.empty((3, here.size), np.float32)
+        _convert(there[0], there[1] * scale, there[2] * scale, out=fitted)
+        flat_linear[:, here] = fitted
     return np.clip(linear, 0, 1, out=linear)
 
 
@@ -213,10 +224,10 @@ def _whole_steps(side: float) -> int:
     return max(1, int(side / NETWORK_STEP_PX + 0.5)) * NETWORK_STEP_PX
 
 
-def _blocks(size: int) -> Iterator[slice]:
-    """Cut *size* pixels into slices that fit the cache."""
-    for start in range(0, size, BLOCK_PX):
-        yield slice(start, min(start + BLOCK_PX, size))
+def _blocks(size: int, *, at_once: int = BLOCK_PX) -> Iterator[slice]:
+    """Cut *size* pixels, or rows of them, into slices that fit the cache."""
+    for start in range(0, size, at_once):
+        yield slice(start, min(start + at_once, size))
 
 
 def _positions(full: int, small: int) -> tuple[NDArray[np.intp], Plane]:
@@ -239,32 +250,20 @@ def _fit_lines(chroma: Plane, lightness: Plane) -> Plane:
 
 def _box_mean(planes: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean over the window around each pixel, cut off at the borders; any leading axes."""
+    size = 2 * RADIUS_PX + 1
     for axis in (-2, -1):
-        length = planes.shape[axis]
-        total = np.cumsum(planes, axis=axis)
-        total = np.concatenate([np.zeros_like(total.take([0], axis)), total], axis=axis)
-        stop = np.minimum(np.arange(length) + RADIUS_PX + 1, length)
-        start = np.maximum(np.arange(length) - RADIUS_PX, 0)
-        count = (stop - start).reshape(-1, *[1] * (-1 - axis))
-        planes = (total.take(stop, axis) - total.take(start, axis)) / count
+        places = np.arange(planes.shape[axis])
+        inside = np.minimum(places, RADIUS_PX) + np.minimum(places[::-1], RADIUS_PX) + 1
+        share = (size / inside).reshape(-1, *[1] * (-1 - axis))  # the filter counts zeros outside
+        planes = share * uniform_filter1d(planes, size, axis=axis, mode="constant")
     return planes
 
 
 def _local_range(lightness: Plane) -> Plane:
     """Smallest and largest lightness in the window around each pixel; (2, h, w)."""
-    low = high = lightness
-    for axis in (0, 1):
-        pad = [(RADIUS_PX, RADIUS_PX) if other == axis else (0, 0) for other in (0, 1)]
-        low, high = (
-            reduce(
-                np.lib.stride_tricks.sliding_window_view(
-                    np.pad(plane, pad, mode="edge"), 2 * RADIUS_PX + 1, axis
-                ),
-                axis=-1,
-            )
-            for reduce, plane in ((np.min, low), (np.max, high))
-        )
-    return np.stack([low, high])
+    size = 2 * RADIUS_PX + 1
+    filters = minimum_filter, maximum_filter
+    return np.stack([one(lightness, size, mode="nearest") for one in filters])
 
 
 @cache

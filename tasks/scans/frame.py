@@ -90,7 +90,7 @@ def find_frame(lightness: Floats32, rule: FrameRule) -> Frame:
             ]
             inward = {"top": inner, "bottom": inner[::-1], "left": inner.T, "right": inner.T[::-1]}
             most = deepest[0] if side in {"top", "bottom"} else deepest[1]
-            found = min(_depth(inward[side], rule), most - depths[side])
+            found = _depth(inward[side][: most - depths[side]], rule)
             if found:
                 depths[side] += found
                 levels[side] = float(np.median(inward[side][0]))
@@ -119,6 +119,8 @@ def surroundings(picture: Box) -> tuple[Box, ...]:
 
 def _depth(picture: Floats32, rule: FrameRule) -> int:
     """Count the leading rows that are border."""
+    if not len(picture):
+        return 0
     level = float(np.median(picture[0]))
     if rule.dark < level < rule.light:
         return 0

@@ -1,67 +1,73 @@
-"""Making pictures smaller by the mean of what each pixel covers, over strips or at once."""
+"""Making pictures smaller by the mean of what each pixel covers, over strips or at once.
 
+A size change is a matrix for each axis. Nearly all its entries are zero, and as a sparse one it
+costs a pass over the pixels.
+"""
+
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 Floats32 = NDArray[np.float32]
-Floats = NDArray[np.floating[Any]]
 
 
 class StripReducer:
-    """Reduces a picture that arrives in strips: each pixel is the mean of a block of whole pixels.
-
-    The blocks' edges are spread evenly and rounded to whole pixels, so a picture is never shifted
-    by more than half of one.
-    """
+    """Reduces a picture that arrives in strips: each pixel is the mean of the area it covers."""
 
     def __init__(self, height: int, width: int, *, small_height: int, small_width: int) -> None:
-        self._rows = np.rint(np.linspace(0, height, small_height + 1)).astype(np.int64)
-        self._columns = np.rint(np.linspace(0, width, small_width + 1)).astype(np.int64)
-        self._sums = np.zeros((small_height, small_width), dtype=np.float64)
+        self._down = _weights(height, small_height)
+        self._across = _weights(width, small_width)
+        self._scale = small_height / height
+        self._picture = np.zeros((small_height, small_width), dtype=np.float32)
 
     def add(self, top: int, strip: NDArray[Any]) -> None:
         """Take the rows from *top* on, (rows, W)."""
-        across = np.add.reduceat(strip, self._columns[:-1], axis=1, dtype=np.float32)
-        index = np.searchsorted(self._rows, np.arange(top, top + len(strip)), side="right") - 1
-        first, starts = np.unique(index, return_index=True)
-        self._sums[first] += np.add.reduceat(across, starts, axis=0, dtype=np.float64)
+        stop = top + len(strip)
+        touched = slice(int(top * self._scale), int(stop * self._scale) + 1)
+        rows = self._down[touched, top:stop] @ strip
+        self._picture[touched] += (self._across @ rows.T).T
 
     def picture(self) -> Floats32:
         """Give the reduced picture, float32 (small_height, small_width)."""
-        areas = np.diff(self._rows)[:, None] * np.diff(self._columns)[None, :]
-        means: Floats32 = (self._sums / areas).astype(np.float32)
-        return means
+        return self._picture
 
 
-def resize(picture: Floats32, height: int, width: int) -> Floats32:
+def resize(picture: NDArray[Any], height: int, width: int) -> Floats32:
     """Resize to exactly (height, width): by area means where smaller, linearly where larger."""
-    resized: Floats32 = _resize_rows(_resize_rows(picture, height).T, width).T.astype(np.float32)
-    return resized
+    rows = _weights(picture.shape[0], height) @ picture
+    resized: Floats32 = (_weights(picture.shape[1], width) @ rows.T).T
+    return resized.astype(np.float32, copy=False)
 
 
-def _resize_rows(picture: Floats, height: int) -> Floats:
-    old = len(picture)
-    if height == old:
-        return picture
-    if height > old:
-        return _stretch(picture, height)
-    sums = np.zeros((old + 1, picture.shape[1]))
-    np.cumsum(picture, axis=0, out=sums[1:])
-    edges = np.linspace(0, old, height + 1)
-    below = np.minimum(edges.astype(np.int64), old - 1)
-    at_edges = sums[below] + (edges - below)[:, None] * picture[below]
-    means: Floats = np.diff(at_edges, axis=0) * (height / old)
-    return means
+@lru_cache(maxsize=32)
+def _weights(old: int, new: int) -> csr_array:
+    """How much of each old pixel is in each new one, float32 (new, old); rows add up to 1."""
+    rows, columns, shares = _stretched(old, new) if new > old else _covered(old, new)
+    return csr_array((shares.astype(np.float32), (rows, columns)), shape=(new, old))
 
 
-def _stretch(picture: Floats, height: int) -> Floats:
-    """Interpolate linearly between pixel centres."""
-    old = len(picture)
-    places = np.clip((np.arange(height) + 0.5) * old / height - 0.5, 0, old - 1)
-    below = np.minimum(places.astype(np.int64), max(0, old - 2))
-    share = (places - below)[:, None]
+def _covered(old: int, new: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """By the part of it that each old pixel covers."""
+    edges = np.linspace(0, old, new + 1)
+    first, stop = np.floor(edges[:-1]).astype(int), np.ceil(edges[1:]).astype(int)
+    rows = np.repeat(np.arange(new), stop - first)
+    columns = np.arange(len(rows)) - np.repeat(np.cumsum(stop - first) - stop, stop - first)
+    ends = np.minimum(columns + 1, edges[1:][rows])
+    return rows, columns, (ends - np.maximum(columns, edges[:-1][rows])) * (new / old)
+
+
+def _stretched(old: int, new: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """By interpolation between pixel centres; beyond the outermost, these go on."""
+    places = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
+    below = np.minimum(places.astype(int), max(0, old - 2))
     above = np.minimum(below + 1, old - 1)
-    stretched: Floats = picture[below] * (1 - share) + picture[above] * share
-    return stretched
+    share = places - below
+    rows = np.arange(new)
+    return (
+        np.concatenate([rows, rows]),
+        np.concatenate([below, above]),
+        np.concatenate([1 - share, share]),
+    )

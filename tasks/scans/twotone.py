@@ -48,20 +48,20 @@ class Tones:
 
 def measure_tones(lightness: Floats32) -> Tones:
     """Measure single pixels' L*, (h, w), as two tones: the darker is called ink."""
-    dark, light = _split(lightness)
-    is_ink = lightness <= (_threshold(lightness))
+    is_ink = lightness <= _threshold(lightness)
+    dark, light = lightness[is_ink], lightness[~is_ink]
     if not dark.size or not light.size:
         return Tones(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    low, high = float(np.median(dark)), float(np.median(light))
-    quarter = (high - low) / 4
-    between = np.mean((lightness > low + quarter) & (lightness < high - quarter))
-    changes = np.count_nonzero(np.diff(is_ink, axis=1))
+    ink, paper = (np.percentile(part, [25, 50, 75]) for part in (dark, light))
+    contrast = float(paper[1] - ink[1])
+    middle = lightness[(lightness > ink[1] + contrast / 4) & (lightness < paper[1] - contrast / 4)]
+    changes = np.count_nonzero(is_ink[:, 1:] != is_ink[:, :-1])
     return Tones(
-        between=float(between),
+        between=middle.size / lightness.size,
         ink=dark.size / lightness.size,
-        contrast=high - low,
-        paper_spread=float(np.subtract(*np.percentile(light, [75, 25]))),
-        ink_spread=float(np.subtract(*np.percentile(dark, [75, 25]))),
+        contrast=contrast,
+        paper_spread=float(paper[2] - paper[0]),
+        ink_spread=float(ink[2] - ink[0]),
         scatter=changes / (2 * dark.size),
     )
 
@@ -81,11 +81,6 @@ def is_print(tones: Tones, rule: TwoToneRule) -> bool:
         and tones.scatter >= rule.text_scatter
     )
     return is_pure or is_text
-
-
-def _split(lightness: Floats32) -> tuple[Floats32, Floats32]:
-    threshold = _threshold(lightness)
-    return lightness[lightness <= threshold], lightness[lightness > threshold]
 
 
 def _threshold(lightness: Floats32) -> float:

@@ -2,11 +2,12 @@
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
 
 from tasks.scans.frame import Box
 from tasks.scans.resample import resize
@@ -44,10 +45,16 @@ class WedgeRule:
 
 
 @dataclass(frozen=True)
-class _Patch:
-    start: int
-    end: int
-    level: float
+class _Patches:
+    """The even parts of some lines, in the order of the lines and along each."""
+
+    line: Places
+    start: Places
+    end: Places
+    level: Floats64  # L*
+
+    def __getitem__(self, which: NDArray[Any]) -> "_Patches":
+        return _Patches(self.line[which], self.start[which], self.end[which], self.level[which])
 
 
 def find_wedges(lightness: Floats32, rule: WedgeRule) -> tuple[Box, ...]:
@@ -72,88 +79,107 @@ def _along_rows(picture: Floats32, rule: WedgeRule) -> Iterator[Box]:
     height, width = picture.shape
     deep = max(1, int(rule.depth * height))
     for rows in (range(0, deep, _EVERY), range(height - deep, height, _EVERY)):
-
-        @cache
-        def chain(index: int, rows: range = rows) -> tuple[int, int] | None:
-            if not 0 <= index < len(rows):
-                return None
-            row = rows[index]
-            around = picture[max(0, row - _EVERY) : row + _EVERY + 1]  # grain is averaged away
-            return _longest_chain(around.mean(axis=0), rule)
-
-        after = 0
-        # A run of so many rows has one of these among them: the others need no look.
-        for probe in range(rule.rows - 1, len(rows), rule.rows):
-            if probe < after or not chain(probe):
-                continue
-            first = next(index + 1 for index in itertools.count(probe, -1) if not chain(index))
-            after = next(index for index in itertools.count(probe) if not chain(index))
-            chains = [ends for index in range(first, after) if (ends := chain(index))]
-            if len(chains) >= rule.rows:
-                left, right = min(ends[0] for ends in chains), max(ends[1] for ends in chains)
-                top, bottom = rows[first], rows[after - 1] + 1
+        part = picture[rows.start : rows.stop]
+        # Grain is averaged away.
+        lines = uniform_filter1d(part, 2 * _EVERY + 1, axis=0, mode="nearest")[::_EVERY]
+        # A run of so many rows has one of these among them: mostly, the others need no look.
+        if not any(_chains(lines[rule.rows - 1 :: rule.rows], rule)):
+            continue
+        chains = enumerate(_chains(lines, rule))
+        for found, run in itertools.groupby(chains, key=lambda numbered: numbered[1] is not None):
+            numbers, ends = zip(*run, strict=True)
+            if found and len(numbers) >= rule.rows:
+                left, right = min(start for start, _ in ends), max(end for _, end in ends)
+                top, bottom = rows[numbers[0]], rows[numbers[-1]] + 1
                 yield Box(top / height, left / width, bottom / height, right / width)
 
 
-def _longest_chain(row: Floats32, rule: WedgeRule) -> tuple[int, int] | None:
-    """Give where a row's patches that rise or fall evenly begin and end, if there are enough."""
-    chain: list[_Patch] = []
-    for patch in [*_patches(row, rule), None]:
-        if patch and _continues(chain, patch, rule):
-            chain.append(patch)
+def _chains(lines: Floats32, rule: WedgeRule) -> list[tuple[int, int] | None]:
+    """Give where each line's patches that rise or fall evenly begin and end, if enough do."""
+    patches = _patches(lines, rule)
+    found: list[tuple[int, int] | None] = [None] * len(lines)
+    for line in _promising(patches, rule):
+        found[line] = _longest_chain(patches[patches.line == line], rule)
+    return found
+
+
+def _promising(patches: _Patches, rule: WedgeRule) -> Places:
+    """Lines with enough patches in a row that go on, and one way: next to no photograph's."""
+    links = rule.steps - 1
+    if len(patches.line) <= links:
+        return np.empty(0, np.intp)
+    widths, change = patches.end - patches.start, np.diff(patches.level)
+    narrow, wide = np.minimum(widths[1:], widths[:-1]), np.maximum(widths[1:], widths[:-1])
+    goes_on = (
+        (np.diff(patches.line) == 0)
+        & (patches.start[1:] - patches.end[:-1] <= wide + 2 * _EDGE)
+        & (np.abs(change) >= rule.step)
+        & (wide <= rule.width * narrow + 2 * _EDGE)
+    )
+    way = np.where(goes_on, np.sign(change), 0)
+    windows = np.lib.stride_tricks.sliding_window_view(way, links)
+    one_way = np.abs(windows.sum(axis=1)) == links
+    return np.unique(patches.line[:-links][one_way])
+
+
+def _longest_chain(patches: _Patches, rule: WedgeRule) -> tuple[int, int] | None:
+    """Give where the first chain of a line that is long and steep enough begins and ends."""
+    chain: list[int] = []
+    for index in [*range(len(patches.level)), None]:
+        if index is not None and _continues(chain, index, patches, rule):
+            chain.append(index)
             continue
-        if len(chain) >= rule.steps and abs(chain[-1].level - chain[0].level) >= rule.range:
-            return chain[0].start, chain[-1].end
-        chain = [patch] if patch else []
+        is_steep = abs(patches.level[chain[-1]] - patches.level[chain[0]]) >= rule.range
+        if len(chain) >= rule.steps and is_steep:
+            return int(patches.start[chain[0]]), int(patches.end[chain[-1]])
+        chain = [] if index is None else [index]
     return None
 
 
-def _patches(row: Floats32, rule: WedgeRule) -> list[_Patch]:
-    """Cut a row at its steps, and give the parts between that are even."""
-    jumps = np.abs(row[2 * _EDGE :] - row[: -2 * _EDGE]) >= rule.step
-    edges = np.flatnonzero(np.diff(np.concatenate(([True], jumps, [True])).astype(np.int8)))
-    starts, ends = edges[::2] + _EDGE, edges[1::2] + _EDGE
-    is_wide = ends - starts >= 2 * _EDGE
-    starts, ends = starts[is_wide], ends[is_wide]
-    if len(starts) < rule.steps:  # most rows of a photograph end here
-        return []
-    low, high = _tenths(row, starts, ends)
-    level = (low + high) / 2
-    return [
-        _Patch(int(starts[i]), int(ends[i]), float(level[i]))
-        for i in np.flatnonzero(high - low <= rule.evenness)
-    ]
-
-
-def _tenths(row: Floats32, starts: Places, ends: Places) -> tuple[Floats64, Floats64]:
-    """The tenths at both ends of each part of a row, as `np.percentile` has them, all at once."""
-    borders = np.stack([starts, ends], axis=1).ravel()
-    part = np.searchsorted(borders, np.arange(len(row)), side="right")
-    ordered = row[np.lexsort((row, part))]  # sorted within each part, parts where they were
-    both = []
-    for share in (0.1, 0.9):
-        position = starts + share * (ends - starts - 1)
-        below = position.astype(np.intp)
-        above = np.minimum(below + 1, ends - 1)
-        both.append(ordered[below] + (ordered[above] - ordered[below]) * (position - below))
-    return both[0], both[1]
-
-
-def _continues(chain: list[_Patch], patch: _Patch, rule: WedgeRule) -> bool:
+def _continues(chain: list[int], index: int, patches: _Patches, rule: WedgeRule) -> bool:
     """Whether a patch is the next of a wedge: as wide, close by, and one step on."""
     if not chain:
-        return False
-    last = chain[-1]
-    widths = last.end - last.start, patch.end - patch.start
-    change = patch.level - last.level
-    turns = len(chain) > 1 and change * (last.level - chain[-2].level) < 0
-    is_near = patch.start - last.end <= max(widths) + 2 * _EDGE
-    return (
+        return True
+    last, level = chain[-1], patches.level
+    widths = [int(patches.end[one] - patches.start[one]) for one in (last, index)]
+    change = level[index] - level[last]
+    turns = len(chain) > 1 and change * (level[last] - level[chain[-2]]) < 0
+    is_near = patches.start[index] - patches.end[last] <= max(widths) + 2 * _EDGE
+    return bool(
         not turns
         and is_near
         and abs(change) >= rule.step
         and max(widths) <= rule.width * min(widths) + 2 * _EDGE
     )
+
+
+def _patches(lines: Floats32, rule: WedgeRule) -> _Patches:
+    """Cut lines at their steps, and give the parts between that are even."""
+    jumps = np.abs(lines[:, 2 * _EDGE :] - lines[:, : -2 * _EDGE]) >= rule.step
+    ends = np.ones((len(lines), 1), np.bool_)
+    line, edges = np.nonzero(np.diff(np.concatenate((ends, jumps, ends), 1).astype(np.int8)))
+    starts, stops = edges[::2] + _EDGE, edges[1::2] + _EDGE
+    parts = _Patches(line[::2], starts, stops, np.zeros(len(starts)))
+    parts = parts[stops - starts >= 2 * _EDGE]
+    low, high = _tenths(lines, parts)
+    parts = replace(parts, level=(low + high) / 2)
+    return parts[high - low <= rule.evenness]
+
+
+def _tenths(lines: Floats32, parts: _Patches) -> tuple[Floats64, Floats64]:
+    """The tenths at both ends of each part, as `np.percentile` has them, all at once."""
+    starts, stops = (parts.line * lines.shape[1] + edge for edge in (parts.start, parts.end))
+    borders = np.stack([starts, stops], axis=1).ravel()
+    part = np.searchsorted(borders, np.arange(lines.size), side="right")
+    apart = part * 1000.0  # sorted within each part, and the parts stay where they are
+    ordered = np.sort(apart + lines.ravel()) - apart
+    both = []
+    for share in (0.1, 0.9):
+        position = starts + share * (stops - starts - 1)
+        below = position.astype(np.intp)
+        above = np.minimum(below + 1, stops - 1)
+        both.append(ordered[below] + (ordered[above] - ordered[below]) * (position - below))
+    return both[0], both[1]
 
 
 def _turned(box: Box) -> Box:
