@@ -1,11 +1,11 @@
 """From the sources that a person names to the places that the ledger knows."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from tasks.errors import UsageError
 from tasks.ledger import Ledger
 from tasks.ledger.backfills import Backfills
+from tasks.ledger.uris import uri_of_path
 from tasks.listing import record_source
 from tasks.settings import Settings
 
@@ -24,7 +24,7 @@ def find_sources(settings: Settings, ledger: Ledger, sources: Sequence[str]) -> 
 
 
 def _find(settings: Settings, ledger: Ledger, source: str) -> str:
-    uri = source if "://" in source else Path(source).absolute().as_uri()
+    uri = source if "://" in source else uri_of_path(source)
     for known in (uri, f"{uri.rstrip('/')}/"):
         if Backfills(ledger).has_scans_at(known):
             return known

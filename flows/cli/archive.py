@@ -20,6 +20,7 @@ from flows.cli.talk import (
 from tasks.errors import Reason, UsageError
 from tasks.ledger import ItemFilter, ItemStatus, Ledger, RunRow
 from tasks.ledger.opening import open_ledger
+from tasks.ledger.uris import uri_of_path
 from tasks.listing import record_source
 from tasks.settings import Settings
 from tasks.storage import open_store
@@ -96,7 +97,7 @@ def _full_uri(uri: str) -> str:
     """Let a path stand for its URI."""
     if "://" in uri:
         return uri
-    return Path(uri).absolute().as_uri()
+    return uri_of_path(uri)
 
 
 def item_filter(  # noqa: PLR0913  an option each

@@ -1,6 +1,7 @@
 """From an `ItemFilter` to SQL."""
 
 from typing import Any
+from urllib.parse import unquote
 
 from sqlalchemy import ColumnElement, Connection, and_, or_, select, true
 
@@ -74,10 +75,14 @@ def _key_or_all(source: str, uri: str) -> str | None:
     """The key or pattern that *uri* means in *source*; "" for all of it, None for none of it."""
     if "://" not in uri:
         return uri
-    root = source.rstrip("/") + "/"
-    if root == uri.rstrip("/") + "/" or (uri.endswith("/") and root.startswith(uri)):
-        return ""
-    return uri.removeprefix(root) if uri.startswith(root) else None
+    # Sources are URIs, keys are not: what people write of a folder with a space is neither or both.
+    plain = unquote(source) if source.startswith("file://") else source
+    for root in (f"{source.rstrip('/')}/", f"{plain.rstrip('/')}/"):
+        if root == uri.rstrip("/") + "/" or (uri.endswith("/") and root.startswith(uri)):
+            return ""
+        if uri.startswith(root):
+            return uri.removeprefix(root)
+    return None
 
 
 def _key_condition(key: str) -> ColumnElement[bool]:

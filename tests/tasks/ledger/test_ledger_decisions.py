@@ -1,11 +1,13 @@
 """Decisions: who moved what, when and why."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tasks.errors import Reason, UsageError
 from tasks.ledger import ItemFilter, Ledger, outcome_for
+from tasks.ledger.uris import uri_of_path
 from tasks.schema import DecisionKind, ItemStatus
 from tests.tasks.ledger.building import (
     SOURCE,
@@ -169,6 +171,28 @@ def test_uris_are_exact_folders_or_patterns(ledger: Ledger, uri: str, found: int
     ledger.record_listing(SOURCE, listing(names), collection="photographs")
     ledger.enqueue(recipe(ledger))
     assert len(ledger.list_items(ItemFilter(uri=uri), limit=99)) == found
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("/my scans", 4),
+        ("/my scans/Zürich/", 2),
+        ("/my scans/Zürich/写真 1.jpg", 1),
+        ("/my scans/Zürich/../100%.jpg", 1),
+        ("/my scans/a%20b.jpg", 1),
+        ("/my scans/*.jpg", 4),
+    ],
+)
+def test_scans_of_a_folder_are_found_by_their_paths(ledger: Ledger, path: str, found: int) -> None:
+    """Spaces, other scripts and percent signs are what they are in the file's name."""
+    source = Path("/my scans").as_uri()
+    names = ["Zürich/写真 1.jpg", "Zürich/2.jpg", "100%.jpg", "a%20b.jpg"]
+    ledger.record_listing(source, listing(names), collection="photographs")
+    ledger.enqueue(recipe(ledger))
+    assert len(ledger.list_items(ItemFilter(uri=uri_of_path(path)), limit=99)) == found
+    for row in ledger.list_items(ItemFilter(), limit=99):
+        assert ledger.list_items(ItemFilter(uri=row.uri), limit=99) == [row]
 
 
 def test_uri_outside_of_every_source_is_an_error_that_names_them(ledger: Ledger) -> None:
