@@ -1,7 +1,7 @@
 """The settings: read once, at the edge, from `AUTOCHROME_…` variables and `autochrome.toml`."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from difflib import get_close_matches
@@ -187,7 +187,10 @@ class Settings(BaseSettings):
 
 
 #: Settings that may name a place on this machine, relative to the folder that a command runs in.
-_PLACES = ("database_url", "sources", "output", "checkpoint", "scratch", "home")
+_PLACES = (
+    "database_url", "sources", "output", "checkpoint", "scratch", "home", "base_photos",
+    "finetune_folder",
+)  # fmt: skip
 
 
 def _as_variable(name: str, value: object) -> str:
@@ -251,18 +254,24 @@ def current_settings() -> Settings:
     if in_force is not None:
         return in_force
     settings = load_settings()
-    if "PREFECT__FLOW_RUN_ID" in os.environ:
-        _check_absolute(settings)
+    check_kept(
+        {
+            "DATABASE_URL": [settings.database_url.get_secret_value()],
+            "SOURCES": settings.sources,
+            "OUTPUT": [settings.output],
+        }
+    )
     return settings
 
 
-def _check_absolute(settings: Settings) -> None:
-    # What is written there would be gone with the folder.
-    places = {
-        "DATABASE_URL": [settings.database_url.get_secret_value()],
-        "SOURCES": settings.sources,
-        "OUTPUT": [settings.output],
-    }
+def check_kept(places: Mapping[str, Sequence[str]]) -> None:
+    """Refuse places, by the names of their settings, that would be gone when this run ends.
+
+    Raises:
+        UsageError: A worker of Prefect's runs this, and a place is named relative to its folder.
+    """
+    if "PREFECT__FLOW_RUN_ID" not in os.environ:
+        return
     for name, named in places.items():
         if any(_is_relative(place) for place in named):
             raise UsageError(

@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import UsageError
-from tasks.settings import Settings, current_settings, load_settings, settings_in_force
+from tasks.settings import (
+    Settings,
+    check_kept,
+    current_settings,
+    load_settings,
+    settings_in_force,
+)
 
 ENV_EXAMPLE = Path(__file__).parents[2] / "deploy" / "env.example"
 
@@ -35,6 +41,9 @@ def test_a_worker_is_told_absolute_places(monkeypatch: pytest.MonkeyPatch, tmp_p
         current_settings()
     monkeypatch.setenv("AUTOCHROME_SOURCES", f"s3://bucket/scans;{tmp_path}/")
     assert current_settings().output == str(tmp_path)
+    with pytest.raises(UsageError, match="AUTOCHROME_FINETUNE_FOLDER"):
+        check_kept({"FINETUNE_FOLDER": [str(current_settings().finetune_folder)]})
+    check_kept({"FINETUNE_FOLDER": [str(tmp_path)]})
 
 
 def test_documented_defaults_are_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:

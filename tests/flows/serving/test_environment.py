@@ -24,6 +24,7 @@ def test_settings_come_back_from_the_environment(
         sources=("scans", "s3://bucket/more"),
         output="colour",
         checkpoint=Path("net.safetensors"),
+        base_photos=Path("photos"),
         publish_directly=True,
         s3_secret_access_key=SecretStr("hush"),
         minibatch=3,
@@ -36,6 +37,8 @@ def test_settings_come_back_from_the_environment(
     assert again.sources == (str(tmp_path / "scans"), "s3://bucket/more")
     assert again.output == str(tmp_path / "colour")
     assert again.checkpoint == tmp_path / "net.safetensors"
+    assert again.base_photos == tmp_path / "photos"
+    assert again.finetune_folder == tmp_path / settings.finetune_folder
     kept = ("publish_directly", "s3_secret_access_key", "minibatch", "device", "timezone")
     assert all(getattr(again, name) == getattr(settings, name) for name in kept)
 
