@@ -215,9 +215,9 @@ def _put(workshop: Workshop, work: Work, file: WrittenFile) -> None:
             content_type=file.content_type,
             size_bytes=file.size_bytes,
             sha256=file.sha256,
-            max_delta_l=file.tone.max_delta_l,
-            mean_delta_l=file.tone.mean_delta_l,
-            luma_identical=file.tone.luma_identical,
+            max_delta_l=file.tone.max_delta_l if file.tone else None,
+            mean_delta_l=file.tone.mean_delta_l if file.tone else None,
+            luma_identical=file.tone.luma_identical if file.tone else None,
         )
     )
 

@@ -22,6 +22,9 @@ _WHOLE_PX = 8
 #: How much smaller than allowed a copy may be for that: nearly every shape has such a size here.
 _LEAST_SHARE = 0.8
 
+#: What EXIF says a resolution is where none is known (CIPA DC-008, XResolution), in pixels a cm.
+_UNKNOWN_PPCM = (72 / 2.54, 72 / 2.54)
+
 # libvips tells why it failed in words alone: with less room than this, the disk is full.
 _ROOM_BYTES = 1 << 20
 
@@ -50,7 +53,8 @@ def write_access(
         )
     image = _eight_bits(image)
     mode = "on" if policy.subsample else "off"
-    _save(image, path, quality=policy.jpeg_quality, subsample=mode, said=said)
+    image = _described(image, header, said)
+    _save(image, path, quality=policy.jpeg_quality, subsample=mode)
 
 
 def is_whole(header: ScanHeader, policy: OutputPolicy) -> bool:
@@ -61,27 +65,30 @@ def is_whole(header: ScanHeader, policy: OutputPolicy) -> bool:
 def reduced_size(height: int, width: int, longest_px: int) -> tuple[int, int]:
     """Height and width of a reduced copy: whole numbers also when halved three times.
 
-    The larger side is *longest_px* or up to a fifth less; the other keeps the aspect ratio within
-    half a pixel. A shape for which there is no such size gets the largest that fits.
+    The larger side is *longest_px* or up to a fifth less; the other keeps the aspect ratio within a
+    pixel. A shape for which there is no such size gets the largest that fits.
     """
     longer, shorter = max(height, width), min(height, width)
     largest = longest_px - longest_px % _WHOLE_PX
     for long_side in range(largest, int(_LEAST_SHARE * longest_px), -_WHOLE_PX):
         exact = shorter * long_side / longer
         short_side = round(exact / _WHOLE_PX) * _WHOLE_PX
-        if short_side and abs(short_side - exact) <= 0.5:
+        if short_side and abs(short_side - exact) <= 1:
             break
     else:
         long_side, short_side = longest_px, max(1, round(shorter * longest_px / longer))
     return (short_side, long_side) if height <= width else (long_side, short_side)
 
 
-def write_thumbnail(source: Path, path: Path, *, longest_px: int, said: Said) -> None:
+def write_thumbnail(
+    source: Path, path: Path, *, header: ScanHeader, longest_px: int, said: Said
+) -> None:
     """Write a small JPEG in sRGB of any colour file.
 
     Args:
         source: The file; its EXIF orientation is applied.
         path: The file to write.
+        header: The scan's, for its size.
         longest_px: Its longest side; smaller pictures are not enlarged.
         said: What goes into EXIF and XMP.
 
@@ -96,13 +103,8 @@ def write_thumbnail(source: Path, path: Path, *, longest_px: int, said: Said) ->
         output_profile="srgb",
         fail_on="error",
     )
-    _save(
-        _eight_bits(image),
-        path,
-        quality=_THUMBNAIL_QUALITY,
-        subsample="auto",
-        said=said,
-    )
+    image = _described(_eight_bits(image), header, said)
+    _save(image, path, quality=_THUMBNAIL_QUALITY, subsample="auto")
 
 
 def _longest(policy: OutputPolicy) -> int:
@@ -122,15 +124,7 @@ def _eight_bits(image: pyvips.Image) -> pyvips.Image:
     return nearest.cast("uchar").copy(interpretation="srgb")
 
 
-def _save(
-    image: pyvips.Image,
-    path: Path,
-    *,
-    quality: int,
-    subsample: str,
-    said: Said,
-) -> None:
-    image = _described(image, said)
+def _save(image: pyvips.Image, path: Path, *, quality: int, subsample: str) -> None:
     try:
         image.jpegsave(str(path), Q=quality, subsample_mode=subsample)
     except pyvips.Error as error:
@@ -140,9 +134,15 @@ def _save(
         raise OSError(code, f"{path.name} cannot be written: {words}", str(path)) from error
 
 
-def _described(image: pyvips.Image, said: Said) -> pyvips.Image:
-    """Put in what the picture says of itself; of its source's metadata only the profile stays."""
-    image = image.copy()  # metadata belong to this one alone
+def _described(image: pyvips.Image, header: ScanHeader, said: Said) -> pyvips.Image:
+    """Put in what the picture says of itself; of its source's metadata only the profile stays.
+
+    The resolution is that at which it is as large on paper as the scan's subject is.
+    """
+    across, down = header.resolution_ppcm or _UNKNOWN_PPCM
+    if header.resolution_ppcm:
+        across, down = across * image.width / header.width, down * image.height / header.height
+    image = image.copy(xres=across / 10, yres=down / 10)  # metadata belong to this one alone
     for name in image.get_fields():
         if name.startswith(("exif-", "iptc-", "xmp-", "photoshop-", "image-description")):
             image.remove(name)

@@ -105,8 +105,8 @@ class WrittenFile:
         content_type: Its media type.
         size_bytes: Its size.
         sha256: Its digest, hexadecimal.
-        tone: How its lightness was found; thumbnail, sidecar and an access copy of another size
-            carry that of the file behind them.
+        tone: How its lightness was found; None of what cannot be compared with the scan: files of
+            another size, made from one that was, and sidecars.
         note: Which way it was made, and why not another.
     """
 
@@ -116,5 +116,5 @@ class WrittenFile:
     content_type: str
     size_bytes: int
     sha256: str
-    tone: ToneCheck
+    tone: ToneCheck | None
     note: str

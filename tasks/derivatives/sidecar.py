@@ -34,7 +34,7 @@ def write_sidecar(path: Path, files: Sequence[WrittenFile], *, provenance: Prove
                 "size_bytes": file.size_bytes,
                 "sha256": file.sha256,
                 "made": file.note,
-                "tone": asdict(file.tone),
+                "tone": asdict(file.tone) if file.tone else None,
             }
             for file in files
         ],

@@ -132,7 +132,7 @@ def _with_smaller_copy(item: _Item, master: WrittenFile) -> Iterator[WrittenFile
         said = item.said("access")
         write_access(master.path, access, header=header, policy=policy, said=said)
         note = f"JPEG of quality {policy.jpeg_quality}, made from {master.path.name}"
-        yield _file("access", access, master.tone, note)
+        yield _file("access", access, None, note)
 
 
 def _why_not_spliced(item: _Item) -> str | None:
@@ -204,26 +204,26 @@ def _plain(item: _Item, why: str) -> Iterator[WrittenFile]:
         access = item.folder / "access.jpg"
         said = item.said("access")
         write_access(master, access, header=scan.header, policy=policy, said=said)
-        if is_whole(scan.header, policy):
-            check = check_access(access, scan)
-        yield _file("access", access, check, f"JPEG of quality {policy.jpeg_quality}; {why}")
+        own = check_access(access, scan) if is_whole(scan.header, policy) else None
+        yield _file("access", access, own, f"JPEG of quality {policy.jpeg_quality}; {why}")
     if not policy.master:
         master.unlink()
 
 
 def _thumbnail(item: _Item, source: WrittenFile) -> WrittenFile:
-    path, longest_px = item.folder / "thumbnail.jpg", item.policy.thumbnail_px
-    write_thumbnail(source.path, path, longest_px=longest_px, said=item.said("thumbnail"))
-    return _file("thumbnail", path, source.tone, f"made from {source.path.name}")
+    path, header, said = item.folder / "thumbnail.jpg", item.scan.header, item.said("thumbnail")
+    longest_px = item.policy.thumbnail_px
+    write_thumbnail(source.path, path, header=header, longest_px=longest_px, said=said)
+    return _file("thumbnail", path, None, f"made from {source.path.name}")
 
 
 def _sidecar(item: _Item, files: Sequence[WrittenFile]) -> WrittenFile:
     path = item.folder / "sidecar.json"
     write_sidecar(path, files, provenance=item.provenance)
-    return _file("sidecar", path, files[0].tone, "what is known of the other files")
+    return _file("sidecar", path, None, "what is known of the other files")
 
 
-def _file(kind: Kind, path: Path, tone: ToneCheck, note: str) -> WrittenFile:
+def _file(kind: Kind, path: Path, tone: ToneCheck | None, note: str) -> WrittenFile:
     with path.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
     return WrittenFile(

@@ -135,9 +135,11 @@ def _of_derivative(row: DerivativeRow) -> Iterator[_Said]:
     )
     detail = "SHA-256 of the stored file, read back, is that of the file written"
     yield _Said(f"{name} fixity", terms.FIXITY_CHECK, at, detail, note=row.sha256, made=row)
-    note = "" if row.max_delta_l is None else f"max |ΔL*| {row.max_delta_l:.4f}"
+    if row.max_delta_l is None:
+        return  # of another size, or no picture: made from a file that was compared
+    note = f"max |ΔL*| {row.max_delta_l:.4f}"
     if row.luma_identical:
-        note = f"{note}; luminance (Y) identical to the scan's".removeprefix("; ")
+        note += "; luminance (Y) identical to the scan's"
     detail = "tone gate: size, depth and lightness, through ICC profiles, are the scan's"
     yield _Said(f"{name} tone", terms.VALIDATION, at, detail, note=note, made=row)
 

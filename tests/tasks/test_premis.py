@@ -114,6 +114,23 @@ def events(root: ET.Element) -> list[tuple[str, str, str]]:
     return found
 
 
+def test_what_was_not_compared_with_the_scan_is_not_said_to_be_valid() -> None:
+    """A thumbnail has its creation, digest and fixity; the tone gate was its master's."""
+    small = replace(MASTER, id=22, kind="thumbnail", key="7e/thumbnail/a.jpg", max_delta_l=None)
+    (history,) = STORY.items
+    story = replace(STORY, items=(replace(history, derivatives=(MASTER, small)),))
+    root = parsed(premis_item([story], software="Autochrome 1.2.3"))
+    of_small = [
+        event.find(f"{P}eventType").text
+        for event in root.iter(f"{P}event")
+        if any(
+            value.text.endswith(small.key)
+            for value in event.iter(f"{P}linkingObjectIdentifierValue")
+        )
+    ]
+    assert sorted(of_small) == ["creation", "fixity check", "message digest calculation"]
+
+
 def test_item_tells_its_whole_story() -> None:
     """A failed attempt, the derivative's four events, and the curator's decision."""
     root = parsed(premis_item([STORY], software="Autochrome 1.2.3"))
