@@ -6,7 +6,7 @@ each attempt that made none is the event that failed; each decision of a person 
 
 import mimetypes
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -39,6 +39,7 @@ class _Said:
     detail: str
     outcome: Term = terms.SUCCESS
     note: str = ""
+    attempt: AttemptRow | None = None
     made: DerivativeRow | None = None
     who: str = ""
 
@@ -85,7 +86,7 @@ def _exported(stories: Iterable[ItemStory], *, software: str, run: RunRow | None
         files[scan.identifier] = scan
         for history in story.items:
             known = [_software(software), _network(history)]
-            said = [said for said in _said(story.scan, history) if _is_of(run, history, said)]
+            said = [said for said in _said(story.scan, history) if _is_of(run, said)]
             for one in said:
                 events.append(_event(one, history, scan, known))
                 if one.made is not None and one.kind is terms.CREATION:
@@ -101,7 +102,7 @@ def _exported(stories: Iterable[ItemStory], *, software: str, run: RunRow | None
 def _said(scan: ScanRow, history: ItemHistory) -> Iterator[_Said]:
     """All events of an item; those of a time are neighbours, but the whole is not sorted."""
     for derivative in history.derivatives:
-        yield from _of_derivative(derivative)
+        yield from _of_derivative(derivative, _attempt_of(derivative, history.attempts))
     for attempt in history.attempts:
         if attempt.ending is AttemptEnding.EXPIRED:
             detail = "colourizing the scan; the worker's lease ran out"
@@ -114,6 +115,7 @@ def _said(scan: ScanRow, history: ItemHistory) -> Iterator[_Said]:
                     attempt.claimed_at,
                     "SHA-256 of the scan, as fetched",
                     note=scan.sha256,
+                    attempt=attempt,
                 )
             if attempt.reason is not None and attempt.reason.verdict is not Verdict.REVIEW:
                 yield _failure(attempt, *_failed_step(attempt.reason))
@@ -122,26 +124,32 @@ def _said(scan: ScanRow, history: ItemHistory) -> Iterator[_Said]:
             yield _of_decision(decision)
 
 
-def _of_derivative(row: DerivativeRow) -> Iterator[_Said]:
-    name, at = f"derivative {row.id}", row.written_at
-    yield _Said(f"{name} made", terms.CREATION, at, f"{row.kind} in colour", made=row)
-    yield _Said(
-        f"{name} digest",
-        terms.DIGEST_CALCULATION,
-        at,
-        "SHA-256 as written",
-        note=row.sha256,
-        made=row,
+def _attempt_of(row: DerivativeRow, attempts: Sequence[AttemptRow]) -> AttemptRow | None:
+    """The attempt that a derivative was made in: both were recorded together, at its end."""
+    ended = [attempt for attempt in attempts if attempt.ended_at is not None]
+    return min(
+        ended,
+        key=lambda attempt: abs((attempt.ended_at or row.written_at) - row.written_at),
+        default=None,
     )
+
+
+def _of_derivative(row: DerivativeRow, attempt: AttemptRow | None) -> Iterator[_Said]:
+    def said(name: str, kind: Term, detail: str, note: str = "") -> _Said:
+        name = f"derivative {row.id} {name}"
+        return _Said(name, kind, row.written_at, detail, note=note, attempt=attempt, made=row)
+
+    yield said("made", terms.CREATION, f"{row.kind} in colour")
+    yield said("digest", terms.DIGEST_CALCULATION, "SHA-256 as written", row.sha256)
     detail = "SHA-256 of the stored file, read back, is that of the file written"
-    yield _Said(f"{name} fixity", terms.FIXITY_CHECK, at, detail, note=row.sha256, made=row)
+    yield said("fixity", terms.FIXITY_CHECK, detail, row.sha256)
     if row.max_delta_l is None:
         return  # of another size, or no picture: made from a file that was compared
     note = f"max |ΔL*| {row.max_delta_l:.4f}"
     if row.luma_identical:
         note += "; luminance (Y) identical to the scan's"
     detail = "tone gate: size, depth and lightness, through ICC profiles, are the scan's"
-    yield _Said(f"{name} tone", terms.VALIDATION, at, detail, note=note, made=row)
+    yield said("tone", terms.VALIDATION, detail, note)
 
 
 def _failed_step(reason: Reason) -> tuple[Term, str]:
@@ -171,6 +179,7 @@ def _failure(attempt: AttemptRow, kind: Term, detail: str) -> _Said:
         detail,
         outcome=terms.FAIL,
         note=": ".join(told),
+        attempt=attempt,
     )
 
 
@@ -179,16 +188,9 @@ def _of_decision(row: DecisionRow) -> _Said:
     return _Said(name, terms.APPRAISAL, row.decided_at, row.kind.value, note=row.why, who=row.who)
 
 
-def _is_of(run: RunRow | None, history: ItemHistory, said: _Said) -> bool:
+def _is_of(run: RunRow | None, said: _Said) -> bool:
     """Whether an event happened in an attempt that belongs to *run*."""
-    if run is None:
-        return True
-    return not said.who and any(
-        attempt.run_id == run.id
-        and attempt.claimed_at <= said.at
-        and (attempt.ended_at is None or said.at <= attempt.ended_at)
-        for attempt in history.attempts
-    )
+    return run is None or (said.attempt is not None and said.attempt.run_id == run.id)
 
 
 def _event(said: _Said, history: ItemHistory, scan: File, known: list[Agent]) -> Event:

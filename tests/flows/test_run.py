@@ -312,6 +312,7 @@ def test_item_tells_the_whole_story(done: tuple[str, str]) -> None:
     premis = ET.fromstring(run_cli("report", "--db", database, "--premis")[1])  # noqa: S314  our own
     names = {name.text for name in premis.iter("{http://www.loc.gov/premis/v3}originalName")}
     assert {"0.jpg", "1.jpg", "2.jpg", "box 1/deep.tif", "box 1/flat.tif"} <= names
+    assert sum("/master/" in name for name in names) == 6
 
 
 def test_decisions_move_items_and_a_dry_run_does_not(done: tuple[str, str]) -> None:

@@ -86,7 +86,7 @@ MASTER = DerivativeRow(
     id=21, item_id=11, recipe_id=3, scan_uri=SCAN.uri, revision=1, kind="master",
     store="s3://colour", key="7e/master/a.tif",
     content_type="image/tiff", size_bytes=3000, sha256="ab" * 32, max_delta_l=0.0312,
-    mean_delta_l=0.01, luma_identical=None, written_at=after(61),
+    mean_delta_l=0.01, luma_identical=None, written_at=after(61.001),  # a moment after the attempt
 )  # fmt: skip
 APPROVED = DecisionRow(31, DecisionKind.APPROVE, "Ada Ng", "sky & sea", after(600))
 STORY = ItemStory(SCAN, (), (ItemHistory(ITEM, RECIPE, (FAILED, MADE), (MASTER,), (APPROVED,)),))
