@@ -16,6 +16,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
+    Float,
     Integer,
     Select,
     Text,
@@ -24,16 +25,17 @@ from sqlalchemy import (
     bindparam,
     func,
     insert,
+    literal,
     null,
     select,
-    text,
+    union_all,
     update,
 )
 from sqlalchemy.sql.selectable import FromClause
 
 from tasks.ledger import sql
 from tasks.ledger.records import Claim, ClaimedItem
-from tasks.ledger.sweeping import sweep, uncount
+from tasks.ledger.sweeping import IS_EXPIRED, sweep, uncount
 from tasks.ledger.uris import uri_of
 from tasks.schema import (
     CLAIMED,
@@ -76,6 +78,9 @@ def new_token() -> str:
 # --- statements ----------------------------------------------------------------------------------
 # Those of every claim are built once: building one takes longer than running it.
 
+_RECIPE = bindparam("recipe", type_=BigInteger)
+_BACKFILL = bindparam("backfill", type_=BigInteger)
+
 
 def _with_scans(items: FromClause) -> Select[Any]:
     return (
@@ -100,6 +105,14 @@ def _with_scans(items: FromClause) -> Select[Any]:
     )
 
 
+def _due(*conditions: ColumnElement[bool]) -> Select[Any]:
+    return select(item.c.id, item.c.scan_id, item.c.attempts, item.c.collection).where(
+        *conditions,
+        item.c.recipe_id == _RECIPE,
+        item.c.not_before <= sql.now(),
+    )
+
+
 def _ready(*conditions: ColumnElement[bool]) -> Select[Any]:
     """Lock the *most* first items that are due, passing over what others are just taking.
 
@@ -107,12 +120,7 @@ def _ready(*conditions: ColumnElement[bool]) -> Select[Any]:
     has no row locks and needs none: the transaction is the only one that writes.
     """
     picked = (
-        select(item.c.id, item.c.scan_id, item.c.attempts, item.c.collection)
-        .where(
-            *conditions,
-            item.c.recipe_id == bindparam("recipe", type_=BigInteger),
-            item.c.not_before <= sql.now(),
-        )
+        _due(*conditions)
         .order_by(item.c.not_before, item.c.id)
         .limit(bindparam("most", type_=Integer))
         .with_for_update(skip_locked=True)
@@ -121,7 +129,6 @@ def _ready(*conditions: ColumnElement[bool]) -> Select[Any]:
     return _with_scans(picked)
 
 
-_BACKFILL = bindparam("backfill", type_=BigInteger)
 # Asked in the claim itself: of a backfill that is paused or cancelled nothing is claimed, however
 # lately a worker has looked.
 _RUNS = (
@@ -133,15 +140,41 @@ _SUSPECT = _ready(PENDING_ALONE, item.c.backfill_id.is_(None))
 _SUSPECT_IN_BACKFILL = _ready(PENDING_ALONE, item.c.backfill_id == _BACKFILL, _RUNS)
 _IN_BACKFILL = _ready(PENDING_IN_BACKFILL, item.c.backfill_id == _BACKFILL, _RUNS)
 _TOGETHER = _ready(PENDING_TOGETHER, item.c.collection == bindparam("collection", type_=Text))
-_WAITING = (
-    select(item_tally.c.collection)
-    .where(
-        item_tally.c.recipe_id == bindparam("recipe", type_=BigInteger),
-        item_tally.c.status == ItemStatus.PENDING,
+
+
+def _there_is(kind: str, thing: Select[Any]) -> Select[Any]:
+    return select(literal(kind).label("kind"), literal("").label("collection")).where(
+        thing.exists()
     )
+
+
+# What there is to do, in one look: each way to the server is one more turn to wait for.
+_ARE_EXPIRED = _there_is("expired", select(claim.c.id).where(IS_EXPIRED))
+_LOOK = union_all(
+    _ARE_EXPIRED,
+    _there_is("suspect", _due(PENDING_ALONE, item.c.backfill_id.is_(None))),
+    select(literal("waiting"), item_tally.c.collection)
+    .where(item_tally.c.recipe_id == _RECIPE, item_tally.c.status == ItemStatus.PENDING)
     .group_by(item_tally.c.collection)
-    .having(func.sum(item_tally.c.n) > 0)
-    .order_by(item_tally.c.collection)
+    .having(func.sum(item_tally.c.n) > 0),
+)
+_LOOK_IN_BACKFILL = union_all(
+    _ARE_EXPIRED, _there_is("suspect", _due(PENDING_ALONE, item.c.backfill_id == _BACKFILL))
+)
+_MAKE = (
+    insert(claim)
+    .values(
+        token=bindparam("token"),
+        worker=bindparam("worker"),
+        recipe_id=_RECIPE,
+        run_id=bindparam("run"),
+        max_attempts=bindparam("attempts"),
+        claimed_at=sql.now(),
+        expires_at=sql.now(bindparam("lease_s", type_=Float)),
+        finished=0,
+        failed=0,
+    )
+    .returning(claim.c.id, claim.c.expires_at)
 )
 _HELD = (
     select(claim.c.id, claim.c.recipe_id, claim.c.max_attempts, claim.c.worker)
@@ -150,7 +183,6 @@ _HELD = (
 )
 
 
-_FORGETFULLY = text("SET LOCAL synchronous_commit = off")
 _PICKED = sql.Rows("picked_items", id=BigInteger, revision=Integer)
 
 
@@ -177,28 +209,23 @@ def _mark_claimed(dialect: str) -> Update:
 
 def claim_items(connection: Connection, wanted: Wanted, *, token: str) -> Claim | None:
     """Sweep, then take what is wanted; see `Ledger.claim`."""
-    if sql.is_postgresql(connection):
-        # Not waited for on the disk: a claim that a crashing server forgets is a lease that is
-        # lost, and its items wait to be claimed again. Finishing is waited for.
-        connection.execute(_FORGETFULLY)
-    sweep(connection)
-    rows = _pick(connection, wanted)
+    seen = _look(connection, wanted)
+    if seen.expired:
+        sweep(connection)
+        seen = _look(connection, wanted)
+    rows = _pick(connection, wanted, seen)
     if not rows:
         return None
     claim_id, expires_at = connection.execute(
-        insert(claim)
-        .values(
-            token=token,
-            worker=sql.storable(wanted.worker),
-            recipe_id=wanted.recipe_id,
-            run_id=wanted.run_id,
-            max_attempts=wanted.max_attempts,
-            claimed_at=sql.now(),
-            expires_at=sql.now(wanted.lease_s),
-            finished=0,
-            failed=0,
-        )
-        .returning(claim.c.id, claim.c.expires_at)
+        _MAKE,
+        {
+            "token": token,
+            "worker": sql.storable(wanted.worker),
+            "recipe": wanted.recipe_id,
+            "run": wanted.run_id,
+            "attempts": wanted.max_attempts,
+            "lease_s": wanted.lease_s,
+        },
     ).one()
     connection.execute(
         _mark_claimed(connection.dialect.name),
@@ -222,22 +249,36 @@ def reread_claim(connection: Connection, token: str) -> Claim | None:
     return Claim(token, found.expires_at, _claimed_items(rows, attempt_offset=0))
 
 
-def _pick(connection: Connection, wanted: Wanted) -> list[sql.AnyRow]:
-    """Lock one suspect alone, or else as many others as are wanted."""
+@dataclass(frozen=True)
+class _Sight:
+    """What there is to do."""
+
+    expired: bool
+    suspects: bool
+    waiting: Sequence[str]  # collections, by name
+
+
+def _look(connection: Connection, wanted: Wanted) -> _Sight:
+    look, given = _LOOK, {"recipe": wanted.recipe_id}
     if wanted.backfill_id is not None:
-        return _pick_in_backfill(connection, wanted)
-    suspect = _SUSPECT
-    if wanted.collections is not None:
-        suspect = _ready(
-            PENDING_ALONE,
-            item.c.backfill_id.is_(None),
-            item.c.collection.in_(wanted.collections),
-        )
-    rows = list(connection.execute(suspect, {"recipe": wanted.recipe_id, "most": 1}).all())
-    if rows:
-        return rows
+        look, given = _LOOK_IN_BACKFILL, {**given, "backfill": wanted.backfill_id}
+    rows = connection.execute(look, given).all()
+    kinds = {kind for kind, _ in rows}
+    waiting = sorted(collection for kind, collection in rows if kind == "waiting")
+    return _Sight("expired" in kinds, "suspect" in kinds, waiting)
+
+
+def _pick(connection: Connection, wanted: Wanted, seen: _Sight) -> list[sql.AnyRow]:
+    """Lock one suspect alone, or else as many others as are wanted."""
+    suspects = _pick_suspect(connection, wanted) if seen.suspects else []
+    if suspects:
+        return suspects
+    if wanted.backfill_id is not None:
+        given = {"recipe": wanted.recipe_id, "backfill": wanted.backfill_id, "most": wanted.limit}
+        return list(connection.execute(_IN_BACKFILL, given).all())
+    rows: list[sql.AnyRow] = []
     # Collection by collection: with it fixed, the index gives the rows in order and can stop.
-    for collection in _waiting_collections(connection, wanted):
+    for collection in seen.waiting if wanted.collections is None else wanted.collections:
         rows += connection.execute(
             _TOGETHER,
             {
@@ -251,39 +292,53 @@ def _pick(connection: Connection, wanted: Wanted) -> list[sql.AnyRow]:
     return rows
 
 
-def _pick_in_backfill(connection: Connection, wanted: Wanted) -> list[sql.AnyRow]:
-    given = {"recipe": wanted.recipe_id, "backfill": wanted.backfill_id}
-    suspects = connection.execute(_SUSPECT_IN_BACKFILL, {**given, "most": 1}).all()
-    if suspects:
-        return list(suspects)
-    return list(connection.execute(_IN_BACKFILL, {**given, "most": wanted.limit}).all())
-
-
-def _waiting_collections(connection: Connection, wanted: Wanted) -> Sequence[str]:
-    """The collections asked for; where none are named, those with pending items, by name."""
+def _pick_suspect(connection: Connection, wanted: Wanted) -> list[sql.AnyRow]:
+    given = {"recipe": wanted.recipe_id, "most": 1}
+    if wanted.backfill_id is not None:
+        given["backfill"] = wanted.backfill_id
+        return list(connection.execute(_SUSPECT_IN_BACKFILL, given).all())
+    suspect = _SUSPECT
     if wanted.collections is not None:
-        return wanted.collections
-    return connection.execute(_WAITING, {"recipe": wanted.recipe_id}).scalars().all()
+        suspect = _ready(
+            PENDING_ALONE,
+            item.c.backfill_id.is_(None),
+            item.c.collection.in_(wanted.collections),
+        )
+    return list(connection.execute(suspect, given).all())
 
 
 def _claimed_items(rows: Iterable[sql.AnyRow], *, attempt_offset: int) -> tuple[ClaimedItem, ...]:
+    # By place, not by name: a row looks a name up each time, and there are hundreds in a batch.
     return tuple(
         ClaimedItem(
-            id=row.id,
-            scan_id=row.scan_id,
-            uri=uri_of(row.url, row.key, row.page),
-            source=row.url,
-            key=row.key,
-            page=row.page,
-            revision=row.revision,
-            size_bytes=row.size_bytes,
-            etag=row.etag,
-            version=row.version,
-            sha256=row.sha256,
-            attempt=row.attempts + attempt_offset,
-            collection=row.collection,
+            id=item_id,
+            scan_id=scan_id,
+            uri=uri_of(url, key, page),
+            source=url,
+            key=key,
+            page=page,
+            revision=revision,
+            size_bytes=size_bytes,
+            etag=etag,
+            version=version,
+            sha256=sha256,
+            attempt=attempts + attempt_offset,
+            collection=collection,
         )
-        for row in rows
+        for (
+            item_id,
+            scan_id,
+            attempts,
+            collection,
+            url,
+            key,
+            page,
+            revision,
+            size_bytes,
+            etag,
+            version,
+            sha256,
+        ) in rows
     )
 
 

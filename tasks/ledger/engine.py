@@ -48,14 +48,15 @@ class Database:
         self.engine = engine
         self.patience_s = patience_s
         self._writing = engine.execution_options(reading=False)
-        # One snapshot for all that is read together: counts that are asked for one after another
-        # reconcile. SQLite's transactions are so by nature.
-        snapshot = {} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
-        self._reading = engine.execution_options(reading=True, **snapshot)
+        self._forgetful = engine.execution_options(reading=False, forgetful=True)
+        self._reading = engine.execution_options(reading=True)
 
-    def write(self, work: Callable[[Connection], T]) -> T:
-        """Run *work* in one transaction that may change things (it may be run more than once)."""
-        return self._patiently(work, self._writing)
+    def write(self, work: Callable[[Connection], T], *, forgetful: bool = False) -> T:
+        """Run *work* in one transaction that may change things (it may be run more than once).
+
+        A *forgetful* one is not waited for on the disk: a server that crashes may forget it.
+        """
+        return self._patiently(work, self._forgetful if forgetful else self._writing)
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run *work* in one transaction that only reads; in SQLite it waits for no writer."""
@@ -224,6 +225,20 @@ def _postgresql_engine(url: URL) -> Engine:
         cursor.execute("SET idle_in_transaction_session_timeout = '60s'")
         cursor.close()
         connection.commit()
+        connection.autocommit = True  # we begin transactions ourselves, see below
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # In one go: what has to be said about a transaction costs no way to the server of its own.
+        options = connection.get_execution_options()
+        if options.get("reading", False):
+            # One snapshot for all that is read together: counts that are asked for one after
+            # another reconcile. SQLite's transactions are so by nature.
+            connection.exec_driver_sql("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        elif options.get("forgetful", False):
+            connection.exec_driver_sql("BEGIN; SET LOCAL synchronous_commit = off")
+        else:
+            connection.exec_driver_sql("BEGIN")
 
     return engine
 

@@ -215,7 +215,9 @@ class Ledger:
             is_retry = True
             return made or claims.claim_items(connection, wanted, token=token)
 
-        found = self.database.write(work)
+        # A claim that a crashing server forgets is a lease that is lost: its items wait to be
+        # claimed again. Finishing is waited for.
+        found = self.database.write(work, forgetful=True)
         # One that was made, and lost again before its answer could be read, holds nothing.
         return found if found and found.items else None
 

@@ -26,9 +26,10 @@ from tasks.schema import CLAIMED, AttemptEnding, ItemStatus, attempt, claim, ite
 
 SWEPT_CLAIMS = 20  # at once; the next claim sweeps on
 
+IS_EXPIRED = and_(claim.c.ended_at.is_(None), claim.c.expires_at <= sql.now())
 EXPIRED = (
     select(claim.c.id, claim.c.max_attempts, claim.c.worker)
-    .where(claim.c.ended_at.is_(None), claim.c.expires_at <= sql.now())
+    .where(IS_EXPIRED)
     .order_by(claim.c.expires_at)
     .limit(SWEPT_CLAIMS)
     .with_for_update(skip_locked=True)
