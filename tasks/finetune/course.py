@@ -55,7 +55,7 @@ from tasks.ledger.reference_records import (
 from tasks.ledger.references import known_to_trainings
 from tasks.ledger.trainings import begin_training, end_training
 from tasks.registry import CheckpointRow, promote_trained
-from tasks.settings import Settings
+from tasks.settings import Settings, check_kept
 from tasks.storage import open_store
 
 EXAMPLES = 6
@@ -128,7 +128,8 @@ def begin(
         force: Train though too few references are new.
 
     Raises:
-        UsageError: There are no base photographs, or another process is training.
+        UsageError: There are no base photographs, another process is training, or a worker runs
+            this and its folder would not outlive the run.
     """
     reference_set, rows = freeze(ledger, who=who)
     reason = _reason_to_skip(settings, ledger, rows, force=force)
@@ -136,6 +137,7 @@ def begin(
         yield Skipped(reason)
         return
     check_base(settings)
+    check_kept({"FINETUNE_FOLDER": [str(settings.finetune_folder)]})
     if settings.threads:
         torch.set_num_threads(settings.threads)
     recipe = _recipe(settings)

@@ -30,13 +30,16 @@ def make_photos(count: int) -> Photos:
     )
 
 
-def write_photos(folder: Path, count: int, *, split: str = "train") -> None:
-    """Write scenes as the archive and listing that `load_photos` reads; every fourth is grey."""
+def write_photos(folder: Path, count: int, *, split: str = "train", first: int = 0) -> None:
+    """Write scenes as the archive and listing that `load_photos` reads; every fourth is grey.
+
+    Scenes of one number are the same: *first* is that of the first.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     lines = ["name,source,licence,width,height,sha256"]
     with tarfile.open(folder / f"{split}-00.tar", "w") as tar:
         for i in range(count):
-            scene = make_scene(i)
+            scene = make_scene(first + i)
             if i % 4 == 3:
                 scene[:] = scene.mean(2, keepdims=True).astype(np.uint8)
             file = io.BytesIO()

@@ -35,7 +35,7 @@ from tasks.settings import Settings
 from tests.schools import School, bring
 from tests.tasks.references.colours import write_colours
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def run_course(settings: Settings, approval: Approval | None = None) -> TrainingRow:
@@ -101,9 +101,9 @@ def test_a_challenger_that_wins_is_promoted_and_all_of_it_is_on_record(
     assert "0 references for training are new, and 4 are needed" in reason_to_skip(settings)
 
 
-def test_a_person_can_say_no(school: School) -> None:
+def test_a_person_can_say_no(trained_school: School) -> None:
     """The challenger is registered all the same, and can be promoted by hand later."""
-    settings = school()
+    settings = trained_school()
     ended = run_course(settings, Approval(promote=False, who="Mme B", why="the greens"))
     assert ended.verdict is TrainingVerdict.KEPT
     assert ended.why.startswith("not approved by Mme B (the greens): ")
@@ -112,11 +112,11 @@ def test_a_person_can_say_no(school: School) -> None:
         assert champion_of(ledger) == ended.parent
 
 
-def test_what_does_not_win_is_kept_and_explained(school: School) -> None:
-    """Here for want of colour: the bounds are beyond any challenger."""
-    ended = run_course(school(finetune_least_colourfulness=50.0))
+def test_what_does_not_win_is_kept_and_explained(trained_school: School) -> None:
+    """Here for want of colour: the bounds are beyond this challenger."""
+    ended = run_course(trained_school(finetune_least_colourfulness=1.5))
     assert ended.verdict is TrainingVerdict.KEPT
-    assert "outside 50 to 99" in ended.why
+    assert "outside 1.5 to 1.6" in ended.why
 
 
 def test_where_nothing_is_learnt_there_is_no_challenger(school: School) -> None:
@@ -132,6 +132,15 @@ def test_without_base_photographs_nothing_begins(school: School, tmp_path: Path)
             run_course(school(**given))
     with open_ledger(school()) as ledger:
         assert list_trainings(ledger) == []
+
+
+def test_what_is_to_outlive_a_kill_lies_in_no_run_s_folder(
+    school: School, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker removes the folder of each run, and a training could never go on."""
+    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "some run")
+    with pytest.raises(UsageError, match="AUTOCHROME_FINETUNE_FOLDER"):
+        run_course(school(finetune_folder=Path("var/finetune")))
 
 
 def test_too_few_references_are_a_reason_to_wait(school: School) -> None:
@@ -170,7 +179,6 @@ def test_a_reference_that_changed_in_the_store_fails_the_training(
     assert "is not what was recorded" in failed.why
 
 
-@pytest.mark.slow
 def test_killed_in_the_middle_it_goes_on_and_ends_the_same(school: School, tmp_path: Path) -> None:
     """SIGKILL while it trains: one training on record, the challenger that one go makes."""
     settings = school(finetune_folder=tmp_path / "killed")
@@ -221,9 +229,9 @@ def test_killed_in_the_middle_it_goes_on_and_ends_the_same(school: School, tmp_p
         assert (tensor.float() - weights[name].float()).abs().max() < 1e-4
 
 
-def test_new_references_make_another_set(school: School, tmp_path: Path) -> None:
+def test_new_references_make_another_set(trained_school: School, tmp_path: Path) -> None:
     """Those that the last training has seen are in it, too."""
-    settings = school()
+    settings = trained_school()
     first = run_course(settings)
     write_colours(tmp_path / "more", 12, first=100)
     assert {answer.verdict for answer in bring(settings, tmp_path / "more")} == {None}
