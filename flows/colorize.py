@@ -4,12 +4,15 @@ import time
 
 from prefect import flow, get_run_logger
 
+from flows.cluster import spread
 from flows.watching import Progress
 from tasks.backfill_share import work_share
+from tasks.backfilling import recipe_in_service
 from tasks.batch import BatchSummary
 from tasks.colorize import run_batch_as_task
 from tasks.errors import RunAborted
-from tasks.ledger import ItemStatus
+from tasks.ledger import ItemStatus, Ledger
+from tasks.ledger.opening import open_ledger
 from tasks.settings import Settings, current_settings
 from tasks.share import Share, work_off
 from tasks.workshop import open_workshop
@@ -54,17 +57,36 @@ def colorize(
 
 
 def colorize_share(settings: Settings, share: Share, *, label: str) -> BatchSummary:
-    """Work a share off within the current flow run: a task run a batch, and a progress bar."""
+    """Work a share off within the current flow run, with a progress bar in the UI.
+
+    In this process, a task run a batch; or, where the settings name a Dask cluster, on that.
+    """
+    if settings.dask_scheduler:
+        return _colorize_share_on_cluster(settings, share, label=label)
     with open_workshop(settings) as workshop:
-        waiting = workshop.ledger.counts(workshop.recipe_id).items.get(ItemStatus.PENDING, 0)
-        get_run_logger().info(
-            "%s: %d items wait for recipe %s", label, waiting, workshop.recipe_digest[:12]
-        )
-        progress = Progress.begin(waiting, label=label)
+        progress = _begin_progress(workshop.ledger, workshop.recipe_id, label=label)
         summary = work_off(
             workshop, share, run_batch=run_batch_as_task, on_progress=progress.update
         )
-        progress.finish(summary)
+    return _end_progress(progress, summary, label=label)
+
+
+def _colorize_share_on_cluster(settings: Settings, share: Share, *, label: str) -> BatchSummary:
+    with open_ledger(settings) as ledger:
+        recipe = recipe_in_service(settings, ledger)
+        progress = _begin_progress(ledger, ledger.ensure_recipe(recipe), label=label)
+        summary = spread(settings, ledger, share, recipe=recipe, on_progress=progress.update)
+    return _end_progress(progress, summary, label=label)
+
+
+def _begin_progress(ledger: Ledger, recipe_id: int, *, label: str) -> Progress:
+    waiting = ledger.counts(recipe_id).items.get(ItemStatus.PENDING, 0)
+    get_run_logger().info("%s: %d items wait", label, waiting)
+    return Progress.begin(waiting, label=label)
+
+
+def _end_progress(progress: Progress, summary: BatchSummary, *, label: str) -> BatchSummary:
+    progress.finish(summary)
     get_run_logger().info("%s: %s", label, summary.in_words())
     return summary
 

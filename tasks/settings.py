@@ -64,6 +64,7 @@ class Settings(BaseSettings):
     backfill_limit_items: int = Field(default=100_000, ge=1)
     backfill_queue: str = "backfill"
     colorize_deployment: str = "colorize/colorize"
+    dask_scheduler: str = ""
 
     pixel_memory_mb: int = Field(default=4096, ge=512)
     max_pixels: int = Field(default=1_200_000_000, ge=1)

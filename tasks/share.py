@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from tasks.batch import BatchSummary, colorize_batch
 from tasks.lease import Lease
-from tasks.ledger import Claim, Failures, ItemStatus
+from tasks.ledger import Claim, Failures, ItemStatus, Ledger
+from tasks.settings import Settings
 from tasks.workshop import Workshop
 
 #: Batches in flight: while one waits for its last files, the network works for the other.
@@ -29,13 +30,14 @@ class Share:
     run_id: int | None = None
     backfill_id: int | None = None  #: claim its items alone; without it, those of none
     goes_on: Callable[[], bool] = lambda: True  #: asked before each batch
+    patience_s: float = PATIENCE_S  #: how long items that are not due yet are waited for
 
     @property
-    def patience_s(self) -> float:
-        """How long it may be waited for items that are not due yet."""
+    def wait_s(self) -> float:
+        """How long they may be waited for now."""
         if self.deadline is None:
-            return PATIENCE_S
-        return min(PATIENCE_S, self.deadline - time.monotonic())
+            return self.patience_s
+        return min(self.patience_s, self.deadline - time.monotonic())
 
     def is_over(self, items: int) -> bool:
         """Whether the quota is reached or the deadline has passed."""
@@ -76,7 +78,7 @@ def work_off(
             for summary in worker.collect():
                 total.add(summary)
                 on_progress(total)
-            _check_failure_budget(workshop, share, total)
+            check_failure_budget(workshop.settings, workshop.ledger, share, total)
 
 
 @contextmanager
@@ -145,7 +147,7 @@ class _ShareWorker:
             collections=self._share.collections or None,
             backfill_id=self._share.backfill_id,
         )
-        if due_s is None or due_s > self._share.patience_s:
+        if due_s is None or due_s > self._share.wait_s:
             return False
         self._workshop.stop.wait(max(due_s, 0.2))
         return True
@@ -171,14 +173,15 @@ class _ShareWorker:
         )
 
 
-def _check_failure_budget(workshop: Workshop, share: Share, total: BatchSummary) -> None:
+def check_failure_budget(
+    settings: Settings, ledger: Ledger, share: Share, total: BatchSummary
+) -> None:
     """Stop when too much fails: of the whole run, where several workers share one."""
-    settings = workshop.settings
     if total.aborted or not total.statuses[ItemStatus.FAILED]:
         return
     done = Failures(finished=total.items, failed=total.statuses[ItemStatus.FAILED])
     if share.run_id is not None:
-        done = workshop.ledger.failures([share.run_id])
+        done = ledger.failures([share.run_id])
     if done.exceed(settings.failure_budget, min_items=settings.failure_budget_min_items):
         total.aborted = (
             f"{done.failed} of {done.finished} items failed, more than the failure budget of "
