@@ -33,13 +33,21 @@ from sqlalchemy.sql.elements import ColumnElement
 from tasks.schema.types import Id, Json, Key, Moment, Sha256, Word
 from tasks.schema.words import ItemStatus
 
-REVISION = "0005"
+REVISION = "0006"
 """The Alembic revision that this code works with (a test compares it with the scripts)."""
 
 UNCHECKED = frozenset(
-    {"fk_scan_store_id", "fk_item_claim_id", "fk_attempt_claim_id", "fk_derivative_store_id"}
+    {
+        "fk_scan_store_id",
+        "fk_scan_run_id",
+        "fk_item_claim_id",
+        "fk_attempt_claim_id",
+        "fk_attempt_item_id",
+        "fk_derivative_store_id",
+        "fk_derivative_item_id",
+    }
 )
-"""Foreign keys that SQLite enforces and PostgreSQL does not have: migration 0005 says why."""
+"""Foreign keys that SQLite has and PostgreSQL has not: migrations 0005 and 0006 say why."""
 
 metadata = MetaData(
     naming_convention={
