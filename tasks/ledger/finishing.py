@@ -21,6 +21,7 @@ from sqlalchemy import (
     Insert,
     Integer,
     Text,
+    TextClause,
     Update,
     and_,
     bindparam,
@@ -152,7 +153,7 @@ class _Statements:
     items: Update
     attempts: Insert
     scans: Update
-    derivatives: Insert
+    derivatives: TextClause
 
 
 @cache
@@ -214,7 +215,7 @@ def _update_scans(new: CTE) -> Update:
     )
 
 
-def _upsert_derivatives(dialect: str) -> Insert:
+def _upsert_derivatives(dialect: str) -> TextClause:
     """Written twice, a derivative is the same file: the later record replaces the earlier."""
     new = _DERIVATIVES.table_for(dialect)
     columns = {**{name: new.c[name] for name in _DERIVATIVES.columns}, "written_at": sql.now()}
@@ -223,8 +224,8 @@ def _upsert_derivatives(dialect: str) -> Insert:
     )
     key = ("item_id", "revision", "kind")
     replaced = {name: statement.excluded[name] for name in columns if name not in key}
-    upsert: Insert = statement.on_conflict_do_update(index_elements=list(key), set_=replaced)
-    return upsert
+    upsert = statement.on_conflict_do_update(index_elements=list(key), set_=replaced)
+    return sql.written_out(upsert, dialect)
 
 
 # --- finishing -----------------------------------------------------------------------------------

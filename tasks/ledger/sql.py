@@ -218,6 +218,16 @@ def insert_for(dialect: str, table: Table) -> Any:  # noqa: ANN401 - one of two 
     return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
 
+def written_out(statement: Insert, dialect: str) -> TextClause:
+    """The statement as text, compiled once.
+
+    SQLAlchemy keeps no compiled form of one with ON CONFLICT DO UPDATE: it would compile it anew
+    each time, which takes longer than to run it.
+    """
+    kind = postgresql.dialect if dialect == "postgresql" else sqlite.dialect
+    return text(str(statement.compile(dialect=kind(paramstyle="named"))))
+
+
 def is_postgresql(connection: Connection) -> bool:
     """Whether the connection leads to PostgreSQL (else SQLite)."""
     return connection.dialect.name == "postgresql"
