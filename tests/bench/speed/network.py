@@ -1,5 +1,6 @@
 """The network alone, in the ways that this machine can run it."""
 
+import copy
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from colormodel.checkpoint import DEFAULT_CHECKPOINT, load_network, read_checkpoint
+from colormodel.infer import CPU_PASS_PX
+from colormodel.networks import fold_batch_norm
 from tests.bench.speed.rows import Row, in_turn
 
 MINIBATCH = 16
@@ -51,29 +54,24 @@ def measure(folder: Path) -> list[Row]:
 
 def _ways(network: nn.Module, lightness: Tensor, folder: Path) -> dict[str, Way]:
     ways: dict[str, Way] = {"eager float32": network}
-    channels_last = load_channels_last()
-    ways["eager float32, channels last"] = lambda x: channels_last(
-        x.contiguous(memory_format=torch.channels_last)
+    folded = fold_batch_norm(copy.deepcopy(network))
+    at_once = CPU_PASS_PX // (HEIGHT * WIDTH)
+    ways["folded"] = folded
+    ways[f"folded, {at_once} at once (the default on a CPU)"] = lambda x: torch.cat(
+        [folded(part) for part in x.split(at_once)]
     )
 
     def bfloat16(x: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16):
-            chroma: Tensor = channels_last(x.contiguous(memory_format=torch.channels_last))
-            return chroma
+            return torch.cat([folded(part) for part in x.split(at_once)])
 
-    ways["bfloat16, channels last"] = bfloat16
-    ways["inductor float32"] = torch.compile(network)
+    ways["folded, bfloat16"] = bfloat16
+    ways["inductor float32"] = torch.compile(folded)
     if importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnx"):
         ways["ONNX Runtime float32"] = _onnx(network, lightness, folder / "network.onnx")
     if importlib.util.find_spec("openvino"):
         ways["OpenVINO float32"] = _openvino(network, lightness)
     return ways
-
-
-def load_channels_last() -> nn.Module:
-    """Another copy of the network, its weights channels last."""
-    network = _ChromaOnly(load_network(read_checkpoint(DEFAULT_CHECKPOINT))).eval()
-    return network.to(memory_format=torch.channels_last)
 
 
 def _onnx(network: nn.Module, lightness: Tensor, path: Path) -> Way:
