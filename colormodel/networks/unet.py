@@ -61,7 +61,8 @@ class UNet(ColorNetwork):
     def forward(self, lightness: Tensor, hints: Tensor | None = None) -> Prediction:
         """Colour lightness planes; see `ColorNetwork.forward`."""
         config, (regression, logits, kernel) = self.config, self._coarse(lightness, hints)
-        mode = self.bins.annealed_mean(logits, temperature=config.temperature)
+        # Under autocast a product is in half precision, whatever went into it.
+        mode = self.bins.annealed_mean(logits, temperature=config.temperature).float()
         chroma = torch.lerp(mode, regression, config.regression_share) * config.chroma_gain
         confidence = torch.exp(-self._doubt(logits) / config.confidence_scale)
         # Upsampling is linear: the blend's is the blend of the upsampled, and costs a third.

@@ -173,3 +173,13 @@ def test_folding_changes_nothing_but_the_time(network: ColorNetwork) -> None:
         assert one is other is None or torch.allclose(one, other, atol=1e-3)
     left = [module for module in folded.modules() if isinstance(module, nn.BatchNorm2d)]
     assert len(left) < sum(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+
+
+@torch.no_grad()
+def test_half_precision_gives_nearly_the_same(network: ColorNetwork) -> None:
+    """As on CUDA: chroma within two units, and in float32."""
+    lightness = torch.rand(2, 1, 64, 96) * 100
+    with torch.autocast("cpu", torch.bfloat16):
+        half = network(lightness)
+    assert half.chroma.dtype == half.confidence.dtype == torch.float32
+    assert (half.chroma - network(lightness).chroma).abs().max() < 2
