@@ -9,7 +9,7 @@ for longer than his lease cannot know.
 import secrets
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -186,8 +186,7 @@ _HELD = (
 _PICKED = sql.Rows("picked_items", id=BigInteger, revision=Integer)
 
 
-@cache
-def _mark_claimed(dialect: str) -> Update:
+def _mark_claimed(dialect: str, claim_id: ColumnElement[int]) -> Update:
     picked = _PICKED.table_for(dialect)
     return (
         update(item)
@@ -197,11 +196,21 @@ def _mark_claimed(dialect: str) -> Update:
             revision=picked.c.revision,
             reason=null(),
             detail=null(),
-            claim_id=bindparam("of_claim", type_=BigInteger),
+            claim_id=claim_id,
             attempts=item.c.attempts + 1,
             changed_at=sql.now(),
         )
     )
+
+
+def _make_and_mark() -> Select[Any]:
+    made = _MAKE.cte("made")
+    marked = _mark_claimed("postgresql", select(made.c.id).scalar_subquery())
+    return select(made.c.id, made.c.expires_at).add_cte(marked.cte("marked"))
+
+
+_MARK = _mark_claimed("sqlite", bindparam("made", type_=BigInteger))
+_MAKE_AND_MARK = _make_and_mark()  # SQLite cannot do both in one
 
 
 # --- claiming ------------------------------------------------------------------------------------
@@ -216,25 +225,30 @@ def claim_items(connection: Connection, wanted: Wanted, *, token: str) -> Claim 
     rows = _pick(connection, wanted, seen)
     if not rows:
         return None
-    claim_id, expires_at = connection.execute(
-        _MAKE,
-        {
-            "token": token,
-            "worker": sql.storable(wanted.worker),
-            "recipe": wanted.recipe_id,
-            "run": wanted.run_id,
-            "attempts": wanted.max_attempts,
-            "lease_s": wanted.lease_s,
-        },
-    ).one()
-    connection.execute(
-        _mark_claimed(connection.dialect.name),
-        {
-            **_PICKED.given({"id": row.id, "revision": row.revision} for row in rows),
-            "of_claim": claim_id,
-        },
-    )
+    expires_at = _take(connection, wanted, rows, token=token)
     return Claim(token, expires_at, _claimed_items(rows, attempt_offset=1))
+
+
+def _take(
+    connection: Connection, wanted: Wanted, rows: Sequence[sql.AnyRow], *, token: str
+) -> datetime:
+    """Make the claim, and let the rows point to it; returns when it expires."""
+    given = {
+        "token": token,
+        "worker": sql.storable(wanted.worker),
+        "recipe": wanted.recipe_id,
+        "run": wanted.run_id,
+        "attempts": wanted.max_attempts,
+        "lease_s": wanted.lease_s,
+    }
+    picked = _PICKED.given({"id": row.id, "revision": row.revision} for row in rows)
+    if sql.is_postgresql(connection):
+        made = connection.execute(_MAKE_AND_MARK, {**given, **picked}).one()
+    else:
+        made = connection.execute(_MAKE, given).one()
+        connection.execute(_MARK, {**picked, "made": made.id})
+    expires_at: datetime = made.expires_at
+    return expires_at
 
 
 def reread_claim(connection: Connection, token: str) -> Claim | None:

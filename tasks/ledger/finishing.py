@@ -150,21 +150,19 @@ _COUNT = (
 class _Statements:
     """What a batch is written with."""
 
-    items: Update
-    attempts: Insert
-    scans: Update
+    settled: tuple[Update | Insert, ...]
     derivatives: TextClause
 
 
 @cache
 def _statements(dialect: str) -> _Statements:
     new = _SETTLED.table_for(dialect)
-    return _Statements(
-        items=_update_items(new),
-        attempts=_insert_attempts(new),
-        scans=_update_scans(new),
-        derivatives=_upsert_derivatives(dialect),
-    )
+    items, attempts, scans = _update_items(new), _insert_attempts(new), _update_scans(new)
+    settled: tuple[Update | Insert, ...] = (items, attempts, scans)
+    if dialect == "postgresql":
+        # All in one: each way to the server is one more turn to wait for. SQLite cannot.
+        settled = (scans.add_cte(items.cte("items"), attempts.cte("attempts")),)
+    return _Statements(settled, _upsert_derivatives(dialect))
 
 
 def _update_items(new: CTE) -> Update:
@@ -252,11 +250,9 @@ def finish(
         _settle(outcome, rows[item_id], max_attempts=held.max_attempts, backoff=backoff)
         for item_id, outcome in accepted.items()
     ]
-    given = _SETTLED.given(vars(one) for one in settled)
-    statements = _statements(connection.dialect.name)
-    connection.execute(statements.items, given)
-    connection.execute(statements.attempts, {**given, "of_claim": held.id})
-    connection.execute(statements.scans, given)
+    given = {**_SETTLED.given(vars(one) for one in settled), "of_claim": held.id}
+    for statement in _statements(connection.dialect.name).settled:
+        connection.execute(statement, given)
     _write_derivatives(connection, accepted.values(), rows, store_ids)
     _write_pages(connection, settled, rows)
     published = [one.scan_id for one in settled if one.status == ItemStatus.PUBLISHED]
