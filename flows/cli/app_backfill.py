@@ -79,6 +79,9 @@ def start(
             "recipe coloured. all: everything once more.",
         ),
     ] = BackfillMode.MISSING,
+    changed_recipe: Annotated[
+        bool, typer.Option("--changed-recipe", help="Short for --mode changed-recipe.")
+    ] = False,
     low_confidence_below: Annotated[
         float | None,
         typer.Option(
@@ -112,6 +115,10 @@ def start(
 
     if not sources and not collections and not everything:
         raise UsageError("which scans? Name a source, --collection, or say --all")
+    if changed_recipe:
+        if mode not in {BackfillMode.MISSING, BackfillMode.CHANGED_RECIPE}:
+            raise UsageError(f"--changed-recipe and --mode {mode} contradict each other")
+        mode = BackfillMode.CHANGED_RECIPE
     if low_confidence_below is not None and mode is not BackfillMode.CHANGED_RECIPE:
         raise UsageError("--low-confidence-below goes with --mode changed-recipe")
     order = Order(
