@@ -198,7 +198,7 @@ class _Judge:
         """Tie it to the scan or the item that it is said to belong to."""
         said = new.described
         if said.corrects:
-            item = find_item(self._ledger, said.corrects)
+            item = find_item(self._ledger, _address(said.corrects))
             if item is None:
                 return Verdict(
                     Refusal.UNDESCRIBED, f"there is no item {said.corrects!r} to correct"
@@ -206,11 +206,17 @@ class _Judge:
             kind = replace(said, kind=ReferenceKind.CORRECTION)
             return replace(new, described=kind, corrects_item_id=item[0], scan_id=item[1])
         if said.scan:
-            scan_id = find_scan(self._ledger, said.scan)
+            scan_id = find_scan(self._ledger, _address(said.scan))
             if scan_id is None:
                 return Verdict(Refusal.UNDESCRIBED, f"no scan is known at {said.scan!r}")
             return replace(new, scan_id=scan_id)
         return new
+
+
+def _address(named: str) -> str:
+    """Let the path of a scan stand for its URI, as the other commands do."""
+    is_path = named.startswith("/") or ("://" not in named and Path(named).is_file())
+    return Path(named).absolute().as_uri() if is_path and not named.isdecimal() else named
 
 
 def _refusal_of(error: AutochromeError) -> Refusal:

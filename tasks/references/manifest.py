@@ -60,11 +60,12 @@ def describe(default: Description, said: Mapping[str, str]) -> Description:
 def _word(
     kind: type[ReferenceKind] | type[Certainty], name: str, text: str
 ) -> ReferenceKind | Certainty:
-    try:
-        return kind(text.strip().lower().replace("-", "_").replace(" ", "_"))
-    except ValueError:
-        shown = {"kind": "class"}.get(name, name)
-        raise UsageError(f"there is no {shown} {text!r}; there are {', '.join(kind)}") from None
+    plain = text.strip().lower().replace("-", "_").replace(" ", "_")
+    for one in kind:
+        if plain == one or plain.startswith(f"{one}_"):  # as in "period photograph"
+            return one
+    shown = {"kind": "class"}.get(name, name)
+    raise UsageError(f"there is no {shown} {text!r}; there are {', '.join(kind)}")
 
 
 def _described(

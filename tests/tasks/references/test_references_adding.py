@@ -11,13 +11,15 @@ from typer.testing import CliRunner
 from flows.cli.app import app
 from tasks.errors import SourceNotFound, UsageError
 from tasks.ledger.opening import open_ledger
-from tasks.ledger.reference_records import ReferenceKind, ReferenceRow, Split
+from tasks.ledger.reference_records import Description, ReferenceKind, ReferenceRow, Split
 from tasks.ledger.references import list_references, withdraw_references
-from tasks.references.adding import Answer
+from tasks.references.adding import Answer, Delivery, add_references
+from tasks.references.finding import Found
 from tasks.references.rules import Refusal, split_of
 from tasks.settings import Settings
 from tests.s3server import S3Bucket, settings_for
 from tests.schools import bring
+from tests.tasks.ledger.building import Listed, recipe
 from tests.tasks.references.colours import make_colour, write_both, write_colour, write_colours
 
 
@@ -34,6 +36,12 @@ def refusals(answers: list[Answer]) -> dict[str, str]:
     return {
         Path(answer.origin).name: answer.verdict.refusal for answer in answers if answer.verdict
     }
+
+
+def bring_described(settings: Settings, path: Path, said: Description) -> list[Answer]:
+    """Add one file, with what is said of it."""
+    with open_ledger(settings) as ledger:
+        return add_references(settings, ledger, Delivery([Found(str(path), said)], "c", "curator"))
 
 
 def on_record(settings: Settings) -> list[ReferenceRow]:
@@ -144,21 +152,41 @@ def test_a_dry_run_records_nothing(settings: Settings, tmp_path: Path) -> None:
 
 def test_a_manifest_names_files_beside_it(settings: Settings, tmp_path: Path) -> None:
     """A file that is not there and a row that makes no sense are refused by themselves."""
-    write_colours(tmp_path / "supplied" / "box", 2)
+    write_colours(tmp_path / "supplied" / "box", 4)
     manifest = tmp_path / "supplied" / "list.csv"
     manifest.write_text(
         "file,class,rights,scan\nbox/000.jpg,hand-tinted,all reserved,\n"
         "box/001.jpg,,,s3://none/x.tif\nbox/none.jpg,,,\n"
+        "box/002.jpg,Period photograph,,\nbox/003.jpg,periodical,,\n"
     )
     answers = bring(settings, manifest)
     assert refusals(answers) == {
         "001.jpg": Refusal.UNDESCRIBED,
+        "003.jpg": Refusal.UNDESCRIBED,
         "none.jpg": Refusal.UNREADABLE,
     }
-    (row,) = on_record(settings)
-    assert (row.described.kind, row.described.rights) == (
+    tinted, period = on_record(settings)
+    assert (tinted.described.kind, tinted.described.rights) == (
         ReferenceKind.HAND_TINTED, "all reserved"
     )  # fmt: skip
+    assert period.described.kind is ReferenceKind.PERIOD
+
+
+@pytest.mark.parametrize("named", ["1", "file:///archive/box/0.tif", "/archive/box/0.tif"])
+def test_a_corrected_derivative_comes_back(settings: Settings, tmp_path: Path, named: str) -> None:
+    """Tied to its item and scan, however that is named; refused where there is no such item."""
+    with open_ledger(settings) as ledger:
+        objects = [Listed(f"box/{number}.tif") for number in range(2)]
+        ledger.record_listing("file:///archive", objects, collection="photographs")
+        ledger.enqueue(recipe(ledger))
+    (path,) = write_colours(tmp_path / "supplied", 1)
+    for wrong in ("99", "/archive/box/9.tif", "/elsewhere/0.tif"):
+        answers = bring_described(settings, path, Description(corrects=wrong))
+        assert refusals(answers) == {"000.jpg": Refusal.UNDESCRIBED}
+    bring_described(settings, path, Description(corrects=named))
+    (row,) = on_record(settings)
+    assert row.described.kind is ReferenceKind.CORRECTION
+    assert (row.corrects_item_id, row.scan_id) == (1, 1)
 
 
 def test_a_place_in_s3_is_taken_in(s3_bucket: S3Bucket, sqlite_url: str, tmp_path: Path) -> None:
