@@ -88,14 +88,16 @@ def _picture(settings: Settings, row: ReferenceRow, pool: PixelPool, path: Path)
 def suspect(gathered: Gathered, colorizer: Colorizer) -> str:
     """Say which part of a set has colours that cannot be; empty where none has.
 
-    Asked of all references for training, of all held out, and of what each person brought, for a
-    small bad delivery disappears among many good ones. What was vouched for is left out.
+    Asked of all together, of those for training, of those held out, and of what each person and
+    each delivery brought, the fewest first: a small bad delivery disappears among many good ones.
+    What was vouched for is left out.
     """
     asked = [one for one in (*gathered.train, *gathered.held_out) if not one.row.vouched]
     if len(asked) < LEAST_PICTURES:
         return ""
     agreements = {one.row.id: agreement_of(one.codes, colorizer) for one in asked}
-    for name, rows in _parts([one.row for one in asked]).items():
+    parts = _parts([one.row for one in asked])
+    for name, rows in sorted(parts.items(), key=lambda part: len(part[1])):
         judged = judge_agreements([agreements[row.id] for row in rows])
         if judged is not None and judged.suspicion:
             return (
@@ -110,11 +112,12 @@ def _parts(rows: Sequence[ReferenceRow]) -> dict[str, list[ReferenceRow]]:
     parts: dict[str, list[ReferenceRow]] = {}
     for row in rows:
         for name in (
+            "the references",
             "the references for training"
             if row.split is Split.TRAIN
             else "the references held out",
             f"the references that {row.added_by} added",
-            f"the delivery of {row.added_at:%Y-%m-%d %H:%M}",
+            f"the delivery of {row.added_at:%Y-%m-%d %H:%M} by {row.added_by}",
         ):
             parts.setdefault(name, []).append(row)
     return parts
