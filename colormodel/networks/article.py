@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import resnet18
 
 from colormodel.networks.base import (
     ColorNetwork,
@@ -26,12 +25,17 @@ class ArticleNetwork(ColorNetwork):
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__(config)
-        resnet = resnet18(weights=None)
         self.encoder = nn.Sequential(
             nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False),  # (N, 64, H/2, W/2)
-            *(resnet.bn1, resnet.relu, resnet.maxpool),  # (N, 64, H/4, W/4)
-            *(resnet.layer1, resnet.layer2),  # (N, 128, H/8, W/8)
+            nn.BatchNorm2d(64),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, stride=2, padding=1),  # (N, 64, H/4, W/4)
+            nn.Sequential(_Residual(64, 64), _Residual(64, 64)),
+            nn.Sequential(_Residual(64, 128, stride=2), _Residual(128, 128)),  # (N, 128, H/8, W/8)
         )
+        for module in self.encoder.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         self.decoder = nn.Sequential(
             *_convolve(128, 128),  # (N, 128, H/8, W/8)
             nn.Upsample(scale_factor=2),  # (N, 128, H/4, W/4)
@@ -55,6 +59,28 @@ class ArticleNetwork(ColorNetwork):
         """Colour lightness planes; see `ColorNetwork.forward`."""
         chroma = self.clamp(self.heads(lightness, hints).regression)
         return Prediction(chroma, torch.full_like(chroma[:, :1], _CANNOT_TELL), None)
+
+
+class _Residual(nn.Module):
+    """ResNet's basic block (He et al. 2016), its parts named as torchvision names them."""
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.downsample: nn.Module = nn.Identity()
+        if stride > 1:
+            shortcut = nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False)
+            self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, h, w) to (N, outputs, h / stride, w / stride)."""
+        y = self.relu(self.bn1(self.conv1(x)))
+        sum_: Tensor = self.bn2(self.conv2(y)) + self.downsample(x)
+        return torch.relu(sum_)
 
 
 def _convolve(inputs: int, outputs: int) -> tuple[nn.Module, ...]:

@@ -1,13 +1,17 @@
 """The contract that every network keeps."""
 
 import copy
+import subprocess
+import sys
 from typing import Literal
 
 import pytest
 import torch
 from torch import nn
+from torchvision import models
 
 from colormodel.networks import ColorNetwork, NetworkConfig, build_network, fold_batch_norm
+from colormodel.networks.encoder import MobileNetEncoder
 from colormodel.networks.hints import HintAttention, pool_hints
 from colormodel.networks.unet import upsample
 
@@ -183,3 +187,34 @@ def test_half_precision_gives_nearly_the_same(network: ColorNetwork) -> None:
         half = network(lightness)
     assert half.chroma.dtype == half.confidence.dtype == torch.float32
     assert (half.chroma - network(lightness).chroma).abs().max() < 2
+
+
+def test_the_encoders_are_those_that_imagenet_weights_are_for() -> None:
+    """Names and shapes are torchvision's, but for one channel of lightness in place of three."""
+    theirs = models.mobilenet_v2(weights=None).features.state_dict()
+    encoder = MobileNetEncoder()
+    ours = {}
+    for part in (encoder.shallow, *encoder.deep):
+        ours |= part.state_dict()
+    assert {name: tensor.shape for name, tensor in ours.items() if name != "0.0.weight"} == {
+        name: tensor.shape
+        for name, tensor in theirs.items()
+        if not name.startswith("18.") and name != "0.0.weight"
+    }
+
+
+def test_colourizing_imports_no_torchvision() -> None:
+    """Its models take a process 1.7 s to import."""
+    code = "import sys; import colormodel.infer; sys.exit('torchvision' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@torch.no_grad()
+def test_the_residual_stages_are_resnets() -> None:
+    """With its weights, ours give what torchvision's give."""
+    theirs = models.resnet18(weights=None).eval()
+    ours = build_network(NetworkConfig("article")).eval().encoder
+    for mine, their in ((ours[4], theirs.layer1), (ours[5], theirs.layer2)):
+        mine.load_state_dict(their.state_dict())
+    x = torch.rand(1, 64, 24, 32)
+    assert torch.equal(ours[5](ours[4](x)), theirs.layer2(theirs.layer1(x)))
