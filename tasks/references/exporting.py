@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable
+from dataclasses import replace
 
 from tasks.ledger.reference_records import ReferenceRow
 from tasks.references.manifest import COLUMNS
@@ -16,7 +17,7 @@ def to_manifest(rows: Iterable[ReferenceRow]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow((*COLUMNS, *_MORE))
     for row in rows:
-        said = row.described
+        said = replace(row.described, corrects=str(row.corrects_item_id or ""))
         writer.writerow(
             [
                 f"{row.store}/{row.key}",

@@ -1,6 +1,8 @@
 """Taking references in: from files, folders, manifests and S3; what is refused, and why."""
 
+import csv
 import hashlib
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from tasks.ledger.opening import open_ledger
 from tasks.ledger.reference_records import Description, ReferenceKind, ReferenceRow, Split
 from tasks.ledger.references import list_references, withdraw_references
 from tasks.references.adding import Answer, Delivery, add_references
+from tasks.references.exporting import to_manifest
 from tasks.references.finding import Found
 from tasks.references.rules import Refusal, split_of
 from tasks.settings import Settings
@@ -187,6 +190,8 @@ def test_a_corrected_derivative_comes_back(settings: Settings, tmp_path: Path, n
     (row,) = on_record(settings)
     assert row.described.kind is ReferenceKind.CORRECTION
     assert (row.corrects_item_id, row.scan_id) == (1, 1)
+    (exported,) = csv.DictReader(io.StringIO(to_manifest([row])))
+    assert (exported["kind"], exported["corrects"]) == ("correction", "1")
 
 
 def test_a_place_in_s3_is_taken_in(s3_bucket: S3Bucket, sqlite_url: str, tmp_path: Path) -> None:
