@@ -11,7 +11,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, event, inspect, make_url, text
@@ -32,6 +32,7 @@ from tasks.schema import REVISION
 T = TypeVar("T")
 
 BUSY_TIMEOUT_S = 30.0
+_LOOK_AGAIN_S = (0.0005, 0.003)
 _FORMS = "sqlite:///PATH or postgresql://USER@HOST/DATABASE"
 
 # PostgreSQL's error codes (its manual, appendix A) after which the same transaction may succeed: 08
@@ -196,10 +197,39 @@ def _sqlite_engine(url: URL) -> Engine:
     def _begin(connection: Connection) -> None:
         # A writer that begins as a reader can find, at its first write, that another was faster,
         # and then no waiting helps. IMMEDIATE takes its turn at the start.
-        reading = connection.get_execution_options().get("reading", False)
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+        if connection.get_execution_options().get("reading", False):
+            connection.exec_driver_sql("BEGIN")
+        else:
+            _begin_writing(connection)
 
     return engine
+
+
+def _begin_writing(connection: Connection) -> None:
+    """Take a turn at writing, as fairly as can be.
+
+    SQLite's own waiting looks again after 1, 2, 5, … 100 ms: the longer someone has waited, the
+    more often others are faster. All who look equally often have equal chances.
+    """
+    raw = cast("sqlite3.Connection", connection.connection.dbapi_connection)
+    give_up_at = time.monotonic() + BUSY_TIMEOUT_S
+    raw.execute("PRAGMA busy_timeout = 0")
+    try:
+        while _is_busy(raw) and time.monotonic() < give_up_at:
+            time.sleep(random.uniform(*_LOOK_AGAIN_S))  # noqa: S311 - spreads attempts, guards nothing
+        if not raw.in_transaction:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # raises what stands in its way
+    finally:
+        raw.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000:.0f}")
+
+
+def _is_busy(raw: sqlite3.Connection) -> bool:
+    """Begin to write; True where another is writing."""
+    try:
+        raw.execute("BEGIN IMMEDIATE")
+    except sqlite3.Error as error:
+        return _sqlite_name(error).startswith(_TRANSIENT_SQLITE)
+    return False
 
 
 # --- PostgreSQL ----------------------------------------------------------------------------------
