@@ -126,6 +126,10 @@ class PixelPool:
             context=_BareContext(),
         )
 
+    def start(self) -> None:
+        """Start the children now, while other things are loaded: by itself, the first work does."""
+        self.submit(abs, 0)
+
     def timeout_s(self, pixels: int) -> float:
         """How long work on so many pixels may take."""
         return self._timeout_s + pixels * self._timeout_s_per_pixel

@@ -80,6 +80,7 @@ def open_workshop(settings: Settings, *, stop: threading.Event | None = None) ->
         checkpoint = find_checkpoint(settings, ledger, scratch)
         recipe = recipe_of(checkpoint, settings)
         pixels = opened.enter_context(closing(open_pool(settings)))
+        pixels.start()
         io = ThreadPoolExecutor(IO_THREADS_PER_CORE * settings.cores, thread_name_prefix="io")
         opened.enter_context(io)
         take_over_leases(ledger)
