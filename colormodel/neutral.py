@@ -20,8 +20,9 @@ BLACK, WHITE = 12.0, 94.0
 WIDEST = 0.3
 #: Within a frame, this many pixels show whether a picture begins there.
 RIM_PX = 3
-#: L*: a step wedge, ramp or blank differs from its own profile by no more than this.
-PROFILE_NOISE = 1.5
+#: L*: a step wedge, ramp or blank differs from its own profile by no more than this, in this share
+#: of its pixels at least.
+PROFILE_NOISE, PROFILE_SHARE = 1.5, 0.98
 
 
 def neutral_mask(lightness: Plane) -> NDArray[np.bool_]:
@@ -45,10 +46,10 @@ def neutral_mask(lightness: Plane) -> NDArray[np.bool_]:
 
 def _is_profile(lightness: Plane) -> bool:
     """Whether a picture holds nothing but steps or a ramp along one axis: no scene does."""
+    profiles = (np.median(lightness, axis=axis, keepdims=True) for axis in (0, 1))
     return any(
-        np.quantile(np.abs(lightness - np.median(lightness, axis=axis, keepdims=True)), 0.98)
-        <= PROFILE_NOISE
-        for axis in (0, 1)
+        np.mean(np.abs(lightness - profile) <= PROFILE_NOISE) >= PROFILE_SHARE
+        for profile in profiles
     )
 
 
@@ -94,6 +95,8 @@ def _trimmed(lightness: Plane) -> slice:
 def _flat_rows(lightness: Plane) -> int:
     """How many rows, from the first, are flat and of the first one's level."""
     widest = int(WIDEST * len(lightness))
+    if not widest or np.ptp(np.quantile(lightness[0], [0.05, 0.95])) > FLAT_RANGE:
+        return 0  # nearly always
     low, middle, high = np.quantile(lightness[:widest], [0.05, 0.5, 0.95], axis=1)
-    border = (high - low <= FLAT_RANGE) & (np.abs(middle - middle[:1]) <= SAME_LEVEL)
+    border = (high - low <= FLAT_RANGE) & (np.abs(middle - middle[0]) <= SAME_LEVEL)
     return int(np.argmin(border)) if not border.all() else widest
