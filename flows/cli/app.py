@@ -15,10 +15,10 @@ import typer
 from rich.logging import RichHandler
 
 from flows.cli import archive, options
-from flows.cli import models as models_commands
-from flows.cli import references as references_commands
-from flows.cli import review as review_commands
 from flows.cli.app_backfill import app as backfill
+from flows.cli.app_models import app as models
+from flows.cli.app_references import app as references
+from flows.cli.app_review import app as review
 from flows.cli.talk import ExitCode, say, stderr
 from tasks.errors import AutochromeError, UsageError
 from tasks.settings import load_settings
@@ -32,9 +32,8 @@ app = typer.Typer(
 )
 db = typer.Typer(help="The ledger's database.", no_args_is_help=True)
 app.add_typer(db, name="db")
-references = typer.Typer(help="Colour pictures that the network learns from.", no_args_is_help=True)
+app.add_typer(models)
 app.add_typer(references, name="references")
-review = typer.Typer(help="Reviews as CSV files, out and in.", no_args_is_help=True)
 app.add_typer(review, name="review")
 app.add_typer(backfill, name="backfill")
 
@@ -363,222 +362,6 @@ def metrics(
 
     settings = load_settings(database_url=database, host=host, web_port=port)
     raise typer.Exit(command.once(settings) if once else command.serve_metrics(settings))
-
-
-@app.command()
-def models(database: options.Database = None, as_json: options.AsJson = False) -> None:
-    """List the checkpoints, and how the champion came to be it."""
-    raise typer.Exit(models_commands.models(load_settings(database_url=database), as_json=as_json))
-
-
-@app.command()
-def promote(
-    checkpoint: Annotated[
-        str, typer.Argument(help="The beginning of its digest, or a .safetensors file.")
-    ],
-    why: Annotated[
-        str, typer.Option("--why", metavar="TEXT", help="The evidence, for the record.")
-    ],
-    who: options.Who = None,
-    out: options.Output = None,
-    database: options.Database = None,
-) -> None:
-    """Make a checkpoint the champion: new scans are coloured by it from now on."""
-    settings = load_settings(database_url=database, output=out)
-    raise typer.Exit(
-        models_commands.promote_checkpoint(settings, checkpoint, who=who or getuser(), why=why)
-    )
-
-
-@app.command()
-def rollback(
-    why: Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, for the record.")],
-    who: options.Who = None,
-    database: options.Database = None,
-) -> None:
-    """Make the champion before the present one the champion again."""
-    settings = load_settings(database_url=database)
-    raise typer.Exit(models_commands.roll_back_champion(settings, who=who or getuser(), why=why))
-
-
-@app.command()
-def finetune(
-    force: Annotated[
-        bool, typer.Option("--force", help="Train though too few references are new.")
-    ] = False,
-    base_photos: Annotated[
-        Path | None,
-        typer.Option(
-            "--base-photos",
-            metavar="DIR",
-            help="train.csv, train-*.tar to replay; val.csv, val-*.tar to judge on.",
-        ),
-    ] = None,
-    who: options.Who = None,
-    device: options.Device = None,
-    out: options.Output = None,
-    database: options.Database = None,
-    as_json: options.AsJson = False,
-) -> None:
-    """Learn from the references, judge, and promote on evidence; in this process.
-
-    Killed, it goes on where it was when it is run again.
-    """
-    from flows.cli import finetune as command  # noqa: PLC0415  see the module's docstring
-
-    settings = load_settings(
-        database_url=database, output=out, device=device, base_photos=base_photos
-    )
-    raise typer.Exit(command.finetune(settings, force=force, who=who or getuser(), as_json=as_json))
-
-
-@references.command("add")
-def references_add(
-    paths: Annotated[
-        list[str],
-        typer.Argument(
-            help="Files, folders, s3://bucket/prefix, or CSV manifests (column `file`)."
-        ),
-    ],
-    kind: Annotated[
-        str | None,
-        typer.Option("--class", help="period, pair, correction or hand_tinted."),
-    ] = None,
-    rights: Annotated[str | None, typer.Option("--rights", help="Under which terms.")] = None,
-    citation: Annotated[str | None, typer.Option("--citation", help="How to cite it.")] = None,
-    date: Annotated[str | None, typer.Option("--date", help="When it was taken.")] = None,
-    place: Annotated[str | None, typer.Option("--place", help="Where it was taken.")] = None,
-    curator: Annotated[str | None, typer.Option("--curator", help="Who vouches for it.")] = None,
-    certainty: Annotated[
-        str | None, typer.Option("--certainty", help="certain, probable or doubtful.")
-    ] = None,
-    note: Annotated[str | None, typer.Option("--note", help="Anything else.")] = None,
-    scan: Annotated[
-        str | None, typer.Option("--scan", metavar="URI", help="The scan it is the colour of.")
-    ] = None,
-    corrects: Annotated[
-        str | None,
-        typer.Option("--corrects", metavar="ITEM", help="The item whose colours it corrects."),
-    ] = None,
-    vouch: Annotated[
-        bool, typer.Option("--vouch", help="The colours are right though they look changed.")
-    ] = False,
-    collection: options.Collection = None,
-    who: options.Who = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check.")] = False,
-    out: options.Output = None,
-    database: options.Database = None,
-    as_json: options.AsJson = False,
-) -> None:
-    """Check colour pictures and take them in: some to learn from, some held out to judge on.
-
-    Options describe all of them; a manifest's columns each one. Exit code 3: some were refused.
-    """
-    said = {
-        "kind": kind,
-        "rights": rights,
-        "citation": citation,
-        "date": date,
-        "place": place,
-        "curator": curator,
-        "certainty": certainty,
-        "note": note,
-        "scan": scan,
-        "corrects": corrects,
-    }
-    addition = references_commands.Addition(
-        paths=paths,
-        said={name: text for name, text in said.items() if text},
-        who=who or getuser(),
-        vouched=vouch,
-        dry_run=dry_run,
-    )
-    settings = load_settings(database_url=database, output=out, collection=collection)
-    raise typer.Exit(references_commands.add(settings, addition, as_json=as_json))
-
-
-@references.command("list")
-def references_list(
-    withdrawn: Annotated[
-        bool, typer.Option("--withdrawn", help="Those that were withdrawn, too.")
-    ] = False,
-    collection: options.Collection = None,
-    database: options.Database = None,
-    as_json: options.AsJson = False,
-) -> None:
-    """List the references, and what each is for."""
-    settings = load_settings(database_url=database, collection=collection)
-    raise typer.Exit(references_commands.show(settings, withdrawn=withdrawn, as_json=as_json))
-
-
-@references.command("withdraw")
-def references_withdraw(
-    named: Annotated[list[str], typer.Argument(help="Numbers, or beginnings of digests.")],
-    why: Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, for the record.")],
-    who: options.Who = None,
-    database: options.Database = None,
-    as_json: options.AsJson = False,
-) -> None:
-    """Use references no more, and say which checkpoints saw them."""
-    settings = load_settings(database_url=database)
-    raise typer.Exit(
-        references_commands.withdraw(
-            settings, named, who=who or getuser(), why=why, as_json=as_json
-        )
-    )
-
-
-@references.command("export")
-def references_export(
-    path: Annotated[
-        Path | None, typer.Argument(help="CSV file to write.  [default: stdout]")
-    ] = None,
-    database: options.Database = None,
-) -> None:
-    """Write all references as a CSV manifest."""
-    raise typer.Exit(references_commands.export(load_settings(database_url=database), path))
-
-
-@review.command("export")
-def review_export(
-    path: Annotated[
-        Path | None, typer.Argument(help="CSV file to write.  [default: stdout]")
-    ] = None,
-    reasons: options.Reasons = None,
-    collection: options.Collection = None,
-    database: options.Database = None,
-) -> None:
-    """Write what waits for review as CSV: fill in `decision`, and import it."""
-    chosen = archive.item_filter(
-        uris=None,
-        statuses=["review"],
-        reasons=reasons,
-        collection=collection,
-        older_than_hours=None,
-        everything=False,
-    )
-    settings = load_settings(database_url=database)
-    raise typer.Exit(review_commands.export(settings, path, chosen[0]))
-
-
-@review.command("import")
-def review_import(
-    path: Annotated[Path, typer.Argument(help="CSV: item, decision, reason, note, reviewer.")],
-    who: options.Who = None,
-    dry_run: options.DryRun = False,
-    database: options.Database = None,
-    as_json: options.AsJson = False,
-) -> None:
-    """Approve and reject what a CSV file says; each row names its reviewer.
-
-    Exit code 3: some items no longer waited for review.
-    """
-    settings = load_settings(database_url=database)
-    raise typer.Exit(
-        review_commands.carry_out_file(
-            settings, path, who=who or getuser(), dry_run=dry_run, as_json=as_json
-        )
-    )
 
 
 @db.command("upgrade")
