@@ -4,7 +4,8 @@ The token's claim is locked first, so a sweeper and a late worker cannot both ha
 was lost meanwhile is refused, item by item; the rest is written as sets, a statement a table.
 
 A worker that is refused may have stored a derivative all the same, over that of the item's next
-holder: then nobody knows which of the two is there, and the item is done once more.
+holder: then nobody knows which of the two is there, and the item is done once more. Where the next
+holder has finished, its record tells; where it has not, a reason on the claimed item tells it.
 """
 
 import random
@@ -125,6 +126,7 @@ _HELD_ITEMS = (
         item.c.scan_id,
         item.c.attempts,
         item.c.revision,
+        item.c.reason,
         scan.c.page,
         scan.c.size_bytes,
         scan.c.vanished_at,
@@ -132,6 +134,15 @@ _HELD_ITEMS = (
     .join(scan, scan.c.id == item.c.scan_id)
     .where(CLAIMED, item.c.claim_id == _OF_CLAIM)
     .with_for_update(of=item)
+)
+_OVERWRITTEN = "a worker whose lease had run out may have written over its derivative"
+_IN_OTHER_HANDS = (
+    update(item)
+    .where(
+        CLAIMED,
+        item.c.claim_id.not_in(select(claim.c.id).where(claim.c.token == bindparam("token"))),
+    )
+    .values(reason=Reason.WRITE_UNVERIFIED)
 )
 _COUNT = (
     update(claim)
@@ -243,6 +254,7 @@ def finish(
     accepted = {o.item_id: o for o in outcomes if o.item_id in rows}
     refused = [o for o in outcomes if o.item_id not in rows and o.derivatives]
     if refused:
+        _warn_next_holders(connection, token, refused)
         _do_again_what_was_overwritten(connection, refused, store_ids)
     if held is None or not accepted:
         return frozenset()
@@ -296,13 +308,18 @@ def _may_pass(reason: Reason | None) -> bool:
 
 def _settle(outcome: Outcome, row: sql.AnyRow, *, max_attempts: int, backoff: Backoff) -> _Settled:
     status, reason, detail, wait_s = outcome.status, outcome.reason, outcome.detail, 0.0
-    if _may_pass(reason) and row.vanished_at is not None:
+    is_warned = row.reason is not None and bool(outcome.derivatives)  # while it held the item
+    if is_warned:
+        status, reason, detail = ItemStatus.FAILED, Reason(row.reason), _OVERWRITTEN
+    may_pass = is_warned or _may_pass(reason)
+    if may_pass and row.vanished_at is not None:
         status, reason, detail = GONE, GONE_REASON, GONE_DETAIL  # while it was being worked on
-    elif _may_pass(reason) and row.attempts < max_attempts:
+    elif may_pass and row.attempts < max_attempts:
         status = ItemStatus.PENDING
-        wait_s = backoff.delay_s(row.attempts, fraction=random.random())  # noqa: S311 - spreads retries, guards nothing
         if outcome.retry_in_s is not None:
             wait_s = outcome.retry_in_s
+        elif not is_warned:  # nothing that time would mend
+            wait_s = backoff.delay_s(row.attempts, fraction=random.random())  # noqa: S311 - spreads retries, guards nothing
     return _Settled(
         item_id=row.id,
         scan_id=row.scan_id,
@@ -344,6 +361,15 @@ def _records(outcomes: Iterable[Outcome], store_ids: Mapping[str, int]) -> Itera
         for record in outcome.derivatives:
             store_id = store_ids[record.store]
             yield {**vars(record), "item_id": outcome.item_id, "store_id": store_id}
+
+
+def _warn_next_holders(connection: Connection, token: str, refused: Sequence[Outcome]) -> None:
+    """Whoever holds the items now cannot know whether its derivative is still there.
+
+    Before what has ended is looked at: a holder that is just finishing is waited for here.
+    """
+    theirs = _IN_OTHER_HANDS.where(item.c.id.in_(sql.given_ids(connection)))
+    connection.execute(theirs, {**sql.as_ids(o.item_id for o in refused), "token": token})
 
 
 def _do_again_what_was_overwritten(

@@ -33,6 +33,7 @@ class ModelItem:
     status: ItemStatus = ItemStatus.PENDING
     attempts: int = 0
     alone: bool = False
+    warned: bool = False  # someone else may have stored its derivative
 
 
 @dataclass
@@ -102,6 +103,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for one in found.items:
             self.items[one.id].status = ItemStatus.CLAIMED
             self.items[one.id].attempts += 1
+            self.items[one.id].warned = False
             assert one.attempt == self.items[one.id].attempts
         self.claims.append(ModelClaim(found, worker, held=set(claimed)))
 
@@ -116,13 +118,21 @@ class LedgerMachine(RuleBasedStateMachine):
         accepted = self.ledger.finish(claim.claim.token, outcomes)
         assert accepted == (ids & claim.held if claim.alive else set())
         for outcome in outcomes:
-            if outcome.item_id not in accepted:
-                continue
             one = self.items[outcome.item_id]
-            again = outcome.reason is Reason.TIMEOUT and one.attempts < MAX_ATTEMPTS
-            one.status = ItemStatus.PENDING if again else outcome.status
-            one.alone = False
+            if outcome.item_id in accepted:
+                self._end(one, outcome)
+            elif one.status is ItemStatus.CLAIMED and outcome.item_id not in claim.held:
+                one.warned |= bool(outcome.derivatives)
         claim.held -= accepted
+
+    @staticmethod
+    def _end(one: ModelItem, outcome: Outcome) -> None:
+        one.alone = False
+        may_pass, one.status = outcome.reason is Reason.TIMEOUT, outcome.status
+        if one.warned and outcome.derivatives:
+            may_pass, one.status = True, ItemStatus.FAILED
+        if may_pass and one.attempts < MAX_ATTEMPTS:
+            one.status = ItemStatus.PENDING
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data())

@@ -163,6 +163,43 @@ def test_a_derivative_that_a_late_worker_wrote_over_is_made_again(ledger: Ledger
     assert statuses(ledger) == {"review": 1}
 
 
+def test_a_derivative_that_a_late_worker_may_have_written_over_is_made_again(
+    ledger: Ledger,
+) -> None:
+    """It reports while the next holder is at work: nobody can tell who stored last."""
+    recipe_id = enqueued(ledger, 2)
+    late = claim(ledger, recipe_id, limit=1, worker="late")
+    ledger.expire_leases(["late"])
+    held = claim(ledger, recipe_id, worker="in time")
+    (one,) = late.items
+    assert [mine.id for mine in held.items] == [one.id]
+    assert ledger.finish(late.token, [done(one.id)]) == frozenset()
+    finish_all(ledger, held, ItemStatus.PUBLISHED)
+    (history,) = ledger.story(one.uri).items
+    assert history.item.status is ItemStatus.PENDING
+    assert history.item.reason is Reason.WRITE_UNVERIFIED
+    assert [attempt.ending for attempt in history.attempts] == [
+        AttemptEnding.EXPIRED,
+        AttemptEnding.FINISHED,
+    ]
+    finish_all(ledger, claim(ledger, recipe_id), ItemStatus.PUBLISHED)
+    assert statuses(ledger) == {"published": 2}
+
+
+def test_a_late_worker_that_stored_nothing_disturbs_nobody(ledger: Ledger) -> None:
+    """The next holder's outcome counts, and so does that of a worker whose lease is not swept."""
+    recipe_id = enqueued(ledger, 1)
+    late = claim(ledger, recipe_id, worker="late")
+    ledger.expire_leases(["late"])
+    (one,) = late.items
+    assert ledger.finish(late.token, [done(one.id)]) == frozenset()  # nobody else holds it yet
+    held = claim(ledger, recipe_id, worker="in time")
+    failed = outcome_for(one.id, Reason.STORAGE_UNAVAILABLE)
+    assert ledger.finish(late.token, [failed]) == frozenset()
+    finish_all(ledger, held)
+    assert statuses(ledger) == {"review": 1}
+
+
 def test_a_late_worker_that_wrote_the_same_bytes_did_no_harm(ledger: Ledger) -> None:
     """The derivative stays what it is."""
     _, uri = overwrite(ledger, sha256=derivative(0).sha256)
