@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import pyvips
+import torch
 from typer.testing import CliRunner
 
-from colormodel.checkpoint import read_checkpoint
+from colormodel.checkpoint import Card, read_checkpoint, save_checkpoint
+from colormodel.networks import NetworkConfig, build_network
 from flows.cli import run as run_command
 from flows.cli.app import app, main
 from flows.cli.talk import ExitCode
@@ -400,3 +402,45 @@ def test_a_promoted_checkpoint_colours_what_comes_next(
     assert stored.read_bytes() == quick_checkpoint.read_bytes()
     result = CliRunner().invoke(app, ["rollback", "--why", "worse", "--db", database])
     assert "no champion came before" in str(result.exception)
+
+
+def test_after_a_promotion_only_a_backfill_colours_again(
+    make_settings: MakeSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside what there was, which is superseded on publication; each one's recipe is known."""
+    monkeypatch.chdir(tmp_path)
+    settings = make_settings(checkpoint=None, output=str(tmp_path / "colour"))
+    database, out = settings.database_url.get_secret_value(), settings.output
+    first, second = (_network(tmp_path / f"{seed}.safetensors", seed=seed) for seed in (1, 2))
+    assert run_cli("promote", str(first), "--why", "first", "--db", database, "--out", out)[0] == 0
+    run_command.run(settings, as_json=True)
+    before = files_under(tmp_path / "colour")
+    assert run_cli("promote", str(second), "--why", "won", "--db", database, "--out", out)[0] == 0
+    run_command.run(settings, as_json=True)
+    with Ledger.open(database) as ledger:
+        assert Counter(one.status for one in items_of(ledger).values()) == {"review": 6}
+
+    again = ("backfill", "--all", "--changed-recipe", "--db", database)
+    contradicting = CliRunner().invoke(app, [*again, "--mode", "failed"])
+    assert "contradict each other" in str(contradicting.exception)
+    assert run_cli(*again, "--here", "--out", out)[0] == 0
+    known = json.loads(run_cli("models", "--db", database, "--json")[1])["checkpoints"]
+    recipes = {one["digest"]: one["recipes"] for one in known}
+    of_first, of_second = (recipes[read_checkpoint(path).digest] for path in (first, second))
+    new = ("--all", "--recipe", of_second[0])
+    assert run_cli("approve", *new, "--why", "better", "--db", database)[0] == 0
+    with Ledger.open(database) as ledger:
+        for uri in {one.uri for one in items_of(ledger).values()}:
+            told = {one.recipe.digest: one.item.status for one in ledger.story(uri).items}
+            assert told == {of_first[0]: "superseded", of_second[0]: "published"}
+    after = files_under(tmp_path / "colour")
+    masters = [name for name in before if "/master/" in name]
+    assert len(masters) == 6
+    assert all(after[name] == before[name] for name in masters)
+    assert len([name for name in after if "/master/" in name]) == 12
+
+
+def _network(path: Path, *, seed: int) -> Path:
+    torch.manual_seed(seed)
+    network = build_network(NetworkConfig(name="article", network_px=64, width=16))
+    return save_checkpoint(path, network, card=Card("quick", str(seed))).path
