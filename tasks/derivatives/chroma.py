@@ -53,7 +53,7 @@ def chroma_planes(
     cb, cr = np.empty((2, height, width), np.uint8)
     for top in range(0, height, STRIP_ROWS):
         rows = slice(top, min(top + STRIP_ROWS, height))
-        lightness = _mean_of_cells(lightness_of[_cells(luma, rows)])
+        lightness = _mean_of_cells(lightness_of.take(_cells(luma, rows)))
         linear = linear_in_gamut(lightness, upsampler.rows(lightness, top))
         blue, red = _blue_and_red_difference(encode, linear)
         darkest, lightest = _luma_under(luma, rows)
@@ -127,7 +127,7 @@ def _encoding(lightness_of: Plane) -> Plane:
 
 def _blue_and_red_difference(encode: Plane, linear: Plane) -> tuple[Plane, Plane]:
     """Cb and Cr around 0 of linear RGB (3, rows, w), unrounded."""
-    red, green, blue = encode[np.rint(linear * 65535).astype(np.uint16)]
+    red, green, blue = encode.take(np.rint(linear * 65535).astype(np.uint16))
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
     return (blue - luma) / _BLUE_BY_CB, (red - luma) / _RED_BY_CR
 

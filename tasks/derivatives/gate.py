@@ -130,7 +130,7 @@ def _compared(path: Path, scan: Scan, *, lossy: bool = False) -> _Tally:
         found = even_strips(_upright_lightness(path, scan, lossy=lossy), _ROWS)
         expected = even_strips(scan.strips(_ROWS), _ROWS)
         for (_, lightness), (_, codes) in zip(found, expected, strict=True):
-            tally.add(lightness - scan.tone.lightness[codes])
+            tally.add(lightness - scan.tone.lightness.take(codes))
     except pyvips.Error as error:
         words = " ".join(str(error).split())
         raise WriteUnverified(
@@ -161,21 +161,21 @@ def _upright_lightness(path: Path, scan: Scan, *, lossy: bool) -> Iterator[Strip
 
 def _lightness_strips(image: pyvips.Image, rule: ColourTone) -> Iterator[Floats32]:
     region = pyvips.Region.new(image)
-    for top in range(0, image.height, _ROWS):
-        rows = min(_ROWS, image.height - top)
-        data = region.fetch(0, top, image.width, rows)
-        codes: Codes = np.frombuffer(data, dtype=_DTYPES[image.format])
-        yield _lightness(codes.reshape(rows, image.width, 3), rule)
+    height, width, dtype = image.height, image.width, _DTYPES[image.format]
+    for top in range(0, height, _ROWS):
+        rows = min(_ROWS, height - top)
+        codes: Codes = np.frombuffer(region.fetch(0, top, width, rows), dtype=dtype)
+        yield _lightness(codes.reshape(rows, width, 3), rule)
 
 
 def _lightness(codes: Codes, rule: ColourTone) -> Floats32:
     light = np.zeros(codes.shape[:2], np.float32)
     for channel, share in enumerate(rule.luminances):
-        light += np.float32(share) * rule.channels[channel][codes[..., channel]]
+        light += (np.float32(share) * rule.channels[channel]).take(codes[..., channel])
     np.sqrt(light, out=light)
     light *= _CELLS
-    found = np.minimum(np.rint(light, out=light).astype(np.int32), _CELLS)
-    lightness: Floats32 = _lightness_of_roots()[found]
+    found = np.rint(light, out=light).astype(np.int32)
+    lightness: Floats32 = _lightness_of_roots().take(found, mode="clip")
     return lightness
 
 

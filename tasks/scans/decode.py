@@ -28,7 +28,7 @@ _LOADERS: dict[Format, tuple[str, dict[str, Any]]] = {
     Format.PNG: ("pngload_source", {}),
     Format.TIFF: ("tiffload_source", {"unlimited": True}),  # our own limits have been passed
 }
-_DTYPES = {"uchar": np.uint8, "ushort": np.uint16}
+_DTYPES: dict[str, type[np.unsignedinteger[Any]]] = {"uchar": np.uint8, "ushort": np.uint16}
 
 
 def decode_strips(path: Path, structure: Structure, *, rows: int) -> Iterator[Samples]:
@@ -79,11 +79,11 @@ def _decode_vips(path: Path, structure: Structure, rows: int) -> Iterator[Sample
         image = pyvips.Operation.call(name, source, access="sequential", **options)
         image = _colours(image, structure)
         region = pyvips.Region.new(image)
-        for top in range(0, image.height, rows):
-            count = min(rows, image.height - top)
-            data = region.fetch(0, top, image.width, count)
-            strip = np.frombuffer(data, dtype=_DTYPES[image.format])
-            yield strip.reshape(count, image.width, image.bands)
+        height, width, bands, dtype = _facts(image)
+        for top in range(0, height, rows):
+            count = min(rows, height - top)
+            strip = np.frombuffer(region.fetch(0, top, width, count), dtype=dtype)
+            yield strip.reshape(count, width, bands)
     except pyvips.Error as error:
         raise UnreadableScan(
             f"the {structure.format.upper()} is damaged: {_words(error)}; "
@@ -91,6 +91,11 @@ def _decode_vips(path: Path, structure: Structure, rows: int) -> Iterator[Sample
         ) from error
     finally:
         os.close(descriptor)
+
+
+def _facts(image: pyvips.Image) -> tuple[int, int, int, type[np.unsignedinteger[Any]]]:
+    """What is asked for with every strip, and takes libvips's binding a while to tell."""
+    return image.height, image.width, image.bands, _DTYPES[image.format]
 
 
 def _colours(image: pyvips.Image, structure: Structure) -> pyvips.Image:

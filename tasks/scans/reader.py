@@ -193,7 +193,7 @@ class Scan:
         is_neutral, top = True, 0
         for samples in self._samples(self._rows):
             codes = self._grey(samples)
-            reducers[0].add(top, self.tone.lightness[codes])
+            reducers[0].add(top, self.tone.lightness.take(codes))
             kept = codes[-top % every :: every, ::every]
             sample[-(-top // every) :][: len(kept)] = kept
             if samples.shape[2] == 3:
