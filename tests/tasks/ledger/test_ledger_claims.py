@@ -209,14 +209,15 @@ def test_lease_runs_out_by_the_databases_clock(ledger: Ledger) -> None:
 def test_late_finisher_is_refused_and_the_new_holder_is_not(
     open_ledger: Callable[[], Ledger],
 ) -> None:
-    """The outcome on record is the new holder's."""
+    """The outcome on record is the new holder's; the late one stored nothing."""
     late, prompt = open_ledger(), open_ledger()
     recipe_id = enqueued(late, 1)
     lost = claim(late, recipe_id, worker="late")
     prompt.expire_leases(["late"])
     held = claim(prompt, recipe_id, worker="prompt")
     assert held.items[0].attempt == 2
-    assert late.finish(lost.token, [done(lost.items[0].id, ItemStatus.PUBLISHED)]) == frozenset()
+    blank = outcome_for(lost.items[0].id, Reason.BLANK)
+    assert late.finish(lost.token, [blank]) == frozenset()
     finish_all(prompt, held)
     assert statuses(late, recipe_id) == {"review": 1}
     attempts = late.story(held.items[0].uri).items[0].attempts
