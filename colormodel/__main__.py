@@ -1,4 +1,4 @@
-"""``python -m colormodel``: colorize, train, evaluate, strip and card, on local files.
+"""``python -m colormodel``: colorize, train, evaluate, strip, card, polarity, on local files.
 
 Data goes to stdout, talk to stderr. Exit codes: 0 clean, 1 something could not be done, 2 usage.
 """
@@ -135,6 +135,18 @@ def strip(  # noqa: PLR0913 — typer: an option is a parameter
         width=width,
         most_bytes=1000 * most_kb,
     )
+
+
+@app.command()
+def polarity(
+    *,
+    photos: Annotated[Path, typer.Option(help="Folder with train.csv and train-*.tar.")],
+    out: Annotated[Path, typer.Option(help="File for the weights.")],
+    checkpoint: CheckpointFile = None,
+    limit: Annotated[int, typer.Option(min=100, help="Photographs at most.")] = 4000,
+) -> None:
+    """Fit what tells negatives from positives to a network's encoder."""
+    _run("polarity", photos=photos, out=out, checkpoint=checkpoint, limit=limit)
 
 
 @app.command()

@@ -13,6 +13,7 @@ from colormodel.hints import Hint, HintError, place_hints
 from colormodel.networks import fold_batch_norm
 from colormodel.neutral import neutral_mask
 from colormodel.planes import ChromaMap, Plane, network_size
+from colormodel.polarity import load_weights, negativity
 
 #: The same picture alone or in any minibatch: a*, b* differ by no more than this. Convolutions add
 #: up in another order when the minibatch is of another size; in float32 that is all.
@@ -60,6 +61,7 @@ class Colorizer:
         self.device = resolve_device(device)
         self._minibatch = max(1, minibatch)
         self._network = fold_batch_norm(load_network(checkpoint, device=str(self.device)))
+        self._polarity = load_weights().to(self.device)
         self.takes_hints = self._network.takes_hints
 
     def network_size(self, height: int, width: int) -> tuple[int, int]:
@@ -101,6 +103,44 @@ class Colorizer:
                 results[index] = result
         return [result for result in results if result is not None]
 
+    def negativity(self, lightness: Sequence[Plane]) -> list[float]:
+        """Tell how much pictures look like negatives that were never inverted.
+
+        Args:
+            lightness: L* in [0, 100], float32 (h, w) each, the shorter side `POLARITY_PX`, both
+                multiples of 32.
+
+        Returns:
+            Log odds for each, positive for negatives; 0 from a network that cannot tell.
+
+        Raises:
+            DeviceError: The device has failed, and with it this process.
+            MemoryError: There is no room for one minibatch.
+        """
+        found = [0.0] * len(lightness)
+        for indices in self._minibatches([plane.shape for plane in lightness]):
+            planes = [torch.from_numpy(lightness[index].copy()) for index in indices]
+            scores = self._negativity_of(torch.stack(planes)[:, None].to(self.device))
+            for index, score in zip(indices, scores, strict=True):
+                found[index] = score
+        return found
+
+    def _negativity_of(self, lightness: Tensor) -> list[float]:
+        try:
+            scores = negativity(self._network, lightness, self._polarity)
+        except torch.AcceleratorError as error:
+            raise self._failed(error) from error
+        except torch.OutOfMemoryError as error:
+            raise MemoryError(str(error).splitlines()[0]) from error
+        return [0.0] * len(lightness) if scores is None else scores.tolist()
+
+    def _failed(self, error: torch.AcceleratorError) -> DeviceError:
+        # The process has lost its device: every later pass would fail likewise.
+        return DeviceError(
+            f"{self.device} failed: {str(error).splitlines()[0]}; look at the driver's log, "
+            "then start the worker anew"
+        )
+
     def _minibatches(self, shapes: Sequence[tuple[int, ...]]) -> Iterator[list[int]]:
         """Indices of equal shape, as many together as one pass takes."""
         groups: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
@@ -117,11 +157,7 @@ class Colorizer:
         try:
             return [*self._predict_together(pictures)]
         except torch.AcceleratorError as error:
-            # The process has lost its device: every later pass would fail likewise.
-            raise DeviceError(
-                f"{self.device} failed: {str(error).splitlines()[0]}; look at the driver's log, "
-                "then start the worker anew"
-            ) from error
+            raise self._failed(error) from error
         except (torch.OutOfMemoryError, MemoryError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         # Outside the handler: while it ran, the failed pass and its tensors were still alive.

@@ -25,6 +25,9 @@ NETWORK_STEP_PX = 32
 #: A panorama's area at the network's size, in squares of its shorter side, at most.
 LARGEST_AREA = 4
 
+#: The shorter side at which a picture is looked at for being a negative.
+POLARITY_PX = 96
+
 #: Pixels worked on at once, so that the temporary arrays stay in the processor's cache.
 BLOCK_PX = 16_384
 

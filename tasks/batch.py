@@ -229,6 +229,7 @@ class _Batch:
     def _predict(self, works: list[Work]) -> list[ChromaMap | Exception]:
         """A map for each, or what went wrong; a defect that one picture brings out is its own."""
         try:
+            self._look_for_negatives(works)
             return [*self._workshop.colorizer.predict([work.lightness for work in works])]
         except DeviceError as error:
             return [NoDevice(str(error)) for _ in works]
@@ -236,6 +237,14 @@ class _Batch:
             if len(works) == 1:
                 return [error]
         return [result for work in works for result in self._predict([work])]
+
+    def _look_for_negatives(self, works: list[Work]) -> None:
+        """Ask the network about the scans that neither border nor tones clear."""
+        found = [(work, work.scan.findings.negative_doubt) for work in works]
+        doubts = [(work, doubt) for work, doubt in found if doubt is not None]
+        scores = self._workshop.colorizer.negativity([doubt.view for _, doubt in doubts])
+        for (work, doubt), score in zip(doubts, scores, strict=True):
+            work.is_suspected_negative = score >= doubt.suspected_from
 
     def _collect(self) -> None:
         """Take what the threads have ended, waiting for it no longer than outcomes may wait."""

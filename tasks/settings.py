@@ -78,7 +78,7 @@ class Settings(BaseSettings):
     print_between_share: float = Field(default=0.01, ge=0.0, le=1.0)
     text_between_share: float = Field(default=0.2, ge=0.0, le=1.0)
     negative_score: float = 1.5
-    negative_in_border_score: float = 0.0
+    negative_in_border_score: float = 0.5
     border_dark_l: float = Field(default=16.0, ge=0.0, le=100.0)
     border_light_l: float = Field(default=88.0, ge=0.0, le=100.0)
     wedge_steps: int = Field(default=7, ge=3)

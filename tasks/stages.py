@@ -54,6 +54,7 @@ class Work:
     sha256: str | None = None
     read: ReadScan | None = None
     confidence: float | None = None
+    is_suspected_negative: bool = False
     derivatives: list[DerivativeRecord] = field(default_factory=list)
     seconds: StageSeconds = field(default_factory=lambda: defaultdict(float))
 
@@ -230,7 +231,7 @@ def _read_back(output: ObjectStore, key: str) -> str:
 
 
 def _review_reason(workshop: Workshop, work: Work) -> Reason | None:
-    if work.scan.findings.negative_suspected:
+    if work.is_suspected_negative:
         return Reason.NEGATIVE_SUSPECTED
     if work.scan.findings.toned:
         return Reason.TONED

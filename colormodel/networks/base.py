@@ -87,6 +87,15 @@ class ColorNetwork(nn.Module, ABC):
             hints: a*, b* and a mask of 0 or 1, (N, 3, H, W); a*, b* count where the mask is 1.
         """
 
+    def summary(self, lightness: Tensor) -> Tensor | None:
+        """Sum a picture up in a few numbers of the encoder, (N, F); None where there is no such.
+
+        Args:
+            lightness: As for `forward`.
+        """
+        del lightness
+        return None
+
     def frozen(self) -> list[nn.Module]:
         """Give the modules that training leaves as they are, statistics included."""
         return []

@@ -3,6 +3,7 @@
 import itertools
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -60,6 +61,15 @@ class MobileNetEncoder(nn.Module):
         for stage in self.deep:
             stages.append(stage(stages[-1]))
         return stages
+
+    def summary(self, tone: Tensor) -> Tensor:
+        """Mean of each feature at an eighth and at a sixteenth of the size, (N, 128).
+
+        These two know textures, shading and parts of things: enough to see that light is wrong.
+        """
+        eighth = self.deep[0](self.shallow(tone))  # (N, 32, H/8, W/8)
+        sixteenth = self.deep[1](eighth)  # (N, 96, H/16, W/16)
+        return torch.cat((eighth.mean((2, 3)), sixteenth.mean((2, 3))), 1)
 
     def load_imagenet(self, path: Path) -> None:
         """Start from weights trained on ImageNet, in torchvision's names.

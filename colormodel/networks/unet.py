@@ -95,6 +95,11 @@ class UNet(ColorNetwork):
         )
         return measure(logits)
 
+    def summary(self, lightness: Tensor) -> Tensor:
+        """Sum pictures up in the encoder's mean features, (N, 128)."""
+        require_multiple_of_32(lightness)
+        return self.encoder.summary(lightness / 50 - 1)
+
     def frozen(self) -> list[nn.Module]:
         """Give the encoder's shallow part: ImageNet has taught it well enough."""
         return [self.encoder.shallow] if self.config.freeze_shallow else []

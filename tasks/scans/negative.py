@@ -2,11 +2,11 @@
 
 Film without exposure is clear: on a negative the border is the lightest tone of all, after
 inversion the darkest. A dark border clears a scan; a light one may also be a print's margin. The
-picture itself tells little: skies are bright and smooth, lights are small, shadows are large, but
-not in every photograph. A weighted sum of five such measures, each of which changes its sign under
-inversion, was fitted to 2,500 photographs and their negatives (logistic regression). It is right
-for 64 % of those, 68 % of 500 others, and 78 % of 76 archive scans. So this is a suspicion for a
-person to look at, and `NegativeRule` says at which rates.
+rest is the network's to tell, from the picture and its inverse (`colormodel.polarity`); so that it
+is not asked of every scan, the tones are looked at first. They tell little: skies are bright and
+smooth, lights are small, shadows are large, but not in every photograph. A weighted sum of five
+such measures, each of which changes its sign under inversion, was fitted to 2,500 photographs and
+their negatives (logistic regression); it is right for two thirds.
 """
 
 from dataclasses import dataclass
@@ -14,11 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from colormodel.planes import POLARITY_PX, network_size
+from tasks.scans.frame import Frame
 from tasks.scans.resample import resize
 
 Floats32 = NDArray[np.float32]
 Floats = NDArray[np.float64]
 
+_SIDES_THAT_TELL = 2  # sides with a border that make it one
 _PX = 128  # long side on which the measures were fitted
 _WEIGHTS = np.array([-0.30, 1.27, 1.99, 0.57, -1.68])
 
@@ -28,18 +31,54 @@ class NegativeRule:
     """How negative a picture must look.
 
     Attributes:
-        in_light_border: Score from which a picture in a light border is suspected: 32 % of positive
-            and 68 % of negative photographs reach 0.
-        without_border: Score from which any other picture is: 2 % of positive and 3 % of negative
-            photographs reach 1.5, and none of 76 archive scans.
+        tones: Score of the tones from which the network is asked: 57 % of positive and 81 % of
+            negative photographs are. In a light border it is asked of every picture.
+        without_border: The network's score, as log odds, from which such a picture is suspected:
+            9 of 500 positive and 311 of 500 negative photographs, none of 76 archive scans.
+        in_light_border: The score from which a picture in a light border is: 22 of 500 positive
+            photographs in a white margin.
     """
 
-    in_light_border: float = 0.0
+    tones: float = -0.5
     without_border: float = 1.5
+    in_light_border: float = 0.5
 
 
-def negative_score(lightness: Floats32) -> float:
-    """Measure how much a picture looks like a negative; its inverse has the opposite score.
+@dataclass(frozen=True)
+class NegativeDoubt:
+    """What the network is to judge, because neither border nor tones clear the scan.
+
+    Attributes:
+        view: L* of the picture within its borders, float32 (h, w), at the network's size for that.
+        suspected_from: The network's score from which it is taken for a negative.
+    """
+
+    view: Floats32
+    suspected_from: float
+
+
+def doubt_about(lightness: Floats32, frame: Frame, rule: NegativeRule) -> NegativeDoubt | None:
+    """Look whether a scan can be a negative; None where its border or its tones clear it.
+
+    Args:
+        lightness: L* of the whole scan, (h, w).
+        frame: What was found around its picture.
+        rule: How negative it must look.
+    """
+    inner = lightness[frame.picture.slices(*lightness.shape)]
+    if frame.dark_sides >= _SIDES_THAT_TELL:
+        return None
+    suspected_from = rule.in_light_border
+    if frame.light_sides < _SIDES_THAT_TELL:
+        if tone_score(inner) < rule.tones:
+            return None
+        suspected_from = rule.without_border
+    height, width = network_size(*inner.shape, network_px=POLARITY_PX)
+    return NegativeDoubt(np.clip(resize(inner, height, width), 0, 100), suspected_from)
+
+
+def tone_score(lightness: Floats32) -> float:
+    """Measure how negative a picture's tones are; its inverse has the opposite score.
 
     Args:
         lightness: L* of the picture without its borders, (h, w).

@@ -2,7 +2,8 @@
 
     python -m tests.bench.judgements [--data ../shared/data]
 
-Prints a row for each kind of picture: how many there are, and what they were taken for.
+Prints a row for each kind of picture: how many there are, of how many the network was asked
+whether they are negatives, and what they were taken for.
 """
 
 import argparse
@@ -15,8 +16,11 @@ from pathlib import Path
 import numpy as np
 import pyvips
 
+from colormodel.checkpoint import DEFAULT_CHECKPOINT, read_checkpoint
+from colormodel.infer import Colorizer
 from tasks.errors import AutochromeError
 from tasks.scans.findings import examine
+from tasks.scans.frame import FrameRule, find_frame
 from tasks.scans.reader import Scan, open_scan
 from tests.scanfiles import (
     Codes,
@@ -32,21 +36,32 @@ from tests.scanfiles import (
 MADE = 40
 
 
-def verdict(scan: Scan) -> str:
-    """Say in a few words what a scan is taken for."""
-    try:
-        found = examine(scan)
-    except AutochromeError as error:
-        return error.reason.value
-    words = ["toned"] * found.toned + ["negative suspected"] * found.negative_suspected
-    return " and ".join(words) or "picture"
+class Judge:
+    """Looks at scans as a batch does, by the bundled network."""
 
+    def __init__(self, checkpoint: Path) -> None:
+        self._colorizer = Colorizer(read_checkpoint(checkpoint), device="cpu")
+        self.asked = 0
 
-def row(name: str, paths: Iterator[Path]) -> None:
-    """Judge files, and print what they were taken for."""
-    counts = Counter(verdict(open_scan(path)) for path in paths)
-    parts = ", ".join(f"{count} {word}" for word, count in counts.most_common())
-    print(f"{name:44} {counts.total():5}: {parts}", flush=True)  # noqa: T201
+    def verdict(self, scan: Scan) -> str:
+        """Say in a few words what a scan is taken for."""
+        try:
+            found = examine(scan)
+        except AutochromeError as error:
+            return error.reason.value
+        words = ["toned"] * found.toned
+        if found.negative_doubt is not None:
+            self.asked += 1
+            (score,) = self._colorizer.negativity([found.negative_doubt.view])
+            words += ["negative suspected"] * (score >= found.negative_doubt.suspected_from)
+        return " and ".join(words) or "picture"
+
+    def row(self, name: str, paths: Iterator[Path]) -> None:
+        """Judge files, and print what they were taken for."""
+        self.asked = 0
+        counts = Counter(self.verdict(open_scan(path)) for path in paths)
+        parts = ", ".join(f"{count} {word}" for word, count in counts.most_common())
+        print(f"{name:44} {counts.total():5} {self.asked:5}: {parts}", flush=True)  # noqa: T201
 
 
 def changed(paths: list[Path], folder: Path, change: Callable[[Codes], Codes]) -> Iterator[Path]:
@@ -77,13 +92,17 @@ def main() -> None:
     """Measure on everything that is there."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    data = parser.parse_args().data
+    parser.add_argument("--checkpoint", type=Path, default=DEFAULT_CHECKPOINT)
+    arguments = parser.parse_args()
+    data, row = arguments.data, Judge(arguments.checkpoint).row
+    print(f"{'':44} {'all':>5} {'asked':>5}")  # noqa: T201
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         row("photographs made, 8-bit", made(folder, lambda n: codes_of(photograph(seed=n))))
         row("the same in a film border", made(folder, _framed))
         row("the same, negative, in a film border", made(folder, lambda n: 255 - _framed(n)))
         row("the same with a step wedge", made(folder, _with_wedge))
+        row("the same in a white margin", made(folder, _in_margin))
         row("sepia", made(folder, lambda n: toned(photograph(seed=n), "sepia")))
         row("cyanotype", made(folder, lambda n: toned(photograph(seed=n), "cyanotype")))
         row("text pages", made(folder, lambda n: codes_of(text_page(seed=n))))
@@ -93,15 +112,36 @@ def main() -> None:
         scans = sorted((data / "scans").glob("*.jpg"))
         row("archive scans", iter(scans))
         row("archive scans, made negative", changed(scans, folder, lambda codes: 255 - codes))
+        row("archive scans, cut out of their film", changed(scans, folder, _cut_out))
+        row("the same, made negative", changed(scans, folder, lambda n: 255 - _cut_out(n)))
         colour = photos(data, folder)
         row("colour photographs", iter(colour))
         row("colour photographs, made grey", changed(colour, folder, lambda codes: codes))
         row("the same, made negative", changed(colour, folder, lambda codes: 255 - codes))
+        row("made grey, in a white margin", changed(colour, folder, _with_margin))
+        row(
+            "made negative, in clear film", changed(colour, folder, lambda n: _with_margin(255 - n))
+        )
         row("period colour photographs", iter(sorted((data / "references").glob("*.jpg"))))
 
 
 def _framed(seed: int) -> Codes:
     return codes_of(in_film_border(photograph(420, 560, seed=seed)))
+
+
+def _with_margin(codes: Codes) -> Codes:
+    return np.pad(codes, max(codes.shape) // 16, constant_values=250)
+
+
+def _in_margin(seed: int) -> Codes:
+    return _with_margin(codes_of(photograph(seed=seed)))
+
+
+def _cut_out(codes: Codes) -> Codes:
+    """The picture without what its film leaves around it, and a little less."""
+    lightness = (codes / 2.55).astype(np.float32)
+    picture = find_frame(lightness, FrameRule()).picture
+    return codes[picture.inset(0.03).slices(*codes.shape)]
 
 
 def _with_wedge(seed: int) -> Codes:

@@ -12,8 +12,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import pytest
+import skimage.data
 
+from colormodel.checkpoint import DEFAULT_CHECKPOINT
 from colormodel.infer import Colorizer
 from tasks.batch import BatchSummary, colorize_batch
 from tasks.errors import (
@@ -28,6 +31,7 @@ from tasks.ledger import Claim, ItemFilter, ItemStatus
 from tasks.pixels import read_scan, write_scan
 from tasks.share import Share, work_off
 from tasks.workshop import Workshop
+from tests.scanfiles import write_jpeg
 from tests.workshops import MakeSettings, OpenWorkshop, files_under, items_of
 
 VICTIM = "1.jpg"
@@ -77,6 +81,25 @@ def test_samples_are_pictures_whatever_else_is_written(
     summary = colorize_batch(workshop, claim_all(workshop))
     kinds = Counter(sample.key.split("/")[1] for sample in summary.samples)
     assert kinds == {"master": 3, "access": 3}
+
+
+@pytest.mark.parametrize("is_negative", [False, True])
+def test_a_negative_waits_for_a_curator_and_says_why(
+    make_settings: MakeSettings, workshop_for: OpenWorkshop, tmp_path: Path, *, is_negative: bool
+) -> None:
+    """The bundled network is asked about what neither border nor tones clear."""
+    picture = np.pad(skimage.data.camera(), 30, constant_values=5)  # in its film
+    source = tmp_path / "negatives"
+    source.mkdir()
+    write_jpeg(source / "film.jpg", 255 - picture if is_negative else picture)
+    settings = make_settings(
+        sources=(str(source),), checkpoint=DEFAULT_CHECKPOINT, publish_directly=True
+    )
+    workshop = workshop_for(settings)
+    colorize_batch(workshop, claim_all(workshop))
+    item = items_of(workshop.ledger)["film.jpg"]
+    assert (item.reason is Reason.NEGATIVE_SUSPECTED) == is_negative
+    assert (item.status is ItemStatus.REVIEW) or not is_negative
 
 
 # --- faults --------------------------------------------------------------------------------------

@@ -10,8 +10,9 @@ from tasks.errors import AlreadyColour, BlankScan
 from tasks.scans.findings import Thresholds, examine
 from tasks.scans.frame import Box
 from tasks.scans.hue import HueRule
-from tasks.scans.negative import negative_score
+from tasks.scans.negative import tone_score
 from tasks.scans.reader import open_scan
+from tasks.scans.resample import resize
 from tests import scanfiles
 from tests.scanfiles import codes_of, in_film_border, photograph, with_step_wedge, write_png
 
@@ -32,7 +33,7 @@ def test_a_film_border_is_found_and_stays_neutral(seed: int, tmp_path: Path) -> 
     assert neutral[: margin - 5].all()
     assert neutral[:, -margin + 5 :].all()
     assert not neutral[margin + 5 : -margin - 5, margin + 5 : -margin - 5].any()
-    assert not found.negative_suspected
+    assert found.negative_doubt is None
 
 
 @pytest.mark.parametrize("steps", [10, 14, 20])
@@ -60,16 +61,22 @@ def test_the_score_of_a_negative_changes_its_sign() -> None:
     """Each measure is odd under inversion, so no scan is suspected both ways."""
     for seed in range(4):
         lightness = (100 * photograph(200, 300, seed=seed)).astype(np.float32)
-        score = negative_score(lightness)
+        score = tone_score(lightness)
         assert abs(score) > 0.01
-        assert negative_score(100 - lightness) == pytest.approx(-score, abs=1e-3)
+        assert tone_score(100 - lightness) == pytest.approx(-score, abs=1e-3)
 
 
-def test_a_negative_in_clear_film_is_suspected(tmp_path: Path) -> None:
-    """A photograph of skimage's, in film: the dark border clears it, the light one does not."""
-    framed = codes_of(in_film_border(skimage.data.camera() / 255))
-    assert not examine(open_scan(write_png(tmp_path / "p.png", framed))).negative_suspected
-    assert examine(open_scan(write_png(tmp_path / "n.png", 255 - framed))).negative_suspected
+def test_only_what_may_be_a_negative_is_left_to_the_network(tmp_path: Path) -> None:
+    """A dark border clears a scan, a light one never does."""
+    picture = skimage.data.camera() / 255
+    framed = codes_of(in_film_border(picture))
+    assert examine(open_scan(write_png(tmp_path / "p.png", framed))).negative_doubt is None
+    doubt = examine(open_scan(write_png(tmp_path / "n.png", 255 - framed))).negative_doubt
+    assert doubt is not None
+    assert doubt.suspected_from == Thresholds().negative.in_light_border
+    assert doubt.view.shape == (96, 96)
+    inner = resize((100 * (1 - picture)).astype(np.float32), 96, 96)
+    assert np.corrcoef(doubt.view.ravel(), inner.ravel())[0, 1] > 0.97
 
 
 @pytest.mark.parametrize("level", [0.0, 0.02, 0.5, 0.97, 1.0])
