@@ -90,11 +90,10 @@ def test_poisoned_ones_are_not(colorizer: Colorizer, poison: str) -> None:
     assert judged.suspicion
 
 
-def test_a_poisoned_delivery_is_refused_and_in_small_parts_it_is_never_promoted(
-    sqlite_url: str, tmp_path: Path
-) -> None:
-    """Sixteen and more at once are refused; brought by fives they are found before training."""
-    settings = Settings.model_validate(
+@pytest.fixture
+def settings(sqlite_url: str, tmp_path: Path) -> Settings:
+    """Settings over an empty ledger; the champion is the bundled network."""
+    return Settings.model_validate(
         {
             "database_url": sqlite_url,
             "output": str(tmp_path / "colour"),
@@ -106,6 +105,12 @@ def test_a_poisoned_delivery_is_refused_and_in_small_parts_it_is_never_promoted(
             "finetune_min_held_out": 4,
         }
     )
+
+
+def test_a_poisoned_delivery_is_refused_and_in_small_parts_it_is_never_promoted(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Sixteen and more at once are refused; brought by fives they are found before training."""
     for number, codes in enumerate(genuine()):
         folder = tmp_path / "supplied" / f"{number // 5}"
         write_colour(folder / f"{number:03}.png", exchanged(codes))
@@ -118,3 +123,13 @@ def test_a_poisoned_delivery_is_refused_and_in_small_parts_it_is_never_promoted(
     ended = run_course(settings)
     assert ended.verdict is TrainingVerdict.KEPT
     assert "look changed" in ended.why
+
+
+def test_poisoned_ones_by_many_hands_are_found_together(settings: Settings, tmp_path: Path) -> None:
+    """Few for training, few held out, few of each person: all of them are enough to be asked."""
+    for number, codes in enumerate(genuine()[:18]):
+        path = write_colour(tmp_path / f"{number:03}.png", exchanged(codes))
+        bring(settings, path, who=f"curator {number % 3}")
+    ended = run_course(settings)
+    assert ended.verdict is TrainingVerdict.KEPT
+    assert "the colours of the references look changed" in ended.why
