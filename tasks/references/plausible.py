@@ -26,8 +26,8 @@ from colormodel.pictures import resize_lightness
 
 Codes = NDArray[np.uint8]
 
-#: From so many pictures on, a genuine set is told from a poisoned one nearly always: of 2,000 random
-#: sixteens of the 74, 2.5 % would be suspected, of twenties 0.7 %, of 37 none.
+#: From so many pictures on, a genuine set is told from a poisoned one nearly always: of 2,000
+#: random sixteens of the 74, 2.5 % would be suspected, of twenties 0.7 %, of 37 none.
 LEAST_PICTURES = 16
 
 #: Mean correlation below which pictures have nothing in common with what is expected of them: of
