@@ -186,6 +186,15 @@ class Settings(BaseSettings):
         """How many cores the work is spread over."""
         return self.threads or len(os.sched_getaffinity(0))
 
+    @property
+    def network_threads(self) -> int:
+        """How many of them the network computes on, where there is no GPU.
+
+        Pixels take four fifths of the work and have a process for each core; more threads than
+        this compete with them, and are slower (`deploy/decisions/0009-speed.md`).
+        """
+        return max(1, self.cores // 4)
+
 
 #: Settings that may name a place on this machine, relative to the folder that a command runs in.
 _PLACES = (

@@ -110,8 +110,7 @@ def take_over_leases(ledger: Ledger) -> None:
 
 
 def _load(checkpoint: Checkpoint, settings: Settings) -> Colorizer:
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
+    torch.set_num_threads(settings.network_threads)
     try:
         return Colorizer(checkpoint, device=settings.device, minibatch=settings.minibatch)
     except DeviceError as error:

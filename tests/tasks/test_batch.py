@@ -247,6 +247,8 @@ def test_memory_that_does_not_suffice_for_one_scan_fails_that_scan(
     real: Colorizer = workshop.colorizer
 
     class Cramped:
+        negativity = real.negativity
+
         def predict(self, lightness: list[Any]) -> list[Any]:
             maps: list[Any] = list(real.predict(lightness))
             return [

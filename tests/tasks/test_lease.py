@@ -111,6 +111,8 @@ def test_a_gpu_that_is_gone_stops_the_run(
     workshop = workshop_for(make_settings())
 
     class Gone:
+        negativity = workshop.colorizer.negativity
+
         def predict(self, lightness: list[Any]) -> Any:  # noqa: ANN401, ARG002 - the interface has it
             raise DeviceError("cuda:0 failed: unspecified launch failure")
 
@@ -130,6 +132,8 @@ def test_a_defect_that_one_picture_brings_out_is_its_own(
     real = workshop.colorizer
 
     class Picky:
+        negativity = real.negativity
+
         def predict(self, lightness: list[Any]) -> Any:  # noqa: ANN401
             nonlocal calls
             calls += 1

@@ -113,3 +113,10 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AUTOCHROME_DATABASE_URL", "postgresql://me:hunter2@db/ledger")
     monkeypatch.setenv("AUTOCHROME_S3_SECRET_ACCESS_KEY", "hunter2")
     assert "hunter2" not in repr(load_settings())
+
+
+@pytest.mark.parametrize(("threads", "network"), [(1, 1), (2, 1), (8, 2), (64, 16)])
+def test_the_network_takes_a_quarter_of_the_cores(threads: int, network: int) -> None:
+    """Pixels have a process for each of them."""
+    settings = Settings(threads=threads)
+    assert (settings.cores, settings.network_threads) == (threads, network)

@@ -11,6 +11,7 @@ from skimage import data as pictures
 from tests.scanfiles import codes_of, photograph, write_jpeg
 
 REAL = Path(__file__).parents[3].parent / "shared" / "data" / "scans"
+SMALL_PX = 700  # long side, at most, of what is called 640 px
 LARGE_HEIGHT, LARGE_WIDTH = 4500, 6000  # 27 megapixels
 
 
@@ -20,7 +21,7 @@ def small_scans(folder: Path, count: int) -> tuple[Path, str]:
     Real archive scans, repeated under other names until there are enough, or made photographs.
     """
     folder.mkdir(parents=True)
-    real = [path for path in sorted(REAL.glob("*.jpg")) if not path.stem.endswith("-full")]
+    real = [path for path in sorted(REAL.glob("*.jpg")) if _long_side(path) <= SMALL_PX]
     for number in range(count):
         path = folder / f"{number:05d}.jpg"
         if real:
@@ -28,6 +29,11 @@ def small_scans(folder: Path, count: int) -> tuple[Path, str]:
         else:
             write_jpeg(path, codes_of(photograph(480, 640, seed=number % 50)))
     return folder, "archive scans of 640 px" if real else "made scans of 640 × 480"
+
+
+def _long_side(path: Path) -> int:
+    with Image.open(path) as image:
+        return max(image.size)
 
 
 def large_jpeg(path: Path) -> Path:
