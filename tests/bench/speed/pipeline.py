@@ -4,6 +4,7 @@ The bare loop is our own pipeline with nothing recorded: what it and the whole d
 ledger and Prefect cost.
 """
 
+import os
 import resource
 import statistics
 import subprocess
@@ -13,6 +14,8 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+
+import torch
 
 from colormodel.planes import Plane
 from tasks.ledger import Claim, ClaimedItem, Ledger, Outcome
@@ -137,13 +140,16 @@ def measure(folder: Path, *, scans: int) -> list[Row]:
         def bare() -> None:
             colour_unrecorded(workshop, claim.items, claim)
 
+        def alone() -> None:
+            with _all_cores():
+                colorizer.predict(planes)
+
         def by_hand() -> None:
-            notebook.colour_all(paths, folder / "notebook", colorizer)
+            with _all_cores():
+                notebook.colour_all(paths, folder / "notebook", colorizer)
 
         bare()  # children start, files are cached
-        network_s, bare_s, notebook_s = in_turn(
-            lambda: colorizer.predict(planes), bare, by_hand, rounds=ROUNDS
-        )
+        network_s, bare_s, notebook_s = in_turn(alone, bare, by_hand, rounds=ROUNDS)
         recorded_s = seconds_of(lambda: colour_recorded(workshop))
         bare_s = statistics.mean((bare_s, seconds_of(bare)))  # on either side of the recorded run
     detail = (
@@ -166,6 +172,15 @@ def measure(folder: Path, *, scans: int) -> list[Row]:
         ),
     ]
     return [*rows, *_ray_row(folder, paths, recorded_s, settings, workshop)]
+
+
+@contextmanager
+def _all_cores() -> Iterator[None]:
+    """Let the network have what it would have if nothing else were to be done."""
+    ours = torch.get_num_threads()
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    yield
+    torch.set_num_threads(ours)
 
 
 def _ray_row(
