@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from tasks.batch import BatchSummary
 from tasks.errors import AutochromeError, RunAborted, UsageError
-from tasks.ledger import Ledger, Recipe
+from tasks.ledger import Ledger, RecipeRow
 from tasks.settings import Settings, current_settings
 from tasks.share import Share, check_failure_budget, work_off
 from tasks.workshop import Workshop, open_workshop
@@ -91,7 +91,7 @@ def spread(
     ledger: Ledger,
     share: Share,
     *,
-    recipe: Recipe,
+    recipe: RecipeRow,
     on_progress: Callable[[BatchSummary], None] = lambda _: None,
 ) -> BatchSummary:
     """Have a share worked off by all workers of the cluster; returns the total.
@@ -102,7 +102,7 @@ def spread(
         UsageError: There is no cluster where `dask_scheduler` says, or nobody works in it.
         RunAborted: A worker cannot take part, or was lost again and again; the message says why.
     """
-    recipe_id, total = ledger.ensure_recipe(recipe), BatchSummary()
+    total = BatchSummary()
     with _connected(settings) as client:
         run = _Spread(client, settings, share, recipe.digest)
         while True:
@@ -110,7 +110,7 @@ def spread(
                 total.add(summary)
                 on_progress(total)
                 check_failure_budget(settings, ledger, share, total)
-            due_s = ledger.next_due_s(recipe_id, collections=share.collections or None)
+            due_s = ledger.next_due_s(recipe.id, collections=share.collections or None)
             if run.is_over(total) or due_s is None or due_s > share.wait_s:
                 return total
             time.sleep(max(due_s, 0.2))

@@ -7,7 +7,6 @@ from prefect import flow, get_run_logger
 from flows.cluster import spread
 from flows.watching import Progress
 from tasks.backfill_share import work_share
-from tasks.backfilling import recipe_in_service
 from tasks.batch import BatchSummary
 from tasks.colorize import run_batch_as_task
 from tasks.errors import RunAborted
@@ -15,7 +14,7 @@ from tasks.ledger import ItemStatus, Ledger
 from tasks.ledger.opening import open_ledger
 from tasks.settings import Settings, current_settings
 from tasks.share import Share, work_off
-from tasks.workshop import open_workshop
+from tasks.workshop import open_workshop, recipe_in_service
 
 
 @flow(name="colorize", flow_run_name="colorize {label}")
@@ -73,8 +72,10 @@ def colorize_share(settings: Settings, share: Share, *, label: str) -> BatchSumm
 
 def _colorize_share_on_cluster(settings: Settings, share: Share, *, label: str) -> BatchSummary:
     with open_ledger(settings) as ledger:
-        recipe = recipe_in_service(settings, ledger)
-        progress = _begin_progress(ledger, ledger.ensure_recipe(recipe), label=label)
+        in_service = recipe_in_service(settings, ledger)
+        ledger.ensure_recipe(in_service)
+        recipe = ledger.find_recipe(in_service.digest)
+        progress = _begin_progress(ledger, recipe.id, label=label)
         summary = spread(settings, ledger, share, recipe=recipe, on_progress=progress.update)
     return _end_progress(progress, summary, label=label)
 

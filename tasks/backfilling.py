@@ -3,10 +3,9 @@
 import time
 from collections.abc import Callable
 
-from tasks.champion import find_checkpoint
 from tasks.errors import UsageError
 from tasks.forecast import Forecast
-from tasks.ledger import Ledger, Recipe, RunEnding
+from tasks.ledger import Ledger, RunEnding
 from tasks.ledger.backfills import (
     BackfillPlan,
     BackfillRow,
@@ -17,9 +16,8 @@ from tasks.ledger.backfills import (
     Size,
 )
 from tasks.ledger.rates import measured_rates
-from tasks.rules import recipe_of
 from tasks.settings import Settings
-from tasks.workshop import scratch_folder
+from tasks.workshop import recipe_in_service
 
 #: A turn of the flow that keeps backfills going plans for no longer than this.
 PLAN_S = 40.0
@@ -35,12 +33,6 @@ ABORTS_IN_A_ROW = 3
 
 
 # --- ordering ------------------------------------------------------------------------------------
-
-
-def recipe_in_service(settings: Settings, ledger: Ledger) -> Recipe:
-    """The recipe that follows from the champion and the settings."""
-    with scratch_folder(settings) as scratch:
-        return recipe_of(find_checkpoint(settings, ledger, scratch), settings)
 
 
 def forecast(settings: Settings, ledger: Ledger, order: Order) -> Forecast:

@@ -10,17 +10,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from tasks.batch import BatchSummary
-from tasks.champion import find_checkpoint
 from tasks.errors import DatabaseUnavailable, UsageError
 from tasks.heartbeat import RUN_BEAT_S, beating
 from tasks.ledger import Discovered, EnqueueMode, Ledger, RunEnding, RunFigures
 from tasks.ledger.migrate import make_if_missing
 from tasks.ledger.opening import open_ledger
 from tasks.listing import record_source
-from tasks.rules import recipe_of
 from tasks.settings import Settings
 from tasks.storage import ObjectStore, check_apart, open_store
-from tasks.workshop import scratch_folder
+from tasks.workshop import recipe_in_service
 
 
 @dataclass
@@ -45,10 +43,7 @@ class Night:
 
     def enqueue(self) -> int:
         """Make an item of every scan that was never finished under any recipe."""
-        with scratch_folder(self.settings) as scratch:
-            checkpoint = find_checkpoint(self.settings, self.ledger, scratch)
-        recipe = recipe_of(checkpoint, self.settings)
-        recipe_id = self.ledger.ensure_recipe(recipe)
+        recipe_id = self.ledger.ensure_recipe(recipe_in_service(self.settings, self.ledger))
         items = self.ledger.enqueue(recipe_id, mode=EnqueueMode.NEW)
         self.ledger.beat_run(self.run_id, recipe_id=recipe_id)
         self._advance(enqueued=items)

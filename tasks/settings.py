@@ -190,7 +190,7 @@ class Settings(BaseSettings):
     def network_threads(self) -> int:
         """How many of them the network computes on, where there is no GPU.
 
-        Pixels take four fifths of the work and have a process for each core; more threads than
+        Pixels take most of the work and have a process for each core; more threads than
         this compete with them, and are slower (`deploy/decisions/0009-speed.md`).
         """
         return max(1, self.cores // 4)

@@ -17,6 +17,11 @@ def name_of_process(pid: int) -> str:
     return f"{_place()}/{pid}/{_began(pid)}"
 
 
+def pid_of(worker: str) -> int:
+    """The process id in a name, which means something on the named place alone."""
+    return int(worker.split("/")[1])
+
+
 def has_ended(worker: str) -> bool:
     """Whether the process of that name is known to be gone. Of another host's nothing is known."""
     place, _, rest = worker.partition("/")

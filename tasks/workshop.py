@@ -16,7 +16,7 @@ from colormodel.infer import Colorizer, DeviceError
 from tasks.champion import find_checkpoint
 from tasks.derivatives import OutputPolicy
 from tasks.errors import NoCheckpoint, NoDevice, OutputFull, SourceNotFound
-from tasks.ledger import Ledger
+from tasks.ledger import Ledger, Recipe
 from tasks.ledger.opening import open_ledger
 from tasks.pixels import PixelPool
 from tasks.rules import open_pool, output_policy, read_limits, recipe_of, thresholds
@@ -107,6 +107,12 @@ def take_over_leases(ledger: Ledger) -> None:
     gone = [worker for worker in ledger.open_workers() if has_ended(worker)]
     if gone and ledger.expire_leases(gone):
         logger.warning("took over from %d worker processes that had ended unexpectedly", len(gone))
+
+
+def recipe_in_service(settings: Settings, ledger: Ledger) -> Recipe:
+    """The recipe that follows from the champion and the settings."""
+    with scratch_folder(settings) as scratch:
+        return recipe_of(find_checkpoint(settings, ledger, scratch), settings)
 
 
 def _load(checkpoint: Checkpoint, settings: Settings) -> Colorizer:

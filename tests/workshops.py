@@ -11,6 +11,7 @@ import torch
 from colormodel.checkpoint import Card, save_checkpoint
 from colormodel.networks import NetworkConfig, build_network
 from tasks.ledger import ItemFilter, ItemRow, Ledger
+from tasks.ledger.records import AttemptRow
 from tasks.night import begin_night
 from tasks.settings import Settings
 from tasks.workshop import Workshop, open_workshop
@@ -90,6 +91,13 @@ def items_of(ledger: Ledger) -> dict[str, ItemRow]:
     return {
         row.uri.rpartition("/")[2]: row for row in ledger.list_items(ItemFilter(), limit=10_000)
     }
+
+
+def attempts_of(ledger: Ledger) -> list[AttemptRow]:
+    """Every attempt at every item that has ended."""
+    stories = [ledger.story(row.uri) for row in ledger.list_items(ItemFilter(), limit=10_000)]
+    attempts = [one for story in stories for item in story.items for one in item.attempts]
+    return [one for one in attempts if one.ending]
 
 
 def files_under(folder: Path) -> dict[str, bytes]:

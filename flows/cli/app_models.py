@@ -41,7 +41,7 @@ def promote(
 
 @app.command()
 def rollback(
-    why: Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, for the record.")],
+    why: options.Why,
     who: options.Who = None,
     database: options.Database = None,
 ) -> None:

@@ -95,7 +95,7 @@ def show(
 @app.command("withdraw")
 def withdraw(
     named: Annotated[list[str], typer.Argument(help="Numbers, or beginnings of digests.")],
-    why: Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, for the record.")],
+    why: options.Why,
     who: options.Who = None,
     database: options.Database = None,
     as_json: options.AsJson = False,

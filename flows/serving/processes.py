@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.worker import has_ended, name_of_process
+from tasks.worker import has_ended, name_of_process, pid_of
 
 _PROC = Path("/proc")
 _STEP_S = 0.2
@@ -92,7 +92,7 @@ class Children:
             return 0
         alive = [name for name in reversed(names.values()) if not has_ended(name)]
         for name in alive:
-            end_tree(int(name.split("/")[1]), hurry=False)
+            end_tree(pid_of(name), hurry=False)
         self._record.unlink(missing_ok=True)
         return len(alive)
 
@@ -151,7 +151,7 @@ class _Tree:
 
 
 def _is_gone(name: str) -> bool:
-    return has_ended(name) or _is_zombie(int(name.split("/")[1]))
+    return has_ended(name) or _is_zombie(pid_of(name))
 
 
 def _is_zombie(pid: int) -> bool:

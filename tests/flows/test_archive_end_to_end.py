@@ -33,10 +33,11 @@ from flows.serving.environment import (
 )
 from flows.serving.processes import descendants, end_tree
 from flows.serving.serve import server_command
-from tasks.ledger import ItemFilter, Ledger
+from tasks.ledger import Ledger
 from tasks.ledger.backfills import Backfills, BackfillState
 from tasks.schema import AttemptEnding
 from tasks.settings import Settings
+from tasks.worker import pid_of
 from tests.browser import Page, browsing, find_browser
 from tests.databases import Server
 from tests.durability.checking import check_all
@@ -50,6 +51,7 @@ from tests.s3server import (
     settings_for,
 )
 from tests.scanfiles import codes_of, photograph, write_jpeg
+from tests.workshops import attempts_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -386,11 +388,7 @@ def _lose(host: Host, ledger: Ledger, api: Api) -> tuple[str, set[int]]:
 
 def _holders(ledger: Ledger) -> set[int]:
     """The processes that hold scans."""
-    return {_pid(worker) for worker in ledger.open_workers()}
-
-
-def _pid(worker: str) -> int:
-    return int(worker.split("/")[1])
+    return {pid_of(worker) for worker in ledger.open_workers()}
 
 
 def _is_at_work(run: dict[str, Any], host: Host) -> bool:
@@ -402,17 +400,13 @@ def test_every_scan_is_done_once(archive: Archive, story: Story) -> None:
     items = NIGHT + BACKLOG
     with Ledger.open(archive.settings.database_url.get_secret_value()) as ledger:
         verdict = check_all(ledger, archive.settings, items=items)
-        attempts = [
-            one
-            for item in ledger.list_items(ItemFilter(), limit=items)
-            for one in ledger.story(item.uri).items[0].attempts
-        ]
+        attempts = attempts_of(ledger)
     assert not verdict.wrong
     assert verdict.statuses == {"review": items}
     assert verdict.derivatives == items, "one colour JPEG of each grey one"
     lost = [one for one in attempts if one.ending is AttemptEnding.EXPIRED]
     assert lost
-    assert {_pid(one.worker) for one in lost} <= story.killed
+    assert {pid_of(one.worker) for one in lost} <= story.killed
     assert verdict.endings == {"finished": items, "expired": len(lost)}
 
 

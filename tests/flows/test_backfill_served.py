@@ -16,6 +16,7 @@ import pytest
 
 from tasks.ledger import ItemFilter, Ledger
 from tasks.ledger.backfills import Backfills, BackfillState
+from tasks.worker import pid_of
 from tests.scanfiles import codes_of, photograph, write_jpeg
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
@@ -148,7 +149,7 @@ def autochrome(environment: dict[str, str], *arguments: str) -> str:
 def share_processes(environment: dict[str, str]) -> list[int]:
     """The processes that hold leases of this test's ledger."""
     with Ledger.open(environment["AUTOCHROME_DATABASE_URL"]) as ledger:
-        return [int(worker.split("/")[1]) for worker in ledger.open_workers()]
+        return [pid_of(worker) for worker in ledger.open_workers()]
 
 
 def test_a_backfill_is_done_once_whatever_happens(

@@ -17,13 +17,13 @@ from distributed import Client
 from flows import cluster
 from flows.nightly import nightly
 from tasks.errors import RunAborted, UsageError
-from tasks.ledger import ItemFilter, Ledger
 from tasks.ledger.opening import open_ledger
 from tasks.schema import AttemptEnding
 from tasks.settings import Settings, settings_in_force
+from tasks.worker import pid_of
 from tests.ports import free_port
 from tests.scanfiles import codes_of, photograph, write_jpeg
-from tests.workshops import MakeSettings
+from tests.workshops import MakeSettings, attempts_of
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -88,13 +88,6 @@ def settings(dask: Cluster, archive: Path, make_settings: MakeSettings) -> Setti
     return make_settings(dask_scheduler=dask.address, batch_items=4, lease_s=5.0)
 
 
-def attempts_of(ledger: Ledger) -> list[tuple[int, AttemptEnding]]:
-    """Who began each attempt, by process id, and how it ended."""
-    stories = [ledger.story(item.uri) for item in ledger.list_items(ItemFilter(), limit=SCANS)]
-    attempts = [one for story in stories for item in story.items for one in item.attempts]
-    return [(int(one.worker.split("/")[1]), one.ending) for one in attempts if one.ending]
-
-
 @pytest.mark.slow
 def test_all_workers_take_part(dask: Cluster, settings: Settings) -> None:
     """Each item is done once, by one of them; the run itself colours nothing."""
@@ -105,7 +98,7 @@ def test_all_workers_take_part(dask: Cluster, settings: Settings) -> None:
     with open_ledger(settings) as ledger:
         attempts = attempts_of(ledger)
     assert len(attempts) == SCANS
-    assert {pid for pid, _ in attempts} == workers
+    assert {pid_of(one.worker) for one in attempts} == workers
 
 
 @pytest.mark.slow
@@ -120,7 +113,7 @@ def test_what_a_lost_worker_held_is_done_by_the_others(dask: Cluster, settings: 
     killer.join()
     with open_ledger(settings) as ledger:
         assert {status.value for status in ledger.counts().items} == {"review"}
-        endings = attempts_of(ledger)
+        endings = [(pid_of(one.worker), one.ending) for one in attempts_of(ledger)]
     finished = [pid for pid, ending in endings if ending is AttemptEnding.FINISHED]
     assert len(finished) == SCANS
     assert {pid for pid, ending in endings if ending is AttemptEnding.EXPIRED} == set(killed)
@@ -132,7 +125,7 @@ def _kill_at_work(settings: Settings, workers: set[int], killed: list[int]) -> N
     with open_ledger(settings) as ledger:
 
         def holder() -> int | None:
-            pids = {int(worker.split("/")[1]) for worker in ledger.open_workers()}
+            pids = {pid_of(worker) for worker in ledger.open_workers()}
             return next(iter(pids & workers), None)
 
         end = time.monotonic() + 120
