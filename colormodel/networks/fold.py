@@ -4,7 +4,7 @@ import itertools
 from typing import TypeVar
 
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -24,8 +24,20 @@ def fold_batch_norm(network: Network) -> Network:
         The same network.
     """
     for sequence in [module for module in network.modules() if isinstance(module, nn.Sequential)]:
-        for (name, first), (next_name, second) in itertools.pairwise(sequence.named_children()):
+        for (_, first), (name, second) in itertools.pairwise(sequence.named_children()):
             if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
-                setattr(sequence, name, fuse_conv_bn_eval(first, second))
-                setattr(sequence, next_name, nn.Identity())
+                _fold(first, second)
+                setattr(sequence, name, nn.Identity())
     return network
+
+
+def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+    conv.weight, conv.bias = fuse_conv_bn_weights(
+        conv.weight,
+        conv.bias,
+        norm.running_mean,
+        norm.running_var,
+        norm.eps,
+        norm.weight,
+        norm.bias,
+    )
