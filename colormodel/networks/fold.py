@@ -32,12 +32,9 @@ def fold_batch_norm(network: Network) -> Network:
 
 
 def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+    mean, variance = norm.running_mean, norm.running_var
+    if mean is None or variance is None:
+        raise ValueError("a normalization that keeps no statistics cannot be folded")
     conv.weight, conv.bias = fuse_conv_bn_weights(
-        conv.weight,
-        conv.bias,
-        norm.running_mean,
-        norm.running_var,
-        norm.eps,
-        norm.weight,
-        norm.bias,
+        conv.weight, conv.bias, mean, variance, norm.eps, norm.weight, norm.bias
     )
