@@ -18,7 +18,7 @@ from flows.cli.talk import (
     stdout,
 )
 from tasks.errors import Reason, UsageError
-from tasks.ledger import ItemFilter, ItemStatus, Ledger, RunRow
+from tasks.ledger import ItemFilter, ItemStatus, Ledger, RunRow, migrate
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.uris import uri_of_path
 from tasks.listing import record_source
@@ -41,9 +41,7 @@ class Decision:
 
 def discover(settings: Settings, *, as_json: bool) -> ExitCode:
     """List the sources and record what is there."""
-    from tasks.ledger.migrate import make_if_missing  # noqa: PLC0415  Alembic takes 0.3 s to import
-
-    make_if_missing(settings.database_url.get_secret_value())
+    migrate.make_if_missing(settings.database_url.get_secret_value())
     with open_ledger(settings) as ledger:
         for source in settings.sources:
             found = record_source(settings, ledger, source).discovered
@@ -262,8 +260,6 @@ def restore(derivative: Path, original: Path) -> ExitCode:
 
 def upgrade(settings: Settings) -> ExitCode:
     """Create or upgrade the ledger's tables."""
-    from tasks.ledger import migrate  # noqa: PLC0415  Alembic takes 0.3 s to import
-
     migrate.upgrade(settings.database_url.get_secret_value())
     say("the ledger is up to date")
     return ExitCode.CLEAN
@@ -271,8 +267,6 @@ def upgrade(settings: Settings) -> ExitCode:
 
 def downgrade(settings: Settings, revision: str) -> ExitCode:
     """Take the ledger's tables back."""
-    from tasks.ledger import migrate  # noqa: PLC0415  Alembic takes 0.3 s to import
-
     migrate.downgrade(settings.database_url.get_secret_value(), revision)
     say(f"the ledger is at {revision}")
     return ExitCode.CLEAN
@@ -280,7 +274,5 @@ def downgrade(settings: Settings, revision: str) -> ExitCode:
 
 def current(settings: Settings) -> ExitCode:
     """Print the revision of the ledger's tables."""
-    from tasks.ledger import migrate  # noqa: PLC0415  Alembic takes 0.3 s to import
-
     stdout.print(migrate.current(settings.database_url.get_secret_value()) or "no ledger yet")
     return ExitCode.CLEAN

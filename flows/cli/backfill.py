@@ -23,6 +23,7 @@ from tasks.errors import UsageError
 from tasks.forecast import Forecast
 from tasks.ledger import ItemStatus, Ledger
 from tasks.ledger.backfills import BackfillRow, Backfills, BackfillState, Budget, Order
+from tasks.ledger.migrate import make_if_missing
 from tasks.ledger.opening import open_ledger
 from tasks.report.words import count, duration, rate
 from tasks.settings import Settings
@@ -48,7 +49,6 @@ class Choices:
 def start(settings: Settings, order: Order, choices: Choices) -> ExitCode:
     """Order a backfill, or only say what it would do."""
     from tasks import backfilling  # noqa: PLC0415  loads torch
-    from tasks.ledger.migrate import make_if_missing  # noqa: PLC0415  Alembic takes 0.3 s to import
     from tasks.scope import find_sources  # noqa: PLC0415
 
     make_if_missing(settings.database_url.get_secret_value())

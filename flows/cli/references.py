@@ -9,8 +9,9 @@ from rich.table import Table
 from flows.cli.talk import ExitCode, print_json, say, stdout
 from tasks.errors import UsageError
 from tasks.ledger import Ledger
+from tasks.ledger.migrate import make_if_missing
 from tasks.ledger.opening import open_ledger
-from tasks.ledger.reference_records import Exposure, ReferenceRow, Split, Witness
+from tasks.ledger.reference_records import Description, Exposure, ReferenceRow, Split, Witness
 from tasks.ledger.references import (
     find_reference,
     list_references,
@@ -39,8 +40,6 @@ class Addition:
 
 def add(settings: Settings, addition: Addition, *, as_json: bool) -> ExitCode:
     """Take references in, and say of each file what became of it."""
-    from tasks.ledger.migrate import make_if_missing  # noqa: PLC0415  Alembic takes 0.3 s to import
-    from tasks.ledger.reference_records import Description  # noqa: PLC0415  with the next
     from tasks.references.adding import Delivery, add_references  # noqa: PLC0415  brings torch
     from tasks.references.finding import Found, find_files  # noqa: PLC0415  with it
     from tasks.references.manifest import describe  # noqa: PLC0415  with it

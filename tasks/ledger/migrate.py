@@ -1,18 +1,20 @@
 """Bringing a database's schema to this version: `autochrome db upgrade`.
 
-Apart from the rest of the ledger, because Alembic takes longer to import than a status to ask.
+Alembic takes 0.2 s to import, and is imported only where there is something to migrate.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 import tasks
 from tasks.ledger.engine import connect, current_revision, exists, explain
 from tasks.schema import REVISION
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 # Any number: all that migrate wait for each other, and for nobody else.
 _LOCK = 0x4175746F
@@ -60,8 +62,10 @@ def is_current(url: str) -> bool:
     return current(url) == REVISION
 
 
-def configuration(connection: Connection | None = None) -> Config:
+def configuration(connection: Connection | None = None) -> "Config":
     """Alembic's configuration, with the scripts of this checkout or of the installed wheel."""
+    from alembic.config import Config  # noqa: PLC0415  see the module's docstring
+
     package = Path(tasks.__file__).parent
     installed = package / "migrations"
     config = Config()
@@ -73,6 +77,8 @@ def configuration(connection: Connection | None = None) -> Config:
 
 
 def _migrate(url: str, revision: str, *, create: bool, upwards: bool) -> None:
+    from alembic import command  # noqa: PLC0415  see the module's docstring
+
     engine = connect(url, create=create)
     try:
         # One transaction: a migration that is killed half-way leaves the schema as it was.
