@@ -2,6 +2,9 @@
 
 The children load libvips and NumPy, never torch, a database or a cloud client. They take paths and
 small arrays, and give small arrays and paths back; full-size planes never cross the border.
+
+What they do is in `tasks.pixelwork`. This module imports none of it: so a process starts its
+children at once, and all load what they need at the same time.
 """
 
 import os
@@ -12,98 +15,19 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from importlib import import_module
 from multiprocessing.context import SpawnContext, SpawnProcess
-from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-import numpy as np
 from pebble import ProcessExpired, ProcessPool
 
-from colormodel.planes import ChromaMap, network_size
-from tasks.derivatives import OutputPolicy, WrittenFile, write_derivatives
 from tasks.errors import KilledWorker, OutOfMemory
-from tasks.provenance import Provenance
-from tasks.scans.findings import Findings, Thresholds, examine
-from tasks.scans.header import ReadLimits, ScanHeader, read_header
-from tasks.scans.reader import open_scan
+from tasks.loading import importing
 
 Result = TypeVar("Result")
 
 _ONE_THREAD = {"VIPS_CONCURRENCY": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-
-
-@dataclass(frozen=True)
-class ReadRequest:
-    """Which picture to look at, and how large the network wants it."""
-
-    path: Path
-    page: int
-    limits: ReadLimits
-    thresholds: Thresholds
-    network_px: int
-
-
-@dataclass(frozen=True)
-class ReadScan:
-    """What the network and the ledger need to know of a scan."""
-
-    header: ScanHeader
-    findings: Findings
-    lightness: np.ndarray  #: L* in [0, 100], float32 (h, w), at the network's size
-
-
-@dataclass(frozen=True)
-class WriteRequest:
-    """A scan and its predicted chroma, to be made into derivatives."""
-
-    path: Path
-    page: int
-    limits: ReadLimits
-    chroma_map: ChromaMap
-    provenance: Provenance
-    policy: OutputPolicy
-
-
-def measure_scan(request: ReadRequest) -> int:
-    """Count a page's pixels, from its header alone.
-
-    Raises:
-        AutochromeError: The scan cannot be read, or is too large; the reason says why.
-    """
-    return read_header(request.path, page=request.page, limits=request.limits).pixels
-
-
-def read_scan(request: ReadRequest) -> ReadScan:
-    """Open a scan, decide whether it is ours to colour, and shrink it for the network.
-
-    Raises:
-        AutochromeError: The scan cannot or need not be coloured; the reason says why.
-    """
-    folder = request.path.parent
-    scan = open_scan(request.path, page=request.page, limits=request.limits, scratch=folder)
-    findings = examine(scan, thresholds=request.thresholds)
-    size = network_size(scan.header.height, scan.header.width, network_px=request.network_px)
-    return ReadScan(scan.header, findings, scan.thumbnail(*size))
-
-
-def write_scan(request: WriteRequest) -> list[WrittenFile]:
-    """Write and gate every derivative of one scan, beside the scan's file.
-
-    Raises:
-        ToneGateFailed: A written file does not keep the scan's tone.
-    """
-    folder = request.path.parent
-    scan = open_scan(request.path, page=request.page, limits=request.limits, scratch=folder)
-    return write_derivatives(
-        request.path,
-        scan,
-        request.chroma_map,
-        provenance=request.provenance,
-        policy=request.policy,
-        folder=folder,
-    )
 
 
 class PixelPool:
@@ -186,6 +110,8 @@ def _prepare_child(memory_bytes: int, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
+    with importing():
+        import_module("tasks.pixelwork")  # before there is work, which would bring it along
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -14,6 +14,7 @@ from tasks.ledger import Counts, ItemRow, ItemStatus, RecipeRow, RunEnding
 from tasks.ledger.rates import measured_rates
 from tasks.night import Night
 from tasks.pixels import PixelPool
+from tasks.pool import open_pool
 from tasks.preview import Preview, PreviewRequest, make_preview
 from tasks.registry import list_checkpoints
 from tasks.report import (
@@ -31,7 +32,7 @@ from tasks.report import (
     render_report,
     report_key,
 )
-from tasks.rules import open_pool, read_limits
+from tasks.rules import read_limits
 from tasks.storage import open_store
 from tasks.workshop import scratch_folder
 
@@ -55,14 +56,24 @@ class ReportPlace:
     pictures: tuple[Picture, ...]  #: before and after, as on the contact sheet
 
 
-def write_report(night: Night, summary: BatchSummary, *, ending: RunEnding) -> ReportPlace:
-    """Make the report of a night that has just ended, and put all its forms into the output."""
+def write_report(
+    night: Night, summary: BatchSummary, *, ending: RunEnding, pixels: PixelPool | None = None
+) -> ReportPlace:
+    """Make the report of a night that has just ended, and put all its forms into the output.
+
+    Args:
+        night: The night.
+        summary: What became of its items.
+        ending: How it ended.
+        pixels: A pool to make previews with, which its owner closes; none: one is opened here.
+    """
     recipe = night.ledger.current_recipe()
     if recipe is None:
         raise RuntimeError("a night enqueues under a recipe before it reports")
     counts = night.ledger.counts(recipe.id)
     samples = night.ledger.samples(recipe.id, per_reason=SAMPLES_PER_REASON)
-    report = _gather(night, summary, recipe, counts, samples, ending)
+    pictures = _pictures(night, summary.samples, pixels)
+    report = _gather(night, summary, recipe, counts, samples, ending, pictures)
     with scratch_folder(night.settings) as scratch:
         for file in render_report(report):
             path = scratch / "report"
@@ -87,6 +98,7 @@ def _gather(  # noqa: PLR0913, PLR0917  what a report is made of
     counts: Counts,
     samples: Samples,
     ending: RunEnding,
+    pictures: Sequence[Picture],
 ) -> RunReport:
     run = night.ledger.get_run(night.run_id)
     if run is None:
@@ -120,7 +132,7 @@ def _gather(  # noqa: PLR0913, PLR0917  what a report is made of
         troubles=tuple(_troubles(summary, counts, samples)),
         confidence=Confidence(summary.mean_confidence, _previous_confidence(night)),
         backlog=_backlog(night, counts),
-        pictures=tuple(_pictures(night, summary.samples)),
+        pictures=tuple(pictures),
     )
 
 
@@ -162,11 +174,14 @@ def _backlog(night: Night, counts: Counts) -> Backlog:
     )
 
 
-def _pictures(night: Night, samples: Sequence[DerivativeSample]) -> list[Picture]:
+def _pictures(
+    night: Night, samples: Sequence[DerivativeSample], pixels: PixelPool | None
+) -> list[Picture]:
     if not samples:
         return []
     settings = night.settings
-    with closing(open_pool(settings, workers=1)) as pool, scratch_folder(settings) as scratch:
+    opened = nullcontext(pixels) if pixels else closing(open_pool(settings, workers=1))
+    with opened as pool, scratch_folder(settings) as scratch:
         pictures = [_picture(night, sample, pool, scratch) for sample in samples]
     return [picture for picture in pictures if picture is not None]
 

@@ -1,11 +1,10 @@
-"""What the settings say of pixels: limits, judgements, files to write, the recipe, and a pool."""
+"""What the settings say of pixels: limits, judgements, files to write, and the recipe."""
 
 from dataclasses import asdict
 
 from colormodel.checkpoint import Checkpoint
 from tasks.derivatives import OutputPolicy
 from tasks.ledger import Recipe
-from tasks.pixels import PixelPool
 from tasks.scans.findings import BlankRule, Thresholds
 from tasks.scans.frame import FrameRule
 from tasks.scans.header import ReadLimits
@@ -51,16 +50,6 @@ def thresholds(settings: Settings) -> Thresholds:
             without_border=settings.negative_score,
         ),
         wedge=WedgeRule(steps=settings.wedge_steps),
-    )
-
-
-def open_pool(settings: Settings, *, workers: int = 0) -> PixelPool:
-    """Start a pool as the settings have it: a child for each core, unless *workers* says else."""
-    return PixelPool(
-        workers or settings.cores,
-        timeout_s=settings.item_timeout_s,
-        timeout_s_per_megapixel=settings.item_timeout_s_per_megapixel,
-        memory_bytes=settings.pixel_memory_mb << 20,
     )
 
 

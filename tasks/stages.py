@@ -17,11 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from colormodel.planes import ChromaMap
-from tasks.derivatives import WrittenFile, derivative_key
+from tasks.derivatives import WrittenFile
+from tasks.derivatives.keys import derivative_key
 from tasks.errors import FixityMismatch, Reason, Verdict, WriteUnverified, reason_of
 from tasks.lease import Lease, LeaseLost
 from tasks.ledger import STATUS_AFTER, ClaimedItem, DerivativeRecord, ItemStatus, Outcome
-from tasks.pixels import (
+from tasks.pixelwork import (
     ReadRequest,
     ReadScan,
     WriteRequest,

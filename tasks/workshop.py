@@ -19,7 +19,8 @@ from tasks.errors import NoCheckpoint, NoDevice, OutputFull, SourceNotFound
 from tasks.ledger import Ledger, Recipe
 from tasks.ledger.opening import open_ledger
 from tasks.pixels import PixelPool
-from tasks.rules import open_pool, output_policy, read_limits, recipe_of, thresholds
+from tasks.pool import open_pool
+from tasks.rules import output_policy, read_limits, recipe_of, thresholds
 from tasks.scans.findings import Thresholds
 from tasks.scans.header import ReadLimits
 from tasks.settings import Settings
@@ -66,8 +67,15 @@ class Workshop:
 
 
 @contextmanager
-def open_workshop(settings: Settings, *, stop: threading.Event | None = None) -> Iterator[Workshop]:
+def open_workshop(
+    settings: Settings, *, stop: threading.Event | None = None, pixels: PixelPool | None = None
+) -> Iterator[Workshop]:
     """Open everything that colourizing needs, and close it again.
+
+    Args:
+        settings: What to open, and how.
+        stop: Set from outside, it asks for an orderly end.
+        pixels: A pool that has been started, and that its owner closes; none: one is opened here.
 
     Raises:
         AutochromeError: The database, the output, the checkpoint or the device cannot be used; the
@@ -79,8 +87,9 @@ def open_workshop(settings: Settings, *, stop: threading.Event | None = None) ->
         scratch = opened.enter_context(scratch_folder(settings))
         checkpoint = find_checkpoint(settings, ledger, scratch)
         recipe = recipe_of(checkpoint, settings)
-        pixels = opened.enter_context(closing(open_pool(settings)))
-        pixels.start()
+        if pixels is None:
+            pixels = opened.enter_context(closing(open_pool(settings)))
+            pixels.start()
         io = ThreadPoolExecutor(IO_THREADS_PER_CORE * settings.cores, thread_name_prefix="io")
         opened.enter_context(io)
         take_over_leases(ledger)

@@ -6,6 +6,7 @@ by their command alone, so that `autochrome status` answers at once.
 
 import logging
 import sys
+from contextlib import closing
 from getpass import getuser
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +22,7 @@ from flows.cli.app_references import app as references
 from flows.cli.app_review import app as review
 from flows.cli.talk import ExitCode, say, stderr
 from tasks.errors import AutochromeError, UsageError
+from tasks.loading import importing
 from tasks.settings import load_settings
 
 app = typer.Typer(
@@ -93,7 +95,7 @@ def run(
 
     Exit code 0: all is well. 3: some scans failed or are quarantined. 1: the run was stopped.
     """
-    from flows.cli import run as command  # noqa: PLC0415  see the module's docstring
+    from tasks.pool import open_pool  # noqa: PLC0415  see the module's docstring
 
     settings = load_settings(
         sources=(source,),
@@ -104,7 +106,12 @@ def run(
         device=device,
         publish_directly=publish,
     )
-    raise typer.Exit(command.run(settings, as_json=as_json))
+    with closing(open_pool(settings)) as pixels:
+        pixels.start()  # its children load their libraries while this process loads torch
+        with importing():
+            from flows.cli import run as command  # noqa: PLC0415  see the module's docstring
+
+        raise typer.Exit(command.run(settings, as_json=as_json, pixels=pixels))
 
 
 @app.command()

@@ -9,14 +9,21 @@ from flows.cli.talk import ExitCode, counts_as_dict, print_counts, print_json, s
 from tasks.batch import BatchSummary
 from tasks.ledger import Counts, ItemStatus
 from tasks.night import Night, begin_night, name_of_night
+from tasks.pixels import PixelPool
 from tasks.reporting import write_report
 from tasks.settings import Settings
 from tasks.share import Share, work_off
 from tasks.workshop import open_workshop
 
 
-def run(settings: Settings, *, as_json: bool) -> ExitCode:
-    """Discover, colourize and report; Ctrl-C lets what was begun end, a second one does not."""
+def run(settings: Settings, *, as_json: bool, pixels: PixelPool | None = None) -> ExitCode:
+    """Discover, colourize and report; Ctrl-C lets what was begun end, a second one does not.
+
+    Args:
+        settings: Of the whole run.
+        as_json: Whether the counts are printed for programs.
+        pixels: A pool whose children are being started already, and that its owner closes.
+    """
     began = time.monotonic()
     stop = threading.Event()
     name = name_of_night(datetime.now().astimezone())
@@ -25,10 +32,10 @@ def run(settings: Settings, *, as_json: bool) -> ExitCode:
             found = night.discover(source)
             say(f"{source}: {found.found} found, {found.new} new, {found.changed} changed")
         night.enqueue()
-        summary = _colorize(settings, night, stop)
+        summary = _colorize(settings, night, stop, pixels)
         night.count(summary)
         ending = summary.ending(stopped=stop.is_set())
-        report = write_report(night, summary, ending=ending)
+        report = write_report(night, summary, ending=ending, pixels=pixels)
         night.end(ending, detail=summary.aborted)
     seconds = time.monotonic() - began
     if as_json:
@@ -51,8 +58,10 @@ def _exit_code(summary: BatchSummary, counts: Counts, *, stopped: bool) -> ExitC
     return ExitCode.CLEAN
 
 
-def _colorize(settings: Settings, night: Night, stop: threading.Event) -> BatchSummary:
-    with open_workshop(settings, stop=stop) as workshop:
+def _colorize(
+    settings: Settings, night: Night, stop: threading.Event, pixels: PixelPool | None
+) -> BatchSummary:
+    with open_workshop(settings, stop=stop, pixels=pixels) as workshop:
         waiting = workshop.ledger.counts(workshop.recipe_id).items.get(ItemStatus.PENDING, 0)
         with progress_bar() as bar:
             line = bar.add_task("colourizing", total=waiting)

@@ -1,6 +1,5 @@
 """Derivatives: the colour files that are written for an item."""
 
-from tasks.derivatives.keys import derivative_key
 from tasks.derivatives.policy import OutputPolicy, ToneCheck, WrittenFile
 from tasks.derivatives.restore import restore_original
 from tasks.derivatives.write import write_derivatives
@@ -9,7 +8,6 @@ __all__ = [
     "OutputPolicy",
     "ToneCheck",
     "WrittenFile",
-    "derivative_key",
     "restore_original",
     "write_derivatives",
 ]

@@ -19,9 +19,10 @@ from tasks.ledger import Ledger
 from tasks.ledger.reference_records import ReferenceRow, ReferenceSetRow, Split
 from tasks.ledger.references import freeze_set, list_references
 from tasks.pixels import PixelPool
+from tasks.pool import open_pool
 from tasks.references.look import LookRequest, look_at_reference
 from tasks.references.plausible import LEAST_PICTURES, agreement_of, judge_agreements
-from tasks.rules import open_pool, read_limits
+from tasks.rules import read_limits
 from tasks.settings import Settings
 from tasks.storage import open_store
 

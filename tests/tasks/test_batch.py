@@ -28,7 +28,7 @@ from tasks.errors import (
     ToneGateFailed,
 )
 from tasks.ledger import Claim, ItemFilter, ItemStatus
-from tasks.pixels import read_scan, write_scan
+from tasks.pixelwork import read_scan, write_scan
 from tasks.share import Share, work_off
 from tasks.workshop import Workshop
 from tests.scanfiles import write_jpeg

@@ -13,7 +13,7 @@ import pytest
 
 from tasks.errors import KilledWorker, OutOfMemory, Reason, TruncatedScan, reason_of
 from tasks.pixels import PixelPool
-from tasks.rules import open_pool
+from tasks.pool import open_pool
 from tasks.settings import Settings
 from tests.tasks import childwork
 
@@ -87,7 +87,17 @@ def test_a_full_disk_is_still_known_as_one(pool: PixelPool) -> None:
 def test_children_load_no_network_and_no_cloud(pool: PixelPool) -> None:
     """Torch and its like would cost each child seconds and hundreds of megabytes."""
     loaded = set(pool.run(childwork.loaded_modules, None))
-    assert not loaded & {"torch", "prefect", "sqlalchemy", "boto3"}
+    assert "tasks.pixelwork" in loaded
+    assert not loaded & {"torch", "prefect", "sqlalchemy", "boto3", "pydantic"}
+
+
+def test_children_can_be_started_before_anything_large_is_loaded() -> None:
+    """They load NumPy and the decoders while the parent loads the network, not after it."""
+    code = (
+        "import sys, tasks.pixels; heavy = {'numpy', 'scipy', 'pyvips', 'torch', 'pydantic'}; "
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
 def test_children_end_with_their_parent(tmp_path: Path) -> None:

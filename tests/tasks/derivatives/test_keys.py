@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tasks.derivatives import ToneCheck, WrittenFile, derivative_key
+from tasks.derivatives import ToneCheck, WrittenFile
+from tasks.derivatives.keys import derivative_key
 
 RECIPE = "7e" * 32
 ARCHIVE = hashlib.sha256(b"file:///archive").hexdigest()[:8]

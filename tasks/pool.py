@@ -1,0 +1,14 @@
+"""The pixel pool as the settings have it."""
+
+from tasks.pixels import PixelPool
+from tasks.settings import Settings
+
+
+def open_pool(settings: Settings, *, workers: int = 0) -> PixelPool:
+    """Make a pool with a child for each core, unless *workers* says else."""
+    return PixelPool(
+        workers or settings.cores,
+        timeout_s=settings.item_timeout_s,
+        timeout_s_per_megapixel=settings.item_timeout_s_per_megapixel,
+        memory_bytes=settings.pixel_memory_mb << 20,
+    )
