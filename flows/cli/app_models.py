@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import models as command
 from flows.cli import options
 from tasks.settings import load_settings
 
@@ -17,6 +16,8 @@ app = typer.Typer()
 @app.command()
 def models(database: options.Database = None, as_json: options.AsJson = False) -> None:
     """List the checkpoints, and how the champion came to be it."""
+    from flows.cli import models as command  # noqa: PLC0415  as in `app`
+
     raise typer.Exit(command.models(load_settings(database_url=database), as_json=as_json))
 
 
@@ -33,6 +34,8 @@ def promote(
     database: options.Database = None,
 ) -> None:
     """Make a checkpoint the champion: new scans are coloured by it from now on."""
+    from flows.cli import models as command  # noqa: PLC0415  as in `app`
+
     settings = load_settings(database_url=database, output=out)
     raise typer.Exit(
         command.promote_checkpoint(settings, checkpoint, who=who or getuser(), why=why)
@@ -46,6 +49,8 @@ def rollback(
     database: options.Database = None,
 ) -> None:
     """Make the champion before the present one the champion again."""
+    from flows.cli import models as command  # noqa: PLC0415  as in `app`
+
     settings = load_settings(database_url=database)
     raise typer.Exit(command.roll_back_champion(settings, who=who or getuser(), why=why))
 

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from flows.cli import options
-from flows.cli import references as command
 from tasks.settings import load_settings
 
 app = typer.Typer(help="Colour pictures that the network learns from.", no_args_is_help=True)
@@ -55,6 +54,8 @@ def add(
 
     Options describe all of them; a manifest's columns each one. Exit code 3: some were refused.
     """
+    from flows.cli import references as command  # noqa: PLC0415  as in `app`
+
     said = {
         "kind": kind,
         "rights": rights,
@@ -88,6 +89,8 @@ def show(
     as_json: options.AsJson = False,
 ) -> None:
     """List the references, and what each is for."""
+    from flows.cli import references as command  # noqa: PLC0415  as in `app`
+
     settings = load_settings(database_url=database, collection=collection)
     raise typer.Exit(command.show(settings, withdrawn=withdrawn, as_json=as_json))
 
@@ -101,6 +104,8 @@ def withdraw(
     as_json: options.AsJson = False,
 ) -> None:
     """Use references no more, and say which checkpoints saw them."""
+    from flows.cli import references as command  # noqa: PLC0415  as in `app`
+
     settings = load_settings(database_url=database)
     raise typer.Exit(
         command.withdraw(settings, named, who=who or getuser(), why=why, as_json=as_json)
@@ -115,4 +120,6 @@ def export(
     database: options.Database = None,
 ) -> None:
     """Write all references as a CSV manifest."""
+    from flows.cli import references as command  # noqa: PLC0415  as in `app`
+
     raise typer.Exit(command.export(load_settings(database_url=database), path))

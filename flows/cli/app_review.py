@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from flows.cli import archive, options
-from flows.cli import review as command
 from tasks.settings import load_settings
 
 app = typer.Typer(help="Reviews as CSV files, out and in.", no_args_is_help=True)
@@ -23,6 +22,8 @@ def export(
     database: options.Database = None,
 ) -> None:
     """Write what waits for review as CSV: fill in `decision`, and import it."""
+    from flows.cli import review as command  # noqa: PLC0415  as in `app`
+
     chosen = archive.item_filter(
         uris=None,
         statuses=["review"],
@@ -47,6 +48,8 @@ def carry_out(
 
     Exit code 3: some items no longer waited for review.
     """
+    from flows.cli import review as command  # noqa: PLC0415  as in `app`
+
     settings = load_settings(database_url=database)
     raise typer.Exit(
         command.carry_out_file(
