@@ -1,0 +1,60 @@
+"""How a process starts: what a command does not need is not loaded, and nothing waits in line."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.scanfiles import codes_of, photograph, write_jpeg
+
+ROOT = Path(__file__).parents[2]
+
+
+def run_python(code: str, *arguments: str) -> str:
+    """Run *code* in a process of its own; what it said on stderr."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def test_asking_for_the_status_loads_nothing_large(sqlite_url: str) -> None:
+    """Whoever asks how things stand does not wait for what colours pictures."""
+    code = """
+import sys
+from flows.cli import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+large = {"alembic", "boto3", "jinja2", "numpy", "pebble", "prefect", "psycopg", "scipy", "torch"}
+print(*sorted(large & set(sys.modules)), file=sys.stderr)
+"""
+    assert run_python(code, "status", "--db", sqlite_url).split() == []
+
+
+def test_pixel_processes_start_before_torch_is_loaded(tmp_path: Path) -> None:
+    """They load their libraries at the same time as their parent loads its own."""
+    (tmp_path / "archive").mkdir()
+    write_jpeg(tmp_path / "archive" / "a.jpg", codes_of(photograph(96, 128)))
+    code = """
+import multiprocessing
+import sys
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            print("children:", len(multiprocessing.active_children()), file=sys.stderr)
+sys.meta_path.insert(0, Watch())
+from flows.cli import main
+main()
+"""
+    given = ("--out", str(tmp_path / "out"), "--db", f"sqlite:///{tmp_path / 'a.db'}")
+    said = run_python(code, "run", str(tmp_path / "archive"), *given)
+    children = next(line for line in said.splitlines() if line.startswith("children:"))
+    assert int(children.split()[1]) >= 1
