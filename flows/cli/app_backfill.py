@@ -8,7 +8,7 @@ from typer.core import TyperGroup
 
 from flows.cli import options
 from tasks.errors import UsageError
-from tasks.ledger.backfills import BackfillMode, Budget, Order, Scope
+from tasks.schema import BackfillMode
 from tasks.settings import load_settings
 
 
@@ -56,8 +56,6 @@ MaxHours = Annotated[
         "--max-hours", metavar="H", min=0.0, help="At most so many hours of workers, added up."
     ),
 ]
-
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 @app.command()
@@ -112,6 +110,7 @@ def start(
     listed last. Exit codes as for `run`.
     """
     from flows.cli import backfill as command  # noqa: PLC0415  as in `app`
+    from tasks.ledger.backfills import Order, Scope  # noqa: PLC0415  with it
 
     if not sources and not collections and not everything:
         raise UsageError("which scans? Name a source, --collection, or say --all")
@@ -124,7 +123,7 @@ def start(
     order = Order(
         mode=mode,
         scope=Scope(tuple(collections or ()), (), low_confidence_below),
-        budget=_budget(max_items, max_bytes, max_hours),
+        budget=command.budget_of(max_items, max_bytes, max_hours),
         priority=priority,
         who=who or getuser(),
     )
@@ -191,7 +190,7 @@ def resume(
         command.resume(
             load_settings(database_url=database, output=out),
             number,
-            _budget(max_items, max_bytes, max_hours),
+            command.budget_of(max_items, max_bytes, max_hours),
             who=who or getuser(),
             why=why,
             here=here,
@@ -215,21 +214,3 @@ def cancel(
     raise typer.Exit(
         command.cancel(settings, number, who=who or getuser(), why=why, as_json=as_json)
     )
-
-
-def _budget(max_items: int | None, max_bytes: str | None, max_hours: float | None) -> Budget:
-    return Budget(
-        max_items,
-        None if max_bytes is None else _bytes(max_bytes),
-        None if max_hours is None else max_hours * 3600,
-    )
-
-
-def _bytes(text: str) -> int:
-    """Read "500GB"; units are powers of ten."""
-    number = text.rstrip("BKMGTbkmgt").strip()
-    unit = text[len(number) :].strip().upper()
-    try:
-        return int(float(number) * _UNITS[unit])
-    except (KeyError, ValueError):
-        raise UsageError(f"{text!r} is no size; write 500GB, 20MB or a number of bytes") from None

@@ -28,6 +28,8 @@ from tasks.ledger.opening import open_ledger
 from tasks.report.words import count, duration, rate
 from tasks.settings import Settings
 
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
 #: While a nightly run is under way, a backfill that is worked off here looks again so often.
 NIGHT_POLL_S = 30.0
 
@@ -44,6 +46,29 @@ class Choices:
 
 
 # --- ordering ------------------------------------------------------------------------------------
+
+
+def budget_of(max_items: int | None, max_bytes: str | None, max_hours: float | None) -> Budget:
+    """What the options say that a backfill may take on.
+
+    Raises:
+        UsageError: *max_bytes* is no size.
+    """
+    return Budget(
+        max_items,
+        None if max_bytes is None else _bytes(max_bytes),
+        None if max_hours is None else max_hours * 3600,
+    )
+
+
+def _bytes(text: str) -> int:
+    """Read "500GB"; units are powers of ten."""
+    number = text.rstrip("BKMGTbkmgt").strip()
+    unit = text[len(number) :].strip().upper()
+    try:
+        return int(float(number) * _UNITS[unit])
+    except (KeyError, ValueError):
+        raise UsageError(f"{text!r} is no size; write 500GB, 20MB or a number of bytes") from None
 
 
 def start(settings: Settings, order: Order, choices: Choices) -> ExitCode:

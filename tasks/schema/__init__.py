@@ -37,7 +37,14 @@ from tasks.schema.tables import (
     training,
 )
 from tasks.schema.types import Moment, moment_text
-from tasks.schema.words import AttemptEnding, BackfillState, DecisionKind, FixityOutcome, ItemStatus
+from tasks.schema.words import (
+    AttemptEnding,
+    BackfillMode,
+    BackfillState,
+    DecisionKind,
+    FixityOutcome,
+    ItemStatus,
+)
 
 __all__ = [
     "CLAIMED",
@@ -49,6 +56,7 @@ __all__ = [
     "REVISION",
     "UNCHECKED",
     "AttemptEnding",
+    "BackfillMode",
     "BackfillState",
     "DecisionKind",
     "FixityOutcome",

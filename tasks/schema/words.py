@@ -84,6 +84,19 @@ class DecisionKind(enum.StrEnum):
     WITHDRAW = "withdraw"  #: It was cancelled: items that were not begun are as they were before.
 
 
+class BackfillMode(enum.StrEnum):
+    """Which scans a backfill takes. A scan whose file changed always counts as not done yet."""
+
+    #: Scans that no recipe has dealt with as they are now.
+    MISSING = "missing"
+    #: Scans that failed under the recipe in service.
+    FAILED = "failed"
+    #: Scans whose derivative in use is another recipe's: bring it up to date.
+    CHANGED_RECIPE = "changed-recipe"
+    #: Everything once more, what was skipped or quarantined too; never what is held or rejected.
+    ALL = "all"
+
+
 class BackfillState(enum.StrEnum):
     """Where a backfill stands. The comments are the transition table."""
 

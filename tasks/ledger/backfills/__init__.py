@@ -2,7 +2,6 @@
 
 from tasks.ledger.backfills.book import Backfills
 from tasks.ledger.backfills.records import (
-    BackfillMode,
     BackfillPlan,
     BackfillRow,
     Budget,
@@ -15,7 +14,7 @@ from tasks.ledger.backfills.records import (
     Withdrawn,
 )
 from tasks.ledger.backfills.shares import Size
-from tasks.schema import BackfillState
+from tasks.schema import BackfillMode, BackfillState
 
 __all__ = [
     "BackfillMode",

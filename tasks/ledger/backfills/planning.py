@@ -25,7 +25,6 @@ from sqlalchemy import (
 from tasks.errors import Reason, UsageError
 from tasks.ledger import enqueue
 from tasks.ledger.backfills.records import (
-    BackfillMode,
     BackfillPlan,
     BackfillRow,
     Budget,
@@ -36,7 +35,15 @@ from tasks.ledger.backfills.records import (
 from tasks.ledger.backfills.steering import change_state, lock
 from tasks.ledger.engine import Database
 from tasks.ledger.filters import scans_at
-from tasks.schema import BackfillState, ItemStatus, backfill, item, scan
+from tasks.ledger.records import EnqueueMode
+from tasks.schema import BackfillMode, BackfillState, ItemStatus, backfill, item, scan
+
+_ENQUEUED_AS = {
+    BackfillMode.MISSING: EnqueueMode.NEW,
+    BackfillMode.FAILED: EnqueueMode.FAILED,
+    BackfillMode.CHANGED_RECIPE: EnqueueMode.SUPERSEDING,
+    BackfillMode.ALL: EnqueueMode.ALL,
+}
 
 
 @dataclass(frozen=True)
@@ -136,7 +143,7 @@ def _is_doubted(recipe_id: int, below: float) -> ColumnElement[bool]:
 def _is_due(
     window: ColumnElement[bool], recipe_id: int, mode: BackfillMode, scope: Scope
 ) -> ColumnElement[bool]:
-    due = enqueue.is_due(window, recipe_id, mode.enqueued_as)
+    due = enqueue.is_due(window, recipe_id, _ENQUEUED_AS[mode])
     return and_(_is_eligible(recipe_id, scope), due)
 
 
@@ -162,7 +169,7 @@ def enqueue_window(connection: Connection, backfill_id: int) -> BackfillState:
         connection,
         window,
         recipe_id=row.recipe_id,
-        mode=row.mode.enqueued_as,
+        mode=_ENQUEUED_AS[row.mode],
         backfill_id=row.id,
     )
     _look_at(connection, row, due.last, items=items, size_bytes=due.size_bytes)

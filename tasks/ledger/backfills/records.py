@@ -1,39 +1,12 @@
 """What a backfill is ordered with, and what is told of it: plain, frozen, typed."""
 
-import enum
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
 from tasks.errors import Reason
-from tasks.ledger.records import EnqueueMode, RunEnding
-from tasks.schema import BackfillState, ItemStatus
-
-
-class BackfillMode(enum.StrEnum):
-    """Which scans a backfill takes. A scan whose file changed always counts as not done yet."""
-
-    #: Scans that no recipe has dealt with as they are now.
-    MISSING = "missing"
-    #: Scans that failed under the recipe in service.
-    FAILED = "failed"
-    #: Scans whose derivative in use is another recipe's: bring it up to date.
-    CHANGED_RECIPE = "changed-recipe"
-    #: Everything once more, what was skipped or quarantined too; never what is held or rejected.
-    ALL = "all"
-
-    @property
-    def enqueued_as(self) -> EnqueueMode:
-        """The ledger's name for it."""
-        return _ENQUEUED_AS[self]
-
-
-_ENQUEUED_AS = {
-    BackfillMode.MISSING: EnqueueMode.NEW,
-    BackfillMode.FAILED: EnqueueMode.FAILED,
-    BackfillMode.CHANGED_RECIPE: EnqueueMode.SUPERSEDING,
-    BackfillMode.ALL: EnqueueMode.ALL,
-}
+from tasks.ledger.records import RunEnding
+from tasks.schema import BackfillMode, BackfillState, ItemStatus
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from sqlalchemy import Connection, Row, Select, func, insert, or_, select, updat
 from tasks.errors import Reason, UsageError
 from tasks.ledger import decisions, sql
 from tasks.ledger.backfills.records import (
-    BackfillMode,
     BackfillRow,
     Budget,
     Order,
@@ -19,6 +18,7 @@ from tasks.ledger.backfills.records import (
 from tasks.ledger.records import RunEnding, RunFigures
 from tasks.ledger.runs import finish_run, start_run
 from tasks.schema import (
+    BackfillMode,
     BackfillState,
     DecisionKind,
     ItemStatus,
