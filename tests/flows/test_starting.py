@@ -59,3 +59,4 @@ main()
     said = run_python(code, "run", str(tmp_path / "archive"), *given)
     children = next(line for line in said.splitlines() if line.startswith("children:"))
     assert int(children.split()[1]) >= 1
+    assert "leaked" not in said  # as libraries say of what is frozen and never freed
