@@ -9,6 +9,7 @@ Floats32 = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
 _LAYERS = 3  # scanner bed, print margin, film border: one within the other
+_ROWS_AT_ONCE = 16  # looked at together: most borders end early
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ def find_frame(lightness: Floats32, rule: FrameRule) -> Frame:
     depths = {"top": 0, "left": 0, "bottom": 0, "right": 0}
     levels: dict[str, float] = {}
     for _ in range(_LAYERS):
+        before = dict(depths)
         for side in ("top", "bottom", "left", "right"):
             inner = lightness[
                 depths["top"] : height - depths["bottom"], depths["left"] : width - depths["right"]
@@ -94,6 +96,8 @@ def find_frame(lightness: Floats32, rule: FrameRule) -> Frame:
             if found:
                 depths[side] += found
                 levels[side] = float(np.median(inward[side][0]))
+        if depths == before:
+            break
     return Frame(
         picture=Box(
             depths["top"] / height,
@@ -124,5 +128,9 @@ def _depth(picture: Floats32, rule: FrameRule) -> int:
     level = float(np.median(picture[0]))
     if rule.dark < level < rule.light:
         return 0
-    is_border = np.mean(np.abs(picture - level) <= rule.spread, axis=1) >= rule.share
-    return int(np.argmin(is_border)) if not is_border.all() else len(picture)
+    for top in range(0, len(picture), _ROWS_AT_ONCE):
+        near = np.abs(picture[top : top + _ROWS_AT_ONCE] - level) <= rule.spread
+        is_border = np.count_nonzero(near, axis=1) >= rule.share * near.shape[1]
+        if not is_border.all():
+            return top + int(np.argmin(is_border))
+    return len(picture)
