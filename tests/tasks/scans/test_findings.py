@@ -39,6 +39,19 @@ def test_a_film_border_is_found_and_stays_neutral(seed: int, tmp_path: Path) -> 
     assert found.negative_doubt is None
 
 
+def test_a_dark_sky_that_lightens_evenly_is_no_border(tmp_path: Path) -> None:
+    """It has no edge; the same tones with one are a border."""
+    picture = photograph(360, 480)
+    sky = np.linspace(0.08, 0.2, 150)[:, None] + 0.01 * picture[:150]
+    picture[:150] = sky
+    found = examine(open_scan(write_png(tmp_path / "sky.png", codes_of(picture))))
+    assert found.picture == Box(0.0, 0.0, 1.0, 1.0)
+    assert not found.neutral
+    picture[60:150] = 0.5
+    found = examine(open_scan(write_png(tmp_path / "edge.png", codes_of(picture))))
+    assert found.picture.top == pytest.approx(60 / 360, abs=0.01)
+
+
 @pytest.mark.parametrize("steps", [10, 14, 20])
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
 def test_a_step_wedge_stays_neutral(steps: int, turns: int, tmp_path: Path) -> None:
