@@ -279,11 +279,12 @@ def _local_range(lightness: Plane) -> Plane:
 
 def _over_window(plane: Plane, operation: np.ufunc, *, axis: int, outside: float) -> Plane:
     """Join each pixel and its neighbours along *axis* (0 or 1): as shifted planes, all at once."""
-    size, margin = plane.shape[axis], [(0, 0), (0, 0)]
-    margin[axis] = (RADIUS_PX, RADIUS_PX)
-    wide = np.pad(plane, margin, constant_values=outside)
+    size, shape = plane.shape[axis], list(plane.shape)
+    shape[axis] += 2 * RADIUS_PX
+    wide = np.full(shape, outside, np.float32)
     starts = range(2 * RADIUS_PX + 1)
     shifted = [wide[at : at + size] if axis == 0 else wide[:, at : at + size] for at in starts]
+    shifted[RADIUS_PX][:] = plane
     joined: Plane = operation(shifted[0], shifted[1])
     for one in shifted[2:]:
         operation(joined, one, out=joined)

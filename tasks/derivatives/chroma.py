@@ -63,10 +63,11 @@ def chroma_planes(
         rows = slice(top, min(top + STRIP_ROWS, height))
         lightness = lightness_of_cells.take(_sums_of_cells(luma, rows))
         linear = linear_in_gamut(lightness, upsampler.rows(lightness, top))
+        darkest, lightest = _luma_under(luma, rows)
         for block in blocks(rows, at_once=max(1, BLOCK_PX // width)):
             part = slice(block.start - top, block.stop - top)
             differences = _blue_and_red_difference(encode, linear[:, part])
-            differences *= _fitting_scale(differences, *_luma_under(luma, block))
+            differences *= _fitting_scale(differences, darkest[part], lightest[part])
             differences += 128
             planes[:, block] = np.rint(differences, out=differences)
     return planes[0], planes[1]
@@ -116,8 +117,8 @@ def stored(chroma_map: ChromaMap, orientation: int) -> ChromaMap:
 def _cells(luma: Codes, rows: slice) -> Codes:
     """The pixels under some rows of half-size samples; odd edges repeated, as encoders do."""
     part = luma[2 * rows.start : 2 * rows.stop]
-    missing = (0, 2 * (rows.stop - rows.start) - part.shape[0]), (0, part.shape[1] % 2)
-    return np.pad(part, missing, mode="edge")
+    missing = 2 * (rows.stop - rows.start) - part.shape[0], part.shape[1] % 2
+    return np.pad(part, [(0, one) for one in missing], mode="edge") if any(missing) else part
 
 
 def _sums_of_cells(luma: Codes, rows: slice) -> NDArray[np.uint16]:
