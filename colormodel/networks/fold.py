@@ -3,6 +3,7 @@
 import itertools
 from typing import TypeVar
 
+import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -28,4 +29,16 @@ def fold_batch_norm(network: Network) -> Network:
             if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
                 setattr(sequence, name, fuse_conv_bn_eval(first, second))
                 setattr(sequence, next_name, nn.Identity())
+    return network
+
+
+def cast_convolutions(network: Network, dtype: torch.dtype) -> Network:
+    """Hold the convolutions' weights as autocast to *dtype* would make them, with each pass anew.
+
+    Under autocast the network gives what it gave before, to the last bit; without it, it no longer
+    runs. It is changed in place.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.to(dtype)
     return network

@@ -12,7 +12,13 @@ from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision import models
 
-from colormodel.networks import ColorNetwork, NetworkConfig, build_network, fold_batch_norm
+from colormodel.networks import (
+    ColorNetwork,
+    NetworkConfig,
+    build_network,
+    cast_convolutions,
+    fold_batch_norm,
+)
 from colormodel.networks.encoder import MobileNetEncoder
 from colormodel.networks.hints import HintAttention, pool_hints
 from colormodel.networks.unet import upsample
@@ -268,3 +274,19 @@ def test_the_residual_stages_are_resnets() -> None:
         mine.load_state_dict(their.state_dict())
     x = torch.rand(1, 64, 24, 32)
     assert torch.equal(ours[5](ours[4](x)), theirs.layer2(theirs.layer1(x)))
+
+
+@torch.no_grad()
+def test_convolutions_that_are_cast_once_change_nothing_under_autocast(
+    network: ColorNetwork,
+) -> None:
+    """To the last bit: autocast makes the same weights of them with each pass."""
+    folded = fold_batch_norm(copy.deepcopy(network))
+    cast = cast_convolutions(copy.deepcopy(folded), torch.bfloat16)
+    lightness = torch.rand(2, 1, 64, 96) * 100
+    with torch.autocast("cpu", torch.bfloat16):
+        wanted, got = folded(lightness), cast(lightness)
+    assert torch.equal(got.chroma, wanted.chroma)
+    assert torch.equal(got.confidence, wanted.confidence)
+    sizes = {module.weight.dtype for module in cast.modules() if isinstance(module, nn.Conv2d)}
+    assert sizes == {torch.bfloat16}
