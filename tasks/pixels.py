@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 from pebble import ProcessExpired, ProcessPool
 
+from colormodel.neutral import neutral_mask
 from colormodel.planes import ChromaMap, network_size
 from tasks.derivatives import OutputPolicy, WrittenFile, write_derivatives
 from tasks.errors import KilledWorker, OutOfMemory
@@ -52,6 +53,7 @@ class ReadScan:
     header: ScanHeader
     findings: Findings
     lightness: np.ndarray  #: L* in [0, 100], float32 (h, w), at the network's size
+    neutral: np.ndarray  #: bool (h, w): what of it surely has no colour
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ def read_scan(request: ReadRequest) -> ReadScan:
     scan = open_scan(request.path, page=request.page, limits=request.limits, scratch=folder)
     findings = examine(scan, thresholds=request.thresholds)
     size = network_size(scan.header.height, scan.header.width, network_px=request.network_px)
-    return ReadScan(scan.header, findings, scan.thumbnail(*size))
+    lightness = scan.thumbnail(*size)
+    return ReadScan(scan.header, findings, lightness, neutral_mask(lightness))
 
 
 def write_scan(request: WriteRequest) -> list[WrittenFile]:
