@@ -38,20 +38,21 @@ def as_inferred(device: torch.device) -> nn.Module:
     """The network as `Colorizer` has it on a device; (N, 1, H, W) to (N, 3, H, W)."""
     colorizer = Colorizer(read_checkpoint(DEFAULT_CHECKPOINT), device=str(device))
     network = ChromaAndConfidence(colorizer._network).eval()
-    return InBfloat16(network) if colorizer._in_bfloat16 else network
+    return InHalf(network) if colorizer._in_bfloat16 else network
 
 
-class InBfloat16(nn.Module):
-    """A network that computes in bfloat16 where PyTorch holds that safe."""
+class InHalf(nn.Module):
+    """A network that computes in half precision where PyTorch holds that safe."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, dtype: torch.dtype = torch.bfloat16) -> None:
         super().__init__()
         self.network = network
+        self.dtype = dtype
 
     def forward(self, lightness: Tensor) -> Tensor:
         """As the network does."""
         # CUDA graphs need the cache of cast weights off; it is not used anyway without gradients.
-        with torch.autocast(lightness.device.type, torch.bfloat16, cache_enabled=False):
+        with torch.autocast(lightness.device.type, self.dtype, cache_enabled=False):
             result: Tensor = self.network(lightness)
         return result
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from colormodel.checkpoint import DEFAULT_CHECKPOINT, load_network, read_checkpoint
 from tests.bench.speed import gpu, roofline
-from tests.bench.speed.network import ChromaAndConfidence, InBfloat16, as_inferred, rows_of
+from tests.bench.speed.network import ChromaAndConfidence, InHalf, as_inferred, rows_of
 from tests.bench.speed.roofline import Needs, Peaks, needs_of
 
 CPU = torch.device("cpu")
@@ -64,7 +64,7 @@ def test_ways_are_told_beside_the_first() -> None:
     lightness = 100 * torch.rand(1, 1, 32, 32)
     with torch.inference_mode():
         assert network(lightness).shape == (1, 3, 32, 32)
-        ways = {"one": network, "other": InBfloat16(network)}
+        ways = {"one": network, "other": InHalf(network)}
         first, second = rows_of(ways, lightness, where="here")
     assert first.value == 1
     assert "max |Δab| 0" in first.detail
