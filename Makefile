@@ -7,7 +7,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check check-all bench format lint types contracts clean
+.PHONY: help setup demo test check check-all bench gpu format lint types contracts clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ check-all: check ## check, and the slow tests, among them the built wheel in an 
 
 bench: $(STAMP) ## measure speed: one table of ratios, and var/speed.json
 	$(BIN)/python -m tests.bench.speed --json var/speed.json
+
+gpu: $(STAMP) ## where there is a GPU: the tests that need it, and the benchmark's rows about it
+	$(BIN)/pytest -m gpu --timeout 600
+	$(BIN)/python -m tests.bench.speed --only gpu --only roofline --only pipeline --json var/gpu.json
 
 format: $(STAMP) ## rewrite the code in the house's format
 	$(BIN)/ruff format .

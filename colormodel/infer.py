@@ -1,16 +1,19 @@
 """Inference: one `Colorizer` a process and a checkpoint, from lightness to chroma maps."""
 
+import copy
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from colormodel.checkpoint import Checkpoint, load_network
 from colormodel.hints import Hint, HintError, place_hints
-from colormodel.networks import fold_batch_norm
+from colormodel.lanes import Arrival, Lanes, in_flight
+from colormodel.networks import cast_convolutions, fold_batch_norm
 from colormodel.neutral import neutral_mask
 from colormodel.planes import ChromaMap, Plane, network_size
 from colormodel.polarity import load_weights, negativity
@@ -29,8 +32,10 @@ class DeviceError(Exception):
 
 
 class _Picture(NamedTuple):
+    place: int  # among those that were asked for
     lightness: Plane
     hints: Sequence[Hint]
+    neutral: NDArray[np.bool_] | None
 
 
 class Colorizer:
@@ -38,9 +43,14 @@ class Colorizer:
 
     `takes_hints` tells whether the network can be told colours.
 
-    Precision is chosen by device. CUDA: bfloat16 under autocast. CPU: float32, because bfloat16
-    without AVX512-BF16 or AMX is emulated (ten times slower on the EPYC 7003 that this was
-    measured on), and because a picture is then the same on every machine.
+    Precision is chosen by device. CUDA: bfloat16 under autocast, float32 on GPUs before Ampere,
+    which have none. CPU: float32, because bfloat16 without AVX512-BF16 or AMX is emulated (ten
+    times slower on the EPYC 7003 that this was measured on), and because a picture is then the same
+    on every machine. `torch.backends` stays as it is: cuDNN would choose its algorithms by trial
+    otherwise, and not the same ones each time.
+
+    As many threads as `at_once` says may call at a time; on a GPU, one's minibatch is then computed
+    while the other's is made ready, copied or taken apart.
     """
 
     def __init__(
@@ -60,9 +70,15 @@ class Colorizer:
         self.checkpoint = checkpoint
         self.device = resolve_device(device)
         self._minibatch = max(1, minibatch)
-        self._network = fold_batch_norm(load_network(checkpoint, device=str(self.device)))
+        self._float32 = fold_batch_norm(load_network(checkpoint, device=str(self.device)))
+        self._network = self._float32
+        self._in_bfloat16 = _has_bfloat16(self.device)
+        if self._in_bfloat16:
+            self._network = cast_convolutions(copy.deepcopy(self._float32), torch.bfloat16)
         self._polarity = load_weights().to(self.device)
         self.takes_hints = self._network.takes_hints
+        self._lanes = Lanes(self.device)  # last: they begin after all of that
+        self.at_once = self._lanes.at_once
 
     def network_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width at which the network looks at a scan; multiples of 32."""
@@ -72,6 +88,8 @@ class Colorizer:
         self,
         lightness: Sequence[Plane],
         hints: Sequence[Sequence[Hint]] | None = None,
+        *,
+        neutral: Sequence[NDArray[np.bool_]] | None = None,
     ) -> list[ChromaMap | MemoryError]:
         """Predict the chroma of pictures of any shapes.
 
@@ -83,6 +101,8 @@ class Colorizer:
         Args:
             lightness: L* in [0, 100], float32 (h, w) each, of `network_size`.
             hints: For each picture, its hints, or an empty sequence; none: no picture has hints.
+            neutral: The `neutral_mask` of each picture, where it is known already; finding it takes
+                milliseconds.
 
         Returns:
             A map, or an error, for each picture, in their order.
@@ -92,15 +112,20 @@ class Colorizer:
             HintError: There are hints and the network takes none.
             ValueError: The lists differ in length, or a side is not a multiple of 32.
         """
-        results: list[ChromaMap | MemoryError | None] = [None] * len(lightness)
-        everyone = [()] * len(lightness) if hints is None else hints
-        pictures = [_Picture(*pair) for pair in zip(lightness, everyone, strict=True)]
+        count = len(lightness)
+        results: list[ChromaMap | MemoryError | None] = [None] * count
+        everyone = [()] * count if hints is None else hints
+        masks = [None] * count if neutral is None else neutral
+        parts = zip(range(count), lightness, everyone, masks, strict=True)
+        pictures = [_Picture(*part) for part in parts]
         if not self.takes_hints and any(picture.hints for picture in pictures):
             raise HintError(f"{self.checkpoint.path}: this network takes no hints; use another one")
-        for indices in self._minibatches([plane.shape for plane in lightness]):
-            done = self._predict_or_halve([pictures[index] for index in indices])
-            for index, result in zip(indices, done, strict=True):
-                results[index] = result
+        groups = self._minibatches([plane.shape for plane in lightness])
+        minibatches = ([pictures[index] for index in indices] for indices in groups)
+        with self._watched():
+            for together, begun in in_flight(minibatches, self._begin, most=self._lanes.at_once):
+                for picture, result in zip(together, self._end(together, begun), strict=True):
+                    results[picture.place] = result
         return [result for result in results if result is not None]
 
     def negativity(self, lightness: Sequence[Plane]) -> list[float]:
@@ -119,27 +144,32 @@ class Colorizer:
         """
         found = [0.0] * len(lightness)
         for indices in self._minibatches([plane.shape for plane in lightness]):
-            planes = [torch.from_numpy(lightness[index].copy()) for index in indices]
-            scores = self._negativity_of(torch.stack(planes)[:, None].to(self.device))
+            scores = self._negativity_of([lightness[index][None] for index in indices])
             for index, score in zip(indices, scores, strict=True):
                 found[index] = score
         return found
 
-    def _negativity_of(self, lightness: Tensor) -> list[float]:
+    def _negativity_of(self, planes: list[Plane]) -> list[float]:
         try:
-            scores = negativity(self._network, lightness, self._polarity)
-        except torch.AcceleratorError as error:
-            raise self._failed(error) from error
+            with self._watched(), self._lanes.turn():
+                scores = negativity(self._float32, self._lanes.bring_in(planes), self._polarity)
+                if scores is None:
+                    return [0.0] * len(planes)
+                (arrived,) = self._lanes.bring_out(scores).wait()
         except torch.OutOfMemoryError as error:
             raise MemoryError(str(error).splitlines()[0]) from error
-        return [0.0] * len(lightness) if scores is None else scores.tolist()
+        return [float(score) for score in arrived]
 
-    def _failed(self, error: torch.AcceleratorError) -> DeviceError:
-        # The process has lost its device: every later pass would fail likewise.
-        return DeviceError(
-            f"{self.device} failed: {str(error).splitlines()[0]}; look at the driver's log, "
-            "then start the worker anew"
-        )
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """See what the device's failure is: the process has lost it, and every later pass, too."""
+        try:
+            yield
+        except torch.AcceleratorError as error:
+            raise DeviceError(
+                f"{self.device} failed: {str(error).splitlines()[0]}; look at the driver's log, "
+                "then start the worker anew"
+            ) from error
 
     def _minibatches(self, shapes: Sequence[tuple[int, ...]]) -> Iterator[list[int]]:
         """Indices of equal shape, as many together as one pass takes."""
@@ -153,46 +183,55 @@ class Colorizer:
             for start in range(0, len(group), most):
                 yield group[start : start + most]
 
-    def _predict_or_halve(self, pictures: list[_Picture]) -> list[ChromaMap | MemoryError]:
+    def _begin(self, pictures: list[_Picture]) -> Arrival | MemoryError:
         try:
-            return [*self._predict_together(pictures)]
-        except torch.AcceleratorError as error:
-            raise self._failed(error) from error
+            return self._launch(pictures)
         except (torch.OutOfMemoryError, MemoryError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         # Outside the handler: while it ran, the failed pass and its tensors were still alive.
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        if len(pictures) == 1:
-            height, width = pictures[0].lightness.shape
-            return [
-                MemoryError(f"a map of {height} × {width} does not fit {self.device}: {reason}")
-            ]
-        half = len(pictures) // 2
-        return self._predict_or_halve(pictures[:half]) + self._predict_or_halve(pictures[half:])
+        height, width = pictures[0].lightness.shape
+        return MemoryError(f"a map of {height} × {width} does not fit {self.device}: {reason}")
 
     @torch.inference_mode()
-    def _predict_together(self, pictures: list[_Picture]) -> list[ChromaMap]:
-        planes = [torch.from_numpy(np.ascontiguousarray(p.lightness, np.float32)) for p in pictures]
-        lightness = torch.stack(planes)[:, None].to(self.device)  # (N, 1, h, w)
-        hints = self._hint_planes(pictures)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            prediction = self._network(lightness, hints)
-        chroma = prediction.chroma.float().cpu().numpy()  # (N, 2, h, w)
-        for a_b, picture in zip(chroma, pictures, strict=True):
-            a_b[:, neutral_mask(picture.lightness)] = 0
-        confidence = prediction.confidence[:, 0].float().cpu().numpy()  # (N, h, w)
+    def _launch(self, pictures: list[_Picture]) -> Arrival:
+        precision = torch.autocast(self.device.type, torch.bfloat16, enabled=self._in_bfloat16)
+        with self._lanes.turn(), precision:
+            lightness = self._lanes.bring_in([p.lightness[None] for p in pictures])  # (N, 1, h, w)
+            hints = None
+            if any(picture.hints for picture in pictures):
+                planes = [place_hints(p.hints, *p.lightness.shape) for p in pictures]
+                hints = self._lanes.bring_in(planes)  # (N, 3, h, w)
+            chroma, confidence, _ = self._network(lightness, hints)
+            return self._lanes.bring_out(chroma, confidence[:, 0])
+
+    def _end(
+        self, pictures: list[_Picture], begun: Arrival | MemoryError
+    ) -> list[ChromaMap | MemoryError]:
+        """Give the maps of a minibatch, or of its halves where there was no memory for it."""
+        if isinstance(begun, Arrival):
+            return self._maps(pictures, begun)
+        if len(pictures) == 1:
+            return [begun]
+        middle = len(pictures) // 2
+        parts = (pictures[:middle], pictures[middle:])
+        return [result for part in parts for result in self._end(part, self._begin(part))]
+
+    def _maps(self, pictures: list[_Picture], arrival: Arrival) -> list[ChromaMap | MemoryError]:
+        # First: the device computes meanwhile.
+        masks = [neutral_mask(p.lightness) if p.neutral is None else p.neutral for p in pictures]
+        chroma, confidence = arrival.wait()  # (N, 2, h, w), (N, h, w)
+        for a_b, mask in zip(chroma, masks, strict=True):
+            a_b[:, mask] = 0
         return [
             ChromaMap(a_b, sure, float(sure.mean(dtype=np.float64)), picture.lightness)
             for a_b, sure, picture in zip(chroma, confidence, pictures, strict=True)
         ]
 
-    def _hint_planes(self, pictures: list[_Picture]) -> Tensor | None:
-        """Hints of a minibatch, (N, 3, h, w), or nothing when no picture has any."""
-        if not any(picture.hints for picture in pictures):
-            return None
-        planes = [place_hints(p.hints, *p.lightness.shape) for p in pictures]
-        return torch.from_numpy(np.stack(planes)).to(self.device)
+
+def _has_bfloat16(device: torch.device) -> bool:
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def resolve_device(name: str) -> torch.device:

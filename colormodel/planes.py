@@ -10,7 +10,6 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter, minimum_filter, uniform_filter1d
 
 Plane = NDArray[np.float32]
 
@@ -127,11 +126,15 @@ class GuidedUpsampler:
         wide = self._widen(int(above[0]), int(above[-1]) + 2)  # (6, n, W)
         step = np.diff(wide, axis=1)
         chroma = np.empty((2, rows, width), np.float32)
-        for part in _blocks(rows, at_once=max(1, BLOCK_PX // width)):
+        for part in blocks(slice(0, rows), at_once=max(1, BLOCK_PX // width)):
             index = above[part] - above[0]
-            line = step.take(index, 1, mode="clip")  # (6, rows, W)
-            line *= weight[part]
-            line += wide.take(index, 1, mode="clip")
+            if index[0] == index[-1]:  # all between the same two rows of the map: nothing to gather
+                line = weight[part] * step[:, index[:1]]  # (6, rows, W)
+                line += wide[:, index[:1]]
+            else:
+                line = step.take(index, 1, mode="clip")
+                line *= weight[part]
+                line += wide.take(index, 1, mode="clip")
             seen = np.clip(lightness[part], line[4], line[5])
             np.multiply(line[0:2], seen, out=chroma[:, part])
             chroma[:, part] += line[2:4]
@@ -163,10 +166,10 @@ def fit_gamut(lightness: Plane, chroma: Plane) -> Plane:
     flat_lightness = lightness.reshape(-1)
     a, b = fitted.reshape(2, -1)
     inside = np.empty(flat_lightness.size, np.bool_)
-    for part in _blocks(inside.size):
+    for part in blocks(slice(0, inside.size)):
         inside[part] = _is_inside(flat_lightness[part], a[part], b[part])
     outside = np.flatnonzero(~inside)
-    for part in _blocks(outside.size):
+    for part in blocks(slice(0, outside.size)):
         here = outside[part]
         scale = _largest_scale(flat_lightness[here], a[here], b[here])
         a[here] *= scale
@@ -188,7 +191,7 @@ def lab_to_linear(lightness: Plane, chroma: Plane) -> Plane:
     linear = np.empty((3, *lightness.shape), np.float32)
     flat_lightness, flat_linear = lightness.reshape(-1), linear.reshape(3, -1)
     a, b = chroma.reshape(2, -1)
-    for part in _blocks(flat_lightness.size):
+    for part in blocks(slice(0, flat_lightness.size)):
         _convert(flat_lightness[part], a[part], b[part], out=flat_linear[:, part])
     return np.clip(linear, 0, 1, out=linear)
 
@@ -208,11 +211,11 @@ def linear_in_gamut(lightness: Plane, chroma: Plane) -> Plane:
     flat_lightness, flat_linear = lightness.reshape(-1), linear.reshape(3, -1)
     a, b = chroma.reshape(2, -1)
     inside = np.empty(flat_lightness.size, np.bool_)
-    for part in _blocks(flat_lightness.size):
+    for part in blocks(slice(0, flat_lightness.size)):
         _convert(flat_lightness[part], a[part], b[part], out=flat_linear[:, part])
         inside[part] = _is_within(flat_linear[:, part])
     outside = np.flatnonzero(~inside)
-    for part in _blocks(outside.size):
+    for part in blocks(slice(0, outside.size)):
         here = outside[part]
         there = flat_lightness[here], a[here], b[here]
         scale = _largest_scale(*there)
@@ -222,15 +225,15 @@ def linear_in_gamut(lightness: Plane, chroma: Plane) -> Plane:
     return np.clip(linear, 0, 1, out=linear)
 
 
+def blocks(rows: slice, *, at_once: int = BLOCK_PX) -> Iterator[slice]:
+    """Cut rows, or pixels, into slices of *at_once*: those of `BLOCK_PX` pixels fit the cache."""
+    for start in range(rows.start, rows.stop, at_once):
+        yield slice(start, min(start + at_once, rows.stop))
+
+
 def _whole_steps(side: float) -> int:
     """The multiple of 32 nearest to *side*, but not 0."""
     return max(1, int(side / NETWORK_STEP_PX + 0.5)) * NETWORK_STEP_PX
-
-
-def _blocks(size: int, *, at_once: int = BLOCK_PX) -> Iterator[slice]:
-    """Cut *size* pixels, or rows of them, into slices that fit the cache."""
-    for start in range(0, size, at_once):
-        yield slice(start, min(start + at_once, size))
 
 
 def _positions(full: int, small: int) -> tuple[NDArray[np.intp], Plane]:
@@ -243,30 +246,49 @@ def _positions(full: int, small: int) -> tuple[NDArray[np.intp], Plane]:
 
 def _fit_lines(chroma: Plane, lightness: Plane) -> Plane:
     """Fit chroma = slope · L* + offset around each pixel; (4, h, w): two slopes, two offsets."""
-    guide, target = lightness.astype(np.float64), chroma.astype(np.float64)
-    mean = _box_mean(guide)
-    variance = np.maximum(_box_mean(guide * guide) - mean * mean, 0)
-    covariance = _box_mean(guide * target) - mean * _box_mean(target)
-    slope = covariance / (variance + NOISE_VARIANCE)
-    return np.concatenate([slope, target - slope * guide]).astype(np.float32)
+    guide = lightness - np.float32(50)  # around 0, squares of float32 are exact enough
+    mean, variance = _box_mean(guide), _box_mean(guide * guide)
+    variance -= mean * mean
+    np.maximum(variance, 0, out=variance)
+    variance += NOISE_VARIANCE
+    slopes = [(_box_mean(guide * one) - mean * _box_mean(one)) / variance for one in chroma]
+    offsets = [one - slope * lightness for one, slope in zip(chroma, slopes, strict=True)]
+    return np.stack([*slopes, *offsets])
 
 
-def _box_mean(planes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean over the window around each pixel, cut off at the borders; any leading axes."""
-    size = 2 * RADIUS_PX + 1
-    for axis in (-2, -1):
-        places = np.arange(planes.shape[axis])
+def _box_mean(plane: Plane) -> Plane:
+    """Mean over the window around each pixel, cut off at the borders."""
+    for axis in (0, 1):
+        places = np.arange(plane.shape[axis])
         inside = np.minimum(places, RADIUS_PX) + np.minimum(places[::-1], RADIUS_PX) + 1
-        share = (size / inside).reshape(-1, *[1] * (-1 - axis))  # the filter counts zeros outside
-        planes = share * uniform_filter1d(planes, size, axis=axis, mode="constant")
-    return planes
+        plane = _over_window(plane, np.add, axis=axis, outside=0.0)
+        plane /= np.expand_dims(inside.astype(np.float32), 1 - axis)
+    return plane
 
 
 def _local_range(lightness: Plane) -> Plane:
     """Smallest and largest lightness in the window around each pixel; (2, h, w)."""
-    size = 2 * RADIUS_PX + 1
-    filters = minimum_filter, maximum_filter
-    return np.stack([one(lightness, size, mode="nearest") for one in filters])
+    extremes = []
+    for choose, outside in ((np.minimum, np.inf), (np.maximum, -np.inf)):
+        found = lightness
+        for axis in (0, 1):
+            found = _over_window(found, choose, axis=axis, outside=outside)
+        extremes.append(found)
+    return np.stack(extremes)
+
+
+def _over_window(plane: Plane, operation: np.ufunc, *, axis: int, outside: float) -> Plane:
+    """Join each pixel and its neighbours along *axis* (0 or 1): as shifted planes, all at once."""
+    size, shape = plane.shape[axis], list(plane.shape)
+    shape[axis] += 2 * RADIUS_PX
+    wide = np.full(shape, outside, np.float32)
+    starts = range(2 * RADIUS_PX + 1)
+    shifted = [wide[at : at + size] if axis == 0 else wide[:, at : at + size] for at in starts]
+    shifted[RADIUS_PX][:] = plane
+    joined: Plane = operation(shifted[0], shifted[1])
+    for one in shifted[2:]:
+        operation(joined, one, out=joined)
+    return joined
 
 
 @cache

@@ -230,7 +230,9 @@ class _Batch:
         """A map for each, or what went wrong; a defect that one picture brings out is its own."""
         try:
             self._look_for_negatives(works)
-            return [*self._workshop.colorizer.predict([work.lightness for work in works])]
+            lightness = [work.scan.lightness for work in works]
+            neutral = [work.scan.neutral for work in works]
+            return [*self._workshop.colorizer.predict(lightness, neutral=neutral)]
         except DeviceError as error:
             return [NoDevice(str(error)) for _ in works]
         except Exception as error:  # noqa: BLE001  each item's outcome is recorded, whatever it is

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from colormodel.neutral import neutral_mask
 from colormodel.planes import ChromaMap, network_size
 from tasks.derivatives import OutputPolicy, WrittenFile, write_derivatives
 from tasks.provenance import Provenance
@@ -31,6 +32,7 @@ class ReadScan:
     header: ScanHeader
     findings: Findings
     lightness: np.ndarray  #: L* in [0, 100], float32 (h, w), at the network's size
+    neutral: np.ndarray  #: bool (h, w): what of it surely has no colour
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ def read_scan(request: ReadRequest) -> ReadScan:
     scan = open_scan(request.path, page=request.page, limits=request.limits, scratch=folder)
     findings = examine(scan, thresholds=request.thresholds)
     size = network_size(scan.header.height, scan.header.width, network_px=request.network_px)
-    return ReadScan(scan.header, findings, scan.thumbnail(*size))
+    lightness = scan.thumbnail(*size)
+    return ReadScan(scan.header, findings, lightness, neutral_mask(lightness))
 
 
 def write_scan(request: WriteRequest) -> list[WrittenFile]:

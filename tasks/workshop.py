@@ -51,7 +51,7 @@ class Workshop:
     scratch: Path
     worker: str
     stop: threading.Event  #: Set from outside: begun scans are finished, the others given back.
-    inference: threading.Lock = field(default_factory=threading.Lock)
+    inference: threading.Semaphore  #: As many batches infer at once as the device takes.
     sources: dict[str, ObjectStore] = field(default_factory=dict)
 
     @property
@@ -93,12 +93,13 @@ def open_workshop(
         io = ThreadPoolExecutor(IO_THREADS_PER_CORE * settings.cores, thread_name_prefix="io")
         opened.enter_context(io)
         take_over_leases(ledger)
+        colorizer = _load(checkpoint, settings)
         yield Workshop(
             settings=settings,
             ledger=ledger,
             output=output,
             checkpoint=checkpoint,
-            colorizer=_load(checkpoint, settings),
+            colorizer=colorizer,
             pixels=pixels,
             io=io,
             policy=output_policy(settings),
@@ -108,6 +109,7 @@ def open_workshop(
             scratch=scratch,
             worker=worker_name(),
             stop=stop or threading.Event(),
+            inference=threading.Semaphore(colorizer.at_once),
         )
 
 

@@ -2,7 +2,7 @@
 
 from colormodel.networks.base import ColorNetwork, Heads, NetworkConfig, Prediction
 from colormodel.networks.build import build_network
-from colormodel.networks.fold import fold_batch_norm
+from colormodel.networks.fold import cast_convolutions, fold_batch_norm
 
 __all__ = [
     "ColorNetwork",
@@ -10,5 +10,6 @@ __all__ = [
     "NetworkConfig",
     "Prediction",
     "build_network",
+    "cast_convolutions",
     "fold_batch_norm",
 ]

@@ -64,6 +64,9 @@ class Prediction(NamedTuple):
 class ColorNetwork(nn.Module, ABC):
     """Lightness in, chroma and confidence out.
 
+    Without hints, a forward pass neither reads a tensor nor, but for the first, makes one of
+    numbers that the host holds: either would wait until the device has done all it was given.
+
     Attributes:
         takes_hints: Whether it can be told colours.
     """
@@ -113,9 +116,8 @@ class ColorNetwork(nn.Module, ABC):
     def clamp(self, chroma: Tensor) -> Tensor:
         """Keep chroma, (N, 2, H, W), inside the gamut of the configuration."""
         a_low, a_high, b_low, b_high = self.config.gamut
-        low = chroma.new_tensor([a_low, b_low]).view(1, 2, 1, 1)
-        high = chroma.new_tensor([a_high, b_high]).view(1, 2, 1, 1)
-        return torch.minimum(torch.maximum(chroma, low), high)
+        a, b = chroma[:, :1], chroma[:, 1:]
+        return torch.cat((a.clamp(a_low, a_high), b.clamp(b_low, b_high)), 1)
 
 
 def require_multiple_of_32(lightness: Tensor) -> None:

@@ -3,6 +3,7 @@
 import itertools
 from typing import TypeVar
 
+import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
@@ -38,3 +39,15 @@ def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
     conv.weight, conv.bias = fuse_conv_bn_weights(
         conv.weight, conv.bias, mean, variance, norm.eps, norm.weight, norm.bias
     )
+
+
+def cast_convolutions(network: Network, dtype: torch.dtype) -> Network:
+    """Hold the convolutions' weights as autocast to *dtype* would make them, with each pass anew.
+
+    Under autocast the network gives what it gave before, to the last bit; without it, it no longer
+    runs. It is changed in place.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.to(dtype)
+    return network

@@ -40,6 +40,11 @@ class HintAttention(nn.Module):
         """Channels that come out: a*, b* over 100 and the share of the hints, for each head."""
         return 3 * self.heads
 
+    def nothing(self, features: Tensor) -> Tensor:
+        """Give what comes of no hints; unlike `forward`, without asking the device for any."""
+        n, _, h, w = features.shape
+        return features.new_zeros(n, self.outputs, h, w)
+
     def forward(self, features: Tensor, hints: Tensor) -> Tensor:
         """Spread hints.
 
@@ -54,7 +59,7 @@ class HintAttention(nn.Module):
         cells = h * w
         most = int(hints[:, 2].flatten(1).sum(1).max())  # hinted cells of the most hinted picture
         if not most:
-            return features.new_zeros(n, self.outputs, h, w)
+            return self.nothing(features)
         present, where = hints[:, 2].flatten(1).topk(most, dim=1)  # (N, K) each
         value = hints.flatten(2).gather(2, where[:, None].expand(n, 3, most))  # (N, 3, K)
         query = self.query(features).view(n, self.heads, self.size, cells)

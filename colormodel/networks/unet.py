@@ -1,5 +1,6 @@
 """The default network: a U-Net on MobileNetV2 with a distribution, a regression and hints."""
 
+import functools
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,7 +78,8 @@ class UNet(ColorNetwork):
         hints4, hints8, hints16 = (_cells(lightness, scaled, size) for size in (4, 8, 16))
         x = self.up16(x32, torch.cat((x16, hints16), 1))  # (N, 3 width, H/16, W/16)
         x = self.up8(x, torch.cat((x8, hints8), 1))  # (N, 2 width, H/8, W/8)
-        x = torch.cat((x, self.attention(x, hints8)), 1)
+        known = self.attention.nothing(x) if hints is None else self.attention(x, hints8)
+        x = torch.cat((x, known), 1)
         x = self.up4(x, torch.cat((x4, hints4), 1))  # (N, width, H/4, W/4)
         edges = functional.pixel_unshuffle(tone, _FINEST)  # (N, 16, H/4, W/4)
         kernel = self.kernel(torch.cat((x, edges), 1))  # (N, 144, H/4, W/4)
@@ -87,9 +89,8 @@ class UNet(ColorNetwork):
 
     def _doubt(self, logits: Tensor) -> Tensor:
         """How undecided each distribution is, (N, 1, H/4, W/4)."""
-        if self.config.confidence_bias:
-            bias = logits.new_tensor(self.config.confidence_bias)
-            logits = logits + bias[:, None, None]
+        if bias := self.config.confidence_bias:
+            logits = logits + _constant(bias, logits.dtype, logits.device)[:, None, None]
         measure = (
             self.bins.entropy if self.config.confidence_from == "entropy" else self.bins.spread
         )
@@ -145,6 +146,12 @@ def _scaled(hints: Tensor) -> Tensor:
     """Bring a* and b* into units of the network, zero where there is no hint."""
     mask = hints[:, 2:]
     return torch.cat((hints[:, :2] * mask / _CHROMA_SCALE, mask), 1)
+
+
+@functools.lru_cache(maxsize=4)
+def _constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Bring numbers to a device once, not with each pass."""
+    return torch.tensor(values, dtype=dtype, device=device)
 
 
 def _cells(lightness: Tensor, hints: Tensor | None, size: int) -> Tensor:

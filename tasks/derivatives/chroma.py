@@ -6,16 +6,24 @@ the scan's lightness, smaller where R′, G′ or B′ would leave 0 to 255 with
 
 import io
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from colormodel.planes import ChromaMap, GuidedUpsampler, Plane, linear_in_gamut
+from colormodel.planes import (
+    BLOCK_PX,
+    ChromaMap,
+    GuidedUpsampler,
+    Plane,
+    blocks,
+    linear_in_gamut,
+)
 
 Codes = NDArray[np.uint8]
 
-#: Rows of the half-size planes that are worked on at once.
+#: Rows of the half-size planes for which the network's map is enlarged at once.
 STRIP_ROWS = 128
 
 #: ITU-T T.81, table K.2: quantization of chrominance at the quality that libjpeg calls 50.
@@ -49,18 +57,20 @@ def chroma_planes(
     """
     height, width = (-(-size // 2) for size in luma.shape)
     upsampler = GuidedUpsampler(chroma_map, height, width)
-    encode = _encoding(lightness_of)
-    cb, cr = np.empty((2, height, width), np.uint8)
+    lightness_of_cells, encode = _tables(lightness_of.tobytes())
+    planes = np.empty((2, height, width), np.uint8)
     for top in range(0, height, STRIP_ROWS):
         rows = slice(top, min(top + STRIP_ROWS, height))
-        lightness = _mean_of_cells(lightness_of.take(_cells(luma, rows)))
+        lightness = lightness_of_cells.take(_sums_of_cells(luma, rows))
         linear = linear_in_gamut(lightness, upsampler.rows(lightness, top))
-        blue, red = _blue_and_red_difference(encode, linear)
         darkest, lightest = _luma_under(luma, rows)
-        scale = _fitting_scale(blue, red, darkest, lightest)
-        cb[rows] = np.rint(blue * scale + 128)
-        cr[rows] = np.rint(red * scale + 128)
-    return cb, cr
+        for block in blocks(rows, at_once=max(1, BLOCK_PX // width)):
+            part = slice(block.start - top, block.stop - top)
+            differences = _blue_and_red_difference(encode, linear[:, part])
+            differences *= _fitting_scale(differences, darkest[part], lightest[part])
+            differences += 128
+            planes[:, block] = np.rint(differences, out=differences)
+    return planes[0], planes[1]
 
 
 def encode_plane(plane: Codes, quality: int, *, progressive: bool) -> bytes:
@@ -107,32 +117,45 @@ def stored(chroma_map: ChromaMap, orientation: int) -> ChromaMap:
 def _cells(luma: Codes, rows: slice) -> Codes:
     """The pixels under some rows of half-size samples; odd edges repeated, as encoders do."""
     part = luma[2 * rows.start : 2 * rows.stop]
-    missing = (0, 2 * (rows.stop - rows.start) - part.shape[0]), (0, part.shape[1] % 2)
-    return np.pad(part, missing, mode="edge")
+    missing = 2 * (rows.stop - rows.start) - part.shape[0], part.shape[1] % 2
+    return np.pad(part, [(0, one) for one in missing], mode="edge") if any(missing) else part
 
 
-def _mean_of_cells(plane: Plane) -> Plane:
-    pairs = plane[0::2] + plane[1::2]
-    mean: Plane = (pairs[:, 0::2] + pairs[:, 1::2]) * np.float32(0.25)
-    return mean
+def _sums_of_cells(luma: Codes, rows: slice) -> NDArray[np.uint16]:
+    """The sum of the four codes under each half-size sample, 0 to 1020."""
+    cells = _cells(luma, rows)
+    pairs = np.add(cells[0::2], cells[1::2], dtype=np.uint16)
+    return pairs[:, 0::2] + pairs[:, 1::2]
 
 
-def _encoding(lightness_of: Plane) -> Plane:
-    """Linear light in 65,536 steps to unrounded codes, 0 to 255: the inverse of the tone curve."""
-    lightness = lightness_of.astype(np.float64)
+@lru_cache(maxsize=4)
+def _tables(tone: bytes) -> tuple[Plane, Plane]:
+    """What follows from a tone curve, given as float32 L* of each code, and is the same for many.
+
+    Returns:
+        L* of the mean of four codes, by their sum, 0 to 1020; and the inverse of the curve, linear
+        light in 65,536 steps to unrounded codes, 0 to 255.
+    """
+    lightness = np.frombuffer(tone, np.float32).astype(np.float64)
+    codes = np.arange(lightness.size)
+    of_sums = np.interp(np.arange(4 * lightness.size - 3) / 4, codes, lightness)
     linear = np.where(lightness > 8, ((lightness + 16) / 116) ** 3, lightness * (27 / 24389))
-    codes = np.interp(np.linspace(0, 1, 65536), linear, np.arange(lightness.size))
-    return codes.astype(np.float32)
+    encode = np.interp(np.linspace(0, 1, 65536), linear, codes)
+    return of_sums.astype(np.float32), encode.astype(np.float32)
 
 
-def _blue_and_red_difference(encode: Plane, linear: Plane) -> tuple[Plane, Plane]:
-    """Cb and Cr around 0 of linear RGB (3, rows, w), unrounded."""
-    red, green, blue = encode.take(np.rint(linear * 65535).astype(np.uint16))
+def _blue_and_red_difference(encode: Plane, linear: Plane) -> Plane:
+    """Cb and Cr around 0 of linear RGB (3, rows, w), unrounded, (2, rows, w); spoils *linear*."""
+    linear *= 65535
+    linear += 0.5
+    red, green, blue = encode.take(linear.astype(np.uint16))
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
-    return (blue - luma) / _BLUE_BY_CB, (red - luma) / _RED_BY_CR
+    blue -= luma
+    red -= luma
+    return np.stack([blue * (1 / _BLUE_BY_CB), red * (1 / _RED_BY_CR)])
 
 
-def _luma_under(luma: Codes, rows: slice) -> tuple[Plane, Plane]:
+def _luma_under(luma: Codes, rows: slice) -> tuple[Codes, Codes]:
     """Smallest and largest Y′ that each sample reaches when decoders interpolate between samples.
 
     A sample colours the 2 × 2 pixels of its cell and, at a quarter of the weight, those around it.
@@ -147,15 +170,20 @@ def _luma_under(luma: Codes, rows: slice) -> tuple[Plane, Plane]:
         pairs = reduce(part[:-1], part[1:])
         tall = reduce(pairs[0:-1:2], pairs[2::2])  # four rows in steps of two
         pairs = reduce(tall[:, :-1], tall[:, 1:])
-        extremes.append(reduce(pairs[:, 0:-1:2], pairs[:, 2::2]).astype(np.float32))
+        extremes.append(reduce(pairs[:, 0:-1:2], pairs[:, 2::2]))
     return extremes[0], extremes[1]
 
 
-def _fitting_scale(blue: Plane, red: Plane, darkest: Plane, lightest: Plane) -> Plane:
+def _fitting_scale(differences: Plane, darkest: Codes, lightest: Codes) -> Plane:
     """Largest factor in [0, 1] at which no channel leaves 0 to 255 anywhere under the sample."""
-    scale = np.ones_like(blue)
+    blue, red = differences
+    dark, room = darkest.astype(np.float32), (255 - lightest).astype(np.float32)
+    scale = np.ones_like(dark)
     green = _GREEN_BY_CB * blue + _GREEN_BY_CR * red
     for step in (_RED_BY_CR * red, green, _BLUE_BY_CB * blue):
-        room = np.where(step > 0, 255 - lightest, darkest)
-        np.minimum(scale, room / np.maximum(np.abs(step), np.float32(1e-6)), out=scale)
+        most = np.where(step > 0, room, dark)
+        np.abs(step, out=step)
+        np.maximum(step, 1e-6, out=step)
+        most /= step
+        np.minimum(scale, most, out=scale)
     return scale

@@ -14,8 +14,9 @@ from colormodel.planes import ChromaMap, GuidedUpsampler, Plane, linear_in_gamut
 from tasks.scans.reader import Scan
 from tasks.scans.tone import Codes, ToneCurve, tone_curve
 
-#: Pixels whose colours are computed at once: bounds the temporary arrays, whatever the width.
-BLOCK_PIXELS = 1 << 19
+#: Pixels whose colours are computed at once: the temporary arrays stay in the processor's cache,
+#: and are bounded, whatever the width.
+BLOCK_PIXELS = 1 << 17
 
 #: A step between neighbouring codes above which 8 bits cannot hold a colour's lightness: rounding
 #: is off by up to half a step, and the gate allows 0.5 L*.

@@ -31,8 +31,8 @@ ICC, MPF, ADOBE, JFIF, SPIFF = b"ICC_PROFILE\0", b"MPF\0", b"Adobe", b"JFIF\0", 
 XMP_BYTES = PAYLOAD_BYTES - len(XMP)
 
 # Inside entropy-coded data FF is followed by 00 or a restart marker; any other follower ends it.
-# Fill bytes (further FFs) before that marker are not part of the data.
-_END_OF_DATA = re.compile(rb"\xff+[\x01-\xcf\xd8-\xfe]")
+# The pattern begins with one byte, for which the search is ten times as fast as for a choice.
+_END_OF_DATA = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 
 
 _NO_DATA = memoryview(b"")
@@ -159,4 +159,7 @@ def _end_of_data(data: bytes, start: int) -> int:
     found = _END_OF_DATA.search(data, start)
     if found is None:
         raise JpegLayoutError("it ends inside a scan, without EOI")
-    return found.start()
+    end = found.start()
+    while end > start and data[end - 1] == 0xFF:  # fill bytes are no part of the data
+        end -= 1
+    return end

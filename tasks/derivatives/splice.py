@@ -155,9 +155,9 @@ def splice_luma(
     return b"".join(encoded(segments))
 
 
-def luma_data(data: bytes, scans: int) -> list[memoryview]:
-    """The coded data of the first *scans* scans of a JPEG file."""
-    return [scan.data for scan in parse_jpeg(data).scans[:scans]]
+def coded_data(data: bytes) -> list[memoryview]:
+    """The coded data of each scan of a JPEG file; a splice begins with those of the luminance."""
+    return [scan.data for scan in parse_jpeg(data).scans]
 
 
 def _check_segments(segments: Sequence[Segment]) -> None:

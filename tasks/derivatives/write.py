@@ -161,8 +161,6 @@ def _spliced(item: _Item) -> WrittenFile:
     lightness_of = item.scan.tone.lightness
     chroma_map = stored(item.chroma_map, item.scan.header.orientation)
     planes = chroma_planes(luma, chroma_map, lightness_of=lightness_of)
-    luma_sha256 = hashlib.sha256(luma.data).hexdigest()
-    del luma  # the gate will want its room
     cb, cr = (
         encode_plane(plane, item.policy.chroma_quality, progressive=grey.progressive)
         for plane in planes
@@ -170,7 +168,7 @@ def _spliced(item: _Item) -> WrittenFile:
     profile, xmp = item.scan.tone.rgb_profile(), item.xmp("master")
     target = item.folder / "master.jpg"
     target.write_bytes(splice_luma(grey, (cb, cr), icc_profile=profile, xmp=xmp))
-    tone = check_splice(target, item.scan, grey, luma_sha256=luma_sha256)
+    tone = check_splice(target, item.scan, grey, luma)
     return _file("master", target, tone, _SPLICED)
 
 

@@ -11,6 +11,7 @@ from tasks.scans.hue import Hue, HueRule, judge_hue, measure_chroma
 from tasks.scans.negative import NegativeDoubt, NegativeRule, doubt_about
 from tasks.scans.reader import Scan
 from tasks.scans.resample import resize
+from tasks.scans.tone import Codes
 from tasks.scans.twotone import TwoToneRule, is_print, measure_tones
 from tasks.scans.wedge import WedgeRule, find_wedges
 
@@ -95,7 +96,7 @@ def examine(scan: Scan, *, thresholds: Thresholds | None = None) -> Findings:
     frame = find_frame(lightness, rules.frame)
     inner = frame.picture.inset(rules.blank.inset)
     _refuse_blank(lightness[inner.slices(*lightness.shape)], rules.blank)
-    sample = scan.tone.lightness[scan.survey.sample]
+    sample = scan.survey.sample
     _refuse_print(scan, sample[inner.slices(*sample.shape)], rules.two_tone)
     toned = _refuse_colour(scan, frame.picture, rules.hue)
     return Findings(
@@ -118,10 +119,10 @@ def _refuse_blank(lightness: Floats32, rule: BlankRule) -> None:
         )
 
 
-def _refuse_print(scan: Scan, sample: Floats32, rule: TwoToneRule) -> None:
+def _refuse_print(scan: Scan, sample: Codes, rule: TwoToneRule) -> None:
     if scan.header.stored_bits == 1:
         raise Bilevel("the scan has one bit a pixel: text or line art; nothing to do")
-    tones = measure_tones(sample)
+    tones = measure_tones(sample, scan.tone.lightness)
     if is_print(tones, rule):
         raise Bilevel(
             f"the scan is in two tones, {tones.contrast:.0f} L* apart, with {tones.between:.1%} of "

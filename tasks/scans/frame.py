@@ -9,6 +9,8 @@ Floats32 = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
 _LAYERS = 3  # scanner bed, print margin, film border: one within the other
+_AROUND_END = 3  # rows before and behind the end of a border: edges of negatives are seldom even
+_ROWS_AT_ONCE = 16  # looked at together: most borders end early
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,10 @@ class FrameRule:
         spread: L* that a border's pixels may differ from its own median.
         share: Share of a row's pixels that must be border; edge numbers and dust are the rest.
         deepest: Share of height or width that a border may take on one side.
+        fading: Share up to which it may fade into the picture; a deeper one that drifts must end in
+            a step, for a dark sky that lightens evenly is none.
+        drift: L* between the medians of its outermost and innermost row that count as drifting.
+        step: L* within three rows of its end that count as a step.
     """
 
     dark: float = 16.0
@@ -55,6 +61,9 @@ class FrameRule:
     spread: float = 9.0
     share: float = 0.78
     deepest: float = 0.25
+    fading: float = 0.03
+    drift: float = 3.5
+    step: float = 3.0
 
 
 @dataclass(frozen=True)
@@ -84,16 +93,21 @@ def find_frame(lightness: Floats32, rule: FrameRule) -> Frame:
     depths = {"top": 0, "left": 0, "bottom": 0, "right": 0}
     levels: dict[str, float] = {}
     for _ in range(_LAYERS):
+        before = dict(depths)
         for side in ("top", "bottom", "left", "right"):
             inner = lightness[
                 depths["top"] : height - depths["bottom"], depths["left"] : width - depths["right"]
             ]
             inward = {"top": inner, "bottom": inner[::-1], "left": inner.T, "right": inner.T[::-1]}
-            most = deepest[0] if side in {"top", "bottom"} else deepest[1]
+            is_level = side in {"top", "bottom"}
+            most = deepest[0] if is_level else deepest[1]
             found = _depth(inward[side][: most - depths[side]], rule)
-            if found:
+            shallow = rule.fading * (height if is_level else width)
+            if found and not (found > shallow and _fades(inward[side], found, rule)):
                 depths[side] += found
                 levels[side] = float(np.median(inward[side][0]))
+        if depths == before:
+            break
     return Frame(
         picture=Box(
             depths["top"] / height,
@@ -124,5 +138,19 @@ def _depth(picture: Floats32, rule: FrameRule) -> int:
     level = float(np.median(picture[0]))
     if rule.dark < level < rule.light:
         return 0
-    is_border = np.mean(np.abs(picture - level) <= rule.spread, axis=1) >= rule.share
-    return int(np.argmin(is_border)) if not is_border.all() else len(picture)
+    for top in range(0, len(picture), _ROWS_AT_ONCE):
+        near = np.abs(picture[top : top + _ROWS_AT_ONCE] - level) <= rule.spread
+        is_border = np.count_nonzero(near, axis=1) >= rule.share * near.shape[1]
+        if not is_border.all():
+            return top + int(np.argmin(is_border))
+    return len(picture)
+
+
+def _fades(picture: Floats32, depth: int, rule: FrameRule) -> bool:
+    """Whether a border drifts, and goes over into the picture without a step."""
+    outermost, innermost = np.median(picture[[0, depth - 1]], axis=1)
+    if abs(innermost - outermost) <= rule.drift:
+        return False
+    around = picture[[max(0, depth - _AROUND_END), min(depth + _AROUND_END, len(picture)) - 1]]
+    before, behind = np.median(around, axis=1)
+    return bool(abs(behind - before) < rule.step)

@@ -18,6 +18,7 @@ class StripReducer:
     """Reduces a picture that arrives in strips: each pixel is the mean of the area it covers."""
 
     def __init__(self, height: int, width: int, *, small_height: int, small_width: int) -> None:
+        self._is_whole = (height, width) == (small_height, small_width)
         self._down = _weights(height, small_height)
         self._across = _weights(width, small_width)
         self._scale = small_height / height
@@ -26,6 +27,9 @@ class StripReducer:
     def add(self, top: int, strip: NDArray[Any]) -> None:
         """Take the rows from *top* on, (rows, W)."""
         stop = top + len(strip)
+        if self._is_whole:
+            self._picture[top:stop] = strip
+            return
         touched = slice(int(top * self._scale), int(stop * self._scale) + 1)
         rows = self._down[touched, top:stop] @ strip
         self._picture[touched] += (self._across @ rows.T).T

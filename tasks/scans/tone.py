@@ -70,14 +70,16 @@ class ToneCurve:
         """
         index, starts, thresholds, steps = self._inverse
         light = np.clip(linear, 0, 1, dtype=np.float32)
-        found = starts[(np.sqrt(light) * index).astype(np.int32)]
+        cell = np.sqrt(light)
+        cell *= index
+        found = starts.take(cell.astype(np.intp), mode="clip")
         for _ in range(steps):
-            found += light >= thresholds[found]
+            found += light >= thresholds.take(found, mode="clip")
         codes: Codes = found.astype(np.uint8 if self.bits == 8 else np.uint16)
         return codes
 
     @cached_property
-    def _inverse(self) -> tuple[np.float32, NDArray[np.int32], Floats32, int]:
+    def _inverse(self) -> tuple[np.float32, NDArray[np.intp], Floats32, int]:
         """Build a table over √light that lands at or just below the code; steps correct it upwards.
 
         The square root spreads the dark codes, which are crowded in linear light, over the table.
@@ -89,7 +91,7 @@ class ToneCurve:
         starts = np.searchsorted(thresholds[:-1], edges.astype(np.float32), side="right")
         steps = int((starts[2:] - starts[:-2]).max())
         # A hair below the true index, so that rounding never lands in the cell above.
-        return np.float32(cells * (1 - 1e-6)), starts.astype(np.int32), thresholds, steps
+        return np.float32(cells * (1 - 1e-6)), starts, thresholds, steps
 
     def rgb_profile(self) -> bytes:
         """Give an ICC v4 matrix profile with sRGB's primaries and this tone curve.

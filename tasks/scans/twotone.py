@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.scans.tone import Codes
+
 Floats32 = NDArray[np.float32]
 
 _BINS = 200
@@ -46,23 +48,31 @@ class Tones:
     scatter: float
 
 
-def measure_tones(lightness: Floats32) -> Tones:
-    """Measure single pixels' L*, (h, w), as two tones: the darker is called ink."""
-    is_ink = lightness <= _threshold(lightness)
-    dark, light = lightness[is_ink], lightness[~is_ink]
-    if not dark.size or not light.size:
+def measure_tones(codes: Codes, lightness_of: Floats32) -> Tones:
+    """Measure single pixels as two tones: the darker is called ink.
+
+    Args:
+        codes: Grey codes, (h, w).
+        lightness_of: L* of each code, rising.
+    """
+    counts = np.bincount(codes.reshape(-1), minlength=lightness_of.size)
+    first = int(np.searchsorted(lightness_of, _threshold(counts, lightness_of), side="right"))
+    dark, light = int(counts[:first].sum()), int(counts[first:].sum())
+    if not dark or not light:
         return Tones(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    ink, paper = (np.percentile(part, [25, 50, 75]) for part in (dark, light))
-    contrast = float(paper[1] - ink[1])
-    middle = lightness[(lightness > ink[1] + contrast / 4) & (lightness < paper[1] - contrast / 4)]
+    ink = _quartiles(counts[:first], lightness_of[:first])
+    paper = _quartiles(counts[first:], lightness_of[first:])
+    contrast = paper[1] - ink[1]
+    is_between = (lightness_of > ink[1] + contrast / 4) & (lightness_of < paper[1] - contrast / 4)
+    is_ink = codes < first
     changes = np.count_nonzero(is_ink[:, 1:] != is_ink[:, :-1])
     return Tones(
-        between=middle.size / lightness.size,
-        ink=dark.size / lightness.size,
+        between=int(counts[is_between].sum()) / codes.size,
+        ink=dark / codes.size,
         contrast=contrast,
-        paper_spread=float(paper[2] - paper[0]),
-        ink_spread=float(ink[2] - ink[0]),
-        scatter=changes / (2 * dark.size),
+        paper_spread=paper[2] - paper[0],
+        ink_spread=ink[2] - ink[0],
+        scatter=changes / (2 * dark),
     )
 
 
@@ -83,10 +93,24 @@ def is_print(tones: Tones, rule: TwoToneRule) -> bool:
     return is_pure or is_text
 
 
-def _threshold(lightness: Floats32) -> float:
+def _quartiles(counts: NDArray[np.intp], lightness_of: Floats32) -> tuple[float, float, float]:
+    """Lower quartile, median and upper quartile of L*, of pixels counted by code."""
+    ranks = np.cumsum(counts)
+    places = (ranks[-1] - 1) * np.array([0.25, 0.5, 0.75])
+    below, above = (
+        lightness_of[np.searchsorted(ranks, whole, side="right")].astype(np.float64)
+        for whole in (np.floor(places), np.ceil(places))
+    )
+    low, middle, high = (below + (places % 1) * (above - below)).tolist()
+    return low, middle, high
+
+
+def _threshold(pixels: NDArray[np.intp], lightness_of: Floats32) -> np.float32:
     """Otsu's threshold over [0, 100]."""
-    counts, edges = np.histogram(lightness, bins=_BINS, range=(0, 100))
+    edges = np.linspace(0, 100, _BINS + 1)
+    bins = np.minimum(lightness_of * (_BINS / 100), _BINS - 1).astype(np.intp)
+    counts = np.bincount(bins, pixels, minlength=_BINS)
     share, centres = counts / max(1, counts.sum()), (edges[:-1] + edges[1:]) / 2
     below, mean = np.cumsum(share), np.cumsum(share * centres)
     variance = (mean[-1] * below - mean) ** 2 / np.maximum(below * (1 - below), 1e-9)
-    return float(edges[1:][variance[:-1].argmax()])
+    return np.float32(edges[1:][variance[:-1].argmax()])

@@ -12,6 +12,7 @@ from colormodel.checkpoint import Card, Checkpoint, CheckpointError, save_checkp
 from colormodel.hints import Hint, HintError
 from colormodel.infer import MINIBATCH_TOLERANCE, Colorizer, DeviceError, resolve_device
 from colormodel.networks import NetworkConfig, build_network
+from colormodel.neutral import neutral_mask
 from colormodel.planes import ChromaMap, Plane
 
 
@@ -115,6 +116,20 @@ def test_borders_and_wedges_stay_neutral(colorizer: Colorizer) -> None:
     assert (first.chroma[:, :12] == 0).all()
     assert np.abs(first.chroma[:, 16:]).max() > 1
     assert (second.chroma == 0).all()
+
+
+def test_masks_that_are_known_are_not_sought(colorizer: Colorizer) -> None:
+    """What they cover stays neutral; without them it is found, and is the same."""
+    planes = pictures(2)
+    planes[0][:12] = 2
+    known = [neutral_mask(plane) for plane in planes]
+    sought, told = maps(colorizer.predict(planes)), maps(colorizer.predict(planes, neutral=known))
+    for one, other in zip(sought, told, strict=True):
+        np.testing.assert_array_equal(one.chroma, other.chroma)
+    known[1] = np.eye(*planes[1].shape, dtype=np.bool_)
+    (_, covered) = maps(colorizer.predict(planes, neutral=known))
+    assert (covered.chroma[:, known[1]] == 0).all()
+    assert np.abs(covered.chroma).max() > 1
 
 
 def test_the_minibatch_halves_until_it_fits(

@@ -8,9 +8,17 @@ from typing import Literal
 import pytest
 import torch
 from torch import nn
+from torch._ops import OpOverload
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision import models
 
-from colormodel.networks import ColorNetwork, NetworkConfig, build_network, fold_batch_norm
+from colormodel.networks import (
+    ColorNetwork,
+    NetworkConfig,
+    build_network,
+    cast_convolutions,
+    fold_batch_norm,
+)
 from colormodel.networks.encoder import MobileNetEncoder
 from colormodel.networks.hints import HintAttention, pool_hints
 from colormodel.networks.unet import upsample
@@ -50,6 +58,54 @@ def test_black_and_white_are_finite(network: ColorNetwork, level: float) -> None
     """A plane of one tone is coloured like any other."""
     prediction = network(torch.full((1, 1, 64, 64), level))
     assert torch.isfinite(prediction.chroma).all()
+
+
+class _Waits(TorchDispatchMode):
+    """Notes what would wait for a device: numbers read from it, or brought there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(
+        self,
+        func: OpOverload,
+        types: object,
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
+        del types
+        if func.overloadpacket in (
+            torch.ops.aten._local_scalar_dense,
+            torch.ops.aten.lift_fresh,
+            torch.ops.aten.nonzero,
+        ):
+            self.found.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@torch.no_grad()
+def test_a_pass_waits_for_nothing() -> None:
+    """On a GPU that would leave it idle: also with a bias of the confidence, once it is known."""
+    for config in (
+        NetworkConfig("article"),
+        NetworkConfig("unet", width=16, confidence_bias=(0.5,) * 261),
+    ):
+        network = build_network(config).eval()
+        lightness = torch.rand(1, 1, 32, 32) * 100
+        network(lightness)
+        with _Waits() as waits:
+            network(lightness)
+        assert waits.found == []
+
+
+@torch.no_grad()
+def test_what_would_wait_is_noticed(unet: ColorNetwork) -> None:
+    """Hints are counted where they are: the guard above sees that."""
+    with _Waits() as waits:
+        unet(torch.rand(1, 1, 32, 32) * 100, torch.zeros(1, 3, 32, 32))
+        torch.tensor([1.0, 2.0])
+    assert waits.found == ["aten._local_scalar_dense.default", "aten.lift_fresh.default"]
 
 
 def test_other_sizes_are_refused(network: ColorNetwork) -> None:
@@ -218,3 +274,19 @@ def test_the_residual_stages_are_resnets() -> None:
         mine.load_state_dict(their.state_dict())
     x = torch.rand(1, 64, 24, 32)
     assert torch.equal(ours[5](ours[4](x)), theirs.layer2(theirs.layer1(x)))
+
+
+@torch.no_grad()
+def test_convolutions_that_are_cast_once_change_nothing_under_autocast(
+    network: ColorNetwork,
+) -> None:
+    """To the last bit: autocast makes the same weights of them with each pass."""
+    folded = fold_batch_norm(copy.deepcopy(network))
+    cast = cast_convolutions(copy.deepcopy(folded), torch.bfloat16)
+    lightness = torch.rand(2, 1, 64, 96) * 100
+    with torch.autocast("cpu", torch.bfloat16):
+        wanted, got = folded(lightness), cast(lightness)
+    assert torch.equal(got.chroma, wanted.chroma)
+    assert torch.equal(got.confidence, wanted.confidence)
+    sizes = {module.weight.dtype for module in cast.modules() if isinstance(module, nn.Conv2d)}
+    assert sizes == {torch.bfloat16}

@@ -18,6 +18,7 @@ import skimage.data
 
 from colormodel.checkpoint import DEFAULT_CHECKPOINT
 from colormodel.infer import Colorizer
+from colormodel.neutral import neutral_mask
 from tasks.batch import BatchSummary, colorize_batch
 from tasks.errors import (
     AccessDenied,
@@ -100,6 +101,39 @@ def test_a_negative_waits_for_a_curator_and_says_why(
     item = items_of(workshop.ledger)["film.jpg"]
     assert (item.reason is Reason.NEGATIVE_SUSPECTED) == is_negative
     assert (item.status is ItemStatus.REVIEW) or not is_negative
+
+
+def test_on_a_gpu_two_batches_infer_at_once(
+    make_settings: MakeSettings, workshop_for: OpenWorkshop
+) -> None:
+    """As many as the device takes, and no more; each is told what its scans keep neutral."""
+    workshop = workshop_for(make_settings(batch_items=3, minibatch=1))
+    real: Colorizer = workshop.colorizer
+    assert real.at_once == 1
+    inside: list[int] = []
+    together = threading.Event()
+    most = 0
+
+    class Gpu:
+        negativity = real.negativity
+
+        def predict(self, lightness: list[Any], *, neutral: list[Any]) -> list[Any]:
+            nonlocal most
+            inside.append(1)
+            most = max(most, len(inside))
+            if len(inside) == 2:
+                together.set()
+            together.wait(30)
+            inside.pop()
+            expected = [neutral_mask(plane) for plane in lightness]
+            np.testing.assert_array_equal(neutral, expected)
+            return list(real.predict(lightness, neutral=neutral))
+
+    two = replace(workshop, colorizer=Gpu(), inference=threading.Semaphore(2))  # type: ignore[arg-type]
+    summary = work_off(two, Share())
+    assert dict(summary.statuses) == {"review": 6}
+    assert together.is_set()
+    assert most == 2
 
 
 # --- faults --------------------------------------------------------------------------------------
@@ -249,8 +283,8 @@ def test_memory_that_does_not_suffice_for_one_scan_fails_that_scan(
     class Cramped:
         negativity = real.negativity
 
-        def predict(self, lightness: list[Any]) -> list[Any]:
-            maps: list[Any] = list(real.predict(lightness))
+        def predict(self, lightness: list[Any], *, neutral: list[Any]) -> list[Any]:
+            maps: list[Any] = list(real.predict(lightness, neutral=neutral))
             return [
                 MemoryError() if one.shape[0] > one.shape[1] else m
                 for one, m in zip(lightness, maps, strict=True)

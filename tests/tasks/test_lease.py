@@ -113,7 +113,7 @@ def test_a_gpu_that_is_gone_stops_the_run(
     class Gone:
         negativity = workshop.colorizer.negativity
 
-        def predict(self, lightness: list[Any]) -> Any:  # noqa: ANN401, ARG002 - the interface has it
+        def predict(self, *_: object, **__: object) -> Any:  # noqa: ANN401
             raise DeviceError("cuda:0 failed: unspecified launch failure")
 
     summary = work_off(replace(workshop, colorizer=Gone()), Share())  # type: ignore[arg-type]
@@ -134,12 +134,12 @@ def test_a_defect_that_one_picture_brings_out_is_its_own(
     class Picky:
         negativity = real.negativity
 
-        def predict(self, lightness: list[Any]) -> Any:  # noqa: ANN401
+        def predict(self, lightness: list[Any], *, neutral: list[Any]) -> Any:  # noqa: ANN401
             nonlocal calls
             calls += 1
             if any(one.shape[0] > one.shape[1] for one in lightness):
                 raise ZeroDivisionError("a defect")
-            return real.predict(lightness)
+            return real.predict(lightness, neutral=neutral)
 
     work_off(replace(workshop, colorizer=Picky()), Share())  # type: ignore[arg-type]
     items = items_of(workshop.ledger)

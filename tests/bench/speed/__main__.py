@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench.speed import large, network, pipeline, prefect_cost, startup
+from tests.bench.speed import gpu, large, network, pipeline, prefect_cost, roofline, startup
 from tests.bench.speed.material import small_scans
 from tests.bench.speed.rows import Row, machine, to_table, write_json
 
@@ -52,6 +52,8 @@ def _parts(scans: int, largest: int) -> dict[str, Part]:
     return {
         "startup": start,
         "network": network.measure,
+        "gpu": gpu.measure,
+        "roofline": roofline.measure,
         "pipeline": lambda folder: pipeline.measure(folder, scans=scans),
         "s3": lambda folder: pipeline.measure_s3(folder, scans=scans),
         "prefect": lambda folder: prefect_cost.measure(folder, scans=largest),

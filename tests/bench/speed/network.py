@@ -1,6 +1,7 @@
 """The network alone, in the ways that this machine can run it."""
 
 import copy
+import functools
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from colormodel.checkpoint import DEFAULT_CHECKPOINT, load_network, read_checkpoint
-from colormodel.infer import CPU_PASS_PX
+from colormodel.infer import CPU_PASS_PX, Colorizer
 from colormodel.networks import fold_batch_norm
 from tests.bench.speed.rows import Row, in_turn
 
@@ -20,7 +21,7 @@ ROUNDS = 5
 Way = Callable[[Tensor], Tensor]
 
 
-class _ChromaOnly(nn.Module):
+class ChromaAndConfidence(nn.Module):
     """The network as exporters like it: one tensor in, one out."""
 
     def __init__(self, network: nn.Module) -> None:
@@ -28,27 +29,62 @@ class _ChromaOnly(nn.Module):
         self.network = network
 
     def forward(self, lightness: Tensor) -> Tensor:
-        """L* (N, 1, H, W) to chroma (N, 2, H, W)."""
-        chroma: Tensor = self.network(lightness).chroma
-        return chroma
+        """L* (N, 1, H, W) to chroma and confidence, (N, 3, H, W)."""
+        chroma, confidence, _ = self.network(lightness)
+        return torch.cat((chroma, confidence), 1)
+
+
+def as_inferred(device: torch.device) -> nn.Module:
+    """The network as `Colorizer` has it on a device; (N, 1, H, W) to (N, 3, H, W)."""
+    colorizer = Colorizer(read_checkpoint(DEFAULT_CHECKPOINT), device=str(device))
+    network = ChromaAndConfidence(colorizer._network).eval()
+    return InHalf(network) if colorizer._in_bfloat16 else network
+
+
+class InHalf(nn.Module):
+    """A network that computes in half precision where PyTorch holds that safe."""
+
+    def __init__(self, network: nn.Module, dtype: torch.dtype = torch.bfloat16) -> None:
+        super().__init__()
+        self.network = network
+        self.dtype = dtype
+
+    def forward(self, lightness: Tensor) -> Tensor:
+        """As the network does."""
+        # CUDA graphs need the cache of cast weights off; it is not used anyway without gradients.
+        with torch.autocast(lightness.device.type, self.dtype, cache_enabled=False):
+            result: Tensor = self.network(lightness)
+        return result
 
 
 def measure(folder: Path) -> list[Row]:
     """A row for each way, with how far its colours are from eager float32's."""
-    network = _ChromaOnly(load_network(read_checkpoint(DEFAULT_CHECKPOINT))).eval()
+    network = ChromaAndConfidence(load_network(read_checkpoint(DEFAULT_CHECKPOINT))).eval()
     lightness = torch.rand(MINIBATCH, 1, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(1))
     lightness *= 100
     ways = _ways(network, lightness, folder)
     with torch.inference_mode():
-        chroma = {name: way(lightness).float() for name, way in ways.items()}
-        calls = [lambda way=way: way(lightness) for way in ways.values()]
-        seconds = dict(zip(ways, in_turn(*calls, rounds=ROUNDS), strict=True))
+        return rows_of(ways, lightness, where="network")
+
+
+def rows_of(ways: dict[str, Way], lightness: Tensor, *, where: str, passes: int = 1) -> list[Row]:
+    """A row for each way, against the first: how fast, and how far its colours are from there."""
+    chroma = {name: way(lightness)[:, :2].float() for name, way in ways.items()}
+
+    def run(way: Way) -> None:
+        for _ in range(passes):
+            way(lightness)
+        if lightness.is_cuda:
+            torch.cuda.synchronize()
+
+    taken = in_turn(*(functools.partial(run, way) for way in ways.values()), rounds=ROUNDS)
     first = next(iter(ways))
     rows = []
-    for name, taken in seconds.items():
+    for name, seconds in zip(ways, taken, strict=True):
         apart = float((chroma[name] - chroma[first]).abs().max())
-        detail = f"{MINIBATCH / taken:.1f} pictures/s of {HEIGHT} × {WIDTH}, max |Δab| {apart:.2g}"
-        rows.append(Row(f"network, {name}", seconds[first] / taken, "×", detail=detail))
+        rate = passes * len(lightness) / seconds
+        detail = f"{rate:,.1f} pictures/s of {HEIGHT} × {WIDTH}, max |Δab| {apart:.2g}"
+        rows.append(Row(f"{where}, {name}", taken[0] / seconds, "×", detail=detail))
     return rows
 
 

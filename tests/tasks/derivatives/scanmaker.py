@@ -8,9 +8,10 @@ import tifffile
 from numpy.typing import NDArray
 
 from colormodel.planes import ChromaMap
+from tasks.derivatives import OutputPolicy, WrittenFile, write_derivatives
 from tasks.provenance import Provenance
 from tasks.scans.icc import build_profile, parametric_curve
-from tasks.scans.reader import Scan
+from tasks.scans.reader import Scan, open_scan
 from tests.tasks.derivatives.jpegs import make_picture
 
 LINEAR = build_profile(b"GRAY", parametric_curve(1.0), description="linear")
@@ -50,4 +51,18 @@ def make_provenance(scan: Scan) -> Provenance:
         created_at=datetime(2026, 11, 22, 3, 4, 5, tzinfo=UTC),
         confidence=0.5,
         descriptive=scan.header.descriptive,
+    )
+
+
+def colour(path: Path, folder: Path, *, page: int = 0, **policy: object) -> list[WrittenFile]:
+    """Write the derivatives of a file under a policy."""
+    scan = open_scan(path, page=page)
+    folder.mkdir(exist_ok=True)
+    return write_derivatives(
+        path,
+        scan,
+        make_map_for(scan),
+        provenance=make_provenance(scan),
+        policy=OutputPolicy(**policy),
+        folder=folder,
     )

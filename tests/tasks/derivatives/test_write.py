@@ -15,17 +15,18 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.derivatives import OutputPolicy, WrittenFile, restore_original, write_derivatives
+from tasks.derivatives import OutputPolicy, restore_original, write_derivatives
 from tasks.derivatives import write as write_module
 from tasks.derivatives.access import reduced_size
 from tasks.derivatives.jpegfile import parse_jpeg
-from tasks.errors import Reason, ToneGateFailed, UnreadableScan, reason_of
+from tasks.errors import Reason, UnreadableScan, reason_of
 from tasks.provenance import DIGITAL_SOURCE_TYPE, read_xmp
 from tasks.scans.reader import open_scan
 from tests.tasks.derivatives.jpegs import make_grey_jpeg, make_picture
 from tests.tasks.derivatives.scanmaker import (
     GAMMA_22,
     LINEAR,
+    colour,
     make_deep_picture,
     make_map_for,
     make_provenance,
@@ -33,20 +34,6 @@ from tests.tasks.derivatives.scanmaker import (
 )
 
 SCANS = Path("../shared/data/scans")
-
-
-def colour(path: Path, folder: Path, *, page: int = 0, **policy: object) -> list[WrittenFile]:
-    """Write the derivatives of a file under a policy."""
-    scan = open_scan(path, page=page)
-    folder.mkdir(exist_ok=True)
-    return write_derivatives(
-        path,
-        scan,
-        make_map_for(scan),
-        provenance=make_provenance(scan),
-        policy=OutputPolicy(**policy),
-        folder=folder,
-    )
 
 
 def lightness_by_engine(image: pyvips.Image) -> NDArray[np.float64]:
@@ -408,37 +395,6 @@ def test_a_second_page_is_written_as_its_own_item(tmp_path: Path) -> None:
         writer.write(second, metadata=None)
     master, _ = colour(path, tmp_path, page=1)
     assert tifffile.imread(master.path).shape == (60, 30, 3)
-
-
-def test_gate_stops_what_is_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A writer that shifts tone a little is found out, and leaves nothing behind."""
-    path = make_tiff(tmp_path / "scan.tif", make_deep_picture(90, 80))
-    honest = write_module.coloured_strips
-
-    def shifted(*args: object, **named: object) -> object:
-        for strip in honest(*args, **named):
-            yield np.minimum(strip, 65535 - 80) + np.uint16(80)
-
-    monkeypatch.setattr(write_module, "coloured_strips", shifted)
-    with pytest.raises(ToneGateFailed, match="differs"):
-        colour(path, tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
-
-
-def test_gate_stops_a_splice_with_other_luminance(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As if the wrong file's coded data had been copied."""
-    path = tmp_path / "scan.jpg"
-    path.write_bytes(make_grey_jpeg(make_picture(64, 64)))
-    other = write_module.read_grey_jpeg(make_grey_jpeg(make_picture(64, 64, seed=5)))
-    honest = write_module.splice_luma
-    monkeypatch.setattr(
-        write_module, "splice_luma", lambda _grey, chroma, **named: honest(other, chroma, **named)
-    )
-    with pytest.raises(ToneGateFailed, match="luminance"):
-        colour(path, tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_damage_in_the_scan_leaves_nothing_behind(tmp_path: Path) -> None:

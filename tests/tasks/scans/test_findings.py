@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
+import skimage.filters
 
 from tasks.errors import AlreadyColour, BlankScan
 from tasks.scans.findings import Thresholds, examine
@@ -13,6 +14,8 @@ from tasks.scans.hue import HueRule
 from tasks.scans.negative import tone_score
 from tasks.scans.reader import open_scan
 from tasks.scans.resample import resize
+from tasks.scans.tone import tone_curve
+from tasks.scans.twotone import measure_tones
 from tests import scanfiles
 from tests.scanfiles import codes_of, in_film_border, photograph, with_step_wedge, write_png
 
@@ -34,6 +37,19 @@ def test_a_film_border_is_found_and_stays_neutral(seed: int, tmp_path: Path) -> 
     assert neutral[:, -margin + 5 :].all()
     assert not neutral[margin + 5 : -margin - 5, margin + 5 : -margin - 5].any()
     assert found.negative_doubt is None
+
+
+def test_a_dark_sky_that_lightens_evenly_is_no_border(tmp_path: Path) -> None:
+    """It has no edge; the same tones with one are a border."""
+    picture = photograph(360, 480)
+    sky = np.linspace(0.08, 0.2, 150)[:, None] + 0.01 * picture[:150]
+    picture[:150] = sky
+    found = examine(open_scan(write_png(tmp_path / "sky.png", codes_of(picture))))
+    assert found.picture == Box(0.0, 0.0, 1.0, 1.0)
+    assert not found.neutral
+    picture[60:150] = 0.5
+    found = examine(open_scan(write_png(tmp_path / "edge.png", codes_of(picture))))
+    assert found.picture.top == pytest.approx(60 / 360, abs=0.01)
 
 
 @pytest.mark.parametrize("steps", [10, 14, 20])
@@ -93,6 +109,29 @@ def test_a_faded_photograph_is_not_blank(tmp_path: Path) -> None:
     """A tenth of the contrast is still a picture."""
     faded = 0.7 + 0.12 * (photograph() - 0.5)
     examine(open_scan(write_png(tmp_path / "f.png", codes_of(faded, 16))))
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_two_tones_are_measured_by_counting_codes(bits: int) -> None:
+    """As the pixels themselves, sorted, have it."""
+    codes = codes_of(photograph(120, 90), bits=bits)
+    lightness_of = tone_curve(None, bits=bits).lightness
+    tones = measure_tones(codes, lightness_of)
+    lightness = lightness_of[codes].astype(np.float64)
+    darkest_first = np.sort(lightness, axis=None)
+    count = round(tones.ink * lightness.size)
+    ink, paper = (
+        np.percentile(part, [25, 50, 75]) for part in (darkest_first[:count], darkest_first[count:])
+    )
+    assert (tones.ink_spread, tones.paper_spread) == pytest.approx(
+        (ink[2] - ink[0], paper[2] - paper[0]), abs=1e-4
+    )
+    assert tones.contrast == pytest.approx(paper[1] - ink[1], abs=1e-4)
+    quarter = tones.contrast / 4
+    between = (lightness > ink[1] + quarter) & (lightness < paper[1] - quarter)
+    assert tones.between == pytest.approx(between.mean(), abs=2e-3)
+    threshold = skimage.filters.threshold_otsu(lightness, nbins=200)
+    assert darkest_first[count - 1] == pytest.approx(threshold, abs=1.0)
 
 
 def test_an_even_cast_is_toned_at_most(tmp_path: Path) -> None:

@@ -1,0 +1,71 @@
+"""The tone gate: what is off is found out before it is published."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tasks.derivatives import gate
+from tasks.derivatives import write as write_module
+from tasks.errors import ToneGateFailed
+from tests.tasks.derivatives.jpegs import make_grey_jpeg, make_picture
+from tests.tasks.derivatives.scanmaker import colour, make_deep_picture, make_tiff
+
+
+def test_gate_stops_what_is_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer that shifts tone a little is found out, and leaves nothing behind."""
+    path = make_tiff(tmp_path / "scan.tif", make_deep_picture(90, 80))
+    honest = write_module.coloured_strips
+
+    def shifted(*args: object, **named: object) -> object:
+        for strip in honest(*args, **named):
+            yield np.minimum(strip, 65535 - 80) + np.uint16(80)
+
+    monkeypatch.setattr(write_module, "coloured_strips", shifted)
+    with pytest.raises(ToneGateFailed, match="differs"):
+        colour(path, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_gate_stops_a_splice_with_other_luminance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the wrong file's coded data had been copied."""
+    path = tmp_path / "scan.jpg"
+    path.write_bytes(make_grey_jpeg(make_picture(64, 64)))
+    other = write_module.read_grey_jpeg(make_grey_jpeg(make_picture(64, 64, seed=5)))
+    honest = write_module.splice_luma
+    monkeypatch.setattr(
+        write_module, "splice_luma", lambda _grey, chroma, **named: honest(other, chroma, **named)
+    )
+    with pytest.raises(ToneGateFailed, match="luminance"):
+        colour(path, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_of_a_large_splice_some_rows_are_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And its luminance is compared whole; what is reported is near what all rows would give."""
+    path = tmp_path / "scan.jpg"
+    path.write_bytes(make_grey_jpeg(make_picture(400, 300)))
+    (whole,) = colour(path, tmp_path)
+    monkeypatch.setattr(gate, "_REPORTED_PIXELS", 30_000)
+    (some,) = colour(path, tmp_path)
+    assert whole.tone.rule == "the Y plane is the scan's, bit for bit"
+    assert some.tone.rule == "the Y plane is the scan's, bit for bit; ΔL* of every 4th row"
+    assert some.tone.luma_identical
+    assert some.tone.mean_delta_l == pytest.approx(whole.tone.mean_delta_l, rel=0.1)
+    assert 0 < some.tone.max_delta_l <= whole.tone.max_delta_l
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 255])
+def test_an_orientation_that_does_not_exist_is_none(tmp_path: Path, orientation: int) -> None:
+    """Such numbers are in old files; the gate reads the picture as everyone does."""
+    exif = Image.Exif()
+    exif[274] = orientation
+    path = tmp_path / "scan.jpg"
+    path.write_bytes(make_grey_jpeg(make_picture(40, 60), exif=exif.tobytes()))
+    (master,) = colour(path, tmp_path)
+    assert master.tone.luma_identical
