@@ -23,6 +23,7 @@ RIM_PX = 3
 #: L*: a step wedge, ramp or blank differs from its own profile by no more than this, in this share
 #: of its pixels at least.
 PROFILE_NOISE, PROFILE_SHARE = 1.5, 0.98
+ROWS_AT_ONCE = 16
 
 
 def neutral_mask(lightness: Plane) -> NDArray[np.bool_]:
@@ -46,19 +47,28 @@ def neutral_mask(lightness: Plane) -> NDArray[np.bool_]:
 
 def _is_profile(lightness: Plane) -> bool:
     """Whether a picture holds nothing but steps or a ramp along one axis: no scene does."""
-    profiles = (np.median(lightness, axis=axis, keepdims=True) for axis in (0, 1))
-    return any(
-        np.mean(np.abs(lightness - profile) <= PROFILE_NOISE) >= PROFILE_SHARE
-        for profile in profiles
-    )
+    return _has_even_rows(lightness) or _has_even_rows(lightness.T)
+
+
+def _has_even_rows(lightness: Plane) -> bool:
+    """Whether nearly all pixels are as light as their row; a scene's first rows tell that not."""
+    allowed, others = (1 - PROFILE_SHARE) * lightness.size, 0
+    for top in range(0, len(lightness), ROWS_AT_ONCE):
+        part = lightness[top : top + ROWS_AT_ONCE]
+        level = np.median(part, axis=1, keepdims=True)
+        others += int(np.count_nonzero(np.abs(part - level) > PROFILE_NOISE))
+        if others > allowed:
+            return False
+    return True
 
 
 def _inside(lightness: Plane) -> tuple[slice, slice]:
     """What the borders leave of a picture."""
-    rows, columns = _trimmed(lightness), _trimmed(lightness.T)
-    # Once more without the borders across, which break the flatness of those along.
+    columns = _trimmed(lightness.T)
     rows = _trimmed(lightness[:, columns])
-    columns = _trimmed(lightness[rows].T)
+    if rows != slice(0, len(lightness)):
+        # Once more without the borders across, which break the flatness of those along.
+        columns = _trimmed(lightness[rows].T)
     sides = [lightness[: rows.start], lightness[rows.stop :]]
     sides += [lightness[:, : columns.start], lightness[:, columns.stop :]]
     levels = [float(np.median(side)) if side.size else None for side in sides]
@@ -97,6 +107,11 @@ def _flat_rows(lightness: Plane) -> int:
     widest = int(WIDEST * len(lightness))
     if not widest or np.ptp(np.quantile(lightness[0], [0.05, 0.95])) > FLAT_RANGE:
         return 0  # nearly always
-    low, middle, high = np.quantile(lightness[:widest], [0.05, 0.5, 0.95], axis=1)
-    border = (high - low <= FLAT_RANGE) & (np.abs(middle - middle[0]) <= SAME_LEVEL)
-    return int(np.argmin(border)) if not border.all() else widest
+    level = np.median(lightness[0])
+    for top in range(0, widest, ROWS_AT_ONCE):
+        part = lightness[top : min(top + ROWS_AT_ONCE, widest)]
+        low, middle, high = np.quantile(part, [0.05, 0.5, 0.95], axis=1)
+        border = (high - low <= FLAT_RANGE) & (np.abs(middle - level) <= SAME_LEVEL)
+        if not border.all():
+            return top + int(np.argmin(border))
+    return widest
