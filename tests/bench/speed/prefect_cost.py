@@ -66,9 +66,7 @@ def measure(folder: Path, *, scans: int) -> list[Row]:
     def settings(name: str, source: Path) -> Settings:
         return settings_for(folder / name, str(source), str(folder / name / "out"))
 
-    _spent(
-        lambda: run(settings("warm-bare", few), as_json=True)
-    )  # loads what it loads at first use
+    _spent(lambda: run(settings("warm-bare", few), as_json=True))  # torch, pictures, SQL are loaded
     bare = _spent(lambda: run(settings("bare", source), as_json=True))  # no server yet
     with settings_in_force(settings("warm-flow", few)):
         nightly()  # the server starts
