@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 #: What it is told of task runs, the server writes down together, every 5 s, rather than each state
-#: in a transaction of its own: 16 ms of CPU a task run in place of 47. A killed server may lose these
-#: seconds: they are for people to look at; what became of scans is in the ledger.
+#: in a transaction of its own: 16 ms of CPU a task run in place of 47. A killed server may lose
+#: these seconds: they are for people to look at; what became of scans is in the ledger.
 TASK_RUNS_TOGETHER = {"PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "50"}
 
 
