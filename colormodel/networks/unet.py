@@ -151,8 +151,7 @@ def _scaled(hints: Tensor) -> Tensor:
 @functools.lru_cache(maxsize=4)
 def _constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     """Bring numbers to a device once, not with each pass."""
-    with torch.inference_mode(mode=False):  # training may use them, too
-        return torch.tensor(values, dtype=dtype, device=device)
+    return torch.tensor(values, dtype=dtype, device=device)
 
 
 def _cells(lightness: Tensor, hints: Tensor | None, size: int) -> Tensor:

@@ -1,6 +1,7 @@
 """27 megapixels: the luma splice and the TIFF master against what else one could do."""
 
 import io
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,22 +15,28 @@ from colormodel.planes import ChromaMap, network_size
 from tasks.derivatives import OutputPolicy, write_derivatives
 from tasks.derivatives.chroma import encode_plane
 from tasks.scans.reader import open_scan
-from tests.bench.speed import notebook
+from tests.bench.speed import notebook, raydata
 from tests.bench.speed.material import large_jpeg, large_tiff
+from tests.bench.speed.pipeline import colour_recorded, enqueued, settings_for
 from tests.bench.speed.rows import Row, at_least, at_most, in_turn, seconds_of
 from tests.tasks.derivatives.scanmaker import make_provenance
 
 ROUNDS = 3
+COPIES = 6  # of the large JPEG, for pipelines
 
 
 def measure(folder: Path) -> list[Row]:
     """Rows about a large greyscale JPEG and a large 16-bit TIFF."""
     colorizer = Colorizer(read_checkpoint(DEFAULT_CHECKPOINT), device="cpu")
-    return [*_jpeg_rows(folder, colorizer), *_tiff_rows(folder, colorizer)]
+    jpeg = large_jpeg(folder / "large.jpg")
+    return [
+        *_jpeg_rows(folder, jpeg, colorizer),
+        _ray_row(folder, jpeg),
+        *_tiff_rows(folder, colorizer),
+    ]
 
 
-def _jpeg_rows(folder: Path, colorizer: Colorizer) -> list[Row]:
-    path = large_jpeg(folder / "large.jpg")
+def _jpeg_rows(folder: Path, path: Path, colorizer: Colorizer) -> list[Row]:
     content = path.read_bytes()
     chroma_map = _chroma_map(path, colorizer)
     half = np.full((2250, 3000), 128, np.uint8)
@@ -65,6 +72,32 @@ def _jpeg_rows(folder: Path, colorizer: Colorizer) -> list[Row]:
         at_least("27 Mpx JPEG: as fast as a notebook", by_hand_s / ours_s, 10,
                  f"{told}, notebook {by_hand_s:.1f} s"),
     ]  # fmt: skip
+
+
+def _ray_row(folder: Path, jpeg: Path) -> Row:
+    """Some large scans through the whole pipeline, ledger and all, against Ray Data's."""
+    claim = "27 Mpx JPEG: as fast as Ray Data"
+    if not raydata.is_installed():
+        return Row(claim, float("nan"), "×", "≥ 3 ×", None, "not installed")
+    source = folder / "copies"
+    source.mkdir()
+    paths = [source / f"{number}.jpg" for number in range(COPIES)]
+    for path in paths:
+        shutil.copyfile(jpeg, path)
+    settings = settings_for(folder / "many", str(source), str(folder / "many-out"))
+    with enqueued(settings) as workshop:
+        for _ in range(settings.cores):
+            workshop.pixels.run(abs, -1)  # children are there when the clock starts
+        ours_s = seconds_of(lambda: colour_recorded(workshop))
+        px = workshop.checkpoint.network_px
+
+    def with_ray(scans: list[Path]) -> None:
+        raydata.colour_all(scans, folder / "ray", minibatch=1, network_px=px)
+
+    with_ray(paths[:1])  # its processes start
+    ray_s = seconds_of(lambda: with_ray(paths))
+    detail = f"{COPIES} scans: Ray Data {ray_s:.1f} s, ours {ours_s:.1f} s"
+    return at_least(claim, ray_s / ours_s, 3, detail)
 
 
 def _tiff_rows(folder: Path, colorizer: Colorizer) -> list[Row]:
