@@ -45,8 +45,8 @@ class Thresholds:
     period ones 5 (haze). Of the 500 made grey none was refused, and 9 were suspected. Of the made
     pictures, 40 of a kind, all text pages, blank sheets, sepia prints and cyanotypes were seen, and
     no photograph was refused. Negatives were found: 58 of the archive scans inverted whole, 49 of
-    them cut out of their film (none suspected as they are), 311 of the 500 photographs. In a white
-    margin, 22 of the 500 were suspected as they are, and 424 in clear film as negatives.
+    them cut out of their film (none suspected as they are), 313 of the 500 photographs. In a white
+    margin, 22 of the 500 were suspected as they are, and 421 in clear film as negatives.
     """
 
     frame: FrameRule = field(default_factory=FrameRule)

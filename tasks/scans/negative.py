@@ -34,7 +34,7 @@ class NegativeRule:
         tones: Score of the tones from which the network is asked: 57 % of positive and 81 % of
             negative photographs are. In a light border it is asked of every picture.
         without_border: The network's score, as log odds, from which such a picture is suspected:
-            9 of 500 positive and 311 of 500 negative photographs, none of 76 archive scans.
+            9 of 500 positive and 313 of 500 negative photographs, none of 76 archive scans.
         in_light_border: The score from which a picture in a light border is: 22 of 500 positive
             photographs in a white margin.
     """
