@@ -183,10 +183,8 @@ def _sqlite_engine(url: URL) -> Engine:
     @event.listens_for(engine, "connect")
     def _prepare(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # we begin transactions ourselves, see below
+        _write_ahead(connection)
         cursor = connection.cursor()
-        cursor.execute(
-            "PRAGMA journal_mode = WAL"
-        )  # readers and the writer do not wait for each other
         # A killed process loses nothing. A power cut may lose the last transactions, never the
         # file: the items in them are claimed again, and their derivatives written over.
         cursor.execute("PRAGMA synchronous = NORMAL")
@@ -221,6 +219,24 @@ def _begin_writing(connection: Connection) -> None:
             connection.exec_driver_sql("BEGIN IMMEDIATE")  # raises what stands in its way
     finally:
         raw.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000:.0f}")
+
+
+def _write_ahead(raw: sqlite3.Connection) -> None:
+    """Let readers and the writer not wait for each other.
+
+    In a new file that others open just now, SQLite refuses that at once, whatever its timeout.
+    """
+    give_up_at = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            raw.execute("PRAGMA journal_mode = WAL").close()
+        except sqlite3.Error as error:
+            is_transient = _sqlite_name(error).startswith(_TRANSIENT_SQLITE)
+            if not is_transient or time.monotonic() > give_up_at:
+                raise
+            time.sleep(random.uniform(*_LOOK_AGAIN_S))  # noqa: S311 - spreads attempts, guards nothing
+        else:
+            return
 
 
 def _is_busy(raw: sqlite3.Connection) -> bool:

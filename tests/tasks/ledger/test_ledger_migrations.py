@@ -94,6 +94,28 @@ def test_code_knows_the_last_revision() -> None:
     assert ScriptDirectory.from_config(configuration()).get_current_head() == REVISION
 
 
+def test_a_new_file_is_opened_by_many_at_once(tmp_path: Path) -> None:
+    """Now and then SQLite turns one of them down without waiting: so we wait."""
+    errors: list[Exception] = []
+
+    def work(url: str, together: threading.Barrier) -> None:
+        together.wait()
+        try:
+            with connect(url, create=True).connect():
+                pass
+        except Exception as error:  # noqa: BLE001 - the assertion below shows it
+            errors.append(error)
+
+    for number in range(100):
+        url, together = f"sqlite:///{tmp_path / str(number)}.db", threading.Barrier(6)
+        threads = [threading.Thread(target=work, args=(url, together)) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert errors == []
+
+
 def test_processes_that_upgrade_at_once_take_turns(empty_url: str) -> None:
     """One makes the schema, the others find it."""
     errors: list[Exception] = []
