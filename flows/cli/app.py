@@ -6,7 +6,9 @@ by their command alone, so that `autochrome status` answers at once.
 
 import logging
 import sys
+from collections.abc import Sequence
 from contextlib import closing
+from copy import copy
 from getpass import getuser
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +16,8 @@ from typing import Annotated
 
 import typer
 from rich.logging import RichHandler
+from typer.main import get_command_name
+from typer.models import CommandInfo
 
 from flows.cli import archive, options
 from flows.cli.app_backfill import app as backfill
@@ -392,10 +396,30 @@ def current(database: options.Database = None) -> None:
     raise typer.Exit(archive.current(load_settings(database_url=database)))
 
 
+def _with_named_alone(arguments: Sequence[str]) -> typer.Typer:
+    """The application with the command that the arguments name; with all, if they name none.
+
+    Typer reads the signatures of all commands before it runs one: as long as a command takes that
+    asks the ledger.
+    """
+    name = next((one for one in arguments if not one.startswith("-")), None)
+    commands = [one for one in app.registered_commands if _name_of(one) == name]
+    groups = [one for one in app.registered_groups if one.name == name]
+    if not commands and not groups:
+        return app
+    alone = copy(app)
+    alone.registered_commands, alone.registered_groups = commands, groups
+    return alone
+
+
+def _name_of(command: CommandInfo) -> str | None:
+    return command.name or (command.callback and get_command_name(command.callback.__name__))
+
+
 def main() -> None:
     """Run the command line; every foreseen error is one line with a remedy."""
     try:
-        app()
+        _with_named_alone(sys.argv[1:])()
     except AutochromeError as error:
         if logging.getLogger().isEnabledFor(logging.DEBUG):
             stderr.print_exception()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from typing import Any, TypeAlias
 
 from sqlalchemy import (
@@ -21,7 +22,7 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import registry
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ColumnElement
@@ -215,7 +216,8 @@ def insert_or(connection: Connection, table: Table) -> Any:  # noqa: ANN401 - on
 
 def insert_for(dialect: str, table: Table) -> Any:  # noqa: ANN401 - one of two classes
     """The same, for statements that are built once and kept."""
-    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    # Named, the other dialect would be loaded for nothing.
+    return import_module(f"sqlalchemy.dialects.{dialect}").insert(table)
 
 
 def written_out(statement: Insert, dialect: str) -> TextClause:
@@ -224,7 +226,7 @@ def written_out(statement: Insert, dialect: str) -> TextClause:
     SQLAlchemy keeps no compiled form of one with ON CONFLICT DO UPDATE: it would compile it anew
     each time, which takes longer than to run it.
     """
-    kind = postgresql.dialect if dialect == "postgresql" else sqlite.dialect
+    kind = registry.load(dialect)
     return text(str(statement.compile(dialect=kind(paramstyle="named"))))
 
 

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.scanfiles import codes_of, photograph, write_jpeg
 
 ROOT = Path(__file__).parents[2]
@@ -35,9 +37,34 @@ except SystemExit as end:
     assert not end.code, end.code
 large = {"alembic", "boto3", "jinja2", "numpy", "pebble", "prefect", "psycopg", "scipy", "torch"}
 others = {f"flows.cli.{name}" for name in ("backfill", "models", "references", "review", "run")}
-print(*sorted((large | others) & set(sys.modules)), file=sys.stderr)
+unused = {"sqlalchemy.dialects.postgresql"}
+print(*sorted((large | others | unused) & set(sys.modules)), file=sys.stderr)
 """
     assert run_python(code, "status", "--db", sqlite_url).split() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["status", "--help"], "Count the items by status"),
+        (["-v", "db", "current", "--help"], "Print the revision"),
+        (["models", "--help"], "List the checkpoints"),  # in a group without a name
+        (["references", "--help"], "withdraw"),
+        (["--help"], "colourizes the scanned"),
+        (["statsu"], "Did you mean 'status'?"),
+    ],
+)
+def test_every_command_is_found(arguments: list[str], said: str) -> None:
+    """Commands that were not asked for are left out, and still known where they are needed."""
+    code = "from flows.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert said.lower() in (done.stdout + done.stderr).lower()
 
 
 def test_pixel_processes_start_before_torch_is_loaded(tmp_path: Path) -> None:
