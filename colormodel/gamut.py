@@ -95,8 +95,12 @@ class ColorBins(nn.Module):
         Returns:
             Shape (N, 1, h, w).
         """
-        log_share = logits.float().permute(0, 2, 3, 1).log_softmax(3)  # (N, h, w, bins)
-        entropy: Tensor = -torch.linalg.vecdot(log_share.exp(), log_share)
+        # -Σ p log p is log Z - Σ p x, with log Z = x - log p of any bin, best of the likeliest:
+        # one exponential less than by logarithms of all shares.
+        x = logits.float().permute(0, 2, 3, 1)  # (N, h, w, bins)
+        share = x.softmax(3)
+        log_sum = x.amax(3) - share.amax(3).log()
+        entropy: Tensor = log_sum - torch.linalg.vecdot(share, x)
         return entropy[:, None]
 
 

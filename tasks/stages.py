@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -188,12 +189,17 @@ def _provenance(workshop: Workshop, work: Work) -> Provenance:
         checkpoint_digest=workshop.checkpoint.digest,
         recipe_digest=workshop.recipe_digest,
         model_name=workshop.checkpoint.card.name,
-        software=f"Autochrome {version('autochrome')}",
+        software=_software(),
         created_at=datetime.now(UTC),
         confidence=work.confidence or 0.0,
         descriptive=work.scan.header.descriptive,
         page=work.item.page,
     )
+
+
+@cache  # to look it up takes a millisecond
+def _software() -> str:
+    return f"Autochrome {version('autochrome')}"
 
 
 def _put(workshop: Workshop, work: Work, file: WrittenFile) -> None:
