@@ -84,7 +84,7 @@ def run(
     source: Annotated[str, typer.Argument(help="s3://bucket/prefix, file:///folder or a path.")],
     out: options.Output = None,
     database: options.Database = None,
-    collection: options.Collection = None,
+    collection: options.IntoCollection = None,
     checkpoint: options.CheckpointFile = None,
     device: options.Device = None,
     publish: Annotated[
@@ -124,7 +124,7 @@ def discover(
         list[str], typer.Argument(help="s3://bucket/prefix, file:///folder or a path.")
     ],
     database: options.Database = None,
-    collection: options.Collection = None,
+    collection: options.IntoCollection = None,
     as_json: options.AsJson = False,
 ) -> None:
     """List sources and record what is new, changed or gone."""
@@ -309,7 +309,7 @@ def serve(
     ] = None,
     out: options.Output = None,
     database: options.Database = None,
-    collection: options.Collection = None,
+    collection: options.IntoCollection = None,
     host: Annotated[str | None, typer.Option(help="Address to serve at.")] = None,
     port: Annotated[int | None, typer.Option(help="Port of Prefect's UI and API.")] = None,
     web_port: Annotated[int | None, typer.Option(help="Port of metrics and reports.")] = None,

@@ -43,7 +43,7 @@ def add(
     vouch: Annotated[
         bool, typer.Option("--vouch", help="The colours are right though they look changed.")
     ] = False,
-    collection: options.Collection = None,
+    collection: options.IntoCollection = None,
     who: options.Who = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check.")] = False,
     out: options.Output = None,

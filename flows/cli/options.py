@@ -19,6 +19,10 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say how many it wo
 Collection = Annotated[
     str | None, typer.Option("--collection", metavar="NAME", help="Only this collection.")
 ]
+IntoCollection = Annotated[
+    str | None,
+    typer.Option("--collection", metavar="NAME", help="The collection that they belong to."),
+]
 Who = Annotated[
     str | None,
     typer.Option("--who", metavar="NAME", help="Who decides this.  [default: the login name]"),

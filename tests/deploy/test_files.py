@@ -16,6 +16,7 @@ from prefect.settings.legacy import _get_settings_fields
 from prefect_kubernetes.settings import KubernetesSettings
 from psycopg.conninfo import conninfo_to_dict
 
+from flows.prefect_home import TASK_RUNS_TOGETHER
 from tasks.settings import Settings
 from tests.databases import Server
 from tests.deploy.snippets import DEPLOY, ROOT
@@ -134,6 +135,18 @@ def test_compose_workers_know_all_that_they_need() -> None:
     made = COMPOSE["services"]["s3-setup"]["environment"]
     assert made["S3_KEY_ID"] == given["s3_access_key_id"]
     assert made["S3_SECRET"] == environment["AUTOCHROME_S3_SECRET_ACCESS_KEY"]
+
+
+def test_every_prefect_server_records_task_runs_together() -> None:
+    """As `autochrome serve`'s does: on compose's machine, and in the cluster."""
+    (pod,) = (
+        one["spec"]["template"]["spec"]
+        for one in yaml.safe_load_all((DEPLOY / "kubernetes" / "prefect.yaml").read_text())
+        if one["kind"] == "Deployment"
+    )
+    in_cluster = {one["name"]: one.get("value") for one in pod["containers"][0]["env"]}
+    for environment in (COMPOSE["services"]["prefect"]["environment"], in_cluster):
+        assert TASK_RUNS_TOGETHER.items() <= environment.items()
 
 
 def test_the_databases_of_compose_are_made_with_owners_of_their_own(
