@@ -110,9 +110,13 @@ def make_checkpoint(path: Path) -> Path:
 
 
 def make_archive(folder: Path, scans: int) -> Path:
-    """Small scans, each another picture: greyscale JPEG, and a TIFF now and then."""
+    """Small scans, each another picture: greyscale JPEG, and a TIFF now and then.
+
+    Those that are there stay: written again, they would count as changed, and be done again.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    for number in range(scans):
+    there = sum(1 for _ in folder.glob("*/*"))
+    for number in range(there, scans):
         box = folder / f"box-{number // 100:03d}"
         box.mkdir(exist_ok=True)
         codes = codes_of(photograph(40, 56, seed=number))
