@@ -1,41 +1,44 @@
-"""The ledger's schema: words, column types, tables."""
+"""The ledger's schema: words, column types, tables.
 
-from tasks.schema.tables import (
+Written as SQLAlchemy Core: every hot statement works on sets of rows, and a command that only asks
+for the status starts faster without the ORM. Alembic (`alembic/`) owns the databases; a test
+compares the two.
+
+Indexes are explained where they are defined. What they serve, and how fast, is measured by
+`tests/bench/ledger_scale.py`. Which rows a partial index holds is said in SQLite's words only:
+migrations say it in PostgreSQL's too, whose dialect would be loaded for that alone.
+"""
+
+from tasks.schema.backfills import backfill, share
+from tasks.schema.base import REVISION, UNCHECKED, metadata
+from tasks.schema.decisions import decision, decision_item
+from tasks.schema.items import (
     CLAIMED,
     LOOKED_AFTER,
     LOOKED_AFTER_STATUSES,
     PENDING_ALONE,
     PENDING_IN_BACKFILL,
     PENDING_TOGETHER,
-    REVISION,
-    UNCHECKED,
     attempt,
-    backfill,
-    backfill_tally,
-    champion,
-    checkpoint,
     claim,
-    decision,
-    decision_item,
     derivative,
     derivative_fixity,
     item,
-    item_tally,
-    metadata,
     recipe,
+    scan_fixity,
+    status_in,
+)
+from tasks.schema.models import (
+    champion,
+    checkpoint,
     reference,
     reference_set,
     reference_set_member,
-    run,
-    scan,
-    scan_fixity,
-    scan_revision,
-    scan_tally,
-    share,
-    status_in,
-    store,
     training,
 )
+from tasks.schema.runs import run
+from tasks.schema.scans import scan, scan_revision, store
+from tasks.schema.tallies import backfill_tally, item_tally, scan_tally
 from tasks.schema.types import Moment, moment_text
 from tasks.schema.words import (
     AttemptEnding,

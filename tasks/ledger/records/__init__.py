@@ -1,0 +1,64 @@
+"""What goes into the ledger and comes out of it: plain, frozen, typed."""
+
+from tasks.ledger.records.claims import (
+    FINISHED,
+    STATUS_AFTER,
+    Backoff,
+    Claim,
+    ClaimedItem,
+    DerivativeRecord,
+    Failures,
+    Outcome,
+    outcome_for,
+)
+from tasks.ledger.records.discovery import Discovered, ListedObject
+from tasks.ledger.records.fixity import FixityCheck, FixityFilter, FixitySubject, SourceRow
+from tasks.ledger.records.reading import (
+    AttemptRow,
+    Counts,
+    DecisionRow,
+    DerivativeRow,
+    ItemFilter,
+    ItemHistory,
+    ItemRow,
+    ItemStory,
+    RevisionRow,
+    ScanRow,
+)
+from tasks.ledger.records.recipes import EnqueueMode, EnqueuePlan, Recipe, RecipeRow
+from tasks.ledger.records.runs import RunEnding, RunFigures, RunRow
+
+__all__ = [
+    "FINISHED",
+    "STATUS_AFTER",
+    "AttemptRow",
+    "Backoff",
+    "Claim",
+    "ClaimedItem",
+    "Counts",
+    "DecisionRow",
+    "DerivativeRecord",
+    "DerivativeRow",
+    "Discovered",
+    "EnqueueMode",
+    "EnqueuePlan",
+    "Failures",
+    "FixityCheck",
+    "FixityFilter",
+    "FixitySubject",
+    "ItemFilter",
+    "ItemHistory",
+    "ItemRow",
+    "ItemStory",
+    "ListedObject",
+    "Outcome",
+    "Recipe",
+    "RecipeRow",
+    "RevisionRow",
+    "RunEnding",
+    "RunFigures",
+    "RunRow",
+    "ScanRow",
+    "SourceRow",
+    "outcome_for",
+]

@@ -1,0 +1,134 @@
+"""Batches that workers hold, and what became of their items."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from tasks.errors import Reason, Verdict
+from tasks.schema import ItemStatus
+
+STATUS_AFTER = {
+    Verdict.SKIP: ItemStatus.SKIPPED,
+    Verdict.QUARANTINE: ItemStatus.QUARANTINED,
+    Verdict.RETRY: ItemStatus.FAILED,  # once the attempts are used up; until then pending
+    Verdict.REVIEW: ItemStatus.REVIEW,
+    Verdict.FAIL: ItemStatus.FAILED,
+}
+"""Where an item goes for a reason with this verdict. ABORT is missing: its items are given back."""
+
+
+@dataclass(frozen=True)
+class ClaimedItem:
+    """One item in a worker's hands."""
+
+    id: int
+    scan_id: int
+    uri: str
+    source: str
+    key: str
+    page: int  # from 0
+    revision: int
+    size_bytes: int
+    etag: str
+    version: str | None
+    sha256: str | None  # of the file, where an earlier attempt read this revision
+    attempt: int  # from 1
+    collection: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A batch, and the right to it until *expires_at* by the database's clock."""
+
+    token: str
+    expires_at: datetime
+    items: tuple[ClaimedItem, ...]
+
+
+@dataclass(frozen=True)
+class DerivativeRecord:
+    """A file that was written for an item, read back and found whole."""
+
+    kind: str
+    store: str  # the store's URL
+    key: str
+    content_type: str
+    size_bytes: int
+    sha256: str
+    max_delta_l: float | None = None
+    mean_delta_l: float | None = None
+    luma_identical: bool | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one claimed item.
+
+    A reason with verdict RETRY takes the item back to pending, with a delay, until its attempts are
+    used up: the ledger decides that, whatever *status* says.
+    """
+
+    item_id: int
+    status: ItemStatus
+    reason: Reason | None = None
+    detail: str = ""
+    retry_in_s: float | None = None  # None: the ledger's backoff
+    scan_sha256: str | None = None
+    width: int | None = None
+    height: int | None = None
+    bits: int | None = None
+    pages: int | None = None
+    confidence: float | None = None
+    derivatives: tuple[DerivativeRecord, ...] = ()
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.status not in FINISHED:
+            raise ValueError(f"item {self.item_id} cannot finish as {self.status}")
+
+
+FINISHED = frozenset(
+    {
+        ItemStatus.PUBLISHED,
+        ItemStatus.REVIEW,
+        ItemStatus.SKIPPED,
+        ItemStatus.FAILED,
+        ItemStatus.QUARANTINED,
+    }
+)
+"""Where a claimed item may be finished to."""
+
+
+def outcome_for(item_id: int, reason: Reason, *, detail: str = "") -> Outcome:
+    """The outcome of an item that ended for *reason* without a derivative.
+
+    Raises:
+        ValueError: The reason's verdict is ABORT: give the items back instead.
+    """
+    if reason.verdict is Verdict.ABORT:
+        raise ValueError(f"{reason} stops the run: give the items back")
+    return Outcome(item_id, STATUS_AFTER[reason.verdict], reason=reason, detail=detail)
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """How long a failed item waits: doubling from *base_s*, never over *cap_s*, with jitter."""
+
+    base_s: float = 30.0
+    cap_s: float = 3600.0
+
+    def delay_s(self, attempt: int, *, fraction: float) -> float:
+        """Between half and all of the doubled delay, by a random *fraction* in [0, 1]."""
+        full = min(self.cap_s, self.base_s * 2.0 ** (attempt - 1))
+        return full * (0.5 + 0.5 * fraction)
+
+
+@dataclass(frozen=True)
+class Failures:
+    """How many items a run finished, and how many of them failed through no fault of their own."""
+
+    finished: int
+    failed: int
+
+    def exceed(self, budget: float, *, min_items: int) -> bool:
+        """Whether more than *budget* of at least *min_items* finished items failed."""
+        return self.finished >= min_items and self.failed > budget * self.finished

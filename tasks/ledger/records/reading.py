@@ -1,0 +1,171 @@
+"""What people ask for: counts, items, the whole story of a scan."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from tasks.errors import Reason
+from tasks.ledger.records.recipes import RecipeRow
+from tasks.schema import AttemptEnding, DecisionKind, ItemStatus
+
+
+@dataclass(frozen=True)
+class ItemFilter:
+    """Which items: every field that is given must hold. An empty one means all."""
+
+    statuses: Sequence[ItemStatus] = ()
+    reasons: Sequence[Reason] = ()
+    collections: Sequence[str] = ()
+    recipe_id: int | None = None
+    older_than_s: float | None = None  # in their status for at least so long
+    uri: str | None = None  # exact; ending in "/" a prefix; with * or ? a pattern
+    ids: Sequence[int] | None = None
+
+    def as_json(self) -> dict[str, object]:
+        """The fields that are given, for the decision's record."""
+        return {name: value for name, value in asdict(self).items() if value not in (None, (), [])}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many, by status and by reason. Statuses and reasons without items are left out."""
+
+    scans: int  # known, those that vanished too
+    vanished: int
+    items: Mapping[ItemStatus, int]
+    reasons: Mapping[Reason, int]
+
+    @property
+    def enqueued(self) -> int:
+        """Items in all."""
+        return sum(self.items.values())
+
+
+@dataclass(frozen=True)
+class ItemRow:
+    """One item in a list."""
+
+    id: int
+    scan_id: int
+    recipe_id: int
+    uri: str
+    page: int
+    collection: str
+    revision: int
+    status: ItemStatus
+    reason: Reason | None
+    detail: str
+    attempts: int
+    confidence: float | None
+    not_before: datetime
+    changed_at: datetime
+
+
+@dataclass(frozen=True)
+class AttemptRow:
+    """One claim of an item, ended (or open: then *ending* and *ended_at* are None)."""
+
+    number: int
+    revision: int
+    worker: str
+    run_id: int | None
+    claimed_at: datetime
+    ended_at: datetime | None
+    ending: AttemptEnding | None
+    status: ItemStatus
+    reason: Reason | None
+    detail: str
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class DerivativeRow:
+    """One derivative on record, with the scan and the recipe that it was made of."""
+
+    id: int
+    item_id: int
+    recipe_id: int
+    scan_uri: str
+    revision: int
+    kind: str
+    store: str
+    key: str
+    content_type: str
+    size_bytes: int
+    sha256: str
+    max_delta_l: float | None
+    mean_delta_l: float | None
+    luma_identical: bool | None
+    written_at: datetime
+
+
+@dataclass(frozen=True)
+class DecisionRow:
+    """One decision; for an item, with what it did to it."""
+
+    id: int
+    kind: DecisionKind
+    who: str
+    why: str
+    decided_at: datetime
+    was: ItemStatus | None = None
+    was_reason: Reason | None = None
+    became: ItemStatus | None = None
+
+
+@dataclass(frozen=True)
+class ScanRow:
+    """One scan."""
+
+    id: int
+    uri: str
+    source: str
+    key: str
+    page: int
+    collection: str
+    size_bytes: int
+    etag: str
+    version: str | None
+    modified_at: datetime
+    revision: int
+    run_id: int | None
+    found_at: datetime
+    vanished_at: datetime | None
+    sha256: str | None
+    width: int | None
+    height: int | None
+    bits: int | None
+    pages: int | None
+
+
+@dataclass(frozen=True)
+class RevisionRow:
+    """What a scan was before its file changed."""
+
+    revision: int
+    size_bytes: int
+    etag: str
+    version: str | None
+    modified_at: datetime
+    sha256: str | None
+    replaced_at: datetime
+
+
+@dataclass(frozen=True)
+class ItemHistory:
+    """One item with all that happened to it, oldest first."""
+
+    item: ItemRow
+    recipe: RecipeRow
+    attempts: tuple[AttemptRow, ...]
+    derivatives: tuple[DerivativeRow, ...]
+    decisions: tuple[DecisionRow, ...]
+
+
+@dataclass(frozen=True)
+class ItemStory:
+    """The whole story of a scan: what it is and was, and its items, the latest recipe's last."""
+
+    scan: ScanRow
+    revisions: tuple[RevisionRow, ...]
+    items: tuple[ItemHistory, ...]
