@@ -54,11 +54,11 @@ def _parts(scans: int, largest: int) -> dict[str, Part]:
         "network": network.measure,
         "gpu": gpu.measure,
         "roofline": roofline.measure,
+        "flatness": lambda folder: pipeline.measure_flatness(folder, largest=largest),
         "pipeline": lambda folder: pipeline.measure(folder, scans=scans),
         "s3": lambda folder: pipeline.measure_s3(folder, scans=scans),
         "prefect": lambda folder: prefect_cost.measure(folder, scans=largest),
         "large": large.measure,
-        "flatness": lambda folder: pipeline.measure_flatness(folder, largest=largest),
     }
 
 

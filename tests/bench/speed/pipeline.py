@@ -5,7 +5,6 @@ ledger and Prefect cost.
 """
 
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -261,4 +260,7 @@ def _colour_many(place: Path, count: int) -> tuple[float, int]:
         for _ in range(workshop.settings.cores):
             workshop.pixels.run(abs, -1)  # children are there when the clock starts
         seconds = seconds_of(lambda: colour_recorded(workshop))
-    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    # getrusage would tell of the process that this one was started from, too.
+    status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    peak_kib = next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+    return seconds, peak_kib >> 10
