@@ -68,8 +68,9 @@ def _coded_tiles(strips: Iterable[Codes]) -> Iterator[bytes]:
         for left in range(0, strip.shape[1], TILE_PX):
             tile = strip[:, left : left + TILE_PX]
             missing = [(0, TILE_PX - size) for size in tile.shape[:2]]
-            whole = np.pad(tile, [*missing, (0, 0)], mode="edge")  # repeated edges cost nothing
-            differences = imagecodecs.delta_encode(whole, axis=-2)
+            if any(size for _, size in missing):
+                tile = np.pad(tile, [*missing, (0, 0)], mode="edge")  # repeated edges cost nothing
+            differences = imagecodecs.delta_encode(np.ascontiguousarray(tile), axis=-2)
             yield bytes(imagecodecs.deflate_encode(differences.tobytes(), level=DEFLATE_LEVEL))
 
 
