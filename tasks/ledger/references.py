@@ -33,6 +33,7 @@ from tasks.ledger.reference_records import (
     TrainingVerdict,
     Witness,
 )
+from tasks.ledger.uris import uri_of
 from tasks.schema import (
     champion,
     checkpoint,
@@ -190,8 +191,18 @@ def find_scan(ledger: Ledger, uri: str) -> int | None:
 
 
 def _select() -> Select[Any]:
-    return select(reference, store.c.url.label("store_url")).join(
-        store, store.c.id == reference.c.store_id
+    source = store.alias("source")
+    return (
+        select(
+            reference,
+            store.c.url.label("store_url"),
+            source.c.url.label("source_url"),
+            scan.c.key.label("scan_key"),
+            scan.c.page,
+        )
+        .join(store, store.c.id == reference.c.store_id)
+        .outerjoin(scan, scan.c.id == reference.c.scan_id)
+        .outerjoin(source, source.c.id == scan.c.store_id)
     )
 
 
@@ -237,6 +248,8 @@ def _row(row: Row[Any]) -> ReferenceRow:
             kind=ReferenceKind(row.kind),
             certainty=Certainty(row.certainty),
             **{name: getattr(row, name) for name in _DESCRIBED},
+            scan=uri_of(row.source_url, row.scan_key, row.page) if row.scan_id else "",
+            corrects=str(row.corrects_item_id or ""),
         ),
         delivery=row.delivery,
         vouched=row.vouched,

@@ -3,7 +3,6 @@
 import csv
 import io
 from collections.abc import Iterable
-from dataclasses import replace
 
 from tasks.ledger.reference_records import ReferenceRow
 from tasks.references.manifest import COLUMNS
@@ -17,11 +16,10 @@ def to_manifest(rows: Iterable[ReferenceRow]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow((*COLUMNS, *_MORE))
     for row in rows:
-        said = replace(row.described, corrects=str(row.corrects_item_id or ""))
         writer.writerow(
             [
                 f"{row.store}/{row.key}",
-                *(str(getattr(said, name)) for name in COLUMNS[1:]),
+                *(str(getattr(row.described, name)) for name in COLUMNS[1:]),
                 row.id,
                 row.split,
                 row.sha256,

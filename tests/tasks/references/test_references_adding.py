@@ -192,6 +192,20 @@ def test_a_corrected_derivative_comes_back(settings: Settings, tmp_path: Path, n
     assert (row.corrects_item_id, row.scan_id) == (1, 1)
     (exported,) = csv.DictReader(io.StringIO(to_manifest([row])))
     assert (exported["kind"], exported["corrects"]) == ("correction", "1")
+    assert exported["scan"] == "file:///archive/box/0.tif"
+
+
+def test_a_pair_is_exported_with_its_scan(settings: Settings, tmp_path: Path) -> None:
+    """What was exported is a manifest that says the same again."""
+    with open_ledger(settings) as ledger:
+        objects = [Listed(f"box/{number}.tif") for number in range(2)]
+        ledger.record_listing("file:///archive", objects, collection="photographs")
+    (path,) = write_colours(tmp_path / "supplied", 1)
+    uri = "file:///archive/box/1.tif"
+    bring_described(settings, path, Description(kind=ReferenceKind.PAIR, scan=uri))
+    (row,) = on_record(settings)
+    (exported,) = csv.DictReader(io.StringIO(to_manifest([row])))
+    assert (exported["kind"], exported["scan"], exported["corrects"]) == ("pair", uri, "")
 
 
 def test_a_place_in_s3_is_taken_in(s3_bucket: S3Bucket, sqlite_url: str, tmp_path: Path) -> None:
