@@ -4,6 +4,8 @@ Networks learn to leave such things grey, but not always: a flat field of middle
 wall or an overcast sky. What can be known from geometry alone is not left to them.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -62,6 +64,20 @@ def _has_even_rows(lightness: Plane) -> bool:
     return True
 
 
+def first_rows(picture: Plane, hold: Callable[[Plane], NDArray[np.bool_]]) -> int:
+    """How many rows hold from the first on; most borders end early, so few are looked at at once.
+
+    Args:
+        picture: Float32 (h, w).
+        hold: Tells of some rows, (rows, w), which of them hold, bool (rows,).
+    """
+    for top in range(0, len(picture), ROWS_AT_ONCE):
+        holding = hold(picture[top : top + ROWS_AT_ONCE])
+        if not holding.all():
+            return top + int(np.argmin(holding))
+    return len(picture)
+
+
 def _inside(lightness: Plane) -> tuple[slice, slice]:
     """What the borders leave of a picture."""
     columns = _trimmed(lightness.T)
@@ -108,10 +124,12 @@ def _flat_rows(lightness: Plane) -> int:
     if not widest or np.ptp(np.quantile(lightness[0], [0.05, 0.95])) > FLAT_RANGE:
         return 0  # nearly always
     level = np.median(lightness[0])
-    for top in range(0, widest, ROWS_AT_ONCE):
-        part = lightness[top : min(top + ROWS_AT_ONCE, widest)]
+
+    def are_border(part: Plane) -> NDArray[np.bool_]:
         low, middle, high = np.quantile(part, [0.05, 0.5, 0.95], axis=1)
-        border = (high - low <= FLAT_RANGE) & (np.abs(middle - level) <= SAME_LEVEL)
-        if not border.all():
-            return top + int(np.argmin(border))
-    return widest
+        border: NDArray[np.bool_] = (high - low <= FLAT_RANGE) & (
+            np.abs(middle - level) <= SAME_LEVEL
+        )
+        return border
+
+    return first_rows(lightness[:widest], are_border)

@@ -230,7 +230,7 @@ class _Batch:
         """A map for each, or what went wrong; a defect that one picture brings out is its own."""
         try:
             self._look_for_negatives(works)
-            lightness = [work.scan.lightness for work in works]
+            lightness = [work.lightness for work in works]
             neutral = [work.scan.neutral for work in works]
             return [*self._workshop.colorizer.predict(lightness, neutral=neutral)]
         except DeviceError as error:

@@ -11,8 +11,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +29,7 @@ from tasks.pixelwork import (
     read_scan,
     write_scan,
 )
-from tasks.provenance import Provenance
+from tasks.provenance import Provenance, this_program
 from tasks.storage import ObjectStore
 from tasks.workshop import Workshop
 
@@ -189,17 +187,12 @@ def _provenance(workshop: Workshop, work: Work) -> Provenance:
         checkpoint_digest=workshop.checkpoint.digest,
         recipe_digest=workshop.recipe_digest,
         model_name=workshop.checkpoint.card.name,
-        software=_software(),
+        software=this_program(),
         created_at=datetime.now(UTC),
         confidence=work.confidence or 0.0,
         descriptive=work.scan.header.descriptive,
         page=work.item.page,
     )
-
-
-@cache  # to look it up takes a millisecond
-def _software() -> str:
-    return f"Autochrome {version('autochrome')}"
 
 
 def _put(workshop: Workshop, work: Work, file: WrittenFile) -> None:

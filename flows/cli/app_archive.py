@@ -39,9 +39,7 @@ def item(
     uri: Annotated[str, typer.Argument(help="The scan's URI or path, as reports show it.")],
     database: options.Database = None,
     as_json: options.AsJson = False,
-    as_premis: Annotated[
-        bool, typer.Option("--premis", help="Print PREMIS 3 XML, for a preservation system.")
-    ] = False,
+    as_premis: options.AsPremis = False,
 ) -> None:
     """Tell the whole story of a scan: attempts, derivatives, decisions."""
     settings = load_settings(database_url=database)
@@ -56,9 +54,7 @@ def report(
     out: options.Output = None,
     database: options.Database = None,
     as_json: options.AsJson = False,
-    as_premis: Annotated[
-        bool, typer.Option("--premis", help="Print PREMIS 3 XML, for a preservation system.")
-    ] = False,
+    as_premis: options.AsPremis = False,
 ) -> None:
     """Print where the report of a run is, or the report itself as JSON."""
     settings = load_settings(database_url=database, output=out)

@@ -4,7 +4,6 @@ import enum
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
 
@@ -82,11 +81,12 @@ def item(settings: Settings, uri: str, *, as_json: bool) -> ExitCode:
 
 def item_as_premis(settings: Settings, uri: str) -> ExitCode:
     """Print a scan's story as PREMIS 3."""
-    from tasks.provenance.premis import premis_item  # noqa: PLC0415  brings NumPy along
+    from tasks.provenance import this_program  # noqa: PLC0415  brings NumPy along
+    from tasks.provenance.premis import premis_item  # noqa: PLC0415  as above
 
     with open_ledger(settings) as ledger:
         story = ledger.story(_full_uri(uri))
-    document = premis_item([story], software=f"Autochrome {version('autochrome')}")
+    document = premis_item([story], software=this_program())
     sys.stdout.write(document.decode() + "\n")  # rich would wrap its lines
     return ExitCode.CLEAN
 
@@ -209,7 +209,8 @@ def report(settings: Settings, name: str | None, *, as_json: bool) -> ExitCode:
 
 def run_as_premis(settings: Settings, name: str | None) -> ExitCode:
     """Print what a run did as PREMIS 3."""
-    from tasks.provenance.premis import premis_run  # noqa: PLC0415  brings NumPy along
+    from tasks.provenance import this_program  # noqa: PLC0415  brings NumPy along
+    from tasks.provenance.premis import premis_run  # noqa: PLC0415  as above
 
     with open_ledger(settings) as ledger:
         run = _chosen_run(ledger, name)
@@ -218,7 +219,7 @@ def run_as_premis(settings: Settings, name: str | None) -> ExitCode:
         raise UsageError(
             f"the run {run.name!r} worked on no scan, and PREMIS has no empty document"
         )
-    document = premis_run(run, stories, software=f"Autochrome {version('autochrome')}")
+    document = premis_run(run, stories, software=this_program())
     sys.stdout.write(document.decode() + "\n")
     return ExitCode.CLEAN
 

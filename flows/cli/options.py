@@ -15,6 +15,9 @@ Database = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+AsPremis = Annotated[
+    bool, typer.Option("--premis", help="Print PREMIS 3 XML, for a preservation system.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say how many it would be.")]
 Collection = Annotated[
     str | None, typer.Option("--collection", metavar="NAME", help="Only this collection.")

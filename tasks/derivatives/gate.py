@@ -163,8 +163,7 @@ def _reported(path: Path, scan: Scan, luma: NDArray[np.uint8], *, every: int) ->
 def _upright_lightness(path: Path, scan: Scan, *, lossy: bool) -> Iterator[Strip]:
     """L* of the written file through its own profile, upright, in strips."""
     image = _opened(path, scan, lossy=lossy)
-    bits = 8 * np.dtype(_DTYPES[image.format]).itemsize
-    rule = colour_tone(image.get("icc-profile-data"), bits=bits)
+    rule = colour_tone(image.get("icc-profile-data"), bits=_bits(image))
     strips = (_lightness(codes, rule) for _, codes in _strips(image))
     return TurnedStrips(strips, _orientation(image)).upright(_ROWS, path.parent)
 
@@ -173,8 +172,7 @@ def _opened(path: Path, scan: Scan, *, lossy: bool) -> pyvips.Image:
     """The written file, to be read once; its depth, channels, profile and size are checked."""
     pyvips.cache_set_max(0)  # a streaming image is read once; a cached one would be found used up
     image = pyvips.Image.new_from_file(str(path), access="sequential", fail_on="warning")
-    bits = 8 * np.dtype(_DTYPES.get(image.format, np.void)).itemsize
-    if bits < (8 if lossy else scan.header.bits) or image.bands != 3:
+    if _bits(image) < (8 if lossy else scan.header.bits) or image.bands != 3:
         raise _failed(path, f"it has {image.bands} bands of {image.format} samples")
     if image.get_typeof("icc-profile-data") == 0:
         raise _failed(path, "it has no colour profile")
@@ -186,6 +184,11 @@ def _opened(path: Path, scan: Scan, *, lossy: bool) -> pyvips.Image:
             path, f"it has {size[0]} × {size[1]} pixels, not {expected[0]} × {expected[1]}"
         )
     return image
+
+
+def _bits(image: pyvips.Image) -> int:
+    """Of a sample; 0 of what no derivative has."""
+    return 8 * np.dtype(_DTYPES.get(image.format, np.void)).itemsize
 
 
 def _orientation(image: pyvips.Image) -> int:

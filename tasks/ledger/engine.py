@@ -10,6 +10,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -183,7 +184,9 @@ def _sqlite_engine(url: URL) -> Engine:
     @event.listens_for(engine, "connect")
     def _prepare(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # we begin transactions ourselves, see below
-        _write_ahead(connection)
+        # Readers and the writer do not wait for each other. In a new file that others open just
+        # now, SQLite refuses that at once, whatever its timeout.
+        _when_free(connection, "PRAGMA journal_mode = WAL")
         cursor = connection.cursor()
         # A killed process loses nothing. A power cut may lose the last transactions, never the
         # file: the items in them are claimed again, and their derivatives written over.
@@ -210,26 +213,22 @@ def _begin_writing(connection: Connection) -> None:
     more often others are faster. All who look equally often have equal chances.
     """
     raw = cast("sqlite3.Connection", connection.connection.dbapi_connection)
-    give_up_at = time.monotonic() + BUSY_TIMEOUT_S
     raw.execute("PRAGMA busy_timeout = 0")
     try:
-        while _is_busy(raw) and time.monotonic() < give_up_at:
-            time.sleep(random.uniform(*_LOOK_AGAIN_S))  # noqa: S311 - spreads attempts, guards nothing
+        with suppress(sqlite3.Error):
+            _when_free(raw, "BEGIN IMMEDIATE")
         if not raw.in_transaction:
             connection.exec_driver_sql("BEGIN IMMEDIATE")  # raises what stands in its way
     finally:
         raw.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000:.0f}")
 
 
-def _write_ahead(raw: sqlite3.Connection) -> None:
-    """Let readers and the writer not wait for each other.
-
-    In a new file that others open just now, SQLite refuses that at once, whatever its timeout.
-    """
+def _when_free(raw: sqlite3.Connection, statement: str) -> None:
+    """Execute *statement* as soon as no other stands in its way."""
     give_up_at = time.monotonic() + BUSY_TIMEOUT_S
     while True:
         try:
-            raw.execute("PRAGMA journal_mode = WAL").close()
+            raw.execute(statement).close()
         except sqlite3.Error as error:
             is_transient = _sqlite_name(error).startswith(_TRANSIENT_SQLITE)
             if not is_transient or time.monotonic() > give_up_at:
@@ -237,15 +236,6 @@ def _write_ahead(raw: sqlite3.Connection) -> None:
             time.sleep(random.uniform(*_LOOK_AGAIN_S))  # noqa: S311 - spreads attempts, guards nothing
         else:
             return
-
-
-def _is_busy(raw: sqlite3.Connection) -> bool:
-    """Begin to write; True where another is writing."""
-    try:
-        raw.execute("BEGIN IMMEDIATE")
-    except sqlite3.Error as error:
-        return _sqlite_name(error).startswith(_TRANSIENT_SQLITE)
-    return False
 
 
 # --- PostgreSQL ----------------------------------------------------------------------------------

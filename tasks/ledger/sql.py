@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from importlib import import_module
+from types import ModuleType
 from typing import Any, TypeAlias
 
 from sqlalchemy import (
@@ -22,7 +23,6 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.dialects import registry
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ColumnElement
@@ -216,8 +216,7 @@ def insert_or(connection: Connection, table: Table) -> Any:  # noqa: ANN401 - on
 
 def insert_for(dialect: str, table: Table) -> Any:  # noqa: ANN401 - one of two classes
     """The same, for statements that are built once and kept."""
-    # Named, the other dialect would be loaded for nothing.
-    return import_module(f"sqlalchemy.dialects.{dialect}").insert(table)
+    return _module_of(dialect).insert(table)
 
 
 def written_out(statement: Insert, dialect: str) -> TextClause:
@@ -226,8 +225,13 @@ def written_out(statement: Insert, dialect: str) -> TextClause:
     SQLAlchemy keeps no compiled form of one with ON CONFLICT DO UPDATE: it would compile it anew
     each time, which takes longer than to run it.
     """
-    kind = registry.load(dialect)
+    kind = _module_of(dialect).dialect
     return text(str(statement.compile(dialect=kind(paramstyle="named"))))
+
+
+def _module_of(dialect: str) -> ModuleType:
+    """SQLAlchemy's module for a dialect; imported above, the other would be loaded for nothing."""
+    return import_module(f"sqlalchemy.dialects.{dialect}")
 
 
 def is_postgresql(connection: Connection) -> bool:

@@ -3,6 +3,8 @@
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
+from importlib.metadata import version
 
 from tasks.scans.descriptive import Descriptive
 
@@ -18,6 +20,12 @@ NOTE = (
 )
 
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:autochrome:derivative")
+
+
+@cache  # to look it up takes a millisecond
+def this_program() -> str:
+    """Autochrome, with its version: what made a derivative."""
+    return f"Autochrome {version('autochrome')}"
 
 
 @dataclass(frozen=True)

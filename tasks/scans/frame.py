@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from colormodel.neutral import first_rows
+
 Floats32 = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
 _LAYERS = 3  # scanner bed, print margin, film border: one within the other
 _AROUND_END = 3  # rows before and behind the end of a border: edges of negatives are seldom even
-_ROWS_AT_ONCE = 16  # looked at together: most borders end early
 
 
 @dataclass(frozen=True)
@@ -138,12 +139,13 @@ def _depth(picture: Floats32, rule: FrameRule) -> int:
     level = float(np.median(picture[0]))
     if rule.dark < level < rule.light:
         return 0
-    for top in range(0, len(picture), _ROWS_AT_ONCE):
-        near = np.abs(picture[top : top + _ROWS_AT_ONCE] - level) <= rule.spread
-        is_border = np.count_nonzero(near, axis=1) >= rule.share * near.shape[1]
-        if not is_border.all():
-            return top + int(np.argmin(is_border))
-    return len(picture)
+
+    def are_border(rows: Floats32) -> Bools:
+        near = np.abs(rows - level) <= rule.spread
+        border: Bools = np.count_nonzero(near, axis=1) >= rule.share * near.shape[1]
+        return border
+
+    return first_rows(picture, are_border)
 
 
 def _fades(picture: Floats32, depth: int, rule: FrameRule) -> bool:

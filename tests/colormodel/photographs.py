@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from colormodel.data import Photos, Pixels
+from colormodel.planes import Plane
 
 
 def make_scene(seed: int, *, height: int = 72, width: int = 96) -> Pixels:
@@ -20,6 +21,13 @@ def make_scene(seed: int, *, height: int = 72, width: int = 96) -> Pixels:
     cy, cx = draw.integers(16, height - 16), draw.integers(16, width - 16)
     scene[(y - cy) ** 2 + (x - cx) ** 2 < 14**2] = (230, 120, 30)
     return (scene + draw.normal(0, 4, (height, width, 1))).clip(0, 255).astype(np.uint8)
+
+
+def make_planes(count: int, *, shape: tuple[int, int] = (64, 96)) -> list[Plane]:
+    """Lightness planes of smooth noise, each another."""
+    rng = np.random.default_rng(0)
+    coarse = rng.uniform(0, 100, (count, shape[0] // 8, shape[1] // 8))
+    return list(np.kron(coarse, np.ones((8, 8))).astype(np.float32))
 
 
 def make_photos(count: int) -> Photos:

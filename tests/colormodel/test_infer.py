@@ -1,6 +1,5 @@
 """The Colorizer: same picture, same colours, whatever stands beside it and whatever happens."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +12,10 @@ from colormodel.hints import Hint, HintError
 from colormodel.infer import MINIBATCH_TOLERANCE, Colorizer, DeviceError, resolve_device
 from colormodel.networks import NetworkConfig, build_network
 from colormodel.neutral import neutral_mask
-from colormodel.planes import ChromaMap, Plane
+from colormodel.planes import ChromaMap
+from tests.colormodel.photographs import make_planes
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Tests run beside each other: more threads than cores only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module", params=["article", "unet"])
@@ -43,13 +36,6 @@ def colorizer(checkpoint: Checkpoint) -> Colorizer:
     return Colorizer(checkpoint, device="cpu", minibatch=4)
 
 
-def pictures(count: int, *, shape: tuple[int, int] = (64, 96)) -> list[Plane]:
-    """Lightness planes of smooth noise."""
-    rng = np.random.default_rng(0)
-    coarse = rng.uniform(0, 100, (count, shape[0] // 8, shape[1] // 8))
-    return list(np.kron(coarse, np.ones((8, 8))).astype(np.float32))
-
-
 def maps(results: list[ChromaMap | MemoryError]) -> list[ChromaMap]:
     """The maps, when there is no error among them."""
     assert all(isinstance(result, ChromaMap) for result in results)
@@ -58,8 +44,8 @@ def maps(results: list[ChromaMap | MemoryError]) -> list[ChromaMap]:
 
 def test_alone_or_in_any_minibatch(colorizer: Colorizer) -> None:
     """Seven pictures in minibatches of four and three, among other shapes, or one by one."""
-    planes = pictures(7)
-    mixed = [*planes[:3], *pictures(2, shape=(96, 64)), *planes[3:]]
+    planes = make_planes(7)
+    mixed = [*planes[:3], *make_planes(2, shape=(96, 64)), *planes[3:]]
     together = maps(colorizer.predict(mixed))
     together = [*together[:3], *together[5:]]
     for plane, beside in zip(planes, together, strict=True):
@@ -73,7 +59,7 @@ def test_alone_or_in_any_minibatch(colorizer: Colorizer) -> None:
 
 def test_twice_the_same_is_the_same_to_the_last_bit(colorizer: Colorizer) -> None:
     """Nothing is drawn at random."""
-    planes = pictures(3)
+    planes = make_planes(3)
     for one, other in zip(
         maps(colorizer.predict(planes)), maps(colorizer.predict(planes)), strict=True
     ):
@@ -109,7 +95,7 @@ def test_hostile_pictures_give_finite_chroma_in_the_trained_gamut(
 
 def test_borders_and_wedges_stay_neutral(colorizer: Colorizer) -> None:
     """A network that colours anything leaves a black border and a step wedge grey."""
-    (bordered,) = pictures(1, shape=(96, 128))
+    (bordered,) = make_planes(1, shape=(96, 128))
     bordered[:12] = 2
     wedge = np.broadcast_to(np.linspace(0, 100, 8).repeat(16), (96, 128)).astype(np.float32)
     first, second = maps(colorizer.predict([bordered, wedge]))
@@ -120,7 +106,7 @@ def test_borders_and_wedges_stay_neutral(colorizer: Colorizer) -> None:
 
 def test_masks_that_are_known_are_not_sought(colorizer: Colorizer) -> None:
     """What they cover stays neutral; without them it is found, and is the same."""
-    planes = pictures(2)
+    planes = make_planes(2)
     planes[0][:12] = 2
     known = [neutral_mask(plane) for plane in planes]
     sought, told = maps(colorizer.predict(planes)), maps(colorizer.predict(planes, neutral=known))
@@ -136,7 +122,7 @@ def test_the_minibatch_halves_until_it_fits(
     colorizer: Colorizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A device that holds one picture at a time gives the same maps as one that holds four."""
-    planes = pictures(4)
+    planes = make_planes(4)
     expected = maps(colorizer.predict(planes))
     sizes: list[int] = []
     _limit_memory(colorizer, monkeypatch, sizes, fits=lambda lightness: len(lightness) <= 1)
@@ -149,7 +135,7 @@ def test_a_picture_that_does_not_fit_alone_fails_alone(
     colorizer: Colorizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its error stands in its place, the others have their maps."""
-    planes = pictures(4)
+    planes = make_planes(4)
     planes[2][0, 0] = 99.5  # the mark of the one that is too much
     _limit_memory(
         colorizer, monkeypatch, [], fits=lambda lightness: not (lightness[:, 0, 0, 0] == 99.5).any()
@@ -176,7 +162,7 @@ def _limit_memory(
 
 def test_hints_change_their_picture_alone(colorizer: Colorizer) -> None:
     """In a minibatch of pictures with and without hints; or they are refused by name."""
-    planes = pictures(3)
+    planes = make_planes(3)
     hints = [[], [Hint(0.5, 0.5, (255, 0, 0)), Hint(0.1, 0.9, (0, 0, 255))], []]
     if not colorizer.takes_hints:
         with pytest.raises(HintError, match="takes no hints"):
@@ -200,7 +186,7 @@ def test_sides_must_be_multiples_of_32(colorizer: Colorizer) -> None:
     with pytest.raises(ValueError, match="multiples of 32"):
         colorizer.predict([np.zeros((64, 100), np.float32)])
     with pytest.raises(ValueError, match="zip"):
-        colorizer.predict(pictures(2), [[]])
+        colorizer.predict(make_planes(2), [[]])
 
 
 def test_network_size_is_that_of_the_checkpoint(colorizer: Colorizer) -> None:
@@ -235,7 +221,7 @@ def test_weights_of_another_network_are_refused(checkpoint: Checkpoint, tmp_path
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_on_cuda_colours_are_those_of_the_cpu(checkpoint: Checkpoint, colorizer: Colorizer) -> None:
     """bfloat16 keeps chroma within two units, and minibatches within one."""
-    planes = pictures(5)
+    planes = make_planes(5)
     on_cuda = Colorizer(checkpoint, device="cuda", minibatch=4)
     results = maps(on_cuda.predict(planes))
     for plane, result, wanted in zip(planes, results, maps(colorizer.predict(planes)), strict=True):

@@ -1,6 +1,6 @@
 """Lanes: minibatches begun ahead of one another, and no result read before it is there."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -13,21 +13,15 @@ from colormodel.checkpoint import Card, Checkpoint, save_checkpoint
 from colormodel.infer import MINIBATCH_TOLERANCE, Colorizer
 from colormodel.lanes import Arrival, Lanes, in_flight
 from colormodel.networks import NetworkConfig, build_network
-from colormodel.planes import ChromaMap, Plane
+from colormodel.planes import ChromaMap
+from tests.colormodel.photographs import make_planes
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 needs_cuda = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Tests run beside each other: more threads than cores only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +31,6 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     network = build_network(NetworkConfig("unet", network_px=64, width=16, chroma_gain=3))
     path = tmp_path_factory.mktemp("checkpoints") / "unet.safetensors"
     return save_checkpoint(path, network, card=Card(name="unet", version="0"))
-
-
-def pictures(count: int) -> list[Plane]:
-    """Lightness planes of smooth noise, each another."""
-    coarse = np.random.default_rng(0).uniform(0, 100, (count, 8, 12))
-    return list(np.kron(coarse, np.ones((8, 8))).astype(np.float32))
 
 
 def chroma_of(results: Sequence[ChromaMap | MemoryError]) -> NDArray[np.float32]:
@@ -131,7 +119,7 @@ def test_what_found_no_memory_comes_when_nothing_else_is_open() -> None:
 def test_planes_come_and_go_on_a_cpu() -> None:
     """Stacked as float32 on the way in, as they are on the way out."""
     lanes = Lanes(torch.device("cpu"))
-    planes = pictures(3)
+    planes = make_planes(3)
     with lanes.turn():
         stacked = lanes.bring_in(planes)
         arrival = lanes.bring_out(stacked.double(), stacked[:, 0])
@@ -147,7 +135,7 @@ def test_no_map_is_made_before_its_planes_are_there(
 ) -> None:
     """Three minibatches, each computed before the one before it is waited for."""
     colorizer = Colorizer(checkpoint, device="cpu", minibatch=4)
-    planes = pictures(10)
+    planes = make_planes(10)
     expected = chroma_of(colorizer.predict(planes))
     monkeypatch.setattr(colorizer, "_lanes", late := LateLanes())
     np.testing.assert_array_equal(chroma_of(colorizer.predict(planes)), expected)
@@ -159,7 +147,7 @@ def test_memory_that_fails_with_two_in_flight_is_tried_again_alone(
 ) -> None:
     """The other minibatch has its maps first; then this one's halves, one after the other."""
     colorizer = Colorizer(checkpoint, device="cpu", minibatch=4)
-    planes = pictures(10)
+    planes = make_planes(10)
     expected = chroma_of(colorizer.predict(planes))
     monkeypatch.setattr(colorizer, "_lanes", late := LateLanes())
     network, passes = colorizer._network, iter(range(100))
@@ -200,7 +188,7 @@ class TestOnCuda:
 
     def test_many_in_flight_are_as_if_alone(self, on_cuda: Colorizer) -> None:
         """Each picture keeps its own colours; those of another are units away."""
-        planes = pictures(30)
+        planes = make_planes(30)
         alone = [chroma_of(on_cuda.predict(planes[n : n + 4])) for n in range(0, 30, 4)]
         for _ in range(3):
             together = chroma_of(on_cuda.predict(planes))
@@ -209,7 +197,7 @@ class TestOnCuda:
     def test_threads_do_not_disturb_each_other(self, on_cuda: Colorizer) -> None:
         """As many as may call at once, each with pictures of its own."""
         assert on_cuda.at_once == 2
-        planes = pictures(24)
+        planes = make_planes(24)
         alone = [chroma_of(on_cuda.predict(planes[n : n + 4])) for n in range(0, 24, 4)]
         with ThreadPoolExecutor(on_cuda.at_once) as threads:
             parts = [planes[n : n + 4] for n in range(0, 24, 4)]
@@ -219,7 +207,7 @@ class TestOnCuda:
     def test_a_minibatch_is_begun_without_waiting(self, checkpoint: Checkpoint) -> None:
         """PyTorch raises where something synchronizes; the first pass may."""
         colorizer = Colorizer(checkpoint, device="cuda", minibatch=4)
-        planes = pictures(8)
+        planes = make_planes(8)
         colorizer.predict(planes)
         begin = colorizer._begin
         begun: list[Arrival | MemoryError] = []
@@ -240,6 +228,6 @@ class TestOnCuda:
         """Or the copies would not be asynchronous."""
         lanes = on_cuda._lanes
         with lanes.turn():
-            arrival = lanes.bring_out(lanes.bring_in(pictures(2)))
+            arrival = lanes.bring_out(lanes.bring_in(make_planes(2)))
         assert all(plane.is_pinned() for plane in arrival._planes)
-        np.testing.assert_array_equal(arrival.wait()[0], np.stack(pictures(2)))
+        np.testing.assert_array_equal(arrival.wait()[0], np.stack(make_planes(2)))

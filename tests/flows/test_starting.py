@@ -12,9 +12,9 @@ from tests.scanfiles import codes_of, photograph, write_jpeg
 ROOT = Path(__file__).parents[2]
 
 
-def run_python(code: str, *arguments: str) -> str:
-    """Run *code* in a process of its own; what it said on stderr."""
-    done = subprocess.run(
+def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run *code* in a process of its own."""
+    return subprocess.run(
         [sys.executable, "-c", code, *arguments],
         check=False,
         capture_output=True,
@@ -22,6 +22,11 @@ def run_python(code: str, *arguments: str) -> str:
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
+
+
+def run_python(code: str, *arguments: str) -> str:
+    """Run *code*, which must end well; what it said on stderr."""
+    done = python(code, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stderr
 
@@ -56,14 +61,7 @@ print(*sorted((large | others | unused) & set(sys.modules)), file=sys.stderr)
 )
 def test_every_command_is_found(arguments: list[str], said: str) -> None:
     """Commands that were not asked for are left out, and still known where they are needed."""
-    code = "from flows.cli import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-    )
+    done = python("from flows.cli import main; main()", *arguments)
     assert said.lower() in (done.stdout + done.stderr).lower()
 
 

@@ -47,18 +47,20 @@ def _jpeg_rows(folder: Path, path: Path, colorizer: Colorizer) -> list[Row]:
     def ours() -> None:
         _write(path, _chroma_map(path, colorizer), folder)
 
-    def floor() -> None:
-        # A scaled decode, the network, and two chroma planes coded: the least there is to do.
+    def infer() -> None:
         small = simplejpeg.decode_jpeg(content, "GRAY", min_height=560, min_width=750)[..., 0]
         colorizer.predict([_resized(small, colorizer)])
+
+    def floor() -> None:
+        # A scaled decode, the network, and two chroma planes coded: the least there is to do.
+        infer()
         for _ in range(2):
             encode_plane(half, 90, progressive=False)
 
     def again() -> None:
         # Decode and code all three planes anew: what other tools do.
-        small = simplejpeg.decode_jpeg(content, "GRAY", min_height=560, min_width=750)[..., 0]
-        colorizer.predict([_resized(small, colorizer)])
-        luma = simplejpeg.decode_jpeg(content, "GRAY")[..., 0]
+        infer()
+        luma = decoded_luma(content)
         planes = np.stack([luma, np.full_like(luma, 128), np.full_like(luma, 120)], axis=2)
         Image.fromarray(planes, "YCbCr").save(io.BytesIO(), "JPEG", quality=90)
 
