@@ -41,6 +41,8 @@ class Structure:
         buffer_bytes: What a decoder must hold at once, because the coding cannot be streamed.
         resolution_ppcm: Pixels per centimetre across and down, as stored.
         text: Descriptive text that the format itself holds, by lower-case name.
+        notes: What is wrong with the file though its pixels are whole, or was guessed about them: a
+            sentence each, for the item's story.
     """
 
     format: Format
@@ -62,3 +64,4 @@ class Structure:
     xmp: bytes | None = None
     iptc: bytes | None = None
     text: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
