@@ -141,16 +141,23 @@ def load_network(checkpoint: Checkpoint, *, device: str = "cpu") -> ColorNetwork
     """Build the network of a checkpoint, ready to colour: float32, channels-last, evaluating.
 
     Raises:
-        CheckpointError: The weights do not fit the configuration.
+        CheckpointError: The weights do not fit the configuration, or are no finite numbers.
     """
     try:
         network = build_network(checkpoint.config)
-        network.load_state_dict(load_file(checkpoint.path))
+        tensors = load_file(checkpoint.path)
+        network.load_state_dict(tensors)
     except (RuntimeError, ValueError, SafetensorError, OSError) as error:
         raise CheckpointError(
             f"{checkpoint.path}: the weights do not fit the network "
             f"({str(error).splitlines()[0]}); use the version of Autochrome that wrote it"
         ) from error
+    broken = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+    if broken:
+        raise CheckpointError(
+            f"{checkpoint.path}: {len(broken)} of {len(tensors)} tensors hold values that are no "
+            f"finite numbers ({broken[0]} first); use another checkpoint, or train again"
+        )
     network.requires_grad_(requires_grad=False)
     network = network.to(device).to(memory_format=torch.channels_last)
     return network.eval()

@@ -31,6 +31,10 @@ class DeviceError(Exception):
     """The named compute device is not there, or failed; the message says what to do."""
 
 
+class NetworkFault(ArithmeticError):
+    """What the network gave for a picture is no colour: not a number, or infinite."""
+
+
 class _Picture(NamedTuple):
     place: int  # among those that were asked for
     lightness: Plane
@@ -90,13 +94,14 @@ class Colorizer:
         hints: Sequence[Sequence[Hint]] | None = None,
         *,
         neutral: Sequence[NDArray[np.bool_]] | None = None,
-    ) -> list[ChromaMap | MemoryError]:
+    ) -> list[ChromaMap | Exception]:
         """Predict the chroma of pictures of any shapes.
 
         Borders, step wedges and blanks stay neutral, whatever the network makes of them.
         A picture's map does not depend on the pictures beside it (but for `MINIBATCH_TOLERANCE`).
         When memory runs out, the minibatch is halved, down to one; a picture that does not fit
-        alone gets its error in place of its map.
+        alone gets its `MemoryError` in place of its map, and one for which the network gave no
+        finite numbers a `NetworkFault`.
 
         Args:
             lightness: L* in [0, 100], float32 (h, w) each, of `network_size`.
@@ -113,7 +118,7 @@ class Colorizer:
             ValueError: The lists differ in length, or a side is not a multiple of 32.
         """
         count = len(lightness)
-        results: list[ChromaMap | MemoryError | None] = [None] * count
+        results: list[ChromaMap | Exception | None] = [None] * count
         everyone = [()] * count if hints is None else hints
         masks = [None] * count if neutral is None else neutral
         parts = zip(range(count), lightness, everyone, masks, strict=True)
@@ -208,7 +213,7 @@ class Colorizer:
 
     def _end(
         self, pictures: list[_Picture], begun: Arrival | MemoryError
-    ) -> list[ChromaMap | MemoryError]:
+    ) -> list[ChromaMap | Exception]:
         """Give the maps of a minibatch, or of its halves where there was no memory for it."""
         if isinstance(begun, Arrival):
             return self._maps(pictures, begun)
@@ -218,16 +223,39 @@ class Colorizer:
         parts = (pictures[:middle], pictures[middle:])
         return [result for part in parts for result in self._end(part, self._begin(part))]
 
-    def _maps(self, pictures: list[_Picture], arrival: Arrival) -> list[ChromaMap | MemoryError]:
+    def _maps(self, pictures: list[_Picture], arrival: Arrival) -> list[ChromaMap | Exception]:
         # First: the device computes meanwhile.
         masks = [neutral_mask(p.lightness) if p.neutral is None else p.neutral for p in pictures]
         chroma, confidence = arrival.wait()  # (N, 2, h, w), (N, h, w)
         for a_b, mask in zip(chroma, masks, strict=True):
             a_b[:, mask] = 0
         return [
-            ChromaMap(a_b, sure, float(sure.mean(dtype=np.float64)), picture.lightness)
+            self._map(a_b, sure, picture)
             for a_b, sure, picture in zip(chroma, confidence, pictures, strict=True)
         ]
+
+    def _map(self, a_b: Plane, sure: Plane, picture: _Picture) -> ChromaMap | NetworkFault:
+        score = float(sure.mean(dtype=np.float64))
+        # Sums are finite only where every addend is, and cost a fraction of `isfinite`.
+        if np.isfinite(score) and np.isfinite(a_b.sum(dtype=np.float64)):
+            return ChromaMap(a_b, sure, score, picture.lightness)
+        return NetworkFault(
+            f"{self.checkpoint.path}: the network gives no finite colours for this picture on "
+            f"{self.device}"
+        )
+
+    def is_sound(self) -> bool:
+        """Whether the network gives finite colours for a plain ramp: if not, it will for nothing.
+
+        Raises:
+            DeviceError: The device has failed.
+        """
+        side = 32 * max(1, self.checkpoint.network_px // 32)
+        ramp = np.linspace(5, 95, side, dtype=np.float32)
+        plane = np.ascontiguousarray(np.broadcast_to(ramp, (side, side)))
+        # No part of it counts as neutral: it would be taken for a step wedge, and set to 0.
+        (found,) = self.predict([plane], neutral=[np.zeros((side, side), dtype=np.bool_)])
+        return not isinstance(found, NetworkFault)
 
 
 def _has_bfloat16(device: torch.device) -> bool:

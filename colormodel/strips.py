@@ -72,7 +72,7 @@ def _pair(path: Path, colorizer: Colorizer) -> tuple[Image.Image, Image.Image]:
     lightness = read_picture(path).lightness
     size = colorizer.network_size(*lightness.shape)
     (result,) = colorizer.predict([resize_lightness(lightness, size)])
-    if isinstance(result, MemoryError):
+    if isinstance(result, Exception):
         raise result
     blank = ChromaMap(result.chroma * 0, result.confidence, 0.0, result.lightness)
     grey, colour = (

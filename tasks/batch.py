@@ -15,9 +15,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from colormodel.infer import DeviceError
+from colormodel.infer import DeviceError, NetworkFault
 from colormodel.planes import ChromaMap
-from tasks.errors import DatabaseUnavailable, NoDevice, Reason, Verdict
+from tasks.errors import (
+    DatabaseUnavailable,
+    InvalidPrediction,
+    NoCheckpoint,
+    NoDevice,
+    Reason,
+    Verdict,
+)
 from tasks.lease import Lease
 from tasks.ledger import Claim, ClaimedItem, ItemStatus, RunEnding
 from tasks.stages import Done, StageSeconds, Work, end_with_error, read_item, write_item
@@ -232,13 +239,27 @@ class _Batch:
             self._look_for_negatives(works)
             lightness = [work.lightness for work in works]
             neutral = [work.scan.neutral for work in works]
-            return [*self._workshop.colorizer.predict(lightness, neutral=neutral)]
+            maps = self._workshop.colorizer.predict(lightness, neutral=neutral)
+            return [self._blamed(found) for found in maps]
         except DeviceError as error:
             return [NoDevice(str(error)) for _ in works]
         except Exception as error:  # noqa: BLE001  each item's outcome is recorded, whatever it is
             if len(works) == 1:
                 return [error]
         return [result for work in works for result in self._predict([work])]
+
+    def _blamed(self, found: ChromaMap | Exception) -> ChromaMap | Exception:
+        """Tell a picture for which the network has no colours from a network that has none."""
+        if not isinstance(found, NetworkFault):
+            return found
+        if self._workshop.colorizer.is_sound():
+            return InvalidPrediction(f"{found}; nothing was written")
+        checkpoint = self._workshop.checkpoint
+        return NoCheckpoint(
+            f"the checkpoint {checkpoint.card.name} ({checkpoint.digest[:12]}, {checkpoint.path}) "
+            "gives no finite colours for any picture; `autochrome rollback` puts the champion "
+            "before back, `autochrome promote` another"
+        )
 
     def _look_for_negatives(self, works: list[Work]) -> None:
         """Ask the network about the scans that neither border nor tones clear."""

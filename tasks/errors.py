@@ -41,6 +41,7 @@ class Reason(enum.StrEnum):
     LOW_CONFIDENCE = "low_confidence"
     NEGATIVE_SUSPECTED = "negative_suspected"
     TONED = "toned"
+    INVALID_PREDICTION = "invalid_prediction"
     TONE_GATE = "tone_gate"
     WRITE_UNVERIFIED = "write_unverified"
     UNEXPECTED = "unexpected"
@@ -73,6 +74,7 @@ _VERDICTS = {
     Reason.LOW_CONFIDENCE: Verdict.REVIEW,
     Reason.NEGATIVE_SUSPECTED: Verdict.REVIEW,
     Reason.TONED: Verdict.REVIEW,
+    Reason.INVALID_PREDICTION: Verdict.FAIL,
     Reason.TONE_GATE: Verdict.FAIL,
     Reason.WRITE_UNVERIFIED: Verdict.FAIL,
     Reason.UNEXPECTED: Verdict.FAIL,
@@ -168,6 +170,12 @@ class OutOfMemory(AutochromeError):
     """The picture does not fit into memory, alone in its minibatch."""
 
     reason = Reason.OUT_OF_MEMORY
+
+
+class InvalidPrediction(AutochromeError):
+    """The network gave no finite colours for the scan, though it does for others."""
+
+    reason = Reason.INVALID_PREDICTION
 
 
 class ToneGateFailed(AutochromeError):

@@ -102,6 +102,10 @@ REASON_HELP = {
         "is a sepia or otherwise toned print; its lightness alone was used",
         "Decide whether the tone is part of the work; reject if so.",
     ),
+    Reason.INVALID_PREDICTION: Help(
+        "was given no finite colours by the network",
+        "Nothing was written. Report it to the developers with the scan.",
+    ),
     Reason.TONE_GATE: Help(
         "would have changed in tone by more than the gate allows",
         "Nothing was published. Report it to the developers with the scan.",

@@ -86,7 +86,7 @@ def _colorize(path: Path, target: Path, *, colorizer: Colorizer, hints: tuple[Hi
     picture = read_picture(path)
     size = colorizer.network_size(*picture.lightness.shape)
     (result,) = colorizer.predict([resize_lightness(picture.lightness, size)], [hints])
-    if isinstance(result, MemoryError):
+    if isinstance(result, Exception):
         raise result
     linear = put_colour(result, picture.lightness)
     write_png(target, encode_srgb(linear, bits=picture.bits))

@@ -233,7 +233,7 @@ def _predict(
     hints = [truth.hints(contestant.hints) for truth in truths]
     maps = []
     for result in colorizer.predict(small, hints):
-        if isinstance(result, MemoryError):
+        if isinstance(result, Exception):
             raise result
         maps.append(result)
     return maps

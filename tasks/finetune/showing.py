@@ -131,6 +131,6 @@ def _coloured(lightness: NDArray[np.float32], colorizer: Colorizer | None) -> Co
     (guess,) = colorizer.predict(
         [resize_lightness(lightness, colorizer.network_size(*lightness.shape))]
     )
-    if isinstance(guess, MemoryError):
+    if isinstance(guess, Exception):
         raise guess
     return encode_srgb(put_colour(guess, lightness), bits=8).astype(np.uint8)

@@ -9,7 +9,13 @@ from torch import Tensor
 
 from colormodel.checkpoint import Card, Checkpoint, CheckpointError, save_checkpoint
 from colormodel.hints import Hint, HintError
-from colormodel.infer import MINIBATCH_TOLERANCE, Colorizer, DeviceError, resolve_device
+from colormodel.infer import (
+    MINIBATCH_TOLERANCE,
+    Colorizer,
+    DeviceError,
+    NetworkFault,
+    resolve_device,
+)
 from colormodel.networks import NetworkConfig, build_network
 from colormodel.neutral import neutral_mask
 from colormodel.planes import ChromaMap
@@ -36,7 +42,7 @@ def colorizer(checkpoint: Checkpoint) -> Colorizer:
     return Colorizer(checkpoint, device="cpu", minibatch=4)
 
 
-def maps(results: list[ChromaMap | MemoryError]) -> list[ChromaMap]:
+def maps(results: list[ChromaMap | Exception]) -> list[ChromaMap]:
     """The maps, when there is no error among them."""
     assert all(isinstance(result, ChromaMap) for result in results)
     return [result for result in results if isinstance(result, ChromaMap)]
@@ -228,3 +234,39 @@ def test_on_cuda_colours_are_those_of_the_cpu(checkpoint: Checkpoint, colorizer:
         assert np.abs(result.chroma - wanted.chroma).mean() < 2
         (alone,) = maps(on_cuda.predict([plane]))
         assert np.abs(result.chroma - alone.chroma).mean() < 1
+
+
+def test_a_picture_without_finite_colours_is_told_and_its_neighbours_are_coloured(
+    colorizer: Colorizer,
+) -> None:
+    """One picture that brings NaN with it, between two that do not."""
+    planes = make_planes(3)
+    planes[1] = np.full_like(planes[1], np.nan)
+    nothing = np.zeros(planes[0].shape, dtype=np.bool_)
+    first, second, third = colorizer.predict(planes, neutral=[nothing] * 3)
+    assert isinstance(second, NetworkFault)
+    assert len(maps([first, third])) == 2
+    assert colorizer.is_sound()
+
+
+def test_a_network_that_overflows_is_not_sound(tmp_path: Path) -> None:
+    """Its weights are finite, and what comes of them is not."""
+    torch.manual_seed(0)
+    network = build_network(NetworkConfig(name="unet", network_px=64, temperature=0.0))
+    saved = save_checkpoint(tmp_path / "x.safetensors", network, card=Card("x", "0"))
+    colorizer = Colorizer(saved, device="cpu")
+    (found,) = colorizer.predict(make_planes(1))
+    assert isinstance(found, NetworkFault)
+    assert "x.safetensors" in str(found)
+    assert not colorizer.is_sound()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, value: float) -> None:
+    """Such a file is named before a scan is touched."""
+    network = build_network(NetworkConfig(name="article", network_px=64))
+    with torch.no_grad():
+        next(iter(network.parameters())).view(-1)[0] = value
+    saved = save_checkpoint(tmp_path / "broken.safetensors", network, card=Card("x", "0"))
+    with pytest.raises(CheckpointError, match=r"broken\.safetensors: 1 of .* finite"):
+        Colorizer(saved, device="cpu")

@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 import skimage.data
+import torch
 
-from colormodel.checkpoint import DEFAULT_CHECKPOINT
+from colormodel.checkpoint import DEFAULT_CHECKPOINT, Card, save_checkpoint
 from colormodel.infer import Colorizer
+from colormodel.networks import NetworkConfig, build_network
 from colormodel.neutral import neutral_mask
 from tasks.batch import BatchSummary, colorize_batch
 from tasks.errors import (
@@ -294,6 +296,47 @@ def test_memory_that_does_not_suffice_for_one_scan_fails_that_scan(
     items = items_of(workshop.ledger)
     upright = items.pop("flat.tif")
     assert (upright.status, upright.reason) == (ItemStatus.FAILED, Reason.OUT_OF_MEMORY)
+    assert {item.status for item in items.values()} == {ItemStatus.REVIEW}
+
+
+def test_a_network_that_overflows_stops_the_run_and_is_named(
+    make_settings: MakeSettings, workshop_for: OpenWorkshop, tmp_path: Path
+) -> None:
+    """Its weights are finite, its colours are not: no scan is to blame, and none is written."""
+    torch.manual_seed(0)
+    network = build_network(NetworkConfig(name="unet", network_px=64, temperature=0.0))
+    file = tmp_path / "overflows.safetensors"
+    save_checkpoint(file, network, card=Card("overflowing", "0"))
+    workshop = workshop_for(make_settings(checkpoint=file))
+    summary = work_off(workshop, Share())
+    assert "overflowing" in summary.aborted
+    assert "autochrome rollback" in summary.aborted
+    items = items_of(workshop.ledger)
+    assert {(item.status, item.attempts) for item in items.values()} == {(ItemStatus.PENDING, 0)}
+
+
+def test_a_scan_without_finite_colours_fails_alone(
+    make_settings: MakeSettings, workshop_for: OpenWorkshop
+) -> None:
+    """The network is sound for a ramp, so the scan is what it cannot do."""
+    workshop = workshop_for(make_settings())
+    real: Colorizer = workshop.colorizer
+
+    class Stumbling:
+        negativity = real.negativity
+        is_sound = real.is_sound
+
+        def predict(self, lightness: list[Any], *, neutral: list[Any]) -> list[Any]:
+            upright = [one.shape[0] > one.shape[1] for one in lightness]
+            given = [
+                np.nan * one if up else one for one, up in zip(lightness, upright, strict=True)
+            ]
+            return list(real.predict(given, neutral=neutral))
+
+    work_off(replace(workshop, colorizer=Stumbling()), Share())  # type: ignore[arg-type]
+    items = items_of(workshop.ledger)
+    upright = items.pop("flat.tif")
+    assert (upright.status, upright.reason) == (ItemStatus.FAILED, Reason.INVALID_PREDICTION)
     assert {item.status for item in items.values()} == {ItemStatus.REVIEW}
 
 

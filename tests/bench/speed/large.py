@@ -153,7 +153,7 @@ def _chroma_map(path: Path, colorizer: Colorizer) -> ChromaMap:
     scan = open_scan(path)
     size = colorizer.network_size(scan.header.height, scan.header.width)
     chroma_map = colorizer.predict([scan.thumbnail(*size)])[0]
-    if isinstance(chroma_map, MemoryError):
+    if isinstance(chroma_map, Exception):
         raise chroma_map
     return chroma_map
 

@@ -30,7 +30,7 @@ def colour_one(path: Path, target: Path, colorizer: Colorizer) -> None:
     plane = torch.from_numpy(np.ascontiguousarray(lab[..., 0], np.float32))[None, None]
     small = functional.interpolate(plane, size, mode="bilinear", antialias=True)[0, 0].numpy()
     chroma_map = colorizer.predict([small])[0]
-    if isinstance(chroma_map, MemoryError):
+    if isinstance(chroma_map, Exception):
         raise chroma_map
     chroma = torch.from_numpy(chroma_map.chroma)[None]
     full = functional.interpolate(chroma, lab.shape[:2], mode="bilinear", align_corners=False)
