@@ -33,6 +33,7 @@ class ReadScan:
     findings: Findings
     lightness: np.ndarray  #: L* in [0, 100], float32 (h, w), at the network's size
     neutral: np.ndarray  #: bool (h, w): what of it surely has no colour
+    notes: tuple[str, ...] = ()  #: what a person should know of the scan, a sentence each
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ def read_scan(request: ReadRequest) -> ReadScan:
     findings = examine(scan, thresholds=request.thresholds)
     size = network_size(scan.header.height, scan.header.width, network_px=request.network_px)
     lightness = scan.thumbnail(*size)
-    return ReadScan(scan.header, findings, lightness, neutral_mask(lightness))
+    notes = scan.header.notes
+    return ReadScan(scan.header, findings, lightness, neutral_mask(lightness), notes)
 
 
 def write_scan(request: WriteRequest) -> list[WrittenFile]:

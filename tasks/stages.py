@@ -192,6 +192,7 @@ def _provenance(workshop: Workshop, work: Work) -> Provenance:
         confidence=work.confidence or 0.0,
         descriptive=work.scan.header.descriptive,
         page=work.item.page,
+        notes=work.scan.notes,
     )
 
 
@@ -255,6 +256,7 @@ def _end(
         bits=header.bits if header else None,
         pages=header.pages if header else None,
         confidence=work.confidence,
+        notes=work.read.notes if work.read else None,
         derivatives=tuple(work.derivatives),
         seconds=sum(work.seconds.values()),
     )

@@ -33,6 +33,8 @@ def _print_history(history: ItemHistory) -> None:
     _line(f"item {item.id}: {item.status}{why}, recipe {recipe.digest[:12]}", 1)
     if item.confidence is not None:
         _line(f"confidence {item.confidence:.2f}", 2)
+    for note in item.notes:
+        _line(f"note: {note}", 2)
     for attempt in history.attempts:
         ended = attempt.reason or attempt.status
         seconds = f" after {attempt.seconds:.1f} s" if attempt.seconds is not None else ""

@@ -42,6 +42,7 @@ from tasks.errors import Reason, Verdict
 from tasks.ledger import sql
 from tasks.ledger.claims import holds_nothing, lock_claim
 from tasks.ledger.decisions import Decision, carry_out, supersede_others
+from tasks.ledger.notes import lines_of
 from tasks.ledger.pages import add_pages
 from tasks.ledger.records import Backoff, Outcome
 from tasks.ledger.vanishing import GONE, GONE_DETAIL, GONE_REASON
@@ -78,6 +79,7 @@ class _Settled:
     height: int | None
     bits: int | None
     pages: int | None
+    notes: str | None
 
 
 _SETTLED = sql.Rows(
@@ -97,6 +99,7 @@ _SETTLED = sql.Rows(
     height=Integer,
     bits=Integer,
     pages=Integer,
+    notes=Text,
 )
 
 _DERIVATIVES = sql.Rows(
@@ -186,6 +189,7 @@ def _update_items(new: CTE) -> Update:
             reason=new.c.reason,
             detail=new.c.detail,
             confidence=func.coalesce(new.c.confidence, item.c.confidence),
+            notes=func.coalesce(new.c.notes, item.c.notes),
             claim_id=null(),
             # Where the worker lived to tell of another cause, the item is no suspect any more.
             alone=is_again & new.c.reason.is_not_distinct_from(Reason.KILLED_WORKER.value),
@@ -336,6 +340,7 @@ def _settle(outcome: Outcome, row: sql.AnyRow, *, max_attempts: int, backoff: Ba
         height=outcome.height,
         bits=outcome.bits,
         pages=outcome.pages,
+        notes=None if outcome.notes is None else lines_of(outcome.notes),
     )
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Row, Select, func, select
 
 from tasks.errors import Reason, UsageError
 from tasks.ledger.filters import condition_of, parameters_of
+from tasks.ledger.notes import notes_in
 from tasks.ledger.records import (
     Counts,
     DerivativeRow,
@@ -119,6 +120,7 @@ def item_row(row: Row[Any]) -> ItemRow:
         confidence=row.confidence,
         not_before=row.not_before,
         changed_at=row.changed_at,
+        notes=notes_in(row.notes),
     )
 
 

@@ -43,6 +43,7 @@ class Provenance:
         confidence: The network's own, in [0, 1].
         descriptive: What the scan's file says of its subject and rights.
         page: The page of the scan's file, from 0.
+        notes: What a person should know of the scan, a sentence each.
     """
 
     scan_uri: str
@@ -55,6 +56,7 @@ class Provenance:
     confidence: float
     descriptive: Descriptive = field(default_factory=Descriptive)
     page: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def document_id(self) -> str:

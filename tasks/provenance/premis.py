@@ -1,7 +1,8 @@
 """PREMIS 3 exports: what the ledger knows of items, as preservation systems read it.
 
 Each derivative is an object with its source and its creation, digest, fixity and validation events;
-each attempt that made none is the event that failed; each decision of a person is an appraisal.
+each attempt that made none is the event that failed; each decision of a person is an appraisal;
+what was odd about the scan is a validation that ends with a warning.
 """
 
 import mimetypes
@@ -119,6 +120,7 @@ def _said(scan: ScanRow, history: ItemHistory) -> Iterator[_Said]:
                 )
             if attempt.reason is not None and attempt.reason.verdict is not Verdict.REVIEW:
                 yield _failure(attempt, *_failed_step(attempt.reason))
+    yield from _of_notes(history)
     for decision in history.decisions:
         if decision.kind in _PEOPLE:
             yield _of_decision(decision)
@@ -181,6 +183,21 @@ def _failure(attempt: AttemptRow, kind: Term, detail: str) -> _Said:
         note=": ".join(told),
         attempt=attempt,
     )
+
+
+def _of_notes(history: ItemHistory) -> Iterator[_Said]:
+    """What the last attempt that came to an end noted of the scan."""
+    ended = [one for one in history.attempts if one.ending is AttemptEnding.FINISHED]
+    if history.item.notes and ended:
+        yield _Said(
+            f"attempt {ended[-1].number} notes",
+            terms.VALIDATION,
+            ended[-1].ended_at or ended[-1].claimed_at,
+            "structure and metadata of the scan's file",
+            outcome=terms.WARNING,
+            note="\n".join(history.item.notes),
+            attempt=ended[-1],
+        )
 
 
 def _of_decision(row: DecisionRow) -> _Said:

@@ -31,6 +31,7 @@ APPRAISAL = Term("eventType", "app", "appraisal")
 
 SUCCESS = Term("eventOutcome", "suc", "success")
 FAIL = Term("eventOutcome", "fai", "fail")
+WARNING = Term("eventOutcome", "war", "warning")
 
 SOURCE = Term("eventRelatedObjectRole", "sou", "source")
 OUTCOME = Term("eventRelatedObjectRole", "out", "outcome")

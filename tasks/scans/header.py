@@ -104,6 +104,7 @@ class ScanHeader:
         channels: Colour channels stored, alpha not counted: 1 or 3.
         has_alpha: Whether there is an alpha channel; it is dropped, the codes under it are kept.
         is_grey_jpeg: Whether this is an 8-bit JPEG of one component, whose luma can be spliced.
+        notes: What is odd about the file and does not touch its pixels, a sentence each.
     """
 
     format: Format
@@ -122,6 +123,7 @@ class ScanHeader:
     channels: int
     has_alpha: bool
     is_grey_jpeg: bool
+    notes: tuple[str, ...] = ()
 
     @property
     def pixels(self) -> int:
@@ -228,4 +230,5 @@ def header_of(structure: Structure, *, page: int) -> ScanHeader:
         has_alpha=structure.has_alpha,
         is_grey_jpeg=structure.format == Format.JPEG
         and (structure.channels, structure.stored_bits) == (1, 8),
+        notes=structure.notes,
     )

@@ -81,6 +81,7 @@ item = Table(
     Column("created_at", Moment, nullable=False),
     Column("changed_at", Moment, nullable=False),  # when it came into its status
     Column("confidence", Float),
+    Column("notes", Text),  # what a person should know of the scan, a line each
     link_to("backfill", nullable=True),  # that enqueued it last: its shares alone claim it
     # One item a scan and recipe; also finds a scan's items under other recipes.
     UniqueConstraint("scan_id", "recipe_id"),

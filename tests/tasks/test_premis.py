@@ -194,6 +194,18 @@ def test_failures_name_the_step_that_failed(reason: Reason, kind: str) -> None:
     assert failure[:2] == (kind, "fai")
 
 
+def test_notes_are_a_validation_that_warns() -> None:
+    """What was odd about the scan is told with the attempt that saw it, and only there."""
+    (history,) = STORY.items
+    noted = replace(history, item=replace(ITEM, notes=("Orientation 9", "XMP <ends> early")))
+    story = replace(STORY, items=(noted,))
+    root = parsed(premis_item([story], software="Autochrome 1.2.3"))
+    (warning,) = [event for event in events(root) if event[1] == "war"]
+    assert warning == ("val", "war", "Orientation 9\nXMP <ends> early")
+    first = premis_run(replace(RUN, id=7), [story], software="Autochrome 1.2.3")
+    assert all(outcome != "war" for _, outcome, _ in events(parsed(first)))
+
+
 def test_order_is_the_schemas() -> None:
     """Children stand in the order that premis.xsd demands, identifiers are unique and linked."""
     root = parsed(premis_item([STORY], software="Autochrome 1.2.3"))

@@ -78,6 +78,7 @@ class Outcome:
     bits: int | None = None
     pages: int | None = None
     confidence: float | None = None
+    notes: tuple[str, ...] | None = None  # of the scan, a sentence each; None: it was not read
     derivatives: tuple[DerivativeRecord, ...] = ()
     seconds: float | None = None
 

@@ -59,6 +59,7 @@ class ItemRow:
     confidence: float | None
     not_before: datetime
     changed_at: datetime
+    notes: tuple[str, ...] = ()  # what a person should know of the scan
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,18 @@
 """Reading: counts, lists, samples, stories, runs, and cursors for the audit."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from tasks.errors import Reason
 from tasks.ledger import Discovered, ItemFilter, Ledger, RunEnding, RunFigures, outcome_for
+from tasks.ledger.notes import MAX_LENGTH, MAX_NOTES
 from tasks.schema import AttemptEnding, ItemStatus
 from tests.tasks.ledger.building import (
     DIGEST,
     OUTPUT,
     SOURCE,
     claim,
+    done,
     enqueued,
     finish_all,
     keys,
@@ -50,6 +53,29 @@ def test_story_tells_the_open_attempt_too(ledger: Ledger) -> None:
     (attempt,) = ledger.story(held.items[0].uri).items[0].attempts
     assert attempt.ending is AttemptEnding.GIVEN_BACK
     assert attempt.ended_at is not None
+
+
+def test_story_tells_what_was_noted_of_a_scan(ledger: Ledger) -> None:
+    """A line each, safe to print; an attempt that did not read the scan leaves them as they are."""
+    recipe_id = enqueued(ledger, 1)
+    held = claim(ledger, recipe_id)
+    item_id, uri = held.items[0].id, held.items[0].uri
+    notes = ("Copyright: \x1b[31mtwo\nplaces \ud800disagree", "a private tag lies beyond its end")
+    again = replace(outcome_for(item_id, Reason.TIMEOUT), notes=(*notes, notes[1]), retry_in_s=0)
+    ledger.finish(held.token, [again])
+    shown = ("Copyright: [31mtwo places disagree", "a private tag lies beyond its end")
+    assert ledger.story(uri).items[0].item.notes == shown
+    held = claim(ledger, recipe_id)
+    unread = replace(outcome_for(item_id, Reason.STORAGE_UNAVAILABLE), retry_in_s=0)
+    ledger.finish(held.token, [unread])
+    assert ledger.list_items(ItemFilter(), limit=1)[0].notes == shown
+    held = claim(ledger, recipe_id)
+    many = tuple(f"tag {n}: " + "x" * 1000 for n in range(100))
+    ledger.finish(held.token, [replace(done(item_id), notes=many)])
+    kept = ledger.story(uri).items[0].item.notes
+    assert len(kept) == MAX_NOTES
+    assert kept[-1] == "and 81 more"
+    assert max(map(len, kept)) == MAX_LENGTH
 
 
 def test_story_finds_pages_and_names_the_recipe(ledger: Ledger) -> None:
