@@ -117,6 +117,7 @@ class Settings(BaseSettings):
     s3_secret_access_key: SecretStr | None = None
     s3_max_attempts: int = Field(default=5, ge=1, le=20)
     s3_timeout_s: float = Field(default=30.0, gt=0.0)
+    s3_requester_pays: bool = False
 
     scratch: Path | None = None
 

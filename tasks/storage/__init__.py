@@ -5,6 +5,7 @@ from tasks.storage.location import check_apart
 from tasks.storage.objects import (
     ChangedSinceListing,
     ListingIncomplete,
+    ObjectArchived,
     ObjectInfo,
     ObjectMissing,
     ObjectRefused,
@@ -15,6 +16,7 @@ from tasks.storage.opening import open_store
 __all__ = [
     "ChangedSinceListing",
     "ListingIncomplete",
+    "ObjectArchived",
     "ObjectInfo",
     "ObjectMissing",
     "ObjectRefused",

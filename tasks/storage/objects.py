@@ -28,6 +28,10 @@ class ObjectRefused(StorageUnavailable):
     """
 
 
+class ObjectArchived(ObjectRefused):
+    """The object lies in an archive class: it can be read only when it was restored there."""
+
+
 class ListingIncomplete(StorageUnavailable):
     """Everything that could be listed was yielded, and some folders could not be read.
 
@@ -46,6 +50,8 @@ class ObjectInfo:
         etag: Changes whenever the content may have changed. Not a digest of it.
         modified_at: Time of the last change, by the store's clock, in UTC.
         version: The store's own name of this version, where it keeps versions and tells.
+        is_archived: It cannot be read now: it lies in an archive class, and no restored copy does.
+            Only of some classes does a listing tell; of others `fetch` raises `ObjectArchived`.
     """
 
     key: str
@@ -53,6 +59,7 @@ class ObjectInfo:
     etag: str
     modified_at: datetime
     version: str | None = None
+    is_archived: bool = False
 
 
 class ObjectStore(Protocol):
@@ -90,6 +97,7 @@ class ObjectStore(Protocol):
 
         Raises:
             ObjectMissing: There is no such object.
+            ObjectArchived: It must be restored first.
             ChangedSinceListing: It is another one now than *etag* names.
             FixityMismatch: The store's own checksum does not fit the bytes it sends.
             OutputFull: The disk of *into* is full.

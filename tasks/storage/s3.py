@@ -5,10 +5,12 @@ import contextlib
 import hashlib
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from botocore.exceptions import ClientError
 
 from tasks.errors import AccessDenied, FixityMismatch, SourceNotFound
 from tasks.settings import Settings
@@ -21,11 +23,24 @@ from tasks.storage.s3_errors import (
     Forbidden,
     naming_body_errors,
     naming_s3_errors,
+    status_of,
+)
+from tasks.storage.s3_listing import (
+    condition_for,
+    etag_of,
+    is_archived,
+    is_same,
+    list_entries,
+    modified_at,
 )
 from tasks.storage.streams import CHUNK_BYTES, check_digest, file_chunks, sha256_of, write_file
 
 if TYPE_CHECKING:  # stubs alone, not installed in production
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+    from mypy_boto3_s3.type_defs import (
+        CompletedPartTypeDef,
+        GetObjectOutputTypeDef,
+        ListObjectsV2OutputTypeDef,
+    )
 
 T = TypeVar("T")
 
@@ -52,6 +67,7 @@ class S3Store:
         self._writable = writable
         self._attempts = settings.s3_max_attempts
         self._endpoint = settings.s3_endpoint_url or "AWS"
+        self._asked: Mapping[str, Any] = {"OptionalObjectAttributes": ["RestoreStatus"]}
         with self._naming_errors(self.url):
             self._client = make_client(settings)
         if writable:
@@ -61,19 +77,26 @@ class S3Store:
 
     def list_objects(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """Yield all objects, page by page, in the order of the bucket: by key, as UTF-8."""
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=self._prefix + _bucket_key(prefix)
+        entries = list_entries(
+            self._client,
+            bucket=self._bucket,
+            prefix=self._prefix + _bucket_key(prefix),
+            asked=self._asked,
+            named=self.url,
         )
         with self._naming_errors(self.url):
-            for page in pages:
-                for entry in page.get("Contents", []):
-                    key = key_from_name(entry["Key"].removeprefix(self._prefix).encode())
-                    if not key or (entry["Size"] == 0 and key.endswith("/")):
-                        continue
-                    if RESERVED not in key.split("/"):
-                        yield ObjectInfo(
-                            key, entry["Size"], entry["ETag"].strip('"'), entry["LastModified"]
-                        )
+            for entry in entries:
+                key = key_from_name(entry["Key"].removeprefix(self._prefix).encode())
+                if not key or (entry["Size"] == 0 and key.endswith("/")):
+                    continue
+                if RESERVED not in key.split("/"):
+                    yield ObjectInfo(
+                        key=key,
+                        size_bytes=entry["Size"],
+                        etag=etag_of(entry, size_bytes=entry["Size"]),
+                        modified_at=modified_at(entry),
+                        is_archived=is_archived(entry),
+                    )
 
     def stat(self, key: str) -> ObjectInfo | None:
         """Tell about one object; None where there is none."""
@@ -90,8 +113,8 @@ class S3Store:
         return ObjectInfo(
             key=key,
             size_bytes=head["ContentLength"],
-            etag=head["ETag"].strip('"'),
-            modified_at=head["LastModified"],
+            etag=etag_of(head, size_bytes=head["ContentLength"]),
+            modified_at=modified_at(head),
             version=head.get("VersionId"),
         )
 
@@ -99,12 +122,8 @@ class S3Store:
         self, key: str, into: Path, *, version: str | None = None, etag: str | None = None
     ) -> str:
         """Stream the object to *into* and return its sha256; a broken stream is asked for again."""
-        wanted: dict[str, Any] = {}
-        if version is not None:
-            wanted["VersionId"] = version
-        if etag is not None:
-            wanted["IfMatch"] = f'"{etag}"'
-        return self._take(key, lambda chunks: write_file(into, chunks), wanted)
+        wanted = {} if version is None else {"VersionId": version}
+        return self._take(key, lambda chunks: write_file(into, chunks), wanted, etag)
 
     def put(self, key: str, path: Path, *, content_type: str, sha256: str) -> None:
         """Store the file *path*; S3 checks the sha256 on arrival where it can, and keeps it."""
@@ -156,12 +175,18 @@ class S3Store:
             key = safe_key(key)
         return self._prefix + _bucket_key(key)
 
-    def _take(self, key: str, use: Callable[[Iterator[bytes]], T], wanted: dict[str, Any]) -> T:
+    def _take(
+        self,
+        key: str,
+        use: Callable[[Iterator[bytes]], T],
+        wanted: Mapping[str, Any],
+        etag: str | None = None,
+    ) -> T:
         """Give the object's bytes to *use*; anew, after a wait with jitter, if they break off."""
         attempt = 1
         while True:
             try:
-                return use(self._chunks(key, wanted))
+                return use(self._chunks(key, wanted, etag))
             except (BrokenBody, FixityMismatch):
                 if attempt >= self._attempts:
                     raise
@@ -172,17 +197,39 @@ class S3Store:
             time.sleep(random.uniform(0, min(_WAIT_CAP_S, 2.0**attempt)))  # noqa: S311 - jitter
             attempt += 1
 
-    def _chunks(self, key: str, wanted: dict[str, Any]) -> Iterator[bytes]:
+    def _chunks(self, key: str, wanted: Mapping[str, Any], etag: str | None) -> Iterator[bytes]:
         what = self._named(key)
-        with self._naming_errors(what):
-            answer = self._client.get_object(Bucket=self._bucket, Key=self._address(key), **wanted)
-        if answer["ETag"].strip('"') != wanted.get("IfMatch", answer["ETag"]).strip('"'):
-            answer["Body"].close()  # from a server that does not know the condition
+        answer = self._get(key, wanted, etag)
+        # Asked again here: not every server knows the condition, and not every ETag can be one.
+        size_bytes = answer["ContentLength"]
+        if etag is not None and not is_same(etag, answer, size_bytes=size_bytes):
+            answer["Body"].close()
             raise ChangedSinceListing(
                 f"{what}: changed since it was listed; the next discovery gives it a new revision"
             )
         with naming_body_errors(what), contextlib.closing(answer["Body"]) as body:
             yield from body.iter_chunks(CHUNK_BYTES)
+
+    def _get(
+        self, key: str, wanted: Mapping[str, Any], etag: str | None
+    ) -> "GetObjectOutputTypeDef":
+        request = {"Bucket": self._bucket, "Key": self._address(key), **wanted}
+        condition = None if etag is None else condition_for(etag)
+        with self._naming_errors(self._named(key)):
+            if condition is None:
+                return self._client.get_object(**request)
+            try:
+                return self._client.get_object(**request, IfMatch=condition)
+            except ClientError as error:
+                # A proxy that makes ETags weak on their way refuses them on the way back.
+                if status_of(error) != "412" or not self._is_still(key, etag):
+                    raise
+            return self._client.get_object(**request)
+
+    def _is_still(self, key: str, etag: str | None) -> bool:
+        """Whether the object has *etag*, as far as a head tells."""
+        known = self.stat(key)
+        return known is not None and known.etag == f"W/{etag}"
 
     def _put_parts(self, key: str, path: Path, *, content_type: str, sha256: str) -> None:
         """Store a large file in parts, each with its own sha256; nothing shows before the last."""
@@ -226,11 +273,23 @@ class S3Store:
 
     def _check_readable(self) -> None:
         with self._naming_errors(self.url):
-            page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=1)
+            page = self._first_page()
         if self._prefix and not page.get("Contents"):
             raise SourceNotFound(
                 f"{self.url}: nothing is stored under this prefix; check the spelling"
             )
+
+    def _first_page(self) -> "ListObjectsV2OutputTypeDef":
+        """List one object, and learn whether the server can tell what is being restored."""
+        request: dict[str, Any] = {"Bucket": self._bucket, "Prefix": self._prefix, "MaxKeys": 1}
+        try:
+            return self._client.list_objects_v2(**request, **self._asked)
+        except ClientError as error:
+            if status_of(error) not in {"400", "501"} or not self._asked:
+                raise
+            page = self._client.list_objects_v2(**request)
+            self._asked = {}
+            return page
 
     def _check_writable(self) -> None:
         """Put and get a small object that no listing shows: S3 has no other way to ask."""

@@ -1,9 +1,10 @@
 """One S3 client a store: timeouts, attempts, addressing and credentials from the settings."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
+from botocore.model import OperationModel
 
 from tasks.errors import UsageError
 from tasks.settings import Settings
@@ -35,13 +36,23 @@ def make_client(settings: Settings) -> "S3Client":
     # Other implementations ask for a region to sign with, and rarely care which.
     region = settings.s3_region or session.region_name or ("us-east-1" if endpoint else None)
     try:
-        return session.client(
+        client = session.client(
             "s3", endpoint_url=endpoint, region_name=region, config=_config(settings)
         )
     except ValueError as error:
         raise UsageError(
             "AUTOCHROME_S3_ENDPOINT_URL is no URL of a server; write https://host:port"
         ) from error
+    if settings.s3_requester_pays:
+        client.meta.events.register("provide-client-params.s3", _pay)  # type: ignore[arg-type]  # the stubs forget what handlers may return
+    return client
+
+
+def _pay(params: dict[str, Any], model: OperationModel, **_: object) -> dict[str, Any]:
+    """Say in every request that can say so that whoever asks pays, not the bucket's owner."""
+    if model.input_shape is None or "RequestPayer" not in model.input_shape.members:
+        return params
+    return {"RequestPayer": "requester", **params}
 
 
 def _config(settings: Settings) -> Config:

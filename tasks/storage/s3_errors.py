@@ -20,7 +20,7 @@ from tasks.errors import (
     StorageUnavailable,
     UsageError,
 )
-from tasks.storage.objects import ChangedSinceListing, ObjectMissing, ObjectRefused
+from tasks.storage.objects import ChangedSinceListing, ObjectArchived, ObjectMissing
 
 _SET_CREDENTIALS = (
     "set AUTOCHROME_S3_ACCESS_KEY_ID and AUTOCHROME_S3_SECRET_ACCESS_KEY, or an AWS profile or role"
@@ -75,7 +75,7 @@ _MEANINGS = {
         SourceNotFound, "no such bucket", "check the spelling, or create the bucket"
     ),
     "InvalidObjectState": _Meaning(
-        ObjectRefused, "the object is in cold storage", "restore it there, then retry"
+        ObjectArchived, "the object is in an archive class", "restore it in the bucket"
     ),
     "403": _Meaning(
         Forbidden,
@@ -134,6 +134,11 @@ def naming_body_errors(what: str) -> Iterator[None]:
         ) from error
 
 
+def status_of(error: boto.ClientError) -> str:
+    """The HTTP status that the server answered with; "" where it is not known."""
+    return str(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
+
+
 def _named_failure(error: boto.BotoCoreError, what: str, endpoint: str) -> AutochromeError:
     """Name what went wrong without an answer of the server."""
     kind = type(error).__name__
@@ -152,7 +157,7 @@ def _named_failure(error: boto.BotoCoreError, what: str, endpoint: str) -> Autoc
 def _named_answer(error: boto.ClientError, what: str) -> AutochromeError:
     """Name what the server answered."""
     code = str(error.response.get("Error", {}).get("Code", ""))
-    status = str(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
+    status = status_of(error)
     meaning = _MEANINGS.get(code) or _MEANINGS.get(status) or _NOT_NOW
     # A code is one plain word; anything else that a server sends is not repeated.
     word = f" {code}" if re.fullmatch(r"[A-Za-z0-9.]{1,64}", code) and code != status else ""

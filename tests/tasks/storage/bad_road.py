@@ -28,6 +28,8 @@ class Fault:
         corrupt: Change one byte of the body.
         hang_s: Say nothing for so long, then close.
         lose_answer: Let the server do its work, and close without telling.
+        headers: Send these instead of the server's; one that is empty is taken away.
+        replace: Bytes of the body, and what stands there instead.
     """
 
     method: str
@@ -39,6 +41,8 @@ class Fault:
     corrupt: bool = False
     hang_s: float = 0.0
     lose_answer: bool = False
+    headers: dict[str, str] = field(default_factory=dict)
+    replace: tuple[bytes, bytes] = (b"", b"")
 
     def __str__(self) -> str:
         return self.code or self.cut or ("hang" if self.hang_s else "lost answer")
@@ -46,11 +50,12 @@ class Fault:
 
 @dataclass
 class BadRoad:
-    """The proxy as a test sees it: `faults` to come, and the `requests` that passed."""
+    """The proxy as a test sees it: `faults` to come, `requests` and `headers` that came."""
 
     endpoint: str
     faults: list[Fault] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take_fault(self, method: str, path: str) -> Fault | None:
@@ -84,6 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
     def handle_any(self) -> None:
         """Pass a request on, or have its fault happen."""
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.server.road.headers.append({k.lower(): v for k, v in self.headers.items()})
         fault = self.server.road.take_fault(self.command, self.path)
         if fault is None:
             self._answer(*self._ask(body))
@@ -122,6 +128,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _spoil(self, fault: Fault, status: int, headers: dict[str, str], body: bytes) -> None:
         if fault.corrupt:
             self._answer(status, headers, bytes([body[0] ^ 1]) + body[1:])
+            return
+        if fault.headers or fault.replace[0]:
+            others = {k: v for k, v in headers.items() if k.lower() not in fault.headers}
+            told = {name: value for name, value in fault.headers.items() if value}
+            self._answer(status, others | told, body.replace(*fault.replace))
             return
         if not fault.lose_answer:
             self._answer(status, headers, body, send=len(body) // 2)
