@@ -12,7 +12,7 @@ from typing import ClassVar
 class Verdict(enum.StrEnum):
     """What follows from a reason."""
 
-    SKIP = "skip"  #: Not ours to colour: the item ends `skipped`.
+    SKIP = "skip"  #: Not ours to colour, or not there to be read: the item ends `skipped`.
     QUARANTINE = "quarantine"  #: The scan itself is at fault: `quarantined`, a person looks at it.
     RETRY = (
         "retry"  #: The world was at fault: tried again later, `failed` when attempts are used up.
@@ -29,6 +29,7 @@ class Reason(enum.StrEnum):
     BILEVEL = "bilevel"
     BLANK = "blank"
     VANISHED = "vanished"
+    ARCHIVED = "archived"
     UNREADABLE = "unreadable"
     TRUNCATED = "truncated"
     UNSUPPORTED_FORMAT = "unsupported_format"
@@ -41,6 +42,7 @@ class Reason(enum.StrEnum):
     LOW_CONFIDENCE = "low_confidence"
     NEGATIVE_SUSPECTED = "negative_suspected"
     TONED = "toned"
+    DECIDED_BEFORE = "decided_before"
     INVALID_PREDICTION = "invalid_prediction"
     TONE_GATE = "tone_gate"
     WRITE_UNVERIFIED = "write_unverified"
@@ -62,6 +64,7 @@ _VERDICTS = {
     Reason.BILEVEL: Verdict.SKIP,
     Reason.BLANK: Verdict.SKIP,
     Reason.VANISHED: Verdict.SKIP,
+    Reason.ARCHIVED: Verdict.SKIP,
     Reason.UNREADABLE: Verdict.QUARANTINE,
     Reason.TRUNCATED: Verdict.QUARANTINE,
     Reason.UNSUPPORTED_FORMAT: Verdict.QUARANTINE,
@@ -74,6 +77,7 @@ _VERDICTS = {
     Reason.LOW_CONFIDENCE: Verdict.REVIEW,
     Reason.NEGATIVE_SUSPECTED: Verdict.REVIEW,
     Reason.TONED: Verdict.REVIEW,
+    Reason.DECIDED_BEFORE: Verdict.REVIEW,
     Reason.INVALID_PREDICTION: Verdict.FAIL,
     Reason.TONE_GATE: Verdict.FAIL,
     Reason.WRITE_UNVERIFIED: Verdict.FAIL,

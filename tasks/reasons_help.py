@@ -32,7 +32,9 @@ STATUS_HELP = {
         "is coloured and verified, and waits for a curator",
         "Look at it, then `autochrome approve` or `autochrome reject`.",
     ),
-    ItemStatus.SKIPPED: Help("is not ours to colour", "Nothing, unless the reason is wrong."),
+    ItemStatus.SKIPPED: Help(
+        "is not ours to colour, or not there to be read", "Nothing, unless the reason is wrong."
+    ),
     ItemStatus.FAILED: Help(
         "could not be coloured, through no fault of its own",
         "Mend the cause, then `autochrome retry`.",
@@ -56,6 +58,10 @@ REASON_HELP = {
     Reason.VANISHED: Help(
         "is no longer in its source",
         "Nothing if it was taken away on purpose; when it is back, the next discovery takes it up.",
+    ),
+    Reason.ARCHIVED: Help(
+        "lies in an archive class of its bucket (Glacier) and cannot be read now",
+        "Restore it there if it is wanted; the next discovery takes it up.",
     ),
     Reason.UNREADABLE: Help(
         "is damaged, or lies about itself", "Open it elsewhere; restore it from a copy or rescan."
@@ -105,6 +111,10 @@ REASON_HELP = {
     Reason.INVALID_PREDICTION: Help(
         "was given no finite colours by the network",
         "Nothing was written. Report it to the developers with the scan.",
+    ),
+    Reason.DECIDED_BEFORE: Help(
+        "was rejected, held or withdrawn before, here or as the same bytes elsewhere",
+        "Read the detail for who decided and why; then approve or reject this one.",
     ),
     Reason.TONE_GATE: Help(
         "would have changed in tone by more than the gate allows",

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from tasks.errors import StorageUnavailable
+from tasks.errors import Reason, StorageUnavailable
 
 
 class ObjectMissing(StorageUnavailable):
@@ -30,6 +30,8 @@ class ObjectRefused(StorageUnavailable):
 
 class ObjectArchived(ObjectRefused):
     """The object lies in an archive class: it can be read only when it was restored there."""
+
+    reason = Reason.ARCHIVED
 
 
 class ListingIncomplete(StorageUnavailable):
