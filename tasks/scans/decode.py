@@ -28,6 +28,7 @@ _LOADERS: dict[Format, tuple[str, dict[str, Any]]] = {
     Format.PNG: ("pngload_source", {}),
     Format.TIFF: ("tiffload_source", {"unlimited": True}),  # our own limits have been passed
 }
+_CODESTREAM, _PROFILED = b"jp2c", {2, 3}  # boxes of JPEG 2000, methods of colour specification
 _DTYPES: dict[str, type[np.unsignedinteger[Any]]] = {"uchar": np.uint8, "ushort": np.uint16}
 
 
@@ -112,6 +113,12 @@ def _colours(image: pyvips.Image, structure: Structure) -> pyvips.Image:
 
 
 def _jp2_pixels(data: bytes) -> Samples:
+    """Decode without the profile, which the codec would apply: to sRGB, and of 16 bits wrongly."""
+    start = data.find(b"colr", 0, max(0, data.find(_CODESTREAM)))
+    if start >= 0 and data[start + 4] in _PROFILED:
+        data = (
+            data[:start] + b"free" + data[start + 4 :]
+        )  # boxes that are not known are passed over
     pixels: Samples = imagecodecs.jpeg2k_decode(data, numthreads=1)
     return pixels
 

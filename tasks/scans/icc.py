@@ -16,6 +16,7 @@ _SRGB_XY = ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
 _BRADFORD = np.array(
     [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
 )
+_CLASSES = {b"scnr", b"mntr", b"prtr", b"spac"}  # of samples; links and named colours are others
 # Parameters of each `para` function type, ICC.1:2022 table 68.
 _PARAMETERS = {0: 1, 1: 3, 2: 4, 3: 5, 4: 7}
 
@@ -41,7 +42,7 @@ class Profile:
 
 def parse_profile(icc: bytes) -> Profile | None:
     """Read a profile; None where it is damaged beyond use."""
-    if len(icc) < _HEADER_BYTES + 4 or icc[36:40] != b"acsp":
+    if len(icc) < _HEADER_BYTES + 4 or icc[36:40] != b"acsp" or icc[12:16] not in _CLASSES:
         return None
     tags = _tags(icc)
     space, pcs = icc[16:20], icc[20:24]
@@ -156,7 +157,7 @@ def build_profile(space: bytes, curve: bytes, *, description: str) -> bytes:
         tags[b"kTRC"] = curve
     else:
         red, green, blue = _colorants()
-        chad = b"".join(_s15(round(value * _FIXED)) for value in _adaptation().ravel())
+        chad = b"".join(_s15(round(value * _FIXED)) for value in _adaptation(*_D65_XY).ravel())
         tags |= {b"chad": b"sf32\0\0\0\0" + chad}
         tags |= {b"rXYZ": _xyz_tag(red), b"gXYZ": _xyz_tag(green), b"bXYZ": _xyz_tag(blue)}
         tags |= {b"rTRC": curve, b"gTRC": curve, b"bTRC": curve}
@@ -197,23 +198,40 @@ def _text_tag(text: str) -> bytes:
     return b"mluc\0\0\0\0" + (1).to_bytes(4, "big") + (12).to_bytes(4, "big") + record + body
 
 
+def luminance_shares(chromaticities: Floats) -> tuple[float, float, float]:
+    """Share of red, green and blue in the light of a neutral, adapted to D50 as profiles are.
+
+    Args:
+        chromaticities: x and y of white, red, green and blue, (4, 2).
+    """
+    red, green, blue = (float(share) for share in _matrix(chromaticities)[1])
+    return red, green, blue
+
+
 def _white(x: float, y: float) -> Floats:
     return np.array([x / y, 1.0, (1 - x - y) / y])
 
 
-def _adaptation() -> Floats:
-    """Give Bradford's adaptation from D65 to D50, as ICC.1 annex E has it."""
-    source = _BRADFORD @ _white(*_D65_XY)
+def _adaptation(x: float, y: float) -> Floats:
+    """Give Bradford's adaptation from a white to D50, as ICC.1 annex E has it."""
+    source = _BRADFORD @ _white(x, y)
     target = _BRADFORD @ (np.array(_D50_FIXED) / _FIXED)
     found: Floats = np.linalg.inv(_BRADFORD) @ np.diag(target / source) @ _BRADFORD
     return found
 
 
+def _matrix(chromaticities: Floats) -> Floats:
+    """X, Y and Z under D50 of red, green and blue, (3, 3)."""
+    white, *primaries = (np.array([x, y, 1 - x - y]) for x, y in chromaticities)
+    columns = np.array(primaries).T
+    scale = np.linalg.solve(columns, white / white[1])
+    found: Floats = _adaptation(*chromaticities[0]) @ (columns * scale)
+    return found
+
+
 def _colorants() -> tuple[tuple[int, ...], ...]:
     """Give sRGB's colorants under D50 in fixed point, made to add up to D50 exactly."""
-    primaries = np.array([_white(x, y) for x, y in _SRGB_XY]).T
-    scale = np.linalg.solve(primaries, _white(*_D65_XY))
-    fixed = np.rint(_adaptation() @ (primaries * scale) * _FIXED).astype(int)
+    fixed = np.rint(_matrix(np.array([_D65_XY, *_SRGB_XY])) * _FIXED).astype(int)
     fixed[:, 1] += np.array(_D50_FIXED) - fixed.sum(axis=1)  # what rounding left over, to green
     red, green, blue = (tuple(int(value) for value in column) for column in fixed.T)
     return red, green, blue

@@ -8,28 +8,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.scans.code_range import CodeRange, find_range
 from tasks.scans.decode import Samples, decode_strips, verify_data
 from tasks.scans.formats.structure import Structure
 from tasks.scans.header import ReadLimits, ScanHeader, header_of, read_structure
 from tasks.scans.lcms import lightness_of
 from tasks.scans.orient import TurnedStrips, orient
 from tasks.scans.resample import StripReducer, resize
-from tasks.scans.tone import (
-    Codes,
-    ColourTone,
-    ToneCurve,
-    colour_tone,
-    light_from_lightness,
-    tone_curve,
-)
+from tasks.scans.tone import Codes, ToneCurve, light_from_lightness
+from tasks.scans.tone_rule import tone_rule
 
 Floats32 = NDArray[np.float32]
 
 PROOF_PX = 1536  # long side of the reduced picture that one pass leaves behind
 _STRIP_PIXELS = 1 << 21  # a pass for ourselves takes strips of about this size
 _SAMPLE_PX = 768  # long side, about, of the grid of single pixels that a pass keeps
-_TWELVE_BITS = 4095  # largest code of a picture that uses 12 of 16 bits
-_TWELVE_BITS_SHARE = 0.01  # of its samples are in the upper half; of an empty dark sheet's are not
 
 
 @dataclass(frozen=True)
@@ -57,9 +50,8 @@ class Scan:
     ) -> None:
         self.path = path
         self.header: ScanHeader = header_of(structure, page=page)
-        self.tone: ToneCurve = tone_curve(
-            structure.icc, bits=self.header.bits, channels=structure.channels
-        )
+        self._rule = tone_rule(structure)
+        self.tone: ToneCurve = self._rule.grey
         self._structure = structure
         self._scratch = scratch
         self._is_verified = False
@@ -103,7 +95,7 @@ class Scan:
         size = (max(1, round(side * scale)) for side in colours.shape[1:])
         height, width = size
         codes = [np.rint(resize(plane, height, width)).astype(np.int64) for plane in colours]
-        pairs = zip(self._colour_tone.channels, codes, strict=True)
+        pairs = zip(self._rule.colour.channels, codes, strict=True)
         return np.stack([light[plane] for light, plane in pairs])
 
     @cached_property
@@ -116,22 +108,23 @@ class Scan:
         return self._look(PROOF_PX)
 
     @cached_property
-    def white(self) -> int:
-        """The stored code of white: below the largest where fewer bits are used than stored.
+    def code_range(self) -> CodeRange:
+        """Which decoded codes are black and white; where nothing states it, the picture is asked.
 
-        A 16-bit file none of whose codes is above 4,095, but a hundredth above 2,047, holds 12
-        bits: read as 16 it would be a picture of black on black. To know that, a pass runs until it
-        meets a code above, which in a 16-bit picture is in its first rows.
+        Raises:
+            UnreadableScan: The data is damaged.
         """
-        if self._structure.white is not None or self.header.bits == 8:
-            return self._structure.white or 255
-        upper_half = 0
-        for samples in self._samples(self._rows):
-            if samples.max() > _TWELVE_BITS:
-                return 65535
-            upper_half += int(np.count_nonzero(samples > _TWELVE_BITS // 2))
-        is_twelve = upper_half >= _TWELVE_BITS_SHARE * self.header.pixels
-        return _TWELVE_BITS if is_twelve else 65535
+        return find_range(self._structure, self._rule, lambda: self._samples(self._rows))
+
+    @property
+    def tone_notes(self) -> tuple[str, ...]:
+        """What was passed over, assumed or guessed of the tone, a sentence each."""
+        return (*self._rule.notes, *filter(None, [self.code_range.note]))
+
+    @property
+    def tone_doubt(self) -> str:
+        """Why a person should look at the tone; empty where it is sure."""
+        return self._rule.doubt or self.code_range.doubt
 
     @property
     def _rows(self) -> int:
@@ -143,22 +136,18 @@ class Scan:
             self._is_verified = True
         return decode_strips(self.path, self._structure, rows=rows)
 
-    @cached_property
-    def _colour_tone(self) -> ColourTone:
-        return colour_tone(self._structure.icc, bits=self.header.bits)
-
     def _grey(self, samples: Samples) -> Codes:
         """Turn decoded samples, (rows, W, channels), into grey codes, (rows, W)."""
         if samples.shape[2] == 1 or _is_neutral(samples):
-            return self._widened(samples[..., 0])
+            return self.code_range.spread(samples[..., 0])
         block = max(1, _STRIP_PIXELS // samples.shape[1])
         tops = range(0, len(samples), block)
         return np.concatenate([self._lightness_codes(samples[t : t + block]) for t in tops])
 
     def _lightness_codes(self, samples: Samples) -> Codes:
         """Turn RGB, (rows, W, 3), into the codes of its lightness; blocks bound its memory."""
-        samples = self._widened(samples)
-        rule = self._colour_tone
+        samples = self.code_range.spread(samples)
+        rule = self._rule.colour
         if rule.icc is not None:
             lightness = lightness_of(samples, rule.icc)
             if lightness is not None:
@@ -167,14 +156,6 @@ class Scan:
         for channel, share in enumerate(rule.luminances):
             light += np.float32(share) * rule.channels[channel][samples[..., channel]]
         return self.tone.encode(light)
-
-    def _widened(self, codes: Samples) -> Codes:
-        """Spread codes of fewer bits over the whole range, so that white is white."""
-        full = (1 << self.header.bits) - 1
-        if self.white == full:
-            return codes
-        wide = np.minimum(codes, self.white).astype(np.uint32)
-        return ((wide * full + self.white // 2) // self.white).astype(codes.dtype)
 
     def _look(self, long_side: int) -> Survey:
         """Pass once over the scan as stored, and turn what is left of it upright."""
@@ -198,8 +179,9 @@ class Scan:
             sample[-(-top // every) :][: len(kept)] = kept
             if samples.shape[2] == 3:
                 is_neutral = is_neutral and _is_neutral(samples)
+                spread = self.code_range.spread(samples)
                 for channel in range(3):
-                    reducers[1 + channel].add(top, samples[..., channel])
+                    reducers[1 + channel].add(top, spread[..., channel])
             top += len(samples)
         turn = self.header.orientation
         lightness, *colours = (orient(reducer.picture(), turn) for reducer in reducers)

@@ -1,7 +1,8 @@
-"""The tone curve of a scan: what lightness each grey code means, by its ICC profile.
+"""Tone curves: what lightness each code means, by an ICC profile or another statement.
 
 Gray Gamma 2.2 is not sRGB, and Dot Gain 20 % is neither: relabelling a scan shifts its tone by up
-to 3.3 L*. Every lightness in this project therefore comes from here.
+to 3.3 L*. Every lightness in this project therefore comes from here. Which statement of a file
+counts is decided in `tasks.scans.tone_rule`.
 """
 
 import enum
@@ -28,16 +29,18 @@ Floats = NDArray[np.floating[Any]]
 
 _EPSILON, _KAPPA = 216 / 24389, 24389 / 27  # CIE 15:2018, exact
 _MIN_RANGE = 0.1  # a curve that spans less light than this cannot be meant
-_SRGB_LUMINANCES = (0.22249, 0.71687, 0.06061)  # Y of sRGB's colorants under D50
-_CURVE_SAMPLES = 4096
+SRGB_LUMINANCES = (0.22249, 0.71687, 0.06061)  #: Y of sRGB's colorants under D50
+_CURVE_SAMPLES, _MOST_SAMPLES = 4096, 32767  # colour engines refuse longer curves
+_SAMPLING_L = 0.005  # what a sampled curve may be off by before it gets more samples
 
 
 class ToneSource(enum.StrEnum):
     """Where a tone curve comes from."""
 
     PROFILE = "profile"  #: The scan's own ICC profile.
-    ASSUMED = "assumed"  #: There is no profile: sRGB.
-    UNUSABLE = "unusable"  #: The profile is damaged, or not of the scan's kind: sRGB.
+    STATED = "stated"  #: Another tag, chunk or box of the scan's file.
+    ASSUMED = "assumed"  #: The file states nothing: sRGB.
+    UNUSABLE = "unusable"  #: What the file states is damaged, or not of its kind: sRGB.
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,36 +134,67 @@ def light_from_lightness(lightness: Floats) -> Floats:
 
 @lru_cache(maxsize=16)
 def tone_curve(icc: bytes | None, *, bits: int, channels: int = 1) -> ToneCurve:
-    """Make the tone curve of a scan's grey codes from its profile.
+    """Make the tone curve of grey codes from a profile.
 
     Args:
         icc: The embedded profile, or None: then sRGB is assumed.
         bits: Depth of the codes, 8 or 16.
-        channels: Channels of the scan; an RGB profile fits three, a grey one fits one. Of an RGB
-            profile this is the curve of equal codes in all three.
+        channels: Channels of the profile's samples: an RGB one has three, a grey one has one. Of an
+            RGB profile this is the curve of equal codes in all three.
     """
     if icc is None:
-        return _from_light(_apply(SRGB_CURVE, bits), bits, SRGB_CURVE, ToneSource.ASSUMED)
+        return curve_of_tag(SRGB_CURVE, bits=bits, source=ToneSource.ASSUMED)
     profile = parse_profile(icc)
-    light = _neutral_light(profile, icc, bits) if _fits(profile, channels) and profile else None
-    if light is None or not np.isfinite(light).all() or light.max() - light[0] < _MIN_RANGE:
-        return _from_light(_apply(SRGB_CURVE, bits), bits, SRGB_CURVE, ToneSource.UNUSABLE)
-    is_one_curve = profile is not None and not profile.has_table and profile.pcs == b"XYZ "
-    curves = set(profile.curves) if profile and is_one_curve else set()
+    light = _neutral_light(profile, icc, bits) if profile and _fits(profile, channels) else None
+    if profile is None or light is None or not is_tone(light):
+        return curve_of_tag(SRGB_CURVE, bits=bits, source=ToneSource.UNUSABLE)
+    curves = set(profile.curves) if not profile.has_table and profile.pcs == b"XYZ " else set()
     if len(curves) == 1:
         return _from_light(light, bits, curves.pop(), ToneSource.PROFILE)
-    samples = np.interp(np.linspace(0, 1, _CURVE_SAMPLES), np.linspace(0, 1, light.size), light)
-    return _from_light(light, bits, sampled_curve(samples), ToneSource.PROFILE)
+    return curve_of_light(light, bits=bits, source=ToneSource.PROFILE)
+
+
+def is_tone(light: Floats) -> bool:
+    """Whether the light of rising codes, from dark to bright, is a tone curve that can be meant."""
+    return bool(np.isfinite(light).all() and light.max() - light[0] >= _MIN_RANGE)
+
+
+def curve_of_tag(tag: bytes, *, bits: int, source: ToneSource) -> ToneCurve:
+    """Make a tone curve of an ICC curve tag."""
+    return _from_light(_apply(tag, bits), bits, tag, source)
+
+
+def curve_of_light(light: Floats, *, bits: int, source: ToneSource) -> ToneCurve:
+    """Make a tone curve of the light of codes at even distances from black to white."""
+    if light.size < 1 << bits:  # codes of fewer bits, spread over more
+        x = np.linspace(0, 1, 1 << bits)
+        return _from_light(_spread(light, x), bits, _sampled(light, light.size), source)
+    best = _sampled(light, min(light.size, _CURVE_SAMPLES))
+    if np.abs(_lightness(_apply(best, bits)) - _lightness(light)).max() > _SAMPLING_L:
+        best = _sampled(light, min(light.size, _MOST_SAMPLES))
+    return _from_light(light, bits, best, source)
+
+
+def _lightness(light: Floats) -> Floats:
+    return lightness_from_light(np.maximum.accumulate(np.clip(light, 0, 1)))
+
+
+def _sampled(light: Floats, samples: int) -> bytes:
+    return sampled_curve(_spread(light, np.linspace(0, 1, samples)))
+
+
+def _spread(light: Floats, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.interp(x, np.linspace(0, 1, light.size), light.astype(np.float64))
 
 
 @lru_cache(maxsize=4)
 def colour_tone(icc: bytes | None, *, bits: int) -> ColourTone:
-    """Make the rule by which an RGB scan's channels give its lightness."""
+    """Make the rule by which RGB channels under a profile give lightness."""
     grey = tone_curve(icc, bits=bits, channels=3)
     profile = parse_profile(icc) if icc and grey.source == ToneSource.PROFILE else None
-    shares, channels = np.array(_SRGB_LUMINANCES), [grey.linear] * 3
+    shares, channels = np.array(SRGB_LUMINANCES), [grey.linear] * 3
     if profile and profile.has_table:
-        return ColourTone(_SRGB_LUMINANCES, np.stack(channels), icc)
+        return ColourTone(SRGB_LUMINANCES, np.stack(channels), icc)
     if profile and profile.luminances:
         shares = np.array(profile.luminances)
         channels = [np.clip(_apply(c, bits), 0, 1).astype(np.float32) for c in profile.curves]
@@ -168,8 +202,8 @@ def colour_tone(icc: bytes | None, *, bits: int) -> ColourTone:
     return ColourTone((red, green, blue), np.stack(channels), None)
 
 
-def _fits(profile: Profile | None, channels: int) -> bool:
-    return profile is not None and profile.space == (b"GRAY" if channels == 1 else b"RGB ")
+def _fits(profile: Profile, channels: int) -> bool:
+    return profile.space == (b"GRAY" if channels == 1 else b"RGB ")
 
 
 def _neutral_light(profile: Profile, icc: bytes, bits: int) -> Floats | None:
@@ -186,7 +220,9 @@ def _neutral_light(profile: Profile, icc: bytes, bits: int) -> Floats | None:
         return None
     light: Floats = curves[0]
     if profile.space == b"RGB ":
-        shares = np.array(profile.luminances or _SRGB_LUMINANCES)
+        shares = np.array(profile.luminances or SRGB_LUMINANCES)
+        if not shares.min() >= 0 or not shares.sum() > 0:
+            return None  # colorants without light: a damaged profile
         light = np.tensordot(shares / shares.sum(), np.stack(curves), axes=1)
     elif profile.pcs == b"Lab ":  # there the curve gives L* itself (ICC.1:2022, F.2)
         light = light_from_lightness(100 * light)

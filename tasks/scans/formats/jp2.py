@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from tasks.errors import TruncatedScan, UnreadableScan, UnsupportedFormat
 from tasks.scans.formats.source import BLOCK_BYTES, ByteSource
+from tasks.scans.formats.statements import statements_of_exif, statements_of_space
 from tasks.scans.formats.structure import Format, Photometric, Structure
 
 _SIGNATURE = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
@@ -64,6 +65,7 @@ def read_jp2(source: ByteSource) -> Structure:
     size = _read_size(source, boxes.codestream)
     _walk_tile_parts(source, boxes.codestream)
     channels = _channels(boxes, size)
+    exif = _exif(boxes.uuids.get(_EXIF_UUID))
     bits = boxes.palette[0] + 1 if boxes.palette else size.depths[0]
     return Structure(
         format=Format.JP2,
@@ -80,8 +82,9 @@ def read_jp2(source: ByteSource) -> Structure:
         * max(len(size.depths), len(boxes.palette))
         * _DECODED_BYTES_A_SAMPLE,
         resolution_ppcm=boxes.resolution,
+        statements=(*statements_of_space(boxes.enumerated), *statements_of_exif(exif)),
         icc=boxes.icc,
-        exif=_exif(boxes.uuids.get(_EXIF_UUID)),
+        exif=exif,
         xmp=boxes.uuids.get(_XMP_UUID),
         iptc=boxes.uuids.get(_IPTC_UUID),
     )
@@ -116,10 +119,12 @@ def _read_boxes(source: ByteSource, start: int, end: int, boxes: _Boxes) -> None
 
 def _take(boxes: _Boxes, kind: bytes, body: bytes) -> None:
     if kind == b"colr" and len(body) > 3:
-        if body[0] == 1 and boxes.enumerated is None and len(body) >= 7:
+        if boxes.enumerated is not None or boxes.icc:
+            return  # all but the first are for other readers (T.800, I.5.3.3)
+        if body[0] == 1 and len(body) >= 7:
             boxes.enumerated = int.from_bytes(body[3:7], "big")
         elif body[0] in {2, 3}:
-            boxes.icc = boxes.icc or body[3:]
+            boxes.icc = body[3:]
     elif kind == b"pclr":
         boxes.palette = tuple(body[3 : 3 + body[2]]) if len(body) > 3 else (0xFF,)
     elif kind == b"cdef":

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from tasks.errors import TruncatedScan, UnreadableScan, UnsupportedFormat
 from tasks.scans.formats.source import BLOCK_BYTES, ByteSource
+from tasks.scans.formats.statements import statements_of_exif
 from tasks.scans.formats.structure import Format, Photometric, Structure
 
 _SOI, _EOI, _SOS, _DNL, _APP0, _APP1, _APP2, _APP13, _APP14 = (
@@ -86,6 +87,7 @@ def read_jpeg(source: ByteSource) -> Structure:
         white=(1 << bits) - 1 if bits not in {8, 16} else None,
         buffer_bytes=2 * width * height * components * (whole + is_deep),
         resolution_ppcm=_resolution(found.density),
+        statements=statements_of_exif(found.exif),
         icc=b"".join(found.icc[i] for i in sorted(found.icc)) or None,
         exif=found.exif,
         xmp=found.xmp,

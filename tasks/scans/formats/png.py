@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tasks.errors import TruncatedScan, UnreadableScan
 from tasks.scans.formats.source import BLOCK_BYTES, ByteSource
+from tasks.scans.formats.statements import statements_of_chunks, statements_of_exif
 from tasks.scans.formats.structure import Format, Photometric, Structure
 
 _COLOUR_TYPES = {  # depths that the specification allows, and what the samples mean
@@ -15,7 +16,8 @@ _COLOUR_TYPES = {  # depths that the specification allows, and what the samples 
     4: ({8, 16}, Photometric.MIN_IS_BLACK, True),
     6: ({8, 16}, Photometric.RGB, True),
 }
-_KEPT = {b"IHDR", b"iCCP", b"eXIf", b"pHYs", b"tEXt", b"zTXt", b"iTXt"}
+_STATING = {b"cICP", b"sRGB", b"gAMA", b"cHRM"}
+_KEPT = {b"IHDR", b"iCCP", b"eXIf", b"pHYs", b"tEXt", b"zTXt", b"iTXt", *_STATING}
 _MAX_KEPT_BYTES = 8 << 20
 _MAX_INFLATED_BYTES = 8 << 20
 _XMP_KEYWORD = "XML:com.adobe.xmp"
@@ -51,6 +53,8 @@ def read_png(source: ByteSource) -> Structure:
     channels = 1 if photometric == Photometric.MIN_IS_BLACK else 3
     has_alpha = has_alpha or any(chunk.kind == b"tRNS" for chunk in chunks)
     text = dict(_texts(chunks))
+    exif = next((chunk.body for chunk in chunks if chunk.kind == b"eXIf"), None)
+    stating = {chunk.kind: chunk.body for chunk in reversed(chunks) if chunk.kind in _STATING}
     return Structure(
         format=Format.PNG,
         width=width,
@@ -65,7 +69,8 @@ def read_png(source: ByteSource) -> Structure:
         else 0,
         resolution_ppcm=_resolution(chunks),
         icc=_profile(chunks),
-        exif=next((chunk.body for chunk in chunks if chunk.kind == b"eXIf"), None),
+        statements=(*statements_of_chunks(stating, bits), *statements_of_exif(exif)),
+        exif=exif,
         xmp=text.pop(_XMP_KEYWORD.lower(), "").encode() or None,
         text=text,
     )

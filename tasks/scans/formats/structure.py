@@ -4,6 +4,9 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 class Format(enum.StrEnum):
     """The formats that are read."""
@@ -24,6 +27,31 @@ class Photometric(enum.StrEnum):
     PALETTE = "palette"
 
 
+@dataclass(frozen=True, eq=False)
+class Statement:
+    """What one tag, chunk or box of a file states of its tone, beside an ICC profile.
+
+    Attributes:
+        name: Its name in the format, for notes.
+        curve: Light of codes between black and white, as an ICC curve tag.
+        light: The same as a table over the stored codes, in [0, 1], float64 (1 or 3, 2**bits).
+        chromaticities: x and y of white, red, green and blue, (4, 2).
+        black_white: The stored codes of black and of white.
+        outranks_profile: Whether the format puts it before a profile, not after it.
+        is_customary: Whether writers put it there unasked, so that little can be built on it.
+        fault: Why it cannot be followed; then it states nothing.
+    """
+
+    name: str
+    curve: bytes | None = None
+    light: NDArray[np.float64] | None = None
+    chromaticities: NDArray[np.float64] | None = None
+    black_white: tuple[int, int] | None = None
+    outranks_profile: bool = False
+    is_customary: bool = False
+    fault: str = ""
+
+
 @dataclass(frozen=True)
 class Structure:
     """What a file's structure says of one page of it, as stored, before anything is decoded.
@@ -37,7 +65,9 @@ class Structure:
         orientation: EXIF's 1 to 8.
         pages: Pages of the file; pyramid levels, masks and thumbnails are not pages.
         directory: Where the decoder finds the page (TIFF: number of its directory).
-        white: Code that means white, where the file says so and it is not the largest one.
+        white: Largest code of the samples, where they have fewer bits than they are decoded in.
+        max_sample: TIFF's MaxSampleValue: a statistic by the standard, a white by custom.
+        statements: What the file states of its tone, the weightiest first.
         buffer_bytes: What a decoder must hold at once, because the coding cannot be streamed.
         resolution_ppcm: Pixels per centimetre across and down, as stored.
         text: Descriptive text that the format itself holds, by lower-case name.
@@ -57,6 +87,8 @@ class Structure:
     pages: int = 1
     directory: int = 0
     white: int | None = None
+    max_sample: int | None = None
+    statements: tuple[Statement, ...] = ()
     buffer_bytes: int = 0
     resolution_ppcm: tuple[float, float] | None = None
     icc: bytes | None = None

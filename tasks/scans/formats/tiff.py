@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tasks.errors import TruncatedScan, UnreadableScan, UnsupportedFormat
 from tasks.scans.formats.ifd import Directory, Layout, read_directory, read_layout
 from tasks.scans.formats.source import BLOCK_BYTES, ByteSource
+from tasks.scans.formats.statements import statements_of_tags
 from tasks.scans.formats.structure import Format, Photometric, Structure
 
 Floats = NDArray[np.float64]
@@ -382,7 +383,8 @@ def _structure(directory: Directory, geometry: _Geometry, *, pages: int, number:
         orientation=orientation if 1 <= orientation <= 8 else 1,
         pages=pages,
         directory=number,
-        white=_white(directory, geometry.bits, is_grey=is_grey),
+        max_sample=directory.integer(MAX_SAMPLE, 0) or None,
+        statements=statements_of_tags(directory, geometry.bits),
         buffer_bytes=_buffer_bytes(geometry),
         resolution_ppcm=_resolution(directory),
         icc=directory.data(ICC, limit=_MAX_PROFILE_BYTES),
@@ -396,14 +398,6 @@ def _buffer_bytes(geometry: _Geometry) -> int:
     """What is decoded at once: a row of tiles, or a strip."""
     across = -(-geometry.width // geometry.piece_width)
     return geometry.piece_bytes * across * (geometry.samples if geometry.is_separate else 1)
-
-
-def _white(directory: Directory, bits: int, *, is_grey: bool) -> int | None:
-    """Find the code of white where the samples use fewer bits than they are stored in."""
-    largest = directory.integer(MAX_SAMPLE, 0)
-    if bits != 16 or not is_grey or largest not in {1023, 4095, 16383}:
-        return None
-    return largest
 
 
 def _resolution(directory: Directory) -> tuple[float, float] | None:

@@ -227,12 +227,12 @@ def test_a_folder_or_nothing_is_an_error_of_the_store(tmp_path: Path) -> None:
 
 
 def test_an_arithmetic_of_colours_under_a_lying_profile(tmp_path: Path) -> None:
-    """A grey JPEG with an RGB profile, and the reverse, are read as unlabelled."""
+    """A grey JPEG with an RGB profile, and the reverse: what it says of neutrals counts."""
     codes = codes_of(photograph())
     grey = scanfiles.write_jpeg(tmp_path / "g.jpg", codes, icc_profile=scanfiles.srgb())
     rgb = np.repeat(codes[..., None], 3, axis=2)
     colour = scanfiles.write_jpeg(tmp_path / "c.jpg", rgb, icc_profile=scanfiles.gray_gamma())
-    assert open_scan(grey).tone.source == open_scan(colour).tone.source == "unusable"
+    assert open_scan(grey).tone.source == open_scan(colour).tone.source == "profile"
     assert read_whole(grey) == read_whole(colour) == codes.shape[0]
 
 
