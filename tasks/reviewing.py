@@ -1,13 +1,12 @@
 """Reviews as CSV files: what waits for a curator goes out, what was decided comes in."""
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tasks.errors import UsageError
 from tasks.ledger import ItemFilter, ItemRow, Ledger
 from tasks.ledger.references import find_item
+from tasks.spreadsheets import read_table, write_rows
 
 COLUMNS = ("item", "decision", "reason", "note", "reviewer")
 #: Columns that help to decide and are not read again.
@@ -46,42 +45,44 @@ class Reviewed:
 
 def write_reviews(ledger: Ledger, chosen: ItemFilter) -> Iterable[str]:
     """Give a CSV file, line by line: a row for each item, its decision to be filled in."""
-    yield _line((*COLUMNS, *_SHOWN))
+    yield from write_rows([(*COLUMNS, *_SHOWN)])
     after_id = 0
     while rows := ledger.list_items(chosen, limit=_AT_ONCE, after_id=after_id):
-        for row in rows:
-            yield _line((row.id, "", "", "", "", *_shown(row)))
+        yield from write_rows((row.id, "", "", "", "", *_shown(row)) for row in rows)
         after_id = rows[-1].id
 
 
-def read_reviews(ledger: Ledger, text: str, *, name: str, who: str) -> tuple[list[Review], int]:
+def read_reviews(
+    ledger: Ledger, content: bytes, *, name: str, who: str, encoding: str | None = None
+) -> tuple[list[Review], int]:
     """Read what was decided, and how many rows say nothing.
 
     Args:
         ledger: Knows the items.
-        text: Of the file.
+        content: The file, as any spreadsheet saves it.
         name: For messages.
         who: The reviewer where a row names none.
+        encoding: Of the file, where neither a byte order mark nor UTF-8 tells.
 
     Raises:
         UsageError: A column is missing, a row's item or decision does not exist, or an item stands
             there twice with different decisions. Nothing is changed then.
     """
-    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
-    reader.fieldnames = [(column or "").strip().lower() for column in reader.fieldnames or ()]
-    missing = {"item", "decision"} - set(reader.fieldnames)
+    table = read_table(content, name=name, encoding=encoding)
+    missing = {"item", "decision"} - set(table.columns)
     if missing:
         raise UsageError(f"{name}: has no column {sorted(missing)[0]!r}; it needs {COLUMNS}")
     reviews: dict[int, Review] = {}
     undecided = 0
-    for number, row in enumerate(reader, 2):
-        said = {column: (row.get(column) or "").strip() for column in COLUMNS}
+    for row in table.rows:
+        said = {column: row.cells.get(column, "") for column in COLUMNS}
         if not said["decision"]:
             undecided += 1
             continue
-        review = _review(ledger, said, f"{name}, line {number}", who)
+        where = f"{name}, line {row.number}"
+        review = _review(ledger, said, where, who)
         if reviews.setdefault(review.item_id, review).decision != review.decision:
-            raise UsageError(f"{name}, line {number}: item {review.item_id} is decided twice")
+            raise UsageError(f"{where}: item {review.item_id} is decided twice")
     return list(reviews.values()), undecided
 
 
@@ -114,15 +115,4 @@ def _review(ledger: Ledger, said: Mapping[str, str], where: str, who: str) -> Re
 
 def _shown(row: ItemRow) -> tuple[object, ...]:
     confidence = "" if row.confidence is None else f"{row.confidence:.3f}"
-    return (_harmless(row.uri), row.status, row.reason or "", confidence)
-
-
-def _harmless(text: str) -> str:
-    """Text that no spreadsheet takes for a formula: file names are not ours."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
-
-
-def _line(cells: Iterable[object]) -> str:
-    file = io.StringIO()
-    csv.writer(file, lineterminator="\n").writerow(cells)
-    return file.getvalue()
+    return (row.uri, row.status, row.reason or "", confidence)

@@ -7,7 +7,7 @@ forgotten for it.
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ from tasks.finetune.course import train as train_challenger
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.reference_records import Description
 from tasks.references.adding import Answer, Delivery, add_references
-from tasks.references.finding import find_files
+from tasks.references.finding import Search, find_files
 from tasks.registry import promote
 from tasks.settings import Settings
 from tests.colormodel.photographs import write_photos
@@ -120,9 +120,12 @@ def enrol(schoolroom: Path, folder: Path, url: str) -> School:
     return make
 
 
-def bring(settings: Settings, place: Path | str, **delivery: object) -> list[Answer]:
+def bring(
+    settings: Settings, place: Path | str, *, allowed: Sequence[str] = (), **delivery: object
+) -> list[Answer]:
     """Add references, as `autochrome references add` does."""
+    search = Search(settings, Description(rights="CC0", curator="B"), allowed)
     with open_ledger(settings) as ledger:
-        found = list(find_files(settings, str(place), Description(rights="CC0", curator="B")))
+        found = list(find_files(search, str(place)))
         usual: dict[str, object] = {"found": found, "collection": "references", "who": "curator"}
         return add_references(settings, ledger, Delivery(**(usual | delivery)))  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ from flows.cli.app_models import app as models
 from flows.cli.app_references import app as references
 from flows.cli.app_review import app as review
 from flows.cli.app_running import app as running
-from flows.cli.talk import ExitCode, say, stderr
+from flows.cli.talk import ExitCode, LogFormatter, say, show_all_text, stderr
 from tasks.errors import AutochromeError, UsageError
 
 app = typer.Typer(
@@ -55,11 +55,8 @@ def common(
         typer.echo(f"autochrome {version('autochrome')}")
         raise typer.Exit
     handler = RichHandler(console=stderr, show_path=False, show_time=verbose)
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.WARNING,
-        format="%(message)s",
-        handlers=[handler],
-    )
+    handler.setFormatter(LogFormatter("%(message)s"))
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, handlers=[handler])
     for chatty in ("botocore", "boto3", "urllib3", "httpcore", "httpx", "pyvips", "PIL"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
@@ -87,10 +84,22 @@ def _name_of(command: CommandInfo) -> str | None:
 
 def main() -> None:
     """Run the command line; every foreseen error is one line with a remedy."""
+    show_all_text()
     try:
         _with_named_alone(sys.argv[1:])()
-    except AutochromeError as error:
+    except (AutochromeError, OSError) as error:
         if logging.getLogger().isEnabledFor(logging.DEBUG):
             stderr.print_exception()
-        say(f"autochrome: {error}")
+        say(f"autochrome: {_in_one_line(error)}")
         sys.exit(ExitCode.USAGE if isinstance(error, UsageError) else ExitCode.ABORTED)
+
+
+def _in_one_line(error: AutochromeError | OSError) -> str:
+    """What a person reads of an error: the system's own say nothing of a remedy."""
+    if isinstance(error, AutochromeError):
+        return str(error)
+    what = f"{error.filename}: " if error.filename else ""
+    return (
+        f"{what}{(error.strerror or str(error)).lower()}; look whether it exists and "
+        "may be used by this account, or run again with -v to see what was being done"
+    )

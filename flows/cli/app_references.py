@@ -43,6 +43,14 @@ def add(
     vouch: Annotated[
         bool, typer.Option("--vouch", help="The colours are right though they look changed.")
     ] = False,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow",
+            metavar="PLACE",
+            help="A folder or prefix whose files a manifest may name, besides those beside it.",
+        ),
+    ] = None,
     collection: options.IntoCollection = None,
     who: options.Who = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check.")] = False,
@@ -70,6 +78,7 @@ def add(
     }
     addition = command.Addition(
         paths=paths,
+        allowed=allow or (),
         said={name: text for name, text in said.items() if text},
         who=who or getuser(),
         vouched=vouch,

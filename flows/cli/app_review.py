@@ -40,6 +40,15 @@ def export(
 def carry_out(
     path: Annotated[Path, typer.Argument(help="CSV: item, decision, reason, note, reviewer.")],
     who: options.Who = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(
+            "--encoding",
+            metavar="NAME",
+            help="Of the file, such as cp1252.  [default: by its first bytes, else UTF-8]",
+            show_default=False,
+        ),
+    ] = None,
     dry_run: options.DryRun = False,
     database: options.Database = None,
     as_json: options.AsJson = False,
@@ -53,6 +62,11 @@ def carry_out(
     settings = load_settings(database_url=database)
     raise typer.Exit(
         command.carry_out_file(
-            settings, path, who=who or getuser(), dry_run=dry_run, as_json=as_json
+            settings,
+            path,
+            who=who or getuser(),
+            encoding=encoding,
+            dry_run=dry_run,
+            as_json=as_json,
         )
     )

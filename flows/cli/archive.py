@@ -1,7 +1,6 @@
 """The commands that only ask or change the ledger: at once, without torch or Prefect."""
 
 import enum
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,8 +12,11 @@ from flows.cli.talk import (
     counts_as_dict,
     print_counts,
     print_json,
+    read_file,
     say,
     stdout,
+    write_data,
+    write_file,
 )
 from tasks.errors import Reason, UsageError
 from tasks.ledger import ItemFilter, ItemStatus, Ledger, RunRow, migrate
@@ -49,8 +51,7 @@ def discover(settings: Settings, *, as_json: bool) -> ExitCode:
             else:
                 stdout.print(
                     f"{source}: {found.found:,} found, {found.new:,} new, "
-                    f"{found.changed:,} changed, {found.vanished:,} vanished",
-                    markup=False,
+                    f"{found.changed:,} changed, {found.vanished:,} vanished"
                 )
     return ExitCode.CLEAN
 
@@ -63,7 +64,7 @@ def status(settings: Settings, *, as_json: bool) -> ExitCode:
     if as_json:
         print_json(counts_as_dict(counts))
     else:
-        stdout.print(f"{counts.scans:,} scans known", markup=False)
+        stdout.print(f"{counts.scans:,} scans known")
         print_counts(counts)
     return ExitCode.CLEAN
 
@@ -87,7 +88,7 @@ def item_as_premis(settings: Settings, uri: str) -> ExitCode:
     with open_ledger(settings) as ledger:
         story = ledger.story(_full_uri(uri))
     document = premis_item([story], software=this_program())
-    sys.stdout.write(document.decode() + "\n")  # rich would wrap its lines
+    write_data(document + b"\n")
     return ExitCode.CLEAN
 
 
@@ -201,9 +202,9 @@ def report(settings: Settings, name: str | None, *, as_json: bool) -> ExitCode:
     # As its writer: the role that writes the output may get, but not list.
     output = open_store(settings.output, settings=settings, writable=True)
     if as_json:
-        stdout.print(output.read(report_key(chosen, "json")).decode(), markup=False)
+        stdout.print(output.read(report_key(chosen, "json")).decode())
     else:
-        stdout.print(output.link(report_key(chosen, "html")), markup=False)
+        stdout.print(output.link(report_key(chosen, "html")))
     return ExitCode.CLEAN
 
 
@@ -220,7 +221,7 @@ def run_as_premis(settings: Settings, name: str | None) -> ExitCode:
             f"the run {run.name!r} worked on no scan, and PREMIS has no empty document"
         )
     document = premis_run(run, stories, software=this_program())
-    sys.stdout.write(document.decode() + "\n")
+    write_data(document + b"\n")
     return ExitCode.CLEAN
 
 
@@ -247,14 +248,8 @@ def restore(derivative: Path, original: Path) -> ExitCode:
     """Write the scan that a spliced JPEG was made from."""
     from tasks.derivatives import restore_original  # noqa: PLC0415  only here
 
-    if not derivative.is_file():
-        raise UsageError(f"{derivative}: there is no such file")
-    restored = restore_original(derivative.read_bytes())
-    try:
-        with original.open("xb") as file:
-            file.write(restored)
-    except FileExistsError:
-        raise UsageError(f"{original} exists; name a file that does not") from None
+    restored = restore_original(read_file(derivative))
+    write_file(original, [restored], is_new=True)
     say(f"{original}: {len(restored):,} bytes, as they were")
     return ExitCode.CLEAN
 

@@ -68,14 +68,14 @@ def _as_dict(summary: AuditSummary) -> dict[str, object]:
 
 def _print(summary: AuditSummary) -> None:
     for finding in summary.findings:
-        stdout.print(f"{finding.outcome}: {finding.uri}", markup=False)
-        stdout.print(f"    {finding.detail}", markup=False)
-        stdout.print(f"    {finding.remedy}", markup=False)
+        stdout.print(f"{finding.outcome}: {finding.uri}")
+        stdout.print(f"    {finding.detail}")
+        stdout.print(f"    {finding.remedy}")
     if not summary.is_clean and len(summary.findings) == FINDINGS_KEPT:
         say(f"only the first {FINDINGS_KEPT} are shown")
     if summary.redone:
         say(f"{summary.redone:,} items are pending again, to be made anew")
-    stdout.print(summary.in_words(), markup=False)
+    stdout.print(summary.in_words())
 
 
 def verify_named(settings: Settings, derivatives: Sequence[str], *, as_json: bool) -> ExitCode:
@@ -86,7 +86,7 @@ def verify_named(settings: Settings, derivatives: Sequence[str], *, as_json: boo
         print_json([asdict(one) for one in found])
     else:
         for one in found:
-            stdout.print(f"{'ok' if one.is_match else 'NOT OK'}  {one.uri}", markup=False)
-            stdout.print(f"    {one.detail}", markup=False)
+            stdout.print(f"{'ok' if one.is_match else 'NOT OK'}  {one.uri}")
+            stdout.print(f"    {one.detail}")
     is_clean = all(one.is_match for one in found)
     return ExitCode.CLEAN if is_clean else ExitCode.FINISHED_WITH_FAULTS

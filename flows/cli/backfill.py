@@ -124,7 +124,7 @@ def _tell_forecast(told: Forecast, order: Order, choices: Choices) -> None:
         print_json(_forecast_as_dict(told, order))
         return
     for line in forecast_in_words(told, order):
-        stdout.print(line, markup=False)
+        stdout.print(line)
 
 
 def _forecast_as_dict(told: Forecast, order: Order) -> dict[str, object]:
@@ -325,15 +325,10 @@ def show(settings: Settings, number: int, *, as_json: bool) -> ExitCode:
         stdout.print(f"budget: {budget_in_words(row.budget)}; priority {row.priority}")
         for one in backfills.transitions(number):
             why = f": {one.why}" if one.why else ""
-            stdout.print(
-                f"{one.decided_at:%Y-%m-%d %H:%M} {one.kind} by {one.who}{why}", markup=False
-            )
+            stdout.print(f"{one.decided_at:%Y-%m-%d %H:%M} {one.kind} by {one.who}{why}")
         for share in backfills.list_shares(number):
             ending = share.ending or ("under way" if share.begun_at else "waits for a worker")
-            stdout.print(
-                f"share {share.number}: {ending}, {share.items:,} items {share.detail}",
-                markup=False,
-            )
+            stdout.print(f"share {share.number}: {ending}, {share.items:,} items {share.detail}")
     return ExitCode.CLEAN
 
 
@@ -348,13 +343,13 @@ def _print_row(ledger: Ledger, row: BackfillRow) -> None:
     backfills = Backfills(ledger)
     told = backfills.progress(row.id)
     detail = f": {row.detail}" if row.detail else ""
-    stdout.print(f"backfill {row.id}, {row.scope.in_words()}: {row.state}{detail}", markup=False)
+    stdout.print(f"backfill {row.id}, {row.scope.in_words()}: {row.state}{detail}")
     pace = None if row.ended_at else pace_of(ledger, row, told)
     left = f", {rate(pace[0])}, about {duration(pace[1])} left" if pace and told.left else ""
-    stdout.print(f"{_done(backfills, row):,} of {row.items:,} done{left}", markup=False)
+    stdout.print(f"{_done(backfills, row):,} of {row.items:,} done{left}")
     statuses = row.figures or {status.value: n for status, n in told.statuses.items()}
     for status, number in statuses.items():
-        stdout.print(f"  {status:<12} {number:>9,}", markup=False)
+        stdout.print(f"  {status:<12} {number:>9,}")
 
 
 def _done(backfills: Backfills, row: BackfillRow) -> int:

@@ -35,4 +35,4 @@ def deploy(settings: Settings) -> ExitCode:
 
 def _print(heading: str, names: Sequence[str]) -> None:
     for name in names:
-        stdout.print(f"{heading}: {name}", markup=False)
+        stdout.print(f"{heading}: {name}")

@@ -74,15 +74,15 @@ def _tell_skipped(course: Skipped, *, as_json: bool) -> None:
     if as_json:
         print_json({"verdict": "skipped", "why": course.why})
     else:
-        stdout.print(f"skipped: {course.why}", markup=False)
+        stdout.print(f"skipped: {course.why}")
 
 
 def _tell(ended: TrainingRow, judged: Judged, *, as_json: bool) -> None:
     if as_json:
         print_json(asdict(ended) | {"report": judged.shown.link})
         return
-    stdout.print(judged.shown.table, markup=False)
-    stdout.print(f"\n{ended.verdict}: {ended.why}", markup=False)
+    stdout.print(judged.shown.table)
+    stdout.print(f"\n{ended.verdict}: {ended.why}")
     say(f"Report: {judged.shown.link}")
     if ended.verdict is TrainingVerdict.PROMOTED:
         say("What is coloured already stays as it is; new scans are coloured by the new champion.")

@@ -1,10 +1,9 @@
 """`autochrome metrics`: figures for Prometheus."""
 
 import signal
-import sys
 import threading
 
-from flows.cli.talk import ExitCode, say
+from flows.cli.talk import ExitCode, say, write_data
 from flows.serving.web import WebServer
 from tasks.errors import DatabaseUnavailable
 from tasks.ledger.opening import open_ledger
@@ -18,7 +17,7 @@ def once(settings: Settings) -> ExitCode:
         text = exposition(ledger)
     if b"autochrome_ledger_up 1" not in text:
         raise DatabaseUnavailable("the ledger's database does not answer; nothing is printed")
-    sys.stdout.write(text.decode())
+    write_data(text)
     return ExitCode.CLEAN
 
 

@@ -55,8 +55,7 @@ def models(settings: Settings, *, as_json: bool) -> ExitCode:
     for move in moves:
         stdout.print(
             f"{move.decided_at:%Y-%m-%d %H:%M} {move.kind} {move.checkpoint.digest[:12]} by "
-            f"{move.who}: {move.why}",
-            markup=False,
+            f"{move.who}: {move.why}"
         )
     for training in reversed(trainings):
         stdout.print(
@@ -64,8 +63,7 @@ def models(settings: Settings, *, as_json: bool) -> ExitCode:
             f"{training.parent[:12]} on set {training.set_digest[:12]}: "
             f"{training.verdict or 'under way, or interrupted'}"
             + (f", {training.challenger[:12]}" if training.challenger else "")
-            + (f": {training.why}" if training.why else ""),
-            markup=False,
+            + (f": {training.why}" if training.why else "")
         )
     return ExitCode.CLEAN
 

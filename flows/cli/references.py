@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from flows.cli.talk import ExitCode, print_json, say, stdout
+from flows.cli.talk import ExitCode, print_json, say, stdout, write_data, write_file
 from tasks.errors import UsageError
 from tasks.ledger import Ledger
 from tasks.ledger.migrate import make_if_missing
@@ -32,6 +32,7 @@ class Addition:
     """What the options of `references add` say."""
 
     paths: Sequence[str]
+    allowed: Sequence[str]
     said: dict[str, str]
     who: str
     vouched: bool
@@ -41,14 +42,16 @@ class Addition:
 def add(settings: Settings, addition: Addition, *, as_json: bool) -> ExitCode:
     """Take references in, and say of each file what became of it."""
     from tasks.references.adding import Delivery, add_references  # noqa: PLC0415  brings torch
-    from tasks.references.finding import Found, find_files  # noqa: PLC0415  with it
+    from tasks.references.finding import Found, Search, find_files  # noqa: PLC0415  with it
     from tasks.references.manifest import describe  # noqa: PLC0415  with it
 
     described = describe(Description(curator=addition.who), addition.said)
 
+    search = Search(settings, described, (*addition.allowed, *addition.paths))
+
     def found() -> Iterator[Found]:
         for path in addition.paths:
-            yield from find_files(settings, path, described)
+            yield from find_files(search, path)
 
     make_if_missing(settings.database_url.get_secret_value())
     with open_ledger(settings) as ledger:
@@ -73,7 +76,7 @@ def add(settings: Settings, addition: Addition, *, as_json: bool) -> ExitCode:
             else:
                 number = "" if answer.reference_id is None else f", reference {answer.reference_id}"
                 said = f"for {answer.split}{number}"
-            stdout.print(f"{answer.origin}: {said}", markup=False)
+            stdout.print(f"{answer.origin}: {said}")
     counted = {split: sum(answer.split == split for answer in answers) for split in Split}
     would = "would be" if addition.dry_run else "were"
     say(
@@ -130,7 +133,7 @@ def withdraw(
         print_json([{"reference": id_, "seen_by": [asdict(w) for w in seen[id_]]} for id_ in seen])
         return ExitCode.CLEAN
     for row in rows:
-        stdout.print(f"reference {row.id} ({row.origin}) is withdrawn", markup=False)
+        stdout.print(f"reference {row.id} ({row.origin}) is withdrawn")
         _print_witnesses(seen[row.id])
     return ExitCode.CLEAN
 
@@ -142,8 +145,7 @@ def _print_witnesses(witnesses: Sequence[Witness]) -> None:
         champion = ", which is the champion" if one.is_champion else ""
         stdout.print(
             f"  {one.name} {one.digest[:12]}{champion}, {_EXPOSED[one.exposure]} "
-            f"(training {one.training_id})",
-            markup=False,
+            f"(training {one.training_id})"
         )
     if any(one.is_champion and one.exposure is not Exposure.JUDGED for one in witnesses):
         say("`autochrome rollback` puts an earlier champion back; old ones stay loadable")
@@ -154,11 +156,11 @@ def export(settings: Settings, path: Path | None) -> ExitCode:
     from tasks.references.exporting import to_manifest  # noqa: PLC0415  only here
 
     with open_ledger(settings) as ledger:
-        text = to_manifest(_all(ledger))
+        manifest = to_manifest(_all(ledger)).encode()
     if path is None:
-        stdout.file.write(text)
+        write_data(manifest)
     else:
-        path.write_text(text, encoding="utf-8")
+        write_file(path, [manifest])
         say(f"{path}: written")
     return ExitCode.CLEAN
 

@@ -3,8 +3,7 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from flows.cli.talk import ExitCode, print_json, say, stdout
-from tasks.errors import UsageError
+from flows.cli.talk import ExitCode, print_json, read_file, say, stdout, write_data, write_file
 from tasks.ledger import ItemFilter
 from tasks.ledger.opening import open_ledger
 from tasks.reviewing import carry_out, read_reviews, write_reviews
@@ -14,26 +13,30 @@ from tasks.settings import Settings
 def export(settings: Settings, path: Path | None, chosen: ItemFilter) -> ExitCode:
     """Write what waits for review."""
     with open_ledger(settings) as ledger:
-        lines = write_reviews(ledger, chosen)
+        lines = (line.encode() for line in write_reviews(ledger, chosen))
         if path is None:
-            stdout.file.writelines(lines)
+            write_data(b"".join(lines))
         else:
-            with path.open("w", encoding="utf-8", newline="") as file:
-                file.writelines(lines)
+            write_file(path, lines)
             say(f"{path}: written; fill in `decision`, then `autochrome review import {path}`")
     return ExitCode.CLEAN
 
 
-def carry_out_file(
-    settings: Settings, path: Path, *, who: str, dry_run: bool, as_json: bool
+def carry_out_file(  # noqa: PLR0913  an option each
+    settings: Settings,
+    path: Path,
+    *,
+    who: str,
+    encoding: str | None,
+    dry_run: bool,
+    as_json: bool,
 ) -> ExitCode:
     """Do what a file of reviews says; nothing at all where it cannot be read to its end."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read ({error}); save it as CSV UTF-8") from error
+    content = read_file(path)
     with open_ledger(settings) as ledger:
-        reviews, undecided = read_reviews(ledger, text, name=path.name, who=who)
+        reviews, undecided = read_reviews(
+            ledger, content, name=path.name, who=who, encoding=encoding
+        )
         if dry_run:
             stdout.print(f"{len(reviews)} decisions, {undecided} rows without one")
             return ExitCode.CLEAN

@@ -22,7 +22,7 @@ def progress_bar() -> Progress:
     """A bar on stderr, where that is a terminal."""
     return Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),

@@ -15,7 +15,7 @@ def print_story(story: ItemStory) -> None:
 
 
 def _line(text: str, indent: int = 0) -> None:
-    stdout.print("  " * indent + text, markup=False)
+    stdout.print("  " * indent + text)
 
 
 def _print_scan(scan: ScanRow) -> None:

@@ -1,6 +1,5 @@
 """Taking references in: each file is checked, all together are, and what stands is recorded."""
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -9,8 +8,7 @@ from uuid import uuid4
 
 from colormodel.infer import Colorizer
 from tasks.champion import find_checkpoint
-from tasks.errors import AutochromeError, Reason, SourceNotFound, UsageError
-from tasks.errors import Verdict as ErrorVerdict
+from tasks.errors import AutochromeError, OutputFull, Reason, SourceNotFound, UsageError
 from tasks.ledger import Ledger
 from tasks.ledger.reference_records import NewReference, ReferenceKind, Split
 from tasks.ledger.references import add_reference, find_item, find_scan, list_references
@@ -29,6 +27,7 @@ from tasks.references.rules import (
 from tasks.scans.header import ReadLimits
 from tasks.settings import Settings
 from tasks.storage import open_store
+from tasks.storage.streams import file_chunks, sha256_of
 from tasks.workshop import scratch_folder
 
 #: Pictures of one delivery whose colours are asked about: more say nothing new.
@@ -125,9 +124,10 @@ class _Judge:
         """Check one file by itself and against all that came before."""
         try:
             judged = self._candidate(found, delivery)
+        except OutputFull:
+            raise  # of the scratch disk: no file is to blame
         except AutochromeError as error:
-            if error.reason.verdict is ErrorVerdict.ABORT:
-                raise
+            # That one file may not be read is its own: a manifest may name any.
             judged = Verdict(_refusal_of(error), str(error))
         if isinstance(judged, Verdict):
             return Answer(found.origin, verdict=judged)
@@ -166,8 +166,7 @@ class _Judge:
         if found.wrong:
             return Verdict(Refusal.UNDESCRIBED, found.wrong)
         path = found.fetch(self._scratch / f"{len(self._candidates):06}")
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = sha256_of(file_chunks(path))
         limits = ReadLimits(max_pixels=self._settings.max_pixels)
         look = self._pool.run(look_at_reference, LookRequest(path, limits))
         verdict = judge_look(look) or judge_against(look, sha256, self._known)

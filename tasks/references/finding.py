@@ -1,15 +1,17 @@
 """The files that a person means: a file, a folder, a place in S3, what a manifest lists."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from tasks.errors import SourceNotFound, UsageError
+from tasks.errors import AutochromeError, SourceNotFound, UsageError
 from tasks.ledger.reference_records import Description
-from tasks.references.manifest import read_manifest
+from tasks.references.manifest import Described, read_manifest
 from tasks.settings import Settings
 from tasks.storage import ObjectStore, open_store
-from tasks.storage.location import FolderLocation, parse_location
+from tasks.storage.keys import key_from_name
+from tasks.storage.location import BucketLocation, FolderLocation, parse_location
 
 #: What is taken of folders; a file that is named itself may be called anything.
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff"})
@@ -21,50 +23,67 @@ class Found:
     """A file that may be a reference.
 
     Attributes:
-        origin: Its path or address.
+        origin: Its path or address, as a text that any database holds.
         described: What is said of it.
-        store: Where it is; None for a file of this machine.
+        path: Where it is on this machine; none: it is in a store.
+        store: Where it is; none: on this machine.
         key: In the store.
         wrong: What its manifest says that cannot be.
     """
 
     origin: str
     described: Description
+    path: Path | None = None
     store: ObjectStore | None = None
     key: str = ""
     wrong: str = ""
 
     def fetch(self, scratch: Path) -> Path:
-        """Bring it to this machine, where it is not there already.
+        """Bring it to the path *scratch*, or a link to it where it is on this machine already.
+
+        So libraries that take paths for UTF-8 meet no name that is none.
 
         Raises:
             AutochromeError: It is not there, or cannot be read.
         """
-        if self.store is None:
-            path = Path(self.origin)
-            if not path.is_file():
-                raise SourceNotFound(f"{path}: there is no such file")
-            return path
-        self.store.fetch(self.key, scratch)
+        scratch.unlink(missing_ok=True)  # of a file that was refused
+        if self.store is not None:
+            self.store.fetch(self.key, scratch)
+        elif self.path is not None and self.path.is_file():
+            scratch.symlink_to(self.path.absolute())
+        else:
+            raise SourceNotFound(f"{self.origin}: there is no such file")
         return scratch
 
 
-def find_files(settings: Settings, named: str, described: Description) -> Iterator[Found]:
-    """Give every file that *named* means.
+@dataclass(frozen=True)
+class Search:
+    """What a search for files goes by.
 
-    Args:
-        settings: For S3.
-        named: A file, a folder, a CSV manifest, or any of these in S3.
-        described: What is said of all of them; a manifest says more.
+    Attributes:
+        settings: For S3, and for the sources and the output, whose files every manifest may name.
+        described: What is said of every file; a manifest says more.
+        allowed: Folders and prefixes beside these whose files a manifest may name. A manifest comes
+            from a curator and is read with the rights of whoever runs this: it must not bring in
+            what its author could not.
+    """
+
+    settings: Settings
+    described: Description
+    allowed: Sequence[str] = field(default=())
+
+
+def find_files(search: Search, named: str) -> Iterator[Found]:
+    """Give every file that *named* means: a file, a folder, a CSV manifest, or any of these in S3.
 
     Raises:
         UsageError: There is nothing of that name, or no picture in it.
     """
     location = parse_location(named)
     if isinstance(location, FolderLocation):
-        found = _find_local(settings, location.path, described)
+        found = _find_local(search, location.path)
     else:
-        found = _find_remote(settings, named.rstrip("/"), described)
+        found = _find_remote(search, named.rstrip("/"))
     is_empty = True
     for one in found:
         is_empty = False
@@ -73,53 +92,79 @@ def find_files(settings: Settings, named: str, described: Description) -> Iterat
         raise UsageError(f"{named}: holds no picture ({', '.join(sorted(SUFFIXES))})")
 
 
-def _find_local(settings: Settings, path: Path, described: Description) -> Iterator[Found]:
+def _find_local(search: Search, path: Path) -> Iterator[Found]:
     if path.is_dir():
         for file in sorted(path.rglob("*")):
             if file.suffix.lower() in SUFFIXES and file.is_file():
-                yield Found(str(file), described)
+                yield _local_file(file, search.described)
     elif not path.is_file():
         raise SourceNotFound(f"{path}: there is no such file or folder")
     elif path.suffix.lower() == _MANIFEST:
-        yield from _of_manifest(settings, path.read_bytes(), str(path), described)
+        content = path.read_bytes()
+        yield from _of_manifest(search, content, str(path.parent), path.name)
     else:
-        yield Found(str(path), described)
+        yield _local_file(path, search.described)
 
 
-def _find_remote(settings: Settings, url: str, described: Description) -> Iterator[Found]:
+def _local_file(path: Path, described: Description, *, wrong: str = "") -> Found:
+    return Found(key_from_name(os.fsencode(path)), described, path, wrong=wrong)
+
+
+def _find_remote(search: Search, url: str) -> Iterator[Found]:
     suffix = PurePosixPath(url).suffix.lower()
     if suffix in SUFFIXES or suffix == _MANIFEST:
-        found = _remote_file(settings, url, described)
+        found = _remote_file(search.settings, url, search.described)
         if suffix == _MANIFEST and found.store is not None:
-            yield from _of_manifest(settings, found.store.read(found.key), url, described)
+            folder, _, name = url.rpartition("/")
+            yield from _of_manifest(search, found.store.read(found.key), folder, name)
         else:
             yield found
         return
-    store = open_store(url, settings=settings)
+    store = open_store(url, settings=search.settings)
     for info in store.list_objects():
         if PurePosixPath(info.key).suffix.lower() in SUFFIXES:
-            yield Found(f"{url}/{info.key}", described, store, info.key)
+            yield Found(f"{url}/{info.key}", search.described, store=store, key=info.key)
 
 
 def _remote_file(settings: Settings, url: str, described: Description, *, wrong: str = "") -> Found:
     folder, _, name = url.rpartition("/")
-    return Found(url, described, open_store(folder, settings=settings), name, wrong)
+    store = open_store(folder, settings=settings)
+    return Found(url, described, store=store, key=name, wrong=wrong)
 
 
-def _of_manifest(
-    settings: Settings, content: bytes, name: str, described: Description
-) -> Iterator[Found]:
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise UsageError(f"{name}: is no UTF-8; save the manifest as CSV UTF-8") from None
-    folder = name.rpartition("/")[0]
-    for row in read_manifest(text, name=name, default=described):
-        is_whole = "://" in row.file or row.file.startswith("/")
-        origin = row.file if is_whole else f"{folder}/{row.file}"
-        if "://" in origin and not origin.startswith("file://"):
-            yield _remote_file(settings, origin, row.description, wrong=row.wrong)
-        else:
-            location = parse_location(origin)
-            path = location.path if isinstance(location, FolderLocation) else origin
-            yield Found(str(path), row.description, wrong=row.wrong)
+def _of_manifest(search: Search, content: bytes, folder: str, name: str) -> Iterator[Found]:
+    """Give the files of a manifest; a row that cannot be followed is wrong by itself."""
+    settings = search.settings
+    allowed = (folder, *settings.sources, settings.output, *search.allowed)
+    for row in read_manifest(content, name=name, default=search.described):
+        try:
+            yield _of_row(settings, row, folder, allowed)
+        except AutochromeError as error:
+            yield Found(row.file, row.description, wrong=str(error))
+
+
+def _of_row(settings: Settings, row: Described, folder: str, allowed: Sequence[str]) -> Found:
+    is_whole = "://" in row.file or row.file.startswith("/")
+    address = row.file if is_whole else f"{folder}/{row.file}"
+    location = parse_location(address)
+    if not any(_lies_in(location, parse_location(place)) for place in allowed):
+        raise UsageError(
+            f"{row.file}: a manifest names files beside it, in a source or in the output, and this "
+            "lies elsewhere; --allow PLACE lets it name the files of another folder or prefix"
+        )
+    if isinstance(location, FolderLocation):
+        return _local_file(location.path, row.description, wrong=row.wrong)
+    return _remote_file(settings, address, row.description, wrong=row.wrong)
+
+
+def _lies_in(
+    place: FolderLocation | BucketLocation, outer: FolderLocation | BucketLocation
+) -> bool:
+    """Whether *place* is below *outer*, wherever links on this machine lead."""
+    match place, outer:
+        case FolderLocation(path), FolderLocation(folder):
+            real = Path(os.path.realpath(path))  # `resolve` raises where links make a circle
+            return real.is_relative_to(os.path.realpath(folder))
+        case BucketLocation(bucket, key), BucketLocation(other, prefix):
+            return bucket == other and key.startswith(prefix) and ".." not in key.split("/")
+    return False

@@ -1,15 +1,16 @@
 """Manifests: CSV files in which curators describe their references, a row each."""
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 from tasks.errors import UsageError
 from tasks.ledger.reference_records import Certainty, Description, ReferenceKind
+from tasks.spreadsheets import Row, read_table
 
 #: What a manifest's columns may be called; `file` alone is needed.
 COLUMNS = ("file", *(field.name for field in fields(Description)))
+#: What the ledger tells besides when references are exported; passed over when they come back.
+EXPORTED = ("id", "split", "sha256", "collection", "origin", "added_by", "added_at", "withdrawn")
 #: Other names for them.
 _ALSO = {"path": "file", "class": "kind", "licence": "rights", "license": "rights", "url": "file"}
 
@@ -23,25 +24,23 @@ class Described:
     wrong: str = ""
 
 
-def read_manifest(text: str, *, name: str, default: Description) -> list[Described]:
+def read_manifest(content: bytes, *, name: str, default: Description) -> list[Described]:
     """Read a manifest.
 
     Args:
-        text: Its content, UTF-8 with or without a byte order mark.
+        content: The file, as any spreadsheet saves it.
         name: For messages.
         default: What is said of those of which a row says nothing.
 
     Raises:
         UsageError: It has no column `file`, or one that no manifest has.
     """
-    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
-    columns = [_column(column or "") for column in reader.fieldnames or ()]
-    unknown = [column for column in columns if column not in COLUMNS]
-    if "file" not in columns or unknown:
+    table = read_table(content, name=name, column=lambda said: _ALSO.get(said, said))
+    unknown = [column for column in table.columns if column not in (*COLUMNS, *EXPORTED)]
+    if "file" not in table.columns or unknown:
         said = f"has no column {unknown[0]!r}" if unknown else "needs a column `file`"
         raise UsageError(f"{name}: a manifest {said}; it has: {', '.join(COLUMNS)}")
-    reader.fieldnames = columns
-    return [_described(row, default) for row in reader if (row.get("file") or "").strip()]
+    return [_described(row, default) for row in table.rows if row.cells["file"]]
 
 
 def describe(default: Description, said: Mapping[str, str]) -> Description:
@@ -68,23 +67,12 @@ def _word(
     raise UsageError(f"there is no {shown} {text!r}; there are {', '.join(kind)}")
 
 
-def _described(
-    row: Mapping[str | None, str | Sequence[str] | None], default: Description
-) -> Described:
-    said = {
-        name: value.strip()
-        for name, value in row.items()
-        if isinstance(name, str) and isinstance(value, str)
-    }
+def _described(row: Row, default: Description) -> Described:
+    said = {name: row.cells[name] for name in COLUMNS if name in row.cells}
     file = said.pop("file")
-    if None in row:
+    if row.is_too_long:
         return Described(file, default, "its row has more fields than the manifest has columns")
     try:
         return Described(file, describe(default, said))
     except UsageError as error:
         return Described(file, default, str(error))
-
-
-def _column(name: str) -> str:
-    plain = name.strip().lower()
-    return _ALSO.get(plain, plain)

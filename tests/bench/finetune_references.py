@@ -24,7 +24,7 @@ from tasks.ledger.reference_records import Description
 from tasks.ledger.references import list_references
 from tasks.ledger.trainings import list_trainings
 from tasks.references.adding import Delivery, add_references
-from tasks.references.finding import find_files
+from tasks.references.finding import Search, find_files
 from tasks.settings import Settings, load_settings
 
 DATA = Path("../shared/data")
@@ -61,7 +61,7 @@ def supply(settings: Settings, ledger: Ledger, folder: Path) -> None:
     """Add the references, once."""
     if list_references(ledger):
         return
-    found = find_files(settings, str(folder), Description(rights="public domain"))
+    found = find_files(Search(settings, Description(rights="public domain")), str(folder))
     answers = add_references(settings, ledger, Delivery(found, "references", "curator"))
     for answer in answers:
         if answer.verdict:

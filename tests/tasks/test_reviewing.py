@@ -43,7 +43,7 @@ def test_what_was_decided_in_a_file_is_carried_out_and_recorded(ledger: Ledger) 
             ("approved", "", "fine", ""),
         ],
     )
-    reviews, undecided = read_reviews(ledger, text, name="r.csv", who="whoever")
+    reviews, undecided = read_reviews(ledger, text.encode(), name="r.csv", who="whoever")
     done = carry_out(ledger, reviews, undecided=undecided)
     assert (done.approved, done.rejected, done.undecided, done.passed_over) == (2, 1, 1, ())
     assert statuses(ledger, recipe_id) == {"published": 2, "rejected": 1, "review": 1}
@@ -61,7 +61,7 @@ def test_items_that_no_longer_wait_are_named(ledger: Ledger) -> None:
     """The rest of the file is carried out; the same file twice does nothing the second time."""
     waiting(ledger, 2)
     text = filled_in(ledger, [("approve", "", "", "B")] * 2)
-    reviews, _ = read_reviews(ledger, text, name="r.csv", who="w")
+    reviews, _ = read_reviews(ledger, text.encode(), name="r.csv", who="w")
     ledger.reject(ItemFilter(ids=[reviews[0].item_id]), who="A", why="first")
     assert carry_out(ledger, reviews).passed_over == (reviews[0].item_id,)
     again = carry_out(ledger, reviews)
@@ -81,11 +81,42 @@ def test_a_file_with_a_mistake_changes_nothing(ledger: Ledger, row: str, said: s
     recipe_id = waiting(ledger, 2)
     text = f"item,decision,reason,note,reviewer\n1,approve,,,\n{row}\n"
     with pytest.raises(UsageError, match=said):
-        read_reviews(ledger, text, name="r.csv", who="w")
+        read_reviews(ledger, text.encode(), name="r.csv", who="w")
     assert statuses(ledger, recipe_id) == {"review": 2}
 
 
 def test_a_file_without_the_columns_is_refused(ledger: Ledger) -> None:
     """With what it needs."""
     with pytest.raises(UsageError, match="no column 'decision'"):
-        read_reviews(ledger, "item,what\n1,approve\n", name="r.csv", who="w")
+        read_reviews(ledger, b"item,what\n1,approve\n", name="r.csv", who="w")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "separator"),
+    [("utf-8-sig", ";"), ("utf-16", "\t"), ("utf-16-le", ";"), ("utf-8", ","), ("utf-32", "|")],
+)
+def test_a_file_as_spreadsheets_of_other_countries_save_it_is_read(
+    ledger: Ledger, encoding: str, separator: str
+) -> None:
+    """German Excel parts by semicolons, “Unicode text” is UTF-16 with tabs; words are kept."""
+    waiting(ledger, 2)
+    rows = [("Item", "Decision", "note", "reviewer"), ("1", "approve", "schön; ja, „so“", "Żółw")]
+    text = io.StringIO()
+    csv.writer(text, delimiter=separator).writerows(rows)
+    mark = "\ufeff" if encoding == "utf-16-le" else ""
+    content = (mark + text.getvalue()).encode(encoding)
+    (review,), _ = read_reviews(ledger, content, name="r.csv", who="w")
+    assert (review.item_id, review.decision) == (1, "approve")
+    assert (review.note, review.reviewer) == ("schön; ja, „so“", "Żółw")
+
+
+def test_an_encoding_that_nothing_tells_is_asked_for(ledger: Ledger) -> None:
+    """Guessing would write wrong words into the record."""
+    waiting(ledger, 1)
+    content = "item;decision;note\n1;reject;grün\n".encode("cp1252")
+    with pytest.raises(UsageError, match=r"not in utf-8.*--encoding cp1252"):
+        read_reviews(ledger, content, name="r.csv", who="w")
+    (review,), _ = read_reviews(ledger, content, name="r.csv", who="w", encoding="cp1252")
+    assert review.note == "grün"
+    with pytest.raises(UsageError, match="no encoding 'klingon'"):
+        read_reviews(ledger, content, name="r.csv", who="w", encoding="klingon")

@@ -3,7 +3,9 @@
 import csv
 import hashlib
 import io
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from tasks.ledger.references import list_references, withdraw_references
 from tasks.references.adding import Answer, Delivery, add_references
 from tasks.references.exporting import to_manifest
 from tasks.references.finding import Found
+from tasks.references.manifest import read_manifest
 from tasks.references.rules import Refusal, split_of
 from tasks.settings import Settings
 from tests.s3server import S3Bucket, settings_for
@@ -44,7 +47,9 @@ def refusals(answers: list[Answer]) -> dict[str, str]:
 def bring_described(settings: Settings, path: Path, said: Description) -> list[Answer]:
     """Add one file, with what is said of it."""
     with open_ledger(settings) as ledger:
-        return add_references(settings, ledger, Delivery([Found(str(path), said)], "c", "curator"))
+        return add_references(
+            settings, ledger, Delivery([Found(str(path), said, path)], "c", "curator")
+        )
 
 
 def on_record(settings: Settings) -> list[ReferenceRow]:
@@ -226,6 +231,90 @@ def test_a_place_in_s3_is_taken_in(s3_bucket: S3Bucket, sqlite_url: str, tmp_pat
         f"{s3_bucket.url}/supplied/00{number}.jpg" for number in range(3)
     ]
     assert on_record(settings)[0].described.rights == "all reserved"
+
+
+def test_a_manifest_names_nothing_that_its_author_could_not_bring(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Neither by its path, nor upwards, nor by a link; unless the place is a source or allowed."""
+    (elsewhere,) = write_colours(tmp_path / "private", 1)
+    (beside,) = write_colours(tmp_path / "supplied", 1, first=1)
+    (beside.parent / "link.jpg").symlink_to(elsewhere)
+    named = [elsewhere, "../private/000.jpg", elsewhere.as_uri(), "link.jpg", beside, "001.jpg"]
+    manifest = tmp_path / "supplied" / "list.csv"
+    manifest.write_text("file\n" + "".join(f"{name}\n" for name in named))
+    answers = bring(settings, manifest, dry_run=True)
+    words = [one.verdict.detail if one.verdict else "taken" for one in answers]
+    assert ["--allow PLACE" in one for one in words] == [True, True, True, True, False, False]
+    assert words[4] == "taken"
+    for open_to in (
+        bring(settings, manifest, allowed=[str(elsewhere.parent)], dry_run=True),
+        bring(settings.model_copy(update={"sources": (str(elsewhere.parent),)}), manifest,
+              dry_run=True),
+    ):  # fmt: skip
+        assert open_to[0].verdict is None
+
+
+def test_a_manifest_in_s3_names_no_file_of_this_machine(
+    s3_bucket: S3Bucket, sqlite_url: str, tmp_path: Path
+) -> None:
+    """Nor another prefix; a bucket that does not exist is that row's own trouble."""
+    settings = settings_for(
+        s3_bucket.endpoint, database_url=sqlite_url, output=str(tmp_path / "colour")
+    )
+    (local,) = write_colours(tmp_path / "private", 1)
+    for key in ("supplied/0.jpg", "other/0.jpg"):
+        s3_bucket.client.put_object(Bucket=s3_bucket.name, Key=key, Body=local.read_bytes())
+    rows = f"file\n{local}\ns3://nosuch/x.jpg\n{s3_bucket.url}/other/0.jpg\n0.jpg\n"
+    key = "supplied/list.csv"
+    s3_bucket.client.put_object(Bucket=s3_bucket.name, Key=key, Body=rows.encode())
+    place = f"{s3_bucket.url}/{key}"
+    refused = [Refusal.UNDESCRIBED] * 3
+    answers = bring(settings, place, dry_run=True)
+    assert [one.verdict and one.verdict.refusal for one in answers] == [*refused, None]
+    answers = bring(settings, place, allowed=["s3://nosuch"], dry_run=True)
+    assert [one.verdict and one.verdict.refusal for one in answers] == [*refused, None]
+    assert answers[1].verdict
+    assert "no such bucket" in answers[1].verdict.detail
+
+
+def test_any_name_of_a_file_is_taken_and_exported_harmlessly(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Latin-1, markup, a formula, a line break: each is a reference like any other."""
+    names = [b"caf\xe9.jpg", b"[/x].jpg", b"=cmd|x.jpg", b"two\nlines.jpg", b"+1.jpg"]
+    for path, name in zip(write_colours(tmp_path / "drawn", len(names)), names, strict=True):
+        target = tmp_path / "supplied" / os.fsdecode(name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(target)
+    assert refusals(bring(settings, tmp_path / "supplied")) == {}
+    url = ["--db", settings.database_url.get_secret_value()]
+    listed = _run(["references", "list", *url], 0)
+    assert "[/x" in listed
+    exported = to_manifest(
+        [replace(row, described=replace(row.described, note="=1+1")) for row in on_record(settings)]
+    )
+    cells = [cell for row in csv.reader(io.StringIO(exported)) for cell in row]
+    assert "'=1+1" in cells
+    assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)
+    (again, *_) = read_manifest(exported.encode(), name="m.csv", default=Description())
+    assert again.description.note == "=1+1"
+
+
+def test_a_file_that_may_not_be_read_is_refused_alone(
+    s3_bucket: S3Bucket, sqlite_url: str, tmp_path: Path
+) -> None:
+    """What would end a run of colourization is one row's trouble here."""
+    settings = settings_for(
+        s3_bucket.endpoint, database_url=sqlite_url, output=str(tmp_path / "colour")
+    )
+    good, loop = write_colours(tmp_path / "supplied", 2)
+    loop.unlink()
+    loop.symlink_to(loop)
+    manifest = tmp_path / "supplied" / "list.csv"
+    manifest.write_text(f"file\n{loop.name}\n{good.name}\n")
+    answers = bring(settings, manifest, dry_run=True)
+    assert [one.verdict is None for one in answers] == [False, True]
 
 
 def test_what_is_not_there_is_said(settings: Settings, tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_a_manifest_describes_each_file() -> None:
         "b.jpg,,,,,,,\n"
         "c.jpg,photo,,,,,,\n"
     )
-    rows = read_manifest(text, name="m.csv", default=Description(rights="public domain"))
+    rows = read_manifest(text.encode(), name="m.csv", default=Description(rights="public domain"))
     assert rows[0].description == Description(
         kind=ReferenceKind.HAND_TINTED,
         rights="CC0",
@@ -134,4 +134,4 @@ def test_a_manifest_describes_each_file() -> None:
 def test_a_manifest_of_other_columns_is_refused(text: str, said: str) -> None:
     """Before anything is read."""
     with pytest.raises(UsageError, match=said):
-        read_manifest(text, name="m.csv", default=Description())
+        read_manifest(text.encode(), name="m.csv", default=Description())

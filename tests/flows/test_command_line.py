@@ -1,0 +1,110 @@
+"""The command line: whatever a name holds, whatever the terminal is, errors are one line."""
+
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.table import Table
+
+from flows.cli.talk import LogFormatter, print_json, say, stdout, visible
+from tests.scanfiles import codes_of, photograph, write_jpeg
+
+HOSTILE = "[/x] [bold]\x1b[31mred\x07\x9b2J :smile: \u202egpj.exe \udce9"
+
+
+def autochrome(*words: str | bytes, **variables: str) -> subprocess.CompletedProcess[bytes]:
+    """Run the command line as a shell does."""
+    command = [os.fsencode(sys.executable), b"-m", b"flows.cli", *map(os.fsencode, words)]
+    environment = os.environ | variables
+    return subprocess.run(command, capture_output=True, env=environment, check=False, timeout=120)
+
+
+def test_no_text_is_markup_or_reaches_the_terminal_with_control_characters(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Printed, said, in a table's cell, in a log record."""
+    table = Table(box=None)
+    table.add_column("[/x]")
+    table.add_row(HOSTILE)
+    stdout.print(HOSTILE)
+    stdout.print(table)
+    say(HOSTILE)
+    record = logging.LogRecord("x", logging.WARNING, "x", 1, HOSTILE, None, None)
+    printed = "".join(capsys.readouterr()) + LogFormatter("%(message)s").format(record)
+    assert printed.count("[bold]\\x1b[31mred\\x07\\x9b2J :smile: \\u202egpj.exe \\udce9") == 4
+    assert not set(printed) & {"\x1b", "\x07", "\x9b", "\u202e"}
+
+
+def test_ordinary_text_of_all_scripts_stays_as_it_is() -> None:
+    """Accents, Arabic with its joiners, Chinese, emoji, tabs and line breaks."""
+    text = "Zürich\tمی\u200cخواهم\n東京 👩\u200d🌾"
+    assert visible(text) == text
+
+
+def test_json_is_json_on_a_terminal_without_the_characters() -> None:
+    """Bytes of UTF-8, whatever the locale."""
+    done = autochrome("item", "nowhere", "--json", PYTHONIOENCODING="ascii")
+    assert done.returncode == 1
+    script = "from flows.cli.talk import print_json; print_json({'name': 'Zürich × ΔL*'})"
+    command = [sys.executable, "-c", script]
+    variables = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    out = subprocess.run(command, capture_output=True, check=True, env=variables).stdout
+    assert json.loads(out) == {"name": "Zürich × ΔL*"}
+
+
+def test_an_ascii_terminal_shows_what_it_can(tmp_path: Path) -> None:
+    """Help, errors and names, in escapes where there is no other way; never a traceback."""
+    scan = tmp_path / "scans" / "Zürich ×.jpg"
+    scan.parent.mkdir()
+    write_jpeg(scan, codes_of(photograph(64, 96)))
+    variables = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"}
+    database = f"sqlite:///{tmp_path}/a.db"
+    for words in (
+        ("--help",),
+        ("run", "--help"),
+        ("discover", str(scan.parent), "--db", database),
+        ("status", "--db", database),
+    ):
+        done = autochrome(*words, **variables)
+        assert done.returncode == 0, done.stderr
+        assert b"Traceback" not in done.stderr
+        (done.stdout + done.stderr).decode("ascii")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("restore", "nothing.jpg", "x.jpg"),
+        ("restore", ".", "x.jpg"),
+        ("review", "export", "no/folder/x.csv", "--db", "sqlite:///a.db"),
+        ("review", "import", ".", "--db", "sqlite:///a.db"),
+        ("references", "export", "no/folder/x.csv", "--db", "sqlite:///a.db"),
+        ("references", "export", ".", "--db", "sqlite:///a.db"),
+    ],
+    ids=lambda words: " ".join(words[:3]),
+)
+def test_a_file_that_cannot_be_used_is_one_line_with_a_remedy(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In whatever command a person names it."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.chdir(tmp_path)
+    assert autochrome("db", "upgrade", "--db", "sqlite:///a.db").returncode == 0
+    done = autochrome(*words)
+    assert done.returncode == 2
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("autochrome: ")
+    assert "name a file" in line
+
+
+def test_print_json_goes_where_stdout_goes(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    """After what was printed before it."""
+    stdout.print("before")
+    print_json([1])
+    assert capsysbinary.readouterr().out == b"before\n[\n  1\n]\n"
+    assert isinstance(sys.stdout, io.TextIOWrapper)
