@@ -10,11 +10,13 @@ from tasks.scans.reader import open_scan
 from tasks.scans.tone import light_from_lightness, tone_curve
 
 QUALITY = 85
+#: Widest a small picture may be, in its heights: a scroll is shown whole, and smaller.
+WIDEST = 4
 
 
 @dataclass(frozen=True)
 class PreviewRequest:
-    """A scan, one of its derivatives, and how high the small pictures are to be."""
+    """A scan, one of its derivatives, and how high the small pictures are to be at most."""
 
     scan: Path
     page: int
@@ -33,7 +35,7 @@ class Preview:
 
 def shrink(jpeg: bytes, *, height_px: int) -> bytes:
     """Make a small picture smaller still."""
-    picture = pyvips.Image.thumbnail_buffer(jpeg, 10 * height_px, height=height_px, size="down")
+    picture = pyvips.Image.thumbnail_buffer(jpeg, WIDEST * height_px, height=height_px, size="down")
     smaller: bytes = picture.write_to_buffer(".jpg", Q=QUALITY, keep="none")
     return smaller
 
@@ -46,8 +48,9 @@ def make_preview(request: PreviewRequest) -> Preview:
         pyvips.Error: The derivative cannot be read.
     """
     scan = open_scan(request.scan, page=request.page, limits=request.limits)
-    height = min(request.height_px, scan.header.height)
-    width = max(1, round(scan.header.width * height / scan.header.height))
+    header, most = scan.header, request.height_px
+    scale = min(1.0, most / header.height, WIDEST * most / header.width)
+    height, width = (max(1, round(scale * side)) for side in (header.height, header.width))
     light = light_from_lightness(scan.thumbnail(height, width))
     grey = tone_curve(None, bits=8).encode(light)
     before = pyvips.Image.new_from_array(grey, interpretation="b-w")
