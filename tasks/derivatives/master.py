@@ -77,19 +77,20 @@ def _coded_tiles(strips: Iterable[Codes]) -> Iterator[bytes]:
 def _descriptive_tags(said: Said) -> list[tuple[int, int, int, bytes, bool]]:
     """What the scan's file says of its subject, its IPTC, and the packet."""
     subject = said.provenance.descriptive
-    texts = (
-        (_DOCUMENT_NAME, subject.title or subject.identifier),
-        (_DESCRIPTION, subject.description),
-        (_ARTIST, subject.artist),
-        (_COPYRIGHT, subject.copyright),
-    )
-    tags = [(tag, _ASCII, 0, _text(text), True) for tag, text in texts if text]
+    texts = {
+        _DOCUMENT_NAME: subject.title or subject.identifier,
+        _DESCRIPTION: subject.description,
+        _ARTIST: subject.artist,
+        _COPYRIGHT: subject.copyright,
+    }
+    texts = {tag: said.own.exif.get(tag) or text for tag, text in texts.items()}
+    tags = [(tag, _ASCII, 0, _text(text), True) for tag, text in texts.items() if text]
     tags.append((_XMP, _BYTES, len(said.xmp), said.xmp, True))
-    if said.iptc:
-        tags.append((_IPTC, _UNDEFINED, len(said.iptc), said.iptc, True))
+    if iptc := said.own.iptc:
+        tags.append((_IPTC, _UNDEFINED, len(iptc), iptc, True))
     return tags
 
 
 def _text(text: str) -> bytes:
     """A tag's text: ASCII is what the format knows, UTF-8 is what everyone writes."""
-    return text.replace("\0", "").encode("utf-8", "replace")
+    return text.encode("utf-8", "replace")  # NUL stands between the strings of a tag

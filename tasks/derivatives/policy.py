@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from tasks.provenance import Provenance
+from tasks.scans.metadata.read import Metadata
 
 GreyJpeg = Literal["splice", "interleaved", "lossless"]
 Kind = Literal["master", "access", "thumbnail", "sidecar"]
@@ -66,11 +67,11 @@ class OutputPolicy:
 
 
 class Said(NamedTuple):
-    """What a file says of itself: in its own tags, in its XMP packet, in the scan's IPTC-IIM."""
+    """What a file says of itself: in tags, in XMP, and in the words of the scan's own file."""
 
     provenance: Provenance
     xmp: bytes
-    iptc: bytes | None = None
+    own: Metadata = Metadata()
 
 
 @dataclass(frozen=True)

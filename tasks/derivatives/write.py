@@ -20,6 +20,7 @@ from tasks.derivatives.splice import read_grey_jpeg, splice_luma
 from tasks.provenance import Provenance, build_xmp
 from tasks.scans.formats.structure import Structure
 from tasks.scans.header import ReadLimits, read_structure
+from tasks.scans.metadata.read import Metadata, read_metadata
 from tasks.scans.reader import Scan
 
 #: Decoders hold three bytes a pixel of a JPEG whose scans are not interleaved: above this, a
@@ -40,17 +41,16 @@ class _Item:
     provenance: Provenance
     policy: OutputPolicy
     folder: Path
-    existing_xmp: bytes | None
-    existing_iptc: bytes | None
+    own: Metadata
 
     def said(self, kind: Kind) -> Said:
         """What one kind of file says of itself."""
-        return Said(self.provenance, self.xmp(kind), self.existing_iptc)
+        return Said(self.provenance, self.xmp(kind), self.own)
 
     def xmp(self, kind: Kind) -> bytes:
         """The packet for one kind of file; without the scan's own if JPEG cannot hold both."""
         rights = self.policy.rights
-        packet = build_xmp(self.provenance, kind=kind, rights=rights, existing=self.existing_xmp)
+        packet = build_xmp(self.provenance, kind=kind, rights=rights, existing=self.own.packet)
         if len(packet) <= XMP_BYTES:
             return packet
         return build_xmp(self.provenance, kind=kind, rights=rights)
@@ -86,8 +86,8 @@ def write_derivatives(  # noqa: PLR0913 -- each is a different thing, and the la
     """
     made = Path(tempfile.mkdtemp(prefix="derivatives-", dir=folder))
     try:
-        own = _own_structure(path, scan)
-        item = _Item(path, scan, chroma_map, provenance, policy, made, own.xmp, own.iptc)
+        own = read_metadata(_own_structure(path, scan))
+        item = _Item(path, scan, chroma_map, provenance, policy, made, own)
         files = list(_pictures(item))
         if policy.thumbnail_px:
             files.append(_thumbnail(item, files[0]))

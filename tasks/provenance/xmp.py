@@ -3,12 +3,13 @@
 Property names are those of ISO 16684-1 (XMP) and of the IPTC Photo Metadata Standard 2025.1.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from xml.etree import ElementTree as ET
 
 from tasks.provenance.model import DIGITAL_SOURCE_TYPE, NOTE, Provenance
-from tasks.provenance.packet import NAMESPACES, clean_text, parse_packet, serialize, tag
+from tasks.provenance.packet import serialize
+from tasks.scans.metadata.dates import iso_date
+from tasks.scans.metadata.packet import NAMESPACES, Packet, clean_text, parse_packet, tag
 
 #: XMP's names for renditions (ISO 16684-1, RenditionClass) by the kind of file.
 RENDITIONS = {"master": "default", "access": "screen", "thumbnail": "thumbnail"}
@@ -24,7 +25,8 @@ _NOT_CARRIED = {
             "xmpMM:DocumentID", "xmpMM:InstanceID", "xmpMM:DerivedFrom", "xmpMM:RenditionClass",
             "xmp:CreateDate", "xmp:ModifyDate", "xmp:MetadataDate", "xmp:CreatorTool",
             "xmp:Thumbnails", "xmpNote:HasExtendedXMP", "dc:format", "dc:source",
-            "photoshop:ColorMode", "photoshop:ICCProfile", "exif:ColorSpace",
+            "photoshop:ColorMode", "photoshop:ICCProfile", "photoshop:LegacyIPTCDigest",
+            "exif:ColorSpace",
             "exif:PixelXDimension", "exif:PixelYDimension", "exif:NativeDigest",
             "tiff:NativeDigest", "tiff:ImageWidth", "tiff:ImageLength", "tiff:BitsPerSample",
             "tiff:Compression", "tiff:PhotometricInterpretation", "tiff:Orientation",
@@ -35,17 +37,13 @@ _NOT_CARRIED = {
     ),
 }  # fmt: skip
 
-_EXIF_DATE = re.compile(r"(\d{4}):(\d\d):(\d\d)(?: (\d\d:\d\d:\d\d))?$")
-_IPTC_DATE = re.compile(r"(\d{4})(\d\d)(\d\d)$")
-_ISO_DATE = re.compile(r"\d{4}(-\d\d(-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?)?)?$")
-
 
 def build_xmp(
     provenance: Provenance,
     *,
     kind: str = "master",
     rights: str = "",
-    existing: bytes | None = None,
+    existing: Packet | None = None,
 ) -> bytes:
     """Write the XMP packet of a derivative.
 
@@ -53,14 +51,14 @@ def build_xmp(
         provenance: Where it comes from; any text is safe in it.
         kind: Which of the item's files this is for: master, access or thumbnail.
         rights: The archive's own rights statement; may be empty.
-        existing: The scan's own packet: what it says of the subject is carried over.
+        existing: What the scan's file says: all that is true of the derivative is carried over.
 
     Returns:
         A packet in UTF-8.
     """
-    packet = parse_packet(existing) if existing else None
-    carried = {} if packet is None else {p.tag: p for p in packet.properties}
-    carried = {name: element for name, element in carried.items() if name not in _NOT_CARRIED}
+    packet = existing or Packet()
+    carried = {one.tag: one for one in reversed(packet.properties) if one.tag not in _NOT_CARRIED}
+    carried = dict(reversed(carried.items()))  # in their order, the first of a name
     properties = {element.tag: element for element in _described(provenance, rights)}
     properties.update(carried)  # the scan's own packet says it with more detail
     for element in (
@@ -69,7 +67,7 @@ def build_xmp(
         _instructions(carried.get(tag("photoshop:Instructions"))),
     ):
         properties[element.tag] = element
-    return serialize(list(properties.values()), {} if packet is None else packet.prefixes)
+    return serialize(list(properties.values()), packet.prefixes)
 
 
 def read_xmp(data: bytes) -> dict[str, tuple[str, ...]]:
@@ -81,23 +79,10 @@ def read_xmp(data: bytes) -> dict[str, tuple[str, ...]]:
     """
     packet = parse_packet(data)
     found: dict[str, tuple[str, ...]] = {}
-    for element in packet.properties if packet else ():
+    for element in packet.properties:
         for path, text in _texts(element, ""):
             found[path] = (*found.get(path, ()), text)
     return found
-
-
-def iso_date(text: str) -> str | None:
-    """A date as XMP writes it, from XMP's, EXIF's or IPTC-IIM's way; None if it is none of them."""
-    text = text.strip()
-    if _ISO_DATE.match(text):
-        return text
-    if found := _EXIF_DATE.match(text):
-        year, month, day, time = found.groups()
-        return f"{year}-{month}-{day}" + (f"T{time}" if time else "")
-    if found := _IPTC_DATE.match(text):
-        return "-".join(found.groups())
-    return None
 
 
 def _described(provenance: Provenance, rights: str) -> Iterator[ET.Element]:

@@ -4,18 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.errors import ScanTooLarge, TruncatedScan, UnreadableScan, UnsupportedFormat
-from tasks.scans.descriptive import (
-    Descriptive,
-    exif_orientation,
-    exif_resolution,
-    read_descriptive,
-)
+from tasks.scans.descriptive import Descriptive, describe
 from tasks.scans.formats.jp2 import is_jp2, read_jp2
 from tasks.scans.formats.jpeg import read_jpeg
 from tasks.scans.formats.png import read_png
 from tasks.scans.formats.source import ByteSource
 from tasks.scans.formats.structure import Format, Photometric, Structure
 from tasks.scans.formats.tiff import read_tiff
+from tasks.scans.metadata.read import read_metadata
 
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _KNOWN_BUT_UNREAD = {
@@ -105,6 +101,7 @@ class ScanHeader:
         has_alpha: Whether there is an alpha channel; it is dropped, the codes under it are kept.
         is_grey_jpeg: Whether this is an 8-bit JPEG of one component, whose luma can be spliced.
         notes: What is odd about the file and does not touch its pixels, a sentence each.
+        unread: Those of them about what may have been description or rights, and was not read.
     """
 
     format: Format
@@ -124,6 +121,7 @@ class ScanHeader:
     has_alpha: bool
     is_grey_jpeg: bool
     notes: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
     @property
     def pixels(self) -> int:
@@ -204,14 +202,13 @@ def _refusal(head: bytes) -> str:
 
 def header_of(structure: Structure, *, page: int) -> ScanHeader:
     """Tell users what a structure means: orientation applied, metadata read."""
-    orientation = structure.orientation
-    if structure.format != Format.TIFF:
-        orientation = exif_orientation(structure.exif)
+    orientation = structure.exif.orientation
     size = structure.width, structure.height
-    resolution = structure.resolution_ppcm or exif_resolution(structure.exif)
+    resolution = structure.resolution_ppcm or structure.exif.resolution_ppcm
     if orientation >= 5:
         size = size[::-1]
         resolution = resolution[::-1] if resolution else None
+    metadata = read_metadata(structure)
     return ScanHeader(
         format=structure.format,
         width=size[0],
@@ -222,7 +219,7 @@ def header_of(structure: Structure, *, page: int) -> ScanHeader:
         orientation=orientation,
         resolution_ppcm=resolution,
         icc=structure.icc,
-        descriptive=read_descriptive(structure),
+        descriptive=describe(metadata.packet),
         photometric=structure.photometric,
         compression=structure.compression,
         stored_bits=structure.stored_bits,
@@ -230,5 +227,6 @@ def header_of(structure: Structure, *, page: int) -> ScanHeader:
         has_alpha=structure.has_alpha,
         is_grey_jpeg=structure.format == Format.JPEG
         and (structure.channels, structure.stored_bits) == (1, 8),
-        notes=structure.notes,
+        notes=(*structure.notes, *metadata.notes),
+        unread=metadata.unread,
     )

@@ -4,7 +4,7 @@ Read here rather than by a library because the table must be judged before anyth
 offset is checked against the file's size, and only the tags that are asked for are fetched.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from tasks.errors import UnreadableScan
 from tasks.scans.formats.source import ByteSource
 
-# Types of TIFF 6.0 section 2, and 16-18 of BigTIFF: NumPy's code for one component.
+# Types of TIFF 6.0 section 2, 16-18 of BigTIFF, 129 of EXIF 3.0: NumPy's code for one component.
 _COMPONENT = {
     1: "u1", 2: "S1", 3: "u2", 4: "u4", 5: "u4", 6: "i1", 7: "u1", 8: "i2", 9: "i4", 10: "i4",
-    11: "f4", 12: "f8", 13: "u4", 16: "u8", 17: "i8", 18: "u8",
+    11: "f4", 12: "f8", 13: "u4", 16: "u8", 17: "i8", 18: "u8", 129: "u1",
 }  # fmt: skip
 _RATIONAL = {5, 10}
 _MAX_ENTRIES = 4096
@@ -64,6 +64,7 @@ class Directory:
     layout: Layout
     entries: dict[int, Entry]
     next_offset: int
+    unknown: frozenset[int] = frozenset()  # tags of types that nobody has defined
 
     def __contains__(self, tag: int) -> bool:
         return tag in self.entries
@@ -86,6 +87,16 @@ class Directory:
             return found
         above, below = found[::2].astype(np.float64), found[1::2].astype(np.float64)
         return np.divide(above, below, out=np.zeros_like(above), where=below != 0)
+
+    def first(self, tag: int) -> float:
+        """Fetch the first of a tag's numbers alone, however many it announces.
+
+        Raises:
+            TruncatedScan: It lies beyond the end of the file.
+        """
+        entry = self.entries[tag]
+        one = Directory(self.source, self.layout, {tag: replace(entry, count=1)}, 0)
+        return float(one.values(tag)[0])
 
     def integer(self, tag: int, default: int) -> int:
         """Fetch a tag's first number as an integer."""
@@ -137,14 +148,17 @@ def read_directory(source: ByteSource, layout: Layout, offset: int) -> Directory
     start = offset + head_bytes
     table = source.read(start, count * stride)
     entries: dict[int, Entry] = {}
+    unknown = set()
     for i in range(count):
         row = table[i * stride : (i + 1) * stride]
         tag, kind = layout.number(row[:2]), layout.number(row[2:4])
         if kind not in _COMPONENT:
+            unknown.add(tag)
             continue
         entry = Entry(kind, layout.number(row[4 : 4 + word]), 0)
         inline = start + i * stride + 4 + word
         place = inline if entry.size <= word else layout.number(row[4 + word :])
         entries.setdefault(tag, Entry(kind, entry.count, place))
     end = start + count * stride
-    return Directory(source, layout, entries, layout.number(source.read(end, word)))
+    after = layout.number(source.read_up_to(end, word))  # an EXIF block may end before it
+    return Directory(source, layout, entries, after, frozenset(unknown))

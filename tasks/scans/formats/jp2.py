@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass, field
 
 from tasks.errors import TruncatedScan, UnreadableScan, UnsupportedFormat
+from tasks.scans.formats.blocks import Block, BlockKind
+from tasks.scans.formats.exif import read_exif_block
 from tasks.scans.formats.source import BLOCK_BYTES, ByteSource
 from tasks.scans.formats.statements import statements_of_exif, statements_of_space
 from tasks.scans.formats.structure import Format, Photometric, Structure
@@ -12,9 +14,13 @@ _SIGNATURE = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
 _IMPOSSIBLE = re.compile(rb"\xff[\x90\x93-\xff]")  # amid packets; 91 and 92 delimit them
 _CODESTREAM = b"\xff\x4f\xff\x51"
 _SOT, _EOC, _SIZ = 0xFF90, 0xFFD9, 0xFF51
-_XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
-_IPTC_UUID = bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38")
-_EXIF_UUID = b"JpgTiffExif->JP2"
+_UUIDS = {
+    bytes.fromhex("be7acfcb97a942e89c71999491e3afac"): BlockKind.XMP,
+    bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38"): BlockKind.IPTC,
+    bytes.fromhex("09a14e97c0b442e0bebf36df6f0ce36f"): BlockKind.IPTC,  # Adobe's plug-in
+    bytes.fromhex("2c4c0100850440b9a03e562148d6dfeb"): BlockKind.PHOTOSHOP,
+}
+_EXIF_UUIDS = {b"JpgTiffExif->JP2", bytes.fromhex("0537cdab9d0c4431a72afa561f2a113e")}
 _CMYK, _SRGB, _GREY, _SYCC = 12, 16, 17, 18  # enumerated colour spaces
 _MAX_BOX_BYTES = 16 << 20
 _DECODED_BYTES_A_SAMPLE = 6  # the decoder works in 32 bits, and hands over 8 or 16
@@ -30,7 +36,8 @@ class _Boxes:
     palette: tuple[int, ...] = ()
     alpha_channels: int = 0
     resolution: tuple[float, float] | None = None
-    uuids: dict[bytes, bytes] = field(default_factory=dict)
+    exif: bytes | None = None
+    blocks: list[Block] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,6 @@ def read_jp2(source: ByteSource) -> Structure:
     size = _read_size(source, boxes.codestream)
     _walk_tile_parts(source, boxes.codestream)
     channels = _channels(boxes, size)
-    exif = _exif(boxes.uuids.get(_EXIF_UUID))
     bits = boxes.palette[0] + 1 if boxes.palette else size.depths[0]
     return Structure(
         format=Format.JP2,
@@ -82,11 +88,10 @@ def read_jp2(source: ByteSource) -> Structure:
         * max(len(size.depths), len(boxes.palette))
         * _DECODED_BYTES_A_SAMPLE,
         resolution_ppcm=boxes.resolution,
-        statements=(*statements_of_space(boxes.enumerated), *statements_of_exif(exif)),
+        statements=(*statements_of_space(boxes.enumerated), *statements_of_exif(boxes.exif)),
         icc=boxes.icc,
-        exif=exif,
-        xmp=boxes.uuids.get(_XMP_UUID),
-        iptc=boxes.uuids.get(_IPTC_UUID),
+        exif=read_exif_block(boxes.exif),
+        blocks=tuple(boxes.blocks),
     )
 
 
@@ -132,8 +137,24 @@ def _take(boxes: _Boxes, kind: bytes, body: bytes) -> None:
         boxes.alpha_channels = sum(entry[2:4] in {b"\0\1", b"\0\2"} for entry in entries)
     elif kind in {b"resc", b"resd"} and len(body) >= 10:
         boxes.resolution = boxes.resolution or _resolution(body)
-    elif kind == b"uuid":
-        boxes.uuids.setdefault(body[:16], body[16:])
+    elif kind in {b"uuid", b"xml ", b"jp2i"}:
+        _take_metadata(boxes, kind, body)
+
+
+def _take_metadata(boxes: _Boxes, kind: bytes, body: bytes) -> None:
+    """Take a box of metadata; XML that holds RDF is read as XMP is."""
+    if kind == b"uuid":
+        name, body = body[:16], body[16:]
+        if name in _EXIF_UUIDS:
+            boxes.exif = boxes.exif or body.removeprefix(b"Exif\0\0")
+        elif name in _UUIDS:
+            boxes.blocks.append(Block(_UUIDS[name], "a box uuid", body))
+    elif kind == b"xml ":
+        if b"RDF" in body:
+            boxes.blocks.append(Block(BlockKind.XMP, "a box xml", body))
+    else:
+        fault = "is of a kind that nothing reads"
+        boxes.blocks.append(Block(BlockKind.TEXT, "the box of property rights", b"", fault=fault))
 
 
 def _resolution(body: bytes) -> tuple[float, float] | None:
@@ -267,8 +288,3 @@ def _photometric(boxes: _Boxes, channels: int) -> Photometric:
     if channels == 1:
         return Photometric.MIN_IS_BLACK
     return Photometric.YCBCR if boxes.enumerated == _SYCC else Photometric.RGB
-
-
-def _exif(body: bytes | None) -> bytes | None:
-    """Strip the six bytes that some writers put before EXIF's own header."""
-    return body.removeprefix(b"Exif\0\0") if body else None

@@ -1,9 +1,12 @@
 """JPEG (ITU-T T.81): the walk over its segments, from the first marker to the last."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tasks.errors import TruncatedScan, UnreadableScan, UnsupportedFormat
+from tasks.scans.formats.blocks import Block, BlockKind
+from tasks.scans.formats.exif import read_exif_block
 from tasks.scans.formats.source import BLOCK_BYTES, ByteSource
 from tasks.scans.formats.statements import statements_of_exif
 from tasks.scans.formats.structure import Format, Photometric, Structure
@@ -33,6 +36,8 @@ _DEEP = {"extended", "progressive", "lossless"}  # may have more than 8 bits
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _END_MARKER, _TAIL_BYTES = b"\xff\xd9", 32
 _CM_PER_INCH = 2.54
+_PHOTOSHOP, _XMP = b"Photoshop 3.0\0", b"http://ns.adobe.com/xap/1.0/\0"
+_XMP_MORE = b"http://ns.adobe.com/xmp/extension/\0"
 
 
 @dataclass
@@ -41,9 +46,9 @@ class _Segments:
 
     frame: tuple[str, bytes] | None = None
     icc: dict[int, bytes] = field(default_factory=dict)
-    exif: bytes | None = None
-    xmp: bytes | None = None
-    iptc: bytes | None = None
+    exif: list[bytes] = field(default_factory=list)
+    xmp: list[Block] = field(default_factory=list)
+    photoshop: list[bytes] = field(default_factory=list)
     density: tuple[int, int, int] | None = None
     adobe_transform: int | None = None
     comments: list[bytes] = field(default_factory=list)
@@ -76,6 +81,7 @@ def read_jpeg(source: ByteSource) -> Structure:
     _refuse(coding, bits, components)
     whole = "progressive" in coding or (found.scans > 1 and components > 1)
     is_deep = bits != 8 or coding == "lossless"
+    exif = b"".join(found.exif)
     return Structure(
         format=Format.JPEG,
         width=width,
@@ -87,11 +93,10 @@ def read_jpeg(source: ByteSource) -> Structure:
         white=(1 << bits) - 1 if bits not in {8, 16} else None,
         buffer_bytes=2 * width * height * components * (whole + is_deep),
         resolution_ppcm=_resolution(found.density),
-        statements=statements_of_exif(found.exif),
+        statements=statements_of_exif(exif),
         icc=b"".join(found.icc[i] for i in sorted(found.icc)) or None,
-        exif=found.exif,
-        xmp=found.xmp,
-        iptc=found.iptc,
+        exif=read_exif_block(exif),
+        blocks=tuple(_blocks(found)),
     )
 
 
@@ -202,30 +207,33 @@ def _take(found: _Segments, marker: int, body: bytes) -> None:
     elif marker == _APP0 and body.startswith(b"JFIF\0") and len(body) >= 12:
         numbers = body[7], int.from_bytes(body[8:10], "big"), int.from_bytes(body[10:12], "big")
         found.density = numbers
-    elif marker == _APP1 and body.startswith(b"Exif\0"):
-        found.exif = found.exif or body[6:]
-    elif marker == _APP1 and body.startswith(b"http://ns.adobe.com/xap/1.0/\0"):
-        found.xmp = found.xmp or body[29:]
+    elif marker == _APP1:
+        _take_app1(found, body)
     elif marker == _APP2 and body.startswith(b"ICC_PROFILE\0") and len(body) > 14:
         found.icc.setdefault(body[12], body[14:])
-    elif marker == _APP13 and body.startswith(b"Photoshop 3.0\0"):
-        found.iptc = found.iptc or photoshop_iptc(body[14:])
+    elif marker == _APP13 and body.startswith(_PHOTOSHOP):
+        found.photoshop.append(body[len(_PHOTOSHOP) :])
     elif marker == _APP14 and body.startswith(b"Adobe") and len(body) >= 12:
         found.adobe_transform = body[11]
 
 
-def photoshop_iptc(resources: bytes) -> bytes | None:
-    """Find IPTC-IIM (resource 0x0404) among Photoshop's image resources."""
-    position = 0
-    while resources[position : position + 4] == b"8BIM" and position + 12 <= len(resources):
-        kind = int.from_bytes(resources[position + 4 : position + 6], "big")
-        name_bytes = 1 + resources[position + 6]
-        start = position + 6 + name_bytes + name_bytes % 2
-        size = int.from_bytes(resources[start : start + 4], "big")
-        if kind == 0x0404:
-            return resources[start + 4 : start + 4 + size]
-        position = start + 4 + size + size % 2
-    return None
+def _take_app1(found: _Segments, body: bytes) -> None:
+    """Take EXIF, which may go on in further segments, or a part of XMP."""
+    if body.startswith(b"Exif\0"):
+        begins = body[6:8] in {b"II", b"MM"}
+        if not (begins and found.exif):
+            found.exif.append(body[6:])
+    elif body.startswith(_XMP):
+        found.xmp.append(Block(BlockKind.XMP, "segment APP1", body[len(_XMP) :]))
+    elif body.startswith(_XMP_MORE):
+        more = body[len(_XMP_MORE) :]
+        found.xmp.append(Block(BlockKind.EXTENDED_XMP, "segment APP1", more))
+
+
+def _blocks(found: _Segments) -> Iterator[Block]:
+    yield from found.xmp
+    if found.photoshop:  # what does not fit into one segment goes on in the next
+        yield Block(BlockKind.PHOTOSHOP, "segment APP13", b"".join(found.photoshop))
 
 
 def _resolution(density: tuple[int, int, int] | None) -> tuple[float, float] | None:

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tasks.errors import TruncatedScan, UnreadableScan
+from tasks.scans.formats.exif import read_exif_block
+from tasks.scans.formats.pngtext import inflated, png_blocks
 from tasks.scans.formats.source import BLOCK_BYTES, ByteSource
 from tasks.scans.formats.statements import statements_of_chunks, statements_of_exif
 from tasks.scans.formats.structure import Format, Photometric, Structure
@@ -19,14 +21,13 @@ _COLOUR_TYPES = {  # depths that the specification allows, and what the samples 
 _STATING = {b"cICP", b"sRGB", b"gAMA", b"cHRM"}
 _KEPT = {b"IHDR", b"iCCP", b"eXIf", b"pHYs", b"tEXt", b"zTXt", b"iTXt", *_STATING}
 _MAX_KEPT_BYTES = 8 << 20
-_MAX_INFLATED_BYTES = 8 << 20
-_XMP_KEYWORD = "XML:com.adobe.xmp"
 
 
 @dataclass(frozen=True)
 class _Chunk:
     kind: bytes
     body: bytes
+    fault: str = ""
 
 
 def read_png(source: ByteSource) -> Structure:
@@ -52,8 +53,8 @@ def read_png(source: ByteSource) -> Structure:
         raise UnreadableScan("the PNG holds no picture data; restore the file from a copy")
     channels = 1 if photometric == Photometric.MIN_IS_BLACK else 3
     has_alpha = has_alpha or any(chunk.kind == b"tRNS" for chunk in chunks)
-    text = dict(_texts(chunks))
-    exif = next((chunk.body for chunk in chunks if chunk.kind == b"eXIf"), None)
+    exif, blocks = png_blocks((chunk.kind, chunk.body, chunk.fault) for chunk in chunks)
+    exif = next((chunk.body for chunk in chunks if chunk.kind == b"eXIf"), exif)
     stating = {chunk.kind: chunk.body for chunk in reversed(chunks) if chunk.kind in _STATING}
     return Structure(
         format=Format.PNG,
@@ -70,9 +71,8 @@ def read_png(source: ByteSource) -> Structure:
         resolution_ppcm=_resolution(chunks),
         icc=_profile(chunks),
         statements=(*statements_of_chunks(stating, bits), *statements_of_exif(exif)),
-        exif=exif,
-        xmp=text.pop(_XMP_KEYWORD.lower(), "").encode() or None,
-        text=text,
+        exif=read_exif_block(exif),
+        blocks=blocks,
     )
 
 
@@ -94,11 +94,21 @@ def _walk(source: ByteSource) -> Iterator[_Chunk]:
         is_critical = not kind[0] & 0x20
         if is_critical:
             _check(source, position, size, kind)
-        kept = kind in _KEPT and size <= _MAX_KEPT_BYTES
-        yield _Chunk(kind, source.read(position + 8, size) if kept else b"")
+        yield _chunk(source, position, size, kind)
         if kind == b"IEND":
             return
         position += 12 + size
+
+
+def _chunk(source: ByteSource, position: int, size: int, kind: bytes) -> _Chunk:
+    if kind not in _KEPT:
+        return _Chunk(kind, b"")
+    if size > _MAX_KEPT_BYTES:
+        return _Chunk(kind, b"", f"announces {size:,} bytes")
+    body = source.read(position + 8, size)
+    checksum = int.from_bytes(source.read(position + 8 + size, 4), "big")
+    fault = "" if zlib.crc32(body, zlib.crc32(kind)) == checksum else "fails its checksum"
+    return _Chunk(kind, body, fault)
 
 
 def _check(source: ByteSource, position: int, size: int, kind: bytes) -> None:
@@ -129,36 +139,4 @@ def _resolution(chunks: list[_Chunk]) -> tuple[float, float] | None:
 def _profile(chunks: list[_Chunk]) -> bytes | None:
     body = next((chunk.body for chunk in chunks if chunk.kind == b"iCCP"), b"")
     name, _, rest = body.partition(b"\0")
-    return _inflate(rest[1:]) if name else None
-
-
-def _inflate(data: bytes) -> bytes | None:
-    """Decompress, up to a limit; None where that fails or more would come."""
-    inflater = zlib.decompressobj()
-    try:
-        found = inflater.decompress(data, _MAX_INFLATED_BYTES)
-    except zlib.error:
-        return None
-    return found if inflater.eof else None
-
-
-def _texts(chunks: list[_Chunk]) -> Iterator[tuple[str, str]]:
-    for chunk in chunks:
-        if chunk.kind not in {b"tEXt", b"zTXt", b"iTXt"}:
-            continue
-        keyword, _, rest = chunk.body.partition(b"\0")
-        text = _text(chunk.kind, rest)
-        if text:
-            yield keyword.decode("latin-1").lower(), text
-
-
-def _text(kind: bytes, rest: bytes) -> str:
-    if kind == b"tEXt":
-        return rest.decode("latin-1").strip()
-    if kind == b"zTXt":
-        return (_inflate(rest[1:]) or b"").decode("latin-1").strip()
-    parts = rest[2:].split(b"\0", 2)  # language, translated keyword, text
-    if len(parts) < 3:
-        return ""
-    data = parts[2] if rest[:1] == b"\0" else _inflate(parts[2]) or b""
-    return data.decode("utf-8", "replace").strip()
+    return inflated(rest[1:]) if name else None

@@ -1,11 +1,13 @@
 """The one shape in which every format's module reports what a file's structure says."""
 
 import enum
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tasks.scans.formats.blocks import Block
+from tasks.scans.formats.exif import Exif
 
 
 class Format(enum.StrEnum):
@@ -62,7 +64,6 @@ class Structure:
         stored_bits: Bits a sample in the file: 1, 2, 4, 8, 12, 16, …
         channels: Colour channels of the decoded picture, alpha not counted: 1 or 3.
         compression: The coding's name, in the words of the format.
-        orientation: EXIF's 1 to 8.
         pages: Pages of the file; pyramid levels, masks and thumbnails are not pages.
         directory: Where the decoder finds the page (TIFF: number of its directory).
         white: Largest code of the samples, where they have fewer bits than they are decoded in.
@@ -70,7 +71,8 @@ class Structure:
         statements: What the file states of its tone, the weightiest first.
         buffer_bytes: What a decoder must hold at once, because the coding cannot be streamed.
         resolution_ppcm: Pixels per centimetre across and down, as stored.
-        text: Descriptive text that the format itself holds, by lower-case name.
+        exif: What EXIF or, of a TIFF, the directory says.
+        blocks: Other metadata, unread.
         notes: What is wrong with the file though its pixels are whole, or was guessed about them: a
             sentence each, for the item's story.
     """
@@ -83,7 +85,6 @@ class Structure:
     photometric: Photometric
     compression: str
     has_alpha: bool = False
-    orientation: int = 1
     pages: int = 1
     directory: int = 0
     white: int | None = None
@@ -92,8 +93,6 @@ class Structure:
     buffer_bytes: int = 0
     resolution_ppcm: tuple[float, float] | None = None
     icc: bytes | None = None
-    exif: bytes | None = None
-    xmp: bytes | None = None
-    iptc: bytes | None = None
-    text: Mapping[str, str] = field(default_factory=dict)
+    exif: Exif = field(default_factory=Exif)
+    blocks: tuple[Block, ...] = ()
     notes: tuple[str, ...] = ()

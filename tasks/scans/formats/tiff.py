@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.errors import TruncatedScan, UnreadableScan, UnsupportedFormat
+from tasks.scans.formats.blocks import MAX_BLOCK_BYTES, Block, BlockKind
+from tasks.scans.formats.exif import read_exif
 from tasks.scans.formats.ifd import Directory, Layout, read_directory, read_layout
 from tasks.scans.formats.source import BLOCK_BYTES, ByteSource
 from tasks.scans.formats.statements import statements_of_tags
@@ -21,21 +23,15 @@ MAX_DIRECTORIES = 10_000
 NEW_SUBFILE_TYPE, SUBFILE_TYPE, WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC = (
     254, 255, 256, 257, 258, 259, 262,
 )  # fmt: skip
-DESCRIPTION, STRIP_OFFSETS, ORIENTATION, SAMPLES, ROWS_PER_STRIP, STRIP_BYTES, MAX_SAMPLE = (
-    270, 273, 274, 277, 278, 279, 281,
+STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_BYTES, MAX_SAMPLE, PLANAR = (
+    273, 277, 278, 279, 281, 284,
 )  # fmt: skip
-X_RESOLUTION, Y_RESOLUTION, PLANAR, RESOLUTION_UNIT, DATE, ARTIST = 282, 283, 284, 296, 306, 315
-DOCUMENT_NAME, SUB_IFDS, TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_BYTES = (
-    269, 330, 322, 323, 324, 325,
-)  # fmt: skip
-EXTRA_SAMPLES, SAMPLE_FORMAT, XMP, COPYRIGHT, IPTC, PHOTOSHOP, ICC = (
-    338, 339, 700, 33432, 33723, 34377, 34675,
-)  # fmt: skip
+SUB_IFDS, TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_BYTES = 330, 322, 323, 324, 325
+EXTRA_SAMPLES, SAMPLE_FORMAT, XMP, IPTC, PHOTOSHOP, ICC = 338, 339, 700, 33723, 34377, 34675
 DNG_VERSION = 50706
 
 _MAX_DEPTH = 2  # thumbnails of thumbnails are not followed
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
-_CM_PER_INCH = 2.54
 _PHOTOMETRICS = {
     0: Photometric.MIN_IS_WHITE,
     1: Photometric.MIN_IS_BLACK,
@@ -81,13 +77,7 @@ _REFUSED_COMPRESSIONS = {
     50000: "Zstandard compression",
     50001: "WebP compression",
 }
-_TEXT_TAGS = {
-    DOCUMENT_NAME: "title",
-    DESCRIPTION: "description",
-    ARTIST: "artist",
-    COPYRIGHT: "copyright",
-    DATE: "date",
-}
+_BLOCKS = {XMP: BlockKind.XMP, IPTC: BlockKind.IPTC, PHOTOSHOP: BlockKind.PHOTOSHOP}
 _MAX_PROFILE_BYTES = 16 << 20
 
 
@@ -370,7 +360,7 @@ def _structure(directory: Directory, geometry: _Geometry, *, pages: int, number:
             f"a TIFF of {geometry.samples} samples a pixel that are {photometric}; "
             "convert it to grey"
         )
-    orientation = directory.integer(ORIENTATION, 1)
+    exif = read_exif(directory)
     return Structure(
         format=Format.TIFF,
         width=geometry.width,
@@ -380,30 +370,34 @@ def _structure(directory: Directory, geometry: _Geometry, *, pages: int, number:
         photometric=photometric,
         compression=_COMPRESSIONS[directory.integer(COMPRESSION, 1)],
         has_alpha=extra > 0,
-        orientation=orientation if 1 <= orientation <= 8 else 1,
         pages=pages,
         directory=number,
         max_sample=directory.integer(MAX_SAMPLE, 0) or None,
         statements=statements_of_tags(directory, geometry.bits),
         buffer_bytes=_buffer_bytes(geometry),
-        resolution_ppcm=_resolution(directory),
+        resolution_ppcm=exif.resolution_ppcm,
         icc=directory.data(ICC, limit=_MAX_PROFILE_BYTES),
-        xmp=directory.data(XMP, limit=_MAX_PROFILE_BYTES),
-        iptc=directory.data(IPTC),
-        text={name: directory.text(tag) for tag, name in _TEXT_TAGS.items() if directory.text(tag)},
+        exif=exif,
+        blocks=tuple(_blocks(directory)),
     )
+
+
+def _blocks(directory: Directory) -> Iterator[Block]:
+    for tag, kind in _BLOCKS.items():
+        entry = directory.entries.get(tag)
+        if entry is None:
+            continue
+        data, fault = b"", ""
+        if entry.size > MAX_BLOCK_BYTES:
+            fault = f"announces {entry.size:,} bytes"
+        elif entry.offset + entry.size > directory.source.size:
+            fault = "lies beyond the file's end"
+        else:
+            data = directory.source.read(entry.offset, entry.size)
+        yield Block(kind, f"tag {tag}", data, fault=fault)
 
 
 def _buffer_bytes(geometry: _Geometry) -> int:
     """What is decoded at once: a row of tiles, or a strip."""
     across = -(-geometry.width // geometry.piece_width)
     return geometry.piece_bytes * across * (geometry.samples if geometry.is_separate else 1)
-
-
-def _resolution(directory: Directory) -> tuple[float, float] | None:
-    x, y = directory.values(X_RESOLUTION), directory.values(Y_RESOLUTION)
-    unit = directory.integer(RESOLUTION_UNIT, 2)
-    if not x.size or not y.size or unit not in {2, 3} or not (x[0] > 0 and y[0] > 0):
-        return None
-    per_cm = _CM_PER_INCH if unit == 2 else 1.0
-    return float(x[0]) / per_cm, float(y[0]) / per_cm

@@ -1,0 +1,36 @@
+"""Metadata as it stands in a file, unread: found by the format's module, understood elsewhere."""
+
+import enum
+from dataclasses import dataclass
+
+#: A larger piece is not looked at, and named.
+MAX_BLOCK_BYTES = 16 << 20
+
+
+class BlockKind(enum.StrEnum):
+    """What a block holds."""
+
+    XMP = "XMP"  #: A packet (ISO 16684-1).
+    EXTENDED_XMP = "extended XMP"  #: A part of a packet too large for one JPEG segment.
+    IPTC = "IPTC"  #: Datasets of IPTC's Information Interchange Model.
+    PHOTOSHOP = "Photoshop"  #: Image resources, IPTC among them.
+    TEXT = "text"  #: The format's own text, in UTF-8, under a keyword.
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block.
+
+    Attributes:
+        kind: What it holds.
+        place: Where it stands, in words for people: "tag 700", "segment APP13".
+        data: Its bytes; empty where they could not be had.
+        name: The keyword of a text.
+        fault: Why its bytes could not be had, after "it": "lies beyond the file's end".
+    """
+
+    kind: BlockKind
+    place: str
+    data: bytes
+    name: str = ""
+    fault: str = ""

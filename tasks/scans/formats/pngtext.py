@@ -1,0 +1,101 @@
+"""Text chunks of PNG: plain, compressed, international; and profiles that tools put there."""
+
+import re
+import zlib
+from collections.abc import Iterable
+
+from tasks.scans.formats.blocks import MAX_BLOCK_BYTES, Block, BlockKind
+
+_XMP = "xml:com.adobe.xmp"
+_RAW_PROFILE = re.compile(r"raw profile type (\w+)$")
+_RAW = re.compile(rb"\s*\w+\s+(\d+)\s+([0-9a-fA-F\s]*)$")  # ImageMagick: name, length, hexadecimal
+_PHOTOSHOP, _XMP_HEAD = b"Photoshop 3.0\0", b"http://ns.adobe.com/xap/1.0/\0"
+
+
+def png_blocks(
+    chunks: Iterable[tuple[bytes, bytes, str]],
+) -> tuple[bytes | None, tuple[Block, ...]]:
+    """Read the text among a PNG's chunks, each given by its kind, its body and its fault.
+
+    Returns:
+        EXIF where a raw profile holds it, and the blocks.
+    """
+    exif: bytes | None = None
+    blocks = []
+    for kind, body, fault in chunks:
+        if kind not in {b"tEXt", b"zTXt", b"iTXt"}:
+            continue
+        block = _block(kind, body, fault)
+        raw = _RAW_PROFILE.match(block.name)
+        if raw and not block.fault:
+            block = _profile(raw[1], block)
+            if block.name == "exif":
+                exif = exif or block.data
+                continue
+        blocks.append(block)
+    return exif, tuple(blocks)
+
+
+def inflated(data: bytes) -> bytes | None:
+    """Decompress, up to a limit; None where that fails or more would come."""
+    inflater = zlib.decompressobj()
+    try:
+        found = inflater.decompress(data, MAX_BLOCK_BYTES)
+    except zlib.error:
+        return None
+    return found if inflater.eof else None
+
+
+def _block(kind: bytes, body: bytes, fault: str) -> Block:
+    """One chunk's text in UTF-8."""
+    keyword, _, rest = body.partition(b"\0")
+    name = keyword.decode("latin-1").lower()
+    place = f"chunk {kind.decode()} \u201c{name}\u201d" if name else f"chunk {kind.decode()}"
+    found = None if fault else _text(kind, rest)
+    of = BlockKind.XMP if name == _XMP else BlockKind.TEXT
+    if found is None:
+        return Block(of, place, b"", name, fault or "cannot be decompressed")
+    return Block(of, place, found, name)
+
+
+def _text(kind: bytes, rest: bytes) -> bytes | None:
+    if kind == b"tEXt":
+        return _utf8(rest)
+    if kind == b"zTXt":
+        found = inflated(rest[1:])
+        return None if found is None else _utf8(found)
+    parts = rest[2:].split(b"\0", 2)  # language, translated keyword, text
+    if len(parts) < 3:
+        return None
+    return parts[2] if rest[:1] == b"\0" else inflated(parts[2])
+
+
+def _utf8(text: bytes) -> bytes:
+    """Latin-1 by the specification; UTF-8, which tools write all the same, is told by its form."""
+    try:
+        text.decode("utf-8")
+    except UnicodeDecodeError:
+        return text.decode("latin-1").encode()
+    return text
+
+
+def _profile(kind: str, block: Block) -> Block:
+    """What a raw profile holds; one that is damaged is named."""
+    match = _RAW.match(block.data)
+    data = bytes.fromhex(match[2].decode("ascii")) if match and _is_even(match[2]) else b""
+    if match is None or len(data) != int(match[1]):
+        return Block(BlockKind.TEXT, block.place, b"", block.name, "is no whole profile")
+    if data.startswith(b"Exif\0\0") or kind == "exif":
+        return Block(BlockKind.TEXT, block.place, data.removeprefix(b"Exif\0\0"), "exif")
+    data = data.removeprefix(_PHOTOSHOP).removeprefix(_XMP_HEAD)
+    if data.startswith(b"8BIM"):
+        return Block(BlockKind.PHOTOSHOP, block.place, data)
+    if kind in {"iptc", "8bim"}:
+        return Block(BlockKind.IPTC, block.place, data)
+    return Block(
+        BlockKind.XMP if kind in {"xmp", "app1"} else BlockKind.TEXT, block.place, data, kind
+    )
+
+
+def _is_even(digits: bytes) -> bool:
+    return len(b"".join(digits.split())) % 2 == 0
