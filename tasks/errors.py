@@ -42,6 +42,7 @@ class Reason(enum.StrEnum):
     LOW_CONFIDENCE = "low_confidence"
     NEGATIVE_SUSPECTED = "negative_suspected"
     TONED = "toned"
+    TONE_DOUBTFUL = "tone_doubtful"
     DECIDED_BEFORE = "decided_before"
     INVALID_PREDICTION = "invalid_prediction"
     TONE_GATE = "tone_gate"
@@ -77,6 +78,7 @@ _VERDICTS = {
     Reason.LOW_CONFIDENCE: Verdict.REVIEW,
     Reason.NEGATIVE_SUSPECTED: Verdict.REVIEW,
     Reason.TONED: Verdict.REVIEW,
+    Reason.TONE_DOUBTFUL: Verdict.REVIEW,
     Reason.DECIDED_BEFORE: Verdict.REVIEW,
     Reason.INVALID_PREDICTION: Verdict.FAIL,
     Reason.TONE_GATE: Verdict.FAIL,

@@ -33,6 +33,7 @@ class ReadScan:
     findings: Findings
     lightness: np.ndarray  #: L* in [0, 100], float32 (h, w), at the network's size
     neutral: np.ndarray  #: bool (h, w): what of it surely has no colour
+    tone_doubt: str = ""  #: why the scan's tone may be other than it was read; empty where sure
     notes: tuple[str, ...] = ()  #: what a person should know of the scan, a sentence each
 
 
@@ -68,8 +69,14 @@ def read_scan(request: ReadRequest) -> ReadScan:
     findings = examine(scan, thresholds=request.thresholds)
     size = network_size(scan.header.height, scan.header.width, network_px=request.network_px)
     lightness = scan.thumbnail(*size)
-    notes = scan.header.notes
-    return ReadScan(scan.header, findings, lightness, neutral_mask(lightness), notes)
+    return ReadScan(
+        scan.header,
+        findings,
+        lightness,
+        neutral_mask(lightness),
+        tone_doubt=scan.tone_doubt,
+        notes=(*scan.header.notes, *scan.tone_notes),
+    )
 
 
 def write_scan(request: WriteRequest) -> list[WrittenFile]:

@@ -108,6 +108,10 @@ REASON_HELP = {
         "is a sepia or otherwise toned print; its lightness alone was used",
         "Decide whether the tone is part of the work; reject if so.",
     ),
+    Reason.TONE_DOUBTFUL: Help(
+        "has a tone that can be read in two ways, or that was guessed",
+        "Read the notes of the item; compare the derivative with the scan in a viewer you trust.",
+    ),
     Reason.INVALID_PREDICTION: Help(
         "was given no finite colours by the network",
         "Nothing was written. Report it to the developers with the scan.",

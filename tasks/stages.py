@@ -234,6 +234,8 @@ def _read_back(output: ObjectStore, key: str) -> str:
 def _review_reason(workshop: Workshop, work: Work) -> Reason | None:
     if work.is_suspected_negative:
         return Reason.NEGATIVE_SUSPECTED
+    if work.scan.tone_doubt:
+        return Reason.TONE_DOUBTFUL
     if work.scan.findings.toned:
         return Reason.TONED
     if (work.confidence or 0.0) < workshop.settings.review_below_confidence:
