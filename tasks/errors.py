@@ -43,6 +43,7 @@ class Reason(enum.StrEnum):
     NEGATIVE_SUSPECTED = "negative_suspected"
     TONED = "toned"
     TONE_DOUBTFUL = "tone_doubtful"
+    METADATA_UNREADABLE = "metadata_unreadable"
     DECIDED_BEFORE = "decided_before"
     INVALID_PREDICTION = "invalid_prediction"
     TONE_GATE = "tone_gate"
@@ -79,6 +80,7 @@ _VERDICTS = {
     Reason.NEGATIVE_SUSPECTED: Verdict.REVIEW,
     Reason.TONED: Verdict.REVIEW,
     Reason.TONE_DOUBTFUL: Verdict.REVIEW,
+    Reason.METADATA_UNREADABLE: Verdict.REVIEW,
     Reason.DECIDED_BEFORE: Verdict.REVIEW,
     Reason.INVALID_PREDICTION: Verdict.FAIL,
     Reason.TONE_GATE: Verdict.FAIL,

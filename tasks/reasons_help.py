@@ -116,6 +116,10 @@ REASON_HELP = {
         "was given no finite colours by the network",
         "Nothing was written. Report it to the developers with the scan.",
     ),
+    Reason.METADATA_UNREADABLE: Help(
+        "holds a statement, perhaps of rights, that could not be read and is not in the derivative",
+        "Read the detail, and look at the scan's own metadata before you approve.",
+    ),
     Reason.DECIDED_BEFORE: Help(
         "was rejected, held or withdrawn before, here or as the same bytes elsewhere",
         "Read the detail for who decided and why; then approve or reject this one.",

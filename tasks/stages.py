@@ -126,7 +126,8 @@ def write_item(workshop: Workshop, work: Work, chroma_map: ChromaMap) -> Done:
     reason = _review_reason(workshop, work)
     publish = workshop.settings.publish_directly and reason is None
     status = ItemStatus.PUBLISHED if publish else ItemStatus.REVIEW
-    return _end(workshop, work, status, reason, files[0].note)
+    unread = "; ".join(work.scan.header.unread)
+    return _end(workshop, work, status, reason, unread or files[0].note)
 
 
 def end_with_error(workshop: Workshop, work: Work, error: BaseException) -> Done:
@@ -232,6 +233,8 @@ def _read_back(output: ObjectStore, key: str) -> str:
 
 
 def _review_reason(workshop: Workshop, work: Work) -> Reason | None:
+    if work.scan.header.unread:  # before what a picture shows: nobody would look for lost rights
+        return Reason.METADATA_UNREADABLE
     if work.is_suspected_negative:
         return Reason.NEGATIVE_SUSPECTED
     if work.scan.tone_doubt:

@@ -2,11 +2,14 @@
 
 import errno
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyvips
 
 from tasks.derivatives.policy import OutputPolicy, Said
+from tasks.derivatives.segments import insert_segments, iptc_segments, xmp_segments
+from tasks.scans.formats import exif
 from tasks.scans.header import ScanHeader
 
 #: libjpeg refuses longer sides.
@@ -54,7 +57,7 @@ def write_access(
     image = _eight_bits(image)
     mode = "on" if policy.subsample else "off"
     image = _described(image, header, said)
-    _save(image, path, quality=policy.jpeg_quality, subsample=mode)
+    _save(image, path, said, quality=policy.jpeg_quality, subsample=mode)
 
 
 def is_whole(header: ScanHeader, policy: OutputPolicy) -> bool:
@@ -104,7 +107,7 @@ def write_thumbnail(
         fail_on="error",
     )
     image = _described(_eight_bits(image), header, said)
-    _save(image, path, quality=_THUMBNAIL_QUALITY, subsample="auto")
+    _save(image, path, said, quality=_THUMBNAIL_QUALITY, subsample="auto")
 
 
 def _longest(policy: OutputPolicy) -> int:
@@ -124,7 +127,7 @@ def _eight_bits(image: pyvips.Image) -> pyvips.Image:
     return nearest.cast("uchar").copy(interpretation="srgb")
 
 
-def _save(image: pyvips.Image, path: Path, *, quality: int, subsample: str) -> None:
+def _save(image: pyvips.Image, path: Path, said: Said, *, quality: int, subsample: str) -> None:
     try:
         image.jpegsave(str(path), Q=quality, subsample_mode=subsample)
     except pyvips.Error as error:
@@ -132,6 +135,7 @@ def _save(image: pyvips.Image, path: Path, *, quality: int, subsample: str) -> N
         words = " ".join(str(error).split())
         code = errno.ENOSPC if is_full else errno.EIO
         raise OSError(code, f"{path.name} cannot be written: {words}", str(path)) from error
+    insert_segments(path, [*xmp_segments(said.packet), *iptc_segments(said.own.iptc)])
 
 
 def _described(image: pyvips.Image, header: ScanHeader, said: Said) -> pyvips.Image:
@@ -146,16 +150,20 @@ def _described(image: pyvips.Image, header: ScanHeader, said: Said) -> pyvips.Im
     for name in image.get_fields():
         if name.startswith(("exif-", "iptc-", "xmp-", "photoshop-", "image-description")):
             image.remove(name)
-    subject = said.provenance.descriptive
+    for name, text in _exif_texts(said):
+        image.set_type(pyvips.GValue.gstr_type, name, text.replace("\0", "; "))
+    return image
+
+
+def _exif_texts(said: Said) -> Iterator[tuple[str, str]]:
+    """What stands in EXIF: the scan's own words, where it has them there."""
+    subject, own = said.provenance.descriptive, said.own.exif
     texts = {
-        "exif-ifd0-ImageDescription": subject.description,
-        "exif-ifd0-Artist": subject.artist,
-        "exif-ifd0-Copyright": subject.copyright,
+        "exif-ifd0-ImageDescription": own.get(exif.DESCRIPTION) or subject.description,
+        "exif-ifd0-Artist": own.get(exif.ARTIST) or subject.artist,
+        "exif-ifd0-Copyright": own.get(exif.COPYRIGHT) or subject.copyright,
         "exif-ifd0-Software": said.provenance.software,
         "exif-ifd0-DateTime": said.provenance.created_at.strftime("%Y:%m:%d %H:%M:%S"),
+        "exif-ifd2-DateTimeOriginal": own.get(exif.DATE_ORIGINAL, ""),
     }
-    for name, text in texts.items():
-        if text:
-            image.set_type(pyvips.GValue.gstr_type, name, text.replace("\0", ""))
-    image.set_type(pyvips.GValue.blob_type, "xmp-data", said.xmp)
-    return image
+    return ((name, text) for name, text in texts.items() if text)

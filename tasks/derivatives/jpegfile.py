@@ -11,7 +11,9 @@ from dataclasses import dataclass
 SOI, EOI, SOS, DQT, DHT, DAC, DNL, DRI, DHP, EXP, COM = (
     0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xCC, 0xDC, 0xDD, 0xDE, 0xDF, 0xFE,
 )  # fmt: skip
-APP0, APP1, APP2, APP8, APP9, APP11, APP14 = 0xE0, 0xE1, 0xE2, 0xE8, 0xE9, 0xEB, 0xEE
+APP0, APP1, APP2, APP8, APP9, APP11, APP13, APP14 = (
+    0xE0, 0xE1, 0xE2, 0xE8, 0xE9, 0xEB, 0xED, 0xEE,
+)  # fmt: skip
 BASELINE, EXTENDED, PROGRESSIVE = 0xC0, 0xC1, 0xC2
 
 #: Frame headers: SOF0 to SOF15, without the three other markers that share their range.
@@ -26,6 +28,7 @@ EXIF, XMP, XMP_MORE = (
     b"http://ns.adobe.com/xmp/extension/\0",
 )
 ICC, MPF, ADOBE, JFIF, SPIFF = b"ICC_PROFILE\0", b"MPF\0", b"Adobe", b"JFIF\0", b"SPIFF\0"
+PHOTOSHOP = b"Photoshop 3.0\0"
 
 #: Largest XMP packet that one segment can hold.
 XMP_BYTES = PAYLOAD_BYTES - len(XMP)

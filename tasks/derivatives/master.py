@@ -8,6 +8,7 @@ import numpy as np
 import tifffile
 
 from tasks.derivatives.policy import Said
+from tasks.provenance.packet import serialize
 from tasks.scans.header import ScanHeader
 from tasks.scans.tone import Codes, ToneCurve
 
@@ -85,7 +86,8 @@ def _descriptive_tags(said: Said) -> list[tuple[int, int, int, bytes, bool]]:
     }
     texts = {tag: said.own.exif.get(tag) or text for tag, text in texts.items()}
     tags = [(tag, _ASCII, 0, _text(text), True) for tag, text in texts.items() if text]
-    tags.append((_XMP, _BYTES, len(said.xmp), said.xmp, True))
+    xmp = serialize(said.packet)
+    tags.append((_XMP, _BYTES, len(xmp), xmp, True))
     if iptc := said.own.iptc:
         tags.append((_IPTC, _UNDEFINED, len(iptc), iptc, True))
     return tags

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from tasks.provenance import Provenance
+from tasks.scans.metadata.packet import Packet
 from tasks.scans.metadata.read import Metadata
 
 GreyJpeg = Literal["splice", "interleaved", "lossless"]
@@ -70,7 +71,7 @@ class Said(NamedTuple):
     """What a file says of itself: in tags, in XMP, and in the words of the scan's own file."""
 
     provenance: Provenance
-    xmp: bytes
+    packet: Packet
     own: Metadata = Metadata()
 
 

@@ -37,7 +37,6 @@ from tasks.derivatives.jpegfile import (
     SOS,
     SPIFF,
     XMP,
-    XMP_BYTES,
     XMP_MORE,
     JpegFile,
     JpegLayoutError,
@@ -112,7 +111,7 @@ def splice_luma(
     chroma: tuple[bytes, bytes],
     *,
     icc_profile: bytes | None,
-    xmp: bytes | None,
+    xmp: Sequence[Segment] = (),
 ) -> bytes:
     """Add colour to a greyscale JPEG file without touching its coded luminance.
 
@@ -120,7 +119,7 @@ def splice_luma(
         grey: The greyscale file.
         chroma: Cb and Cr as greyscale JPEG files of `grey.chroma_size`, progressive if *grey* is.
         icc_profile: Takes the place of the file's own profile; None leaves no profile.
-        xmp: Takes the place of the file's own XMP packet; None leaves no packet.
+        xmp: Segments that take the place of the file's own XMP.
 
     Returns:
         A JPEG file of three components. All metadata that is still true is kept; `restore_original`
@@ -136,7 +135,7 @@ def splice_luma(
     segments = [
         *_kept(before[:leading]),
         *_colour_space(before),
-        *_xmp_segments(xmp),
+        *xmp,
         *_icc_segments(icc_profile),
         *restore_segments(grey.data, grey.parsed),
         *[_in_colour(segment, table) for segment in _kept(before[leading:])],
@@ -225,14 +224,6 @@ def _colour_space(segments: Sequence[Segment]) -> list[Segment]:
     """Adobe's marker where nothing else states YCbCr: decoders would have to guess from ids."""
     stated = any(s.is_app(APP0, JFIF) or s.is_app(APP14, ADOBE) for s in segments)
     return [] if stated else [Segment(APP14, _ADOBE_YCBCR)]
-
-
-def _xmp_segments(xmp: bytes | None) -> list[Segment]:
-    if xmp is None:
-        return []
-    if len(xmp) > XMP_BYTES:
-        raise JpegLayoutError(f"{len(xmp)} bytes of XMP do not fit into one segment")
-    return [Segment(APP1, XMP + xmp)]
 
 
 def _icc_segments(profile: bytes | None) -> list[Segment]:

@@ -12,14 +12,16 @@ from tasks.derivatives.access import MAX_JPEG_PX, is_whole, write_access, write_
 from tasks.derivatives.chroma import chroma_planes, encode_plane, stored
 from tasks.derivatives.colour import coloured_strips, output_tone
 from tasks.derivatives.gate import check_access, check_master, check_splice, decoded_luma
-from tasks.derivatives.jpegfile import XMP_BYTES, JpegLayoutError
+from tasks.derivatives.jpegfile import JpegLayoutError
 from tasks.derivatives.master import TILE_PX, write_master
 from tasks.derivatives.policy import Kind, OutputPolicy, Said, ToneCheck, WrittenFile
+from tasks.derivatives.segments import xmp_segments
 from tasks.derivatives.sidecar import write_sidecar
 from tasks.derivatives.splice import read_grey_jpeg, splice_luma
-from tasks.provenance import Provenance, build_xmp
+from tasks.provenance import Provenance, compose_xmp
 from tasks.scans.formats.structure import Structure
 from tasks.scans.header import ReadLimits, read_structure
+from tasks.scans.metadata.packet import Packet
 from tasks.scans.metadata.read import Metadata, read_metadata
 from tasks.scans.reader import Scan
 
@@ -45,15 +47,12 @@ class _Item:
 
     def said(self, kind: Kind) -> Said:
         """What one kind of file says of itself."""
-        return Said(self.provenance, self.xmp(kind), self.own)
+        return Said(self.provenance, self.packet(kind), self.own)
 
-    def xmp(self, kind: Kind) -> bytes:
-        """The packet for one kind of file; without the scan's own if JPEG cannot hold both."""
-        rights = self.policy.rights
-        packet = build_xmp(self.provenance, kind=kind, rights=rights, existing=self.own.packet)
-        if len(packet) <= XMP_BYTES:
-            return packet
-        return build_xmp(self.provenance, kind=kind, rights=rights)
+    def packet(self, kind: Kind) -> Packet:
+        """The properties of XMP for one kind of file."""
+        rights, existing = self.policy.rights, self.own.packet
+        return compose_xmp(self.provenance, kind=kind, rights=rights, existing=existing)
 
 
 def write_derivatives(  # noqa: PLR0913 -- each is a different thing, and the last are named
@@ -165,9 +164,9 @@ def _spliced(item: _Item) -> WrittenFile:
         encode_plane(plane, item.policy.chroma_quality, progressive=grey.progressive)
         for plane in planes
     )
-    profile, xmp = item.scan.tone.rgb_profile(), item.xmp("master")
+    profile, packet = item.scan.tone.rgb_profile(), item.packet("master")
     target = item.folder / "master.jpg"
-    target.write_bytes(splice_luma(grey, (cb, cr), icc_profile=profile, xmp=xmp))
+    target.write_bytes(splice_luma(grey, (cb, cr), icc_profile=profile, xmp=xmp_segments(packet)))
     tone = check_splice(target, item.scan, grey, luma)
     return _file("master", target, tone, _SPLICED)
 

@@ -3,11 +3,22 @@
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape, quoteattr
 
-from tasks.scans.metadata.packet import NAMESPACES, clean_text
+from tasks.scans.metadata.packet import NAMESPACES, Packet, clean_text
+
+_WRAPPER = (
+    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n',
+    '\n<?xpacket end="w"?>',
+)
 
 
-def serialize(properties: list[ET.Element], prefixes: dict[str, str]) -> bytes:
-    """Write properties as a packet, under the usual prefixes and else those in *prefixes*."""
+def serialize(packet: Packet, *, is_whole: bool = True) -> bytes:
+    """Write properties as a packet, under the usual prefixes and else its own.
+
+    Args:
+        packet: The properties.
+        is_whole: Whether to wrap it as a packet of its own; extended XMP is not.
+    """
+    properties, prefixes = list(packet.properties), packet.prefixes
     names = {uri: prefix for prefix, uri in NAMESPACES.items()}
     for uri in sorted(_uris(properties) - names.keys()):
         wanted = prefixes.get(uri, "")
@@ -17,11 +28,12 @@ def serialize(properties: list[ET.Element], prefixes: dict[str, str]) -> bytes:
     used = sorted(_uris(properties) - {NAMESPACES["xml"], NAMESPACES["rdf"], NAMESPACES["x"]})
     declared = "".join(f"\n    xmlns:{names[uri]}={quoteattr(uri)}" for uri in used)
     body = "".join(write_element(element, names, "   ") for element in properties)
+    begin, end = _WRAPPER if is_whole else ("", "")
     return (
-        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
-        f'<x:xmpmeta xmlns:x="{NAMESPACES["x"]}">\n <rdf:RDF xmlns:rdf="{NAMESPACES["rdf"]}">\n'
+        f'{begin}<x:xmpmeta xmlns:x="{NAMESPACES["x"]}">\n'
+        f' <rdf:RDF xmlns:rdf="{NAMESPACES["rdf"]}">\n'
         f'  <rdf:Description rdf:about=""{declared}>\n{body}'
-        '  </rdf:Description>\n </rdf:RDF>\n</x:xmpmeta>\n<?xpacket end="w"?>'
+        f"  </rdf:Description>\n </rdf:RDF>\n</x:xmpmeta>{end}"
     ).encode()
 
 

@@ -45,7 +45,18 @@ def build_xmp(
     rights: str = "",
     existing: Packet | None = None,
 ) -> bytes:
-    """Write the XMP packet of a derivative.
+    """Write the XMP packet of a derivative: `compose_xmp`, in UTF-8."""
+    return serialize(compose_xmp(provenance, kind=kind, rights=rights, existing=existing))
+
+
+def compose_xmp(
+    provenance: Provenance,
+    *,
+    kind: str = "master",
+    rights: str = "",
+    existing: Packet | None = None,
+) -> Packet:
+    """Put together what a derivative's XMP says.
 
     Args:
         provenance: Where it comes from; any text is safe in it.
@@ -54,11 +65,13 @@ def build_xmp(
         existing: What the scan's file says: all that is true of the derivative is carried over.
 
     Returns:
-        A packet in UTF-8.
+        The properties: what the scan says first, then what we say.
     """
     packet = existing or Packet()
-    carried = {one.tag: one for one in reversed(packet.properties) if one.tag not in _NOT_CARRIED}
-    carried = dict(reversed(carried.items()))  # in their order, the first of a name
+    carried: dict[str, ET.Element] = {}
+    for one in packet.properties:
+        if one.tag not in _NOT_CARRIED:
+            carried.setdefault(one.tag, one)
     properties = {element.tag: element for element in _described(provenance, rights)}
     properties.update(carried)  # the scan's own packet says it with more detail
     for element in (
@@ -67,7 +80,7 @@ def build_xmp(
         _instructions(carried.get(tag("photoshop:Instructions"))),
     ):
         properties[element.tag] = element
-    return serialize(list(properties.values()), packet.prefixes)
+    return Packet(tuple(properties.values()), packet.prefixes)
 
 
 def read_xmp(data: bytes) -> dict[str, tuple[str, ...]]:

@@ -8,6 +8,7 @@ from PIL import Image
 
 from colormodel.planes import ChromaMap
 from tasks.derivatives.chroma import chroma_planes, encode_plane
+from tasks.derivatives.jpegfile import APP1, XMP, Segment
 from tasks.derivatives.splice import read_grey_jpeg, splice_luma
 
 
@@ -53,4 +54,5 @@ def make_spliced(data: bytes, *, icc: bytes | None = None, xmp: bytes | None = N
     luma = np.asarray(Image.open(io.BytesIO(data)))
     planes = chroma_planes(luma, make_chroma_map(luma), lightness_of=srgb_lightness())
     cb, cr = (encode_plane(plane, 90, progressive=grey.progressive) for plane in planes)
-    return splice_luma(grey, (cb, cr), icc_profile=icc, xmp=xmp)
+    segments = [Segment(APP1, XMP + xmp)] if xmp else []
+    return splice_luma(grey, (cb, cr), icc_profile=icc, xmp=segments)

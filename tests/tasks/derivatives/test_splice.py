@@ -125,7 +125,7 @@ def test_neutral_chroma_gives_grey_pixels() -> None:
     original = make_grey_jpeg(make_picture(37, 53), quality=95)
     grey = read_grey_jpeg(original)
     flat = np.full(grey.chroma_size, 128, np.uint8)
-    result = splice_luma(grey, (make_grey_jpeg(flat),) * 2, icc_profile=None, xmp=None)
+    result = splice_luma(grey, (make_grey_jpeg(flat),) * 2, icc_profile=None)
     rgb = np.asarray(Image.open(io.BytesIO(result)))
     np.testing.assert_array_equal(rgb, np.repeat(luma_of(original)[..., None], 3, axis=2))
 
@@ -191,7 +191,7 @@ def test_chroma_of_another_size_is_refused() -> None:
     grey = read_grey_jpeg(make_grey_jpeg(make_picture(40, 40)))
     wrong = make_grey_jpeg(make_picture(21, 20))
     with pytest.raises(JpegLayoutError, match="does not belong"):
-        splice_luma(grey, (wrong, wrong), icc_profile=None, xmp=None)
+        splice_luma(grey, (wrong, wrong), icc_profile=None)
 
 
 def test_restore_refuses_what_it_cannot_vouch_for() -> None:
@@ -249,7 +249,7 @@ def test_damaged_files_are_refused_or_spliced(at: int, junk: bytes, cut: int) ->
         return
     assume(grey.width * grey.height < 1_000_000)
     flat = make_grey_jpeg(np.full(grey.chroma_size, 128, np.uint8))
-    result = splice_luma(grey, (flat, flat), icc_profile=None, xmp=None)
+    result = splice_luma(grey, (flat, flat), icc_profile=None)
     assert restore_original(result) == damaged
 
 
