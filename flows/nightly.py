@@ -57,10 +57,7 @@ def nightly(collections: tuple[str, ...] = ()) -> NightSummary:
         tag_run("nightly", *collections)
         deadline = time.monotonic() + settings.deadline_hours * 3600
         for source in sources_of(settings):
-            found = discover(unsearched(night), source)
-            logger.info(
-                "%s: %d scans, %d new, %d changed", source, found.found, found.new, found.changed
-            )
+            logger.info("%s: %s", source, discover(unsearched(night), source).in_words())
         enqueued = enqueue(unsearched(night))
         logger.info("%d scans enqueued", enqueued)
         share = Share(collections=collections, deadline=deadline, run_id=night.run_id)
@@ -69,7 +66,7 @@ def nightly(collections: tuple[str, ...] = ()) -> NightSummary:
         report = report_night(unsearched(night), unsearched(summary))
         show_counts(report.counts, report.samples, key="counts")
         show_pictures(report.pictures, key="before-after")
-        show_report(report.link, summary.in_words())
+        show_report(report.link, "\n\n".join([*night.figures.incomplete, summary.in_words()]))
         logger.info("report: %s", report.link)
         night.end(summary.ending(), detail=summary.aborted)
     if summary.aborted:

@@ -7,13 +7,13 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.batch import BatchSummary
-from tasks.ledger import Discovered
+from tasks.listing import Listing
 from tasks.night import Night
 from tasks.reporting import ReportPlace, write_report
 
 
 @task(name="discover", task_run_name="discover {source}", cache_policy=NO_CACHE)
-def discover(night: Night, source: str) -> Discovered:
+def discover(night: Night, source: str) -> Listing:
     """List *source* and record what is new, changed or gone."""
     return night.discover(source)
 

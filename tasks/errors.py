@@ -30,6 +30,7 @@ class Reason(enum.StrEnum):
     BLANK = "blank"
     VANISHED = "vanished"
     ARCHIVED = "archived"
+    LEFT_OUT = "left_out"
     UNREADABLE = "unreadable"
     TRUNCATED = "truncated"
     UNSUPPORTED_FORMAT = "unsupported_format"
@@ -67,6 +68,7 @@ _VERDICTS = {
     Reason.BLANK: Verdict.SKIP,
     Reason.VANISHED: Verdict.SKIP,
     Reason.ARCHIVED: Verdict.SKIP,
+    Reason.LEFT_OUT: Verdict.SKIP,
     Reason.UNREADABLE: Verdict.QUARANTINE,
     Reason.TRUNCATED: Verdict.QUARANTINE,
     Reason.UNSUPPORTED_FORMAT: Verdict.QUARANTINE,

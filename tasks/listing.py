@@ -1,44 +1,95 @@
-"""Finding scans: a source's listing, recorded in the ledger."""
+"""Finding scans: a source's listing, recorded in the ledger, and whether it told all.
+
+What could be listed is recorded, whatever happens to the rest of the listing. Scans are taken for
+vanished only where nothing speaks against it: a disk that is away looks like an empty folder.
+"""
 
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
-from tasks.ledger import Discovered, Ledger
+from tasks.errors import AutochromeError
+from tasks.ledger import Discovered, Ledger, Missing
+from tasks.selection import Selection
 from tasks.settings import Settings
-from tasks.storage import ListingIncomplete, ObjectInfo, open_store
+from tasks.storage import ObjectInfo, ObjectStore, address_of, open_store
+from tasks.storage.keys import shown
 
 logger = logging.getLogger(__name__)
+
+#: A few scans may go at any time; the share that the settings allow is asked of more than these.
+_FEW = 20
+_NAMED_FOLDERS = 5
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What a source's listing brought, and what of it could not be read (empty: nothing)."""
+    """What a source's listing brought.
+
+    Attributes:
+        discovered: What of it was new, changed or gone.
+        incomplete: What could not be listed, or is doubted, and what to do; "" where all is well.
+        left_out: Files and folders that patterns left out, by pattern.
+    """
 
     discovered: Discovered
     incomplete: str = ""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    def in_words(self) -> str:
+        """Say it in a line, without what is wrong."""
+        found = self.discovered
+        parts = [f"{found.found:,} found, {found.new:,} new, {found.changed:,} changed"]
+        if found.vanished:
+            parts.append(f"{found.vanished:,} vanished")
+        if self.left_out:
+            parts.append(left_out_in_words(self.left_out))
+        return ", ".join(parts) + ("; the listing is incomplete" if self.incomplete else "")
 
 
 def record_source(
-    settings: Settings, ledger: Ledger, source: str, *, run_id: int | None = None
+    settings: Settings,
+    ledger: Ledger,
+    source: str,
+    *,
+    run_id: int | None = None,
+    accept_missing: bool = False,
 ) -> Listing:
     """List *source* and record what is new, changed or gone.
 
-    Where a folder in it cannot be read, what could be listed is recorded all the same, and nothing
-    is taken for vanished.
+    Args:
+        settings: Patterns, credentials, and how many scans may be missing at once.
+        ledger: Where it is recorded.
+        source: Its address.
+        run_id: The run that looks.
+        accept_missing: A person says that scans which are not there were taken away on purpose.
 
     Raises:
-        AutochromeError: The source does not exist or cannot be listed.
+        AutochromeError: The source cannot be listed, and no scan of it is known. Where some are, it
+            is an incomplete listing.
     """
-    store = open_store(source, settings=settings)
-    collection = settings.collection or collection_of(store.url)
-    listing = _Counted(store.list_objects())
+    selection = Selection(settings.include, settings.exclude)
+    address = address_of(source)
     try:
-        found = ledger.record_listing(store.url, listing, collection=collection, run_id=run_id)
-    except ListingIncomplete as error:
-        logger.warning("%s", error)
-        return Listing(Discovered(found=listing.count), str(error))
-    return Listing(found)
+        store = open_store(source, settings=settings)
+    except AutochromeError as error:
+        known = ledger.count_present(address)
+        if not known:
+            raise
+        return _told(Listing(Discovered(), f"{error} ({known:,} scans of it are known)"))
+    look = _Look(store, selection)
+    doubts = _Doubts(look, settings.missing_limit, accept_missing=accept_missing)
+    found = ledger.record_listing(
+        store.url,
+        look.objects(),
+        collection=settings.collection or collection_of(store.url),
+        run_id=run_id,
+        leaves_out=selection.left_out_by,
+        may_vanish=doubts.may_vanish,
+    )
+    return _told(Listing(found, "; ".join(doubts.said), look.left_out))
 
 
 def collection_of(url: str) -> str:
@@ -46,14 +97,92 @@ def collection_of(url: str) -> str:
     return url.rstrip("/").rpartition("/")[2] or "default"
 
 
-class _Counted:
-    """A listing that knows how much of it has gone by."""
+def left_out_in_words(left_out: Mapping[str, int]) -> str:
+    """Say how many files patterns left out, and which: "24 left out (8 *.md5, 4 *.xmp, …)"."""
+    parts = [f"{number:,} {shown(pattern)}" for pattern, number in Counter(left_out).most_common()]
+    return f"{sum(left_out.values()):,} left out ({', '.join(parts)})" if parts else ""
 
-    def __init__(self, objects: Iterator[ObjectInfo]) -> None:
-        self._objects = objects
+
+def _told(listing: Listing) -> Listing:
+    if listing.incomplete:
+        logger.warning("%s", listing.incomplete)
+    return listing
+
+
+class _Look:
+    """One look at a source: its objects, and what is told beside them."""
+
+    def __init__(self, store: ObjectStore, selection: Selection) -> None:
+        self.url = store.url
         self.count = 0
+        self.trouble = ""
+        self.left_out: Counter[str] = Counter()
+        self._empty: list[str] = []  # by key; none lies in another
+        self._store = store
+        self._selection = selection
 
-    def __iter__(self) -> Iterator[ObjectInfo]:
-        for found in self._objects:
-            self.count += 1
-            yield found
+    def objects(self) -> Iterator[ObjectInfo]:
+        """Yield what is listed; where the listing breaks off, say so in `trouble` and end."""
+        try:
+            for found in self._store.list_objects(watch=self):
+                self.count += 1
+                yield found
+        except AutochromeError as error:
+            self.trouble = str(error)
+
+    def leaves_out(self, key: str) -> bool:
+        """Whether a pattern leaves out a file or folder; counts it."""
+        pattern = self._selection.left_out_by(key)
+        if pattern:
+            self.left_out[pattern] += 1
+        return bool(pattern)
+
+    def found_empty(self, folder: str) -> None:
+        """Take note of an empty folder. Those in it were told of before."""
+        while self._empty and self._empty[-1].startswith(folder):
+            self._empty.pop()
+        self._empty.append(folder)
+
+    def is_empty(self, folder: str) -> bool:
+        """Whether *folder* is there, or one that it lies in, and nothing is in it."""
+        at = bisect_right(self._empty, folder)
+        return at > 0 and folder.startswith(self._empty[at - 1])
+
+
+class _Doubts:
+    """Whether what a listing did not bring is gone, or only out of sight."""
+
+    def __init__(self, look: _Look, limit: float, *, accept_missing: bool) -> None:
+        self.said: list[str] = []
+        self._look = look
+        self._limit = limit
+        self._accept = accept_missing
+
+    def may_vanish(self, missing: Missing) -> bool:
+        """Decide when the listing is over; what speaks against it is in `said`."""
+        if self._look.trouble:
+            self.said.append(self._look.trouble)
+        elif missing.scans and not self._accept and (doubt := self._doubt(missing)):
+            self.said.append(
+                f"{self._look.url}: {doubt}; mount what is missing; if the scans were taken "
+                "away on purpose, run `autochrome discover` with --accept-missing"
+            )
+        return not self.said
+
+    def _doubt(self, missing: Missing) -> str:
+        if not self._look.count:
+            return f"{missing.known:,} scans are known there, and it is empty now"
+        if empty := {name: n for name, n in missing.folders.items() if self._look.is_empty(name)}:
+            return f"{sum(empty.values()):,} scans are known in {_named(empty)}, now empty"
+        if missing.scans > max(_FEW, self._limit * missing.known):
+            return (
+                f"{missing.scans:,} of {missing.known:,} scans are not there, more than "
+                f"AUTOCHROME_MISSING_LIMIT allows: in {_named(missing.folders)}"
+            )
+        return ""
+
+
+def _named(folders: Mapping[str, int]) -> str:
+    most = [shown(name) or "." for name, _ in Counter(folders).most_common(_NAMED_FOLDERS)]
+    more = len(folders) - len(most)
+    return ", ".join(most) + (f" and {more:,} more" if more else "")

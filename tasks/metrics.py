@@ -135,6 +135,11 @@ def _last_night(runs: Sequence[RunRow]) -> Iterator[Metric]:
             "outcome",
             [(one, int(one == ending)) for one in (*(e.value for e in RunEnding), _RUNNING)],
         )
+        yield _gauge(
+            "autochrome_last_night_incomplete_listings",
+            "Sources that the last nightly run could not list whole",
+            len(run.figures.incomplete),
+        )
         yield _by(
             "autochrome_last_night_items",
             "What the items of the last nightly run came to",

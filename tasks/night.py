@@ -4,6 +4,7 @@ Plain functions over one opened ledger. The flows wrap them into Prefect tasks; 
 calls them as they are.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from tasks.heartbeat import RUN_BEAT_S, beating
 from tasks.ledger import Discovered, EnqueueMode, Ledger, RunEnding, RunFigures
 from tasks.ledger.migrate import make_if_missing
 from tasks.ledger.opening import open_ledger
-from tasks.listing import record_source
+from tasks.listing import Listing, record_source
 from tasks.settings import Settings
 from tasks.storage import ObjectStore, check_apart, open_store
 from tasks.workshop import recipe_in_service
@@ -31,15 +32,17 @@ class Night:
     run_id: int
     name: str
     figures: RunFigures = field(default_factory=RunFigures)
-    not_listed: list[str] = field(default_factory=list)  #: parts of sources that cannot be read
 
-    def discover(self, source: str) -> Discovered:
+    def discover(self, source: str) -> Listing:
         """List *source* and record what is new, changed or gone."""
         listing = record_source(self.settings, self.ledger, source, run_id=self.run_id)
-        if listing.incomplete:
-            self.not_listed.append(listing.incomplete)
-        self._advance(discovered=_sum(self.figures.discovered, listing.discovered))
-        return listing.discovered
+        said = (listing.incomplete,) if listing.incomplete else ()
+        self._advance(
+            discovered=_sum(self.figures.discovered, listing.discovered),
+            incomplete=(*self.figures.incomplete, *said),
+            left_out=dict(Counter(self.figures.left_out) + Counter(listing.left_out)),
+        )
+        return listing
 
     def enqueue(self) -> int:
         """Make an item of every scan that was never finished under any recipe."""

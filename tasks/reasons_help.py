@@ -63,6 +63,10 @@ REASON_HELP = {
         "lies in an archive class of its bucket (Glacier) and cannot be read now",
         "Restore it there if it is wanted; the next discovery takes it up.",
     ),
+    Reason.LEFT_OUT: Help(
+        "is left out of its source's listing by a pattern",
+        "Nothing, unless it is a scan: then take it back in AUTOCHROME_EXCLUDE, as !PATTERN.",
+    ),
     Reason.UNREADABLE: Help(
         "is damaged, or lies about itself", "Open it elsewhere; restore it from a copy or rescan."
     ),

@@ -38,6 +38,9 @@ class Settings(BaseSettings):
 
     database_url: SecretStr = SecretStr("sqlite:///autochrome.db")
     sources: Annotated[tuple[str, ...], NoDecode] = ()
+    include: Annotated[tuple[str, ...], NoDecode] = ()
+    exclude: Annotated[tuple[str, ...], NoDecode] = ()
+    missing_limit: float = Field(default=0.2, ge=0.0, le=1.0)
     output: str = "var/colour"
     collection: str = ""
 
@@ -133,7 +136,7 @@ class Settings(BaseSettings):
     notify_webhook_url: SecretStr | None = None
     notify_email_url: SecretStr | None = None
 
-    @field_validator("sources", mode="before")
+    @field_validator("sources", "include", "exclude", mode="before")
     @classmethod
     def _split_at_semicolons(cls, value: object) -> object:
         if isinstance(value, str):
@@ -208,7 +211,7 @@ def _as_variable(name: str, value: object) -> str:
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
     if isinstance(value, tuple):
-        return ";".join(_absolute(part) for part in value)
+        return ";".join(_absolute(part) if name in _PLACES else part for part in value)
     text = "" if value is None else str(value)
     return _absolute(text) if name in _PLACES else text
 

@@ -21,11 +21,28 @@ def discover(
     ],
     database: options.Database = None,
     collection: options.IntoCollection = None,
+    include: options.Include = None,
+    exclude: options.Exclude = None,
+    accept_missing: Annotated[
+        bool,
+        typer.Option(
+            "--accept-missing", help="Scans that are not there were taken away on purpose."
+        ),
+    ] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """List sources and record what is new, changed or gone."""
-    settings = load_settings(sources=tuple(sources), database_url=database, collection=collection)
-    raise typer.Exit(archive.discover(settings, as_json=as_json))
+    """List sources and record what is new, changed or gone.
+
+    Exit code 3: not all could be listed, or more is missing than is believed.
+    """
+    settings = load_settings(
+        sources=tuple(sources),
+        database_url=database,
+        collection=collection,
+        include=include,
+        exclude=exclude,
+    )
+    raise typer.Exit(archive.discover(settings, accept_missing=accept_missing, as_json=as_json))
 
 
 @app.command()

@@ -31,6 +31,8 @@ def run(
     out: options.Output = None,
     database: options.Database = None,
     collection: options.IntoCollection = None,
+    include: options.Include = None,
+    exclude: options.Exclude = None,
     checkpoint: options.CheckpointFile = None,
     device: options.Device = None,
     publish: Annotated[
@@ -43,7 +45,8 @@ def run(
 ) -> None:
     """Discover, colourize and report in this process.
 
-    Exit code 0: all is well. 3: some scans failed or are quarantined. 1: the run was stopped.
+    Exit code 0: all is well. 3: some scans failed or are quarantined, or not all of the source
+    could be listed. 1: the run was stopped.
     """
     from tasks.pool import open_pool  # noqa: PLC0415  as in `app`
 
@@ -52,6 +55,8 @@ def run(
         output=out,
         database_url=database,
         collection=collection,
+        include=include,
+        exclude=exclude,
         checkpoint=checkpoint,
         device=device,
         publish_directly=publish,
@@ -73,6 +78,8 @@ def serve(
     out: options.Output = None,
     database: options.Database = None,
     collection: options.IntoCollection = None,
+    include: options.Include = None,
+    exclude: options.Exclude = None,
     host: Annotated[str | None, typer.Option(help="Address to serve at.")] = None,
     port: Annotated[int | None, typer.Option(help="Port of Prefect's UI and API.")] = None,
     web_port: Annotated[int | None, typer.Option(help="Port of metrics and reports.")] = None,
@@ -94,6 +101,8 @@ def serve(
         output=out,
         database_url=database,
         collection=collection,
+        include=include,
+        exclude=exclude,
         host=host,
         port=port,
         web_port=web_port,

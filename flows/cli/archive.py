@@ -40,20 +40,20 @@ class Decision:
     dry_run: bool
 
 
-def discover(settings: Settings, *, as_json: bool) -> ExitCode:
-    """List the sources and record what is there."""
+def discover(settings: Settings, *, accept_missing: bool, as_json: bool) -> ExitCode:
+    """List the sources and record what is there; the exit code tells whether that was all."""
     migrate.make_if_missing(settings.database_url.get_secret_value())
+    is_complete = True
     with open_ledger(settings) as ledger:
         for source in settings.sources:
-            found = record_source(settings, ledger, source).discovered
+            listing = record_source(settings, ledger, source, accept_missing=accept_missing)
+            is_complete = is_complete and not listing.incomplete
             if as_json:
-                print_json({"source": source, **asdict(found)})
+                told = {"incomplete": listing.incomplete, "left_out_by": listing.left_out}
+                print_json({"source": source, **asdict(listing.discovered), **told})
             else:
-                stdout.print(
-                    f"{source}: {found.found:,} found, {found.new:,} new, "
-                    f"{found.changed:,} changed, {found.vanished:,} vanished"
-                )
-    return ExitCode.CLEAN
+                stdout.print(f"{source}: {listing.in_words()}")
+    return ExitCode.CLEAN if is_complete else ExitCode.FINISHED_WITH_FAULTS
 
 
 def status(settings: Settings, *, as_json: bool) -> ExitCode:

@@ -61,3 +61,13 @@ OlderThan = Annotated[
     typer.Option("--older-than", metavar="HOURS", help="Only if in its status for so long."),
 ]
 Everything = Annotated[bool, typer.Option("--all", help="All items that the command applies to.")]
+Include = Annotated[
+    list[str] | None,
+    typer.Option("--include", metavar="PATTERN", help="Only files that this matches are scans."),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exclude", metavar="PATTERN", help="Files to leave out, as in gitignore; !… takes back."
+    ),
+]

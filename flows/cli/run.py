@@ -29,8 +29,7 @@ def run(settings: Settings, *, as_json: bool, pixels: PixelPool | None = None) -
     name = name_of_night(datetime.now().astimezone())
     with begin_night(settings, kind="run", name=name) as night, stopping(stop):
         for source in settings.sources:
-            found = night.discover(source)
-            say(f"{source}: {found.found} found, {found.new} new, {found.changed} changed")
+            say(f"{source}: {night.discover(source).in_words()}")
         night.enqueue()
         summary = _colorize(settings, night, stop, pixels)
         night.count(summary)
@@ -46,12 +45,13 @@ def run(settings: Settings, *, as_json: bool, pixels: PixelPool | None = None) -
         say(f"{summary.items} items ended in {seconds:.0f} s. Report: {report.link}")
     if summary.aborted:
         say(f"autochrome: {summary.aborted}")
-    return _exit_code(summary, report.counts, stopped=stop.is_set())
-
-
-def _exit_code(summary: BatchSummary, counts: Counts, *, stopped: bool) -> ExitCode:
-    if summary.aborted or stopped:
+    if summary.aborted or stop.is_set():
         return ExitCode.ABORTED
+    is_listed = not night.figures.incomplete
+    return _exit_code(report.counts) if is_listed else ExitCode.FINISHED_WITH_FAULTS
+
+
+def _exit_code(counts: Counts) -> ExitCode:
     faults = (ItemStatus.FAILED, ItemStatus.QUARANTINED)
     if any(counts.items.get(status) for status in faults):
         return ExitCode.FINISHED_WITH_FAULTS

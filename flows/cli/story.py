@@ -24,7 +24,7 @@ def _print_scan(scan: ScanRow) -> None:
     _line(f"{size}, {scan.size_bytes:,} bytes, collection {scan.collection}", 1)
     _line(f"sha256 {scan.sha256 or 'not known yet'}, revision {scan.revision}", 1)
     if scan.vanished_at:
-        _line(f"vanished from its source by {scan.vanished_at:%Y-%m-%d %H:%M}", 1)
+        _line(f"not in its source's listing since {scan.vanished_at:%Y-%m-%d %H:%M}", 1)
 
 
 def _print_history(history: ItemHistory) -> None:

@@ -6,10 +6,11 @@ seen is kept as one bit a scan (1.2 MB for 10 M), so the listing need not be sor
 scan without its bit has vanished, provided that the listing came to its end.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
 from typing import Any, TypeVar
 
 from sqlalchemy import (
@@ -38,8 +39,8 @@ from tasks.ledger.changes import (
 )
 from tasks.ledger.engine import Database
 from tasks.ledger.filters import LAST_CHARACTER
-from tasks.ledger.records import Discovered, ListedObject
-from tasks.ledger.vanishing import mark_reappeared, mark_vanished
+from tasks.ledger.records import Discovered, ListedObject, Missing
+from tasks.ledger.vanishing import mark_left_out, mark_reappeared, mark_vanished
 from tasks.schema import scan
 
 CHUNK_OBJECTS = 5_000
@@ -58,6 +59,27 @@ class Listing:
     run_id: int | None
     prefix: str
     complete: bool
+    leaves_out: Callable[[str], str]
+    may_vanish: Callable[[Missing], bool]
+
+
+@dataclass
+class _Absent:
+    """Known scans that the listing did not bring, by their ids."""
+
+    known: int = 0
+    missing: "array[int]" = field(default_factory=lambda: array("q"))
+    folders: Counter[str] = field(default_factory=Counter)
+    left_out: dict[str, "array[int]"] = field(default_factory=dict)  # by pattern
+
+    def add(self, scan_id: int, key: str, pattern: str) -> None:
+        """Take note of one."""
+        if pattern:
+            self.left_out.setdefault(pattern, array("q")).append(scan_id)
+            self.known -= 1
+        else:
+            self.missing.append(scan_id)
+            self.folders[key[: key.rfind("/") + 1]] += 1
 
 
 @dataclass
@@ -102,7 +124,7 @@ def record_listing(database: Database, listing: Listing) -> Discovered:
     # What another process adds from now on is not ours to call vanished.
     newest = database.read(_newest)
     seen = _Seen()
-    found = new = changed = reappeared = vanished = 0
+    found = new = changed = reappeared = vanished = left_out = 0
     for objects in _chunks(listing.objects, CHUNK_OBJECTS):
         differs, inserted = _record_chunk(database, place, objects)
         found += len(differs.new) + sum(map(seen.add, differs.known))
@@ -112,8 +134,19 @@ def record_listing(database: Database, listing: Listing) -> Discovered:
         changed += len(differs.changed)
         reappeared += len(differs.reappeared)
     if listing.complete:
-        vanished = _record_vanished(database, place, seen, prefix=listing.prefix, newest=newest)
-    return Discovered(found, new, changed, found - new - changed, vanished, reappeared)
+        absent = _absent(database, place, seen, listing, newest=newest)
+        left_out = _mark_left_out(database, absent)
+        if listing.may_vanish(Missing(absent.known, absent.folders)):
+            vanished = _mark_all(database, mark_vanished, absent.missing)
+    return Discovered(
+        found=found,
+        new=new,
+        changed=changed,
+        unchanged=found - new - changed,
+        vanished=vanished,
+        left_out=left_out,
+        reappeared=reappeared,
+    )
 
 
 def _newest(connection: Connection) -> int:
@@ -121,8 +154,18 @@ def _newest(connection: Connection) -> int:
 
 
 def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
+    """Give *items* in lists of *size*; where they break off, those before it first."""
+    chunk: list[T] = []
+    try:
+        for one in items:
+            chunk.append(one)
+            if len(chunk) == size:
+                yield chunk
+                chunk = []
+    except Exception:
+        yield chunk
+        raise
+    if chunk:
         yield chunk
 
 
@@ -188,20 +231,34 @@ def _write(connection: Connection, place: Place, differs: _Comparison) -> Insert
     return inserted
 
 
-def _record_vanished(
-    database: Database, place: Place, seen: _Seen, *, prefix: str, newest: int
-) -> int:
-    """Mark the known scans under *prefix* that were not seen; returns how many files."""
-    after, count = "", 0
+def _absent(
+    database: Database, place: Place, seen: _Seen, listing: Listing, *, newest: int
+) -> _Absent:
+    """Find the known scans under the listing's prefix that were not seen."""
+    after, absent = "", _Absent()
     while rows := database.read(
-        partial(_known_after, store_id=place.store_id, prefix=prefix, after=after)
+        partial(_known_after, store_id=place.store_id, prefix=listing.prefix, after=after)
     ):
         after = rows[-1].key
-        gone = [row.id for row in rows if row.id <= newest and row.id not in seen]
-        if gone:
-            database.write(partial(mark_vanished, scan_ids=gone))
-            count += len(gone)
-    return count
+        absent.known += len(rows)
+        for row in rows:
+            if row.id <= newest and row.id not in seen:
+                absent.add(row.id, row.key, listing.leaves_out(row.key))
+    return absent
+
+
+def _mark_left_out(database: Database, absent: _Absent) -> int:
+    return sum(
+        _mark_all(database, partial(mark_left_out, pattern=pattern), ids)
+        for pattern, ids in absent.left_out.items()
+    )
+
+
+def _mark_all(database: Database, mark: Callable[..., None], ids: Sequence[int]) -> int:
+    """Mark scans, some thousands in a transaction; returns how many."""
+    for start in range(0, len(ids), CHUNK_OBJECTS):
+        database.write(partial(mark, scan_ids=ids[start : start + CHUNK_OBJECTS]))
+    return len(ids)
 
 
 def _known_after(

@@ -1,6 +1,6 @@
 """The ledger: what became of every scan. One object, each method one short transaction."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Self
@@ -37,6 +37,7 @@ from tasks.ledger.records import (
     ItemRow,
     ItemStory,
     ListedObject,
+    Missing,
     Outcome,
     Recipe,
     RecipeRow,
@@ -105,6 +106,8 @@ class Ledger:
         run_id: int | None = None,
         prefix: str = "",
         complete: bool = True,
+        leaves_out: Callable[[str], str] = lambda _: "",
+        may_vanish: Callable[[Missing], bool] = lambda _: True,
     ) -> Discovered:
         """Record what a source holds, in bounded memory and in many short transactions.
 
@@ -121,8 +124,13 @@ class Ledger:
             run_id: The run that looks.
             prefix: The listing covers only keys that begin so.
             complete: False for a listing that ends early on purpose: nothing is taken for vanished.
+            leaves_out: The pattern by which a key is left out of the listing, "" for none. Known
+                scans that it names are marked as left out: what of them is not done is skipped.
+            may_vanish: Asked when the listing is over, whether what it did not bring is gone.
         """
-        listing = Listing(source, objects, collection, run_id, prefix, complete)
+        listing = Listing(
+            source, objects, collection, run_id, prefix, complete, leaves_out, may_vanish
+        )
         return record_listing(self.database, listing)
 
     def add_pages(self, scan_id: int, pages: int) -> int:
@@ -330,6 +338,10 @@ class Ledger:
     ) -> Counts:
         """How many items by status and reason, under one recipe or all; quick at any size."""
         return self.database.read(lambda c: reading.counts(c, recipe_id, collections))
+
+    def count_present(self, source: str) -> int:
+        """How many scans of the source with this URL are known, vanished ones not counted."""
+        return self.database.read(lambda c: reading.count_present(c, source))
 
     def list_items(self, chosen: ItemFilter, *, limit: int, after_id: int = 0) -> list[ItemRow]:
         """Items by id, from *after_id* on."""

@@ -64,6 +64,13 @@ def counts(
     )
 
 
+def count_present(connection: Connection, source: str) -> int:
+    """How many scans of a source are known, those that vanished not counted."""
+    mine = select(scan.c.id).join(store, store.c.id == scan.c.store_id).where(store.c.url == source)
+    present = mine.where(scan.c.page == 0, scan.c.vanished_at.is_(None)).subquery()
+    return int(connection.execute(select(func.count()).select_from(present)).scalar_one())
+
+
 def current_recipe(connection: Connection) -> RecipeRow | None:
     """The recipe in service: the one that a run last asked for."""
     row = connection.execute(

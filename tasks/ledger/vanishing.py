@@ -13,6 +13,8 @@ from tasks.schema import DecisionKind, ItemStatus, item, scan, status_in
 GONE = ItemStatus.SKIPPED
 GONE_REASON = Reason.VANISHED
 GONE_DETAIL = "no longer in its source"
+_BACK = frozenset({GONE_REASON.value, Reason.LEFT_OUT.value})
+_NOT_DONE = (ItemStatus.PENDING, ItemStatus.FAILED, ItemStatus.QUARANTINED)
 WHO = "discovery"
 
 
@@ -41,13 +43,24 @@ def mark_vanished(connection: Connection, scan_ids: Sequence[int]) -> None:
     _mark(connection, pages_of(connection, from_page=0), sql.as_ids(scan_ids))
 
 
+def mark_left_out(connection: Connection, scan_ids: Sequence[int], *, pattern: str) -> None:
+    """Mark files that *pattern* leaves out: what is not done with them waits no more.
+
+    What they became before, in review, published or rejected, stays what it is.
+    """
+    why = f"left out by the pattern {pattern}"
+    left = Decision(DecisionKind.SCAN_LEFT_OUT, GONE, WHO, why, reason=Reason.LEFT_OUT)
+    pages, given = pages_of(connection, from_page=0), sql.as_ids(scan_ids)
+    _mark(connection, pages, given, left, _NOT_DONE)
+
+
 def mark_later_pages_vanished(connection: Connection, scan_ids: Sequence[int]) -> None:
     """A file changed: whether its later pages are still there is known when its first is read."""
     _mark(connection, pages_of(connection, from_page=1), sql.as_ids(scan_ids))
 
 
 def mark_reappeared(connection: Connection, scan_ids: Sequence[int]) -> None:
-    """Files that had vanished are back: what ended because they were gone waits again."""
+    """Files that were gone or left out are back: what ended because of that waits again."""
     given = sql.as_ids(scan_ids)
     pages = pages_of(connection, from_page=0, as_last_read=True)
     connection.execute(
@@ -57,14 +70,22 @@ def mark_reappeared(connection: Connection, scan_ids: Sequence[int]) -> None:
         given,
     )
     again = Decision(DecisionKind.SCAN_REAPPEARED, ItemStatus.PENDING, WHO, "back in its source")
-    was_gone = and_(status_in(GONE), item.c.reason == GONE_REASON)
+    was_gone = and_(status_in(GONE), item.c.reason.in_(_BACK))
     carry_out(connection, again, and_(was_gone, item.c.scan_id.in_(pages)), given)
 
 
-def _mark(connection: Connection, pages: Select[Any], given: Mapping[str, str]) -> None:
-    gone = Decision(DecisionKind.SCAN_VANISHED, GONE, WHO, GONE_DETAIL, reason=GONE_REASON)
-    waiting = and_(status_in(ItemStatus.PENDING), item.c.scan_id.in_(pages))
-    carry_out(connection, gone, waiting, given)
+_VANISHED = Decision(DecisionKind.SCAN_VANISHED, GONE, WHO, GONE_DETAIL, reason=GONE_REASON)
+
+
+def _mark(
+    connection: Connection,
+    pages: Select[Any],
+    given: Mapping[str, str],
+    made: Decision = _VANISHED,
+    statuses: Sequence[ItemStatus] = (ItemStatus.PENDING,),
+) -> None:
+    waiting = and_(status_in(*statuses), item.c.scan_id.in_(pages))
+    carry_out(connection, made, waiting, given)
     connection.execute(
         update(scan)
         .where(scan.c.id.in_(pages), scan.c.vanished_at.is_(None))

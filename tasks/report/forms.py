@@ -72,6 +72,10 @@ def render_json(report: RunReport) -> str:
 
 def _rows(report: RunReport) -> Iterator[tuple[object, ...]]:
     yield "archive", "", "", report.scans, "", "", "scans known", ""
+    for pattern, files in report.found.left_out.items():
+        yield "left out", "", "", files, "", "", f"files left out by the pattern {pattern}", ""
+    if report.found.incomplete:
+        yield "not listed", "", "", "", "", "", report.found.incomplete, ""
     yield from _count_rows("archive", report.archive)
     if report.without_item:
         yield "archive", "", "", report.without_item, "", "", "scans without an item", ""

@@ -35,13 +35,17 @@ class RecipeFacts:
 
 @dataclass(frozen=True)
 class Found:
-    """What discovery brought. *incomplete* says which parts of the source could not be listed."""
+    """What discovery brought.
+
+    *incomplete* says what could not be listed, *left_out* what patterns left out, by pattern.
+    """
 
     found: int = 0
     new: int = 0
     changed: int = 0
     vanished: int = 0
     incomplete: str = ""
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ class ItemStatus(enum.StrEnum):
     PUBLISHED = "published"
     #: Stored, verified, waits for a curator. claimed -> review.
     REVIEW = "review"
-    #: Not ours to colour, or gone. claimed -> skipped; pending -> skipped (the scan vanished).
+    #: Not ours to colour, or gone. claimed -> skipped; pending -> skipped (the scan vanished);
+    #: pending, failed, quarantined -> skipped (a pattern leaves the scan out).
     SKIPPED = "skipped"
     #: The world or we were at fault, and attempts are used up. claimed -> failed.
     FAILED = "failed"
@@ -72,6 +73,7 @@ class DecisionKind(enum.StrEnum):
     ENQUEUE = "enqueue"  #: Items that had ended were put back to pending.
     SCAN_CHANGED = "scan_changed"
     SCAN_VANISHED = "scan_vanished"
+    SCAN_LEFT_OUT = "scan_left_out"  #: A pattern leaves it out of its source's listing.
     SCAN_REAPPEARED = "scan_reappeared"
     REDO = "redo"  #: A derivative was found damaged, or is to be made anew.
     OVERWRITTEN = "overwritten"  #: A worker without a lease wrote over an item's derivative.

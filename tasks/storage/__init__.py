@@ -10,8 +10,9 @@ from tasks.storage.objects import (
     ObjectMissing,
     ObjectRefused,
     ObjectStore,
+    Watch,
 )
-from tasks.storage.opening import open_store
+from tasks.storage.opening import address_of, open_store
 
 __all__ = [
     "ChangedSinceListing",
@@ -21,6 +22,8 @@ __all__ = [
     "ObjectMissing",
     "ObjectRefused",
     "ObjectStore",
+    "Watch",
+    "address_of",
     "check_apart",
     "open_store",
     "safe_key",

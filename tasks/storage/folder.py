@@ -25,6 +25,7 @@ from tasks.storage.objects import (
     ObjectInfo,
     ObjectMissing,
     ObjectRefused,
+    Watch,
 )
 from tasks.storage.streams import (
     CHUNK_BYTES,
@@ -61,9 +62,9 @@ class FolderStore:
         else:
             self._check_readable()
 
-    def list_objects(self, prefix: str = "") -> Iterator[ObjectInfo]:
+    def list_objects(self, prefix: str = "", *, watch: Watch | None = None) -> Iterator[ObjectInfo]:
         """Yield all objects, sorted by key, holding the names of a few folders at a time."""
-        walk = Walk(self._root)
+        walk = Walk(self._root, watch)
         for key, status in walk.files(prefix):
             yield _info(key, status)
         if walk.unreadable:

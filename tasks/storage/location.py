@@ -19,6 +19,11 @@ class FolderLocation:
 
     path: Path
 
+    @property
+    def url(self) -> str:
+        """The address, normalised."""
+        return self.path.as_uri()
+
 
 @dataclass(frozen=True)
 class BucketLocation:
@@ -26,6 +31,11 @@ class BucketLocation:
 
     bucket: str
     prefix: str
+
+    @property
+    def url(self) -> str:
+        """The address, normalised."""
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
 
 
 def parse_location(url: str) -> FolderLocation | BucketLocation:

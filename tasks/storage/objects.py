@@ -64,6 +64,16 @@ class ObjectInfo:
     is_archived: bool = False
 
 
+class Watch(Protocol):
+    """What a listing asks, and tells, whoever wants more of it than the objects."""
+
+    def leaves_out(self, key: str) -> bool:
+        """Whether a file is not to be listed, or a folder (ending in "/") not to be entered."""
+
+    def found_empty(self, folder: str) -> None:
+        """Take note of a folder (ending in "/"; "" for the whole) in which nothing is listed."""
+
+
 class ObjectStore(Protocol):
     """A place that holds objects under keys. Safe to use from several threads at once.
 
@@ -74,8 +84,12 @@ class ObjectStore(Protocol):
     url: str
     """The store's address, normalised: "file:///folder" or "s3://bucket/prefix"."""
 
-    def list_objects(self, prefix: str = "") -> Iterator[ObjectInfo]:
+    def list_objects(self, prefix: str = "", *, watch: Watch | None = None) -> Iterator[ObjectInfo]:
         """Yield all objects whose key begins with *prefix*, by ascending key, as they are read.
+
+        Args:
+            prefix: Of the keys.
+            watch: May leave objects out, and is told of empty folders, where there are folders.
 
         Raises:
             ListingIncomplete: At the end: some folders could not be read.

@@ -6,6 +6,15 @@ from tasks.storage.location import FolderLocation, parse_location
 from tasks.storage.objects import ObjectStore
 
 
+def address_of(url: str) -> str:
+    """The normalised address that a store opened at *url* has, whether or not it is there.
+
+    Raises:
+        UsageError: *url* is no address of a store.
+    """
+    return parse_location(url).url
+
+
 def open_store(url: str, *, settings: Settings, writable: bool = False) -> ObjectStore:
     """Open the store at *url*, and prove at once that it can be used.
 

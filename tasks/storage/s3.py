@@ -16,7 +16,13 @@ from tasks.errors import AccessDenied, FixityMismatch, SourceNotFound
 from tasks.settings import Settings
 from tasks.storage.keys import RESERVED, is_storable, key_from_name, name_from_key, safe_key, shown
 from tasks.storage.location import BucketLocation
-from tasks.storage.objects import ChangedSinceListing, ObjectInfo, ObjectMissing, ObjectRefused
+from tasks.storage.objects import (
+    ChangedSinceListing,
+    ObjectInfo,
+    ObjectMissing,
+    ObjectRefused,
+    Watch,
+)
 from tasks.storage.s3_client import make_client
 from tasks.storage.s3_errors import (
     BrokenBody,
@@ -61,7 +67,7 @@ class S3Store:
     def __init__(
         self, location: BucketLocation, *, settings: Settings, writable: bool = False
     ) -> None:
-        self.url = f"s3://{location.bucket}/{location.prefix}".rstrip("/")
+        self.url = location.url
         self._bucket = location.bucket
         self._prefix = location.prefix
         self._writable = writable
@@ -75,7 +81,7 @@ class S3Store:
         else:
             self._check_readable()
 
-    def list_objects(self, prefix: str = "") -> Iterator[ObjectInfo]:
+    def list_objects(self, prefix: str = "", *, watch: Watch | None = None) -> Iterator[ObjectInfo]:
         """Yield all objects, page by page, in the order of the bucket: by key, as UTF-8."""
         entries = list_entries(
             self._client,
@@ -89,14 +95,15 @@ class S3Store:
                 key = key_from_name(entry["Key"].removeprefix(self._prefix).encode())
                 if not key or (entry["Size"] == 0 and key.endswith("/")):
                     continue
-                if RESERVED not in key.split("/"):
-                    yield ObjectInfo(
-                        key=key,
-                        size_bytes=entry["Size"],
-                        etag=etag_of(entry, size_bytes=entry["Size"]),
-                        modified_at=modified_at(entry),
-                        is_archived=is_archived(entry),
-                    )
+                if RESERVED in key.split("/") or (watch and watch.leaves_out(key)):
+                    continue
+                yield ObjectInfo(
+                    key=key,
+                    size_bytes=entry["Size"],
+                    etag=etag_of(entry, size_bytes=entry["Size"]),
+                    modified_at=modified_at(entry),
+                    is_archived=is_archived(entry),
+                )
 
     def stat(self, key: str) -> ObjectInfo | None:
         """Tell about one object; None where there is none."""

@@ -4,11 +4,22 @@ import logging
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.storage.keys import RESERVED, key_from_name, name_from_key, shown
+from tasks.storage.objects import Watch
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass
+class _Folder:
+    """A folder that is being walked: what of it is still to come, and whether anything came."""
+
+    key: str
+    names: Iterator[str]
+    is_empty: bool = True
 
 
 class Walk:
@@ -23,8 +34,9 @@ class Walk:
         unreadable: Of what could not be read, key and cause. Complete when the walk is over.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, watch: Watch | None = None) -> None:
         self.unreadable: list[str] = []
+        self._watch = watch
         self._root = os.fsencode(root)
         self._home = root.resolve()
         self._followed = [self._home]
@@ -33,19 +45,38 @@ class Walk:
         """Yield key and status of every regular file whose key begins with *prefix*, by key."""
         # A stack of our own: a tree may be deeper than the interpreter's. Folders sort as "name/",
         # so that the keys below them come where a sorted list of all keys would have them.
-        stack = [("", iter(self._names("")))]
+        stack = [self._open("")]
         while stack:
-            folder, names = stack[-1]
-            name = next(names, None)
+            folder = stack[-1]
+            name = next(folder.names, None)
             if name is None:
-                stack.pop()
+                self._leave(stack)
                 continue
-            key = folder + name
+            key = folder.key + name
             if key.endswith("/"):
-                if (key.startswith(prefix) or prefix.startswith(key)) and self._enters(key):
-                    stack.append((key, iter(self._names(key))))
+                if key.startswith(prefix) or prefix.startswith(key):
+                    self._look_into(key, stack)
             elif key.startswith(prefix) and (status := self._status(key)):
+                folder.is_empty = False
                 yield key, status
+
+    def _open(self, key: str) -> "_Folder":
+        return _Folder(key, iter(self._names(key)))
+
+    def _look_into(self, key: str, stack: list["_Folder"]) -> None:
+        if not self._leaves_out(key) and self._enters(key):
+            stack.append(self._open(key))
+
+    def _leave(self, stack: list["_Folder"]) -> None:
+        """A folder is at its end. One with a file somewhere below it is not empty."""
+        left = stack.pop()
+        if not left.is_empty and stack:
+            stack[-1].is_empty = False
+        if left.is_empty and self._watch:
+            self._watch.found_empty(left.key)
+
+    def _leaves_out(self, key: str) -> bool:
+        return self._watch is not None and self._watch.leaves_out(key)
 
     def _path(self, key: str) -> bytes:
         return os.path.join(self._root, name_from_key(key))  # noqa: PTH118 - names are bytes here
@@ -74,7 +105,8 @@ class Walk:
                 return "//"
             mode = entry.stat().st_mode
         except OSError as error:
-            self._note(key, error)
+            if not (self._leaves_out(key) or self._leaves_out(f"{key}/")):  # a lock, say
+                self._note(key, error)
             return "//"
         if stat.S_ISDIR(mode):
             return "/"
@@ -97,6 +129,8 @@ class Walk:
         return True
 
     def _status(self, key: str) -> os.stat_result | None:
+        if self._leaves_out(key):
+            return None
         try:
             status = os.stat(self._path(key))  # noqa: PTH116 - names are bytes here
         except FileNotFoundError:

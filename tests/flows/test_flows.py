@@ -112,7 +112,7 @@ def test_retry_failed_tries_what_failed_and_leaves_the_quarantined(
     archive: Path, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By reason, once the cause is mended."""
-    (archive / "notes.txt").write_text("no picture")
+    (archive / "notes.pdf").write_text("no picture")
     settings = make_settings(max_attempts=1)
     real_digest = FolderStore.digest
     monkeypatch.setattr(FolderStore, "digest", lambda *_: "0" * 64)

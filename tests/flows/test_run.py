@@ -40,7 +40,7 @@ def run_cli(*arguments: str) -> tuple[int, str, str]:
 @pytest.fixture
 def mixed_archive(archive: Path) -> Path:
     """The archive with things in it that are not scans, or not whole."""
-    (archive / "notes.txt").write_text("no picture")
+    (archive / "notes.pdf").write_text("no picture")
     whole = (archive / "0.jpg").read_bytes()
     (archive / "cut off.jpg").write_bytes(whole[: len(whole) // 2])
     (archive / "empty.tif").write_bytes(b"")

@@ -11,7 +11,7 @@ from tasks.ledger.records.claims import (
     Outcome,
     outcome_for,
 )
-from tasks.ledger.records.discovery import Discovered, ListedObject
+from tasks.ledger.records.discovery import Discovered, ListedObject, Missing
 from tasks.ledger.records.fixity import FixityCheck, FixityFilter, FixitySubject, SourceRow
 from tasks.ledger.records.reading import (
     AttemptRow,
@@ -51,6 +51,7 @@ __all__ = [
     "ItemRow",
     "ItemStory",
     "ListedObject",
+    "Missing",
     "Outcome",
     "Recipe",
     "RecipeRow",

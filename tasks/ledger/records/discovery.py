@@ -1,6 +1,7 @@
 """What a listing gives, and what it brought."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -38,4 +39,23 @@ class Discovered:
     changed: int = 0
     unchanged: int = 0
     vanished: int = 0  # known before, not in this (complete) listing
+    left_out: int = 0  # known before, and left out of this listing
     reappeared: int = 0  # among changed and unchanged: had vanished
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Known scans that a listing did not bring, before anything is made of that.
+
+    Attributes:
+        known: How many were known, those that are left out not counted.
+        folders: How many of them are missing, by folder: "" or ending in "/".
+    """
+
+    known: int = 0
+    folders: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def scans(self) -> int:
+        """How many are missing."""
+        return sum(self.folders.values())

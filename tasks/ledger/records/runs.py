@@ -1,7 +1,7 @@
 """Runs, and what they did."""
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
@@ -21,6 +21,8 @@ class RunFigures:
     """What a run did so far; stored as JSON, and shown by `status` and the report."""
 
     discovered: Discovered = field(default_factory=Discovered)
+    incomplete: Sequence[str] = ()  # sources that could not be listed whole, and why
+    left_out: Mapping[str, int] = field(default_factory=dict)  # files, by pattern
     enqueued: int = 0
     finished: Mapping[str, int] = field(default_factory=dict)  # by status
     given_back: int = 0

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tasks.errors import Reason
-from tasks.ledger import Discovered, ItemFilter, Ledger, discovery
+from tasks.ledger import Discovered, ItemFilter, Ledger, Missing, discovery, outcome_for
 from tasks.schema import AttemptEnding, DecisionKind, ItemStatus
 from tests.tasks.ledger.building import (
     SOURCE,
@@ -131,16 +131,54 @@ def test_scan_that_vanished_before_it_was_enqueued_is_counted(ledger: Ledger) ->
 
 
 def test_listing_that_breaks_off_marks_nothing_vanished(ledger: Ledger) -> None:
-    """What came before the error is kept."""
+    """What came before the error is kept, the chunk that it broke off in, too."""
     discover(ledger, listing(keys(9)))
 
     def breaks_off() -> Iterator[Listed]:
-        yield from listing(["new.tif", *keys(3)])
+        yield from listing([*keys(4), "new.tif"])
         raise TimeoutError("the store went away")
 
     with pytest.raises(TimeoutError):
         ledger.record_listing(SOURCE, breaks_off(), collection="photographs")
     assert (ledger.counts().scans, ledger.counts().vanished) == (10, 0)
+
+
+def test_whoever_lists_may_doubt_what_is_missing(ledger: Ledger) -> None:
+    """Asked with the numbers, by folder; where it is doubted, nothing is marked."""
+    discover(ledger, listing(["a/1", "a/2", "b/c/3", "d"]))
+    asked: list[Missing] = []
+
+    def doubts(missing: Missing) -> bool:
+        asked.append(missing)
+        return False
+
+    assert discover(ledger, listing(["a/1"]), may_vanish=doubts).vanished == 0
+    assert asked == [Missing(4, {"a/": 1, "b/c/": 1, "": 1})]
+    assert ledger.counts().vanished == 0
+
+
+def test_what_a_pattern_leaves_out_waits_no_more_and_comes_back(ledger: Ledger) -> None:
+    """It has not vanished; what was made of it before stays, quarantine does not."""
+    recipe_id = enqueued(ledger, 4)
+    held = claim(ledger, recipe_id, limit=2)
+    ledger.finish(
+        held.token,
+        [
+            done(held.items[0].id),
+            outcome_for(held.items[1].id, Reason.UNSUPPORTED_FORMAT, detail="text"),
+        ],
+    )
+    left = discover(ledger, [], leaves_out=lambda _: "*.tif", may_vanish=lambda m: m.scans > 0)
+    assert (left.vanished, left.left_out) == (0, 4)
+    assert statuses(ledger, recipe_id) == {"review": 1, "skipped": 3}
+    assert ledger.counts(recipe_id).reasons == {Reason.LEFT_OUT: 3}
+    story = ledger.story(held.items[1].uri).items[0]
+    assert story.item.detail == "left out by the pattern *.tif"
+    assert story.decisions[-1].kind is DecisionKind.SCAN_LEFT_OUT
+    assert discover(ledger, [], leaves_out=lambda _: "*.tif").left_out == 0
+    assert discover(ledger, listing(keys(4))).reappeared == 4
+    assert statuses(ledger, recipe_id) == {"review": 1, "pending": 3}
+    check_tallies(ledger)
 
 
 def test_partial_listings_mark_only_what_they_cover(ledger: Ledger) -> None:
