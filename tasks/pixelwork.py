@@ -10,7 +10,7 @@ from colormodel.planes import ChromaMap, network_size
 from tasks.derivatives import OutputPolicy, WrittenFile, write_derivatives
 from tasks.provenance import Provenance
 from tasks.scans.findings import Findings, Thresholds, examine
-from tasks.scans.header import ReadLimits, ScanHeader, read_header
+from tasks.scans.header import ReadLimits, ScanHeader, read_structure
 from tasks.scans.reader import open_scan
 
 
@@ -55,7 +55,8 @@ def measure_scan(request: ReadRequest) -> int:
     Raises:
         AutochromeError: The scan cannot be read, or is too large; the reason says why.
     """
-    return read_header(request.path, page=request.page, limits=request.limits).pixels
+    structure = read_structure(request.path, page=request.page, limits=request.limits)
+    return structure.width * structure.height
 
 
 def read_scan(request: ReadRequest) -> ReadScan:

@@ -1,10 +1,13 @@
 """What a file says of its subject and its rights, in the few words that programs and forms know."""
 
+import re
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
 from tasks.scans.metadata.packet import Packet, tag
 from tasks.scans.metadata.terms import texts_of
+
+_CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 #: Fields by the properties that say them, the most telling first.
 _FIELDS = {
@@ -47,5 +50,4 @@ def _said(properties: dict[str, ET.Element], names: tuple[str, ...]) -> str:
 
 def _text(element: ET.Element) -> str:
     """The texts of a property without control characters, which no target format takes."""
-    text = "; ".join(texts_of(element))
-    return "".join(char for char in text if char.isprintable() or char in "\n\t").strip()
+    return _CONTROL.sub("", "; ".join(texts_of(element))).strip()

@@ -3,10 +3,10 @@
 Expat streams. No document type is allowed, so no entity is ever expanded.
 """
 
-import html
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from html.entities import html5
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
@@ -32,16 +32,15 @@ NAMESPACES = {
 }
 
 #: Bounds of a stranger's packet. Real ones are a thousandth of it, and nest eight deep.
-MAX_BYTES = 16 << 20
+MAX_BYTES = 8 << 20
 MAX_DEPTH = 64
 MAX_NODES = 100_000
 
 # XML 1.0 (fifth edition), section 2.2: everything else may not stand in a document, even escaped.
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _REFERENCE = re.compile(r"&#(?:x([0-9a-fA-F]{1,8})|([0-9]{1,10}));")
-_AMPERSAND = re.compile(
-    r"&(?!(?:amp|lt|gt|quot|apos|#[0-9]{1,10}|#x[0-9a-fA-F]{1,8});)(\w{2,30};)?"
-)
+_NAME = re.compile(r"&(?!(?:amp|lt|gt|quot|apos);)([A-Za-z]\w{1,30};)")
+_AMPERSAND = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#[0-9]{1,10}|#x[0-9a-fA-F]{1,8});)")
 _BRACKET = re.compile(r"<(?![A-Za-z_:/?!])")
 _DECLARATION = re.compile(r"<\?xml\s[^>]*\?>")
 _JUNK_BEHIND = 9  # expat's error: the document has ended, and something follows
@@ -198,7 +197,7 @@ def _decoded(data: bytes) -> tuple[str, str]:
 def _mended(text: str) -> str:
     """Mend what tools have always got wrong: stray characters, ampersands, brackets, prefixes."""
     text = _REFERENCE.sub(_allowed, _NO_XML.sub("", text))
-    text = _BRACKET.sub("&lt;", _AMPERSAND.sub(_escaped, text))
+    text = _BRACKET.sub("&lt;", _AMPERSAND.sub("&amp;", _NAME.sub(_known, text)))
     known = " ".join(
         f'xmlns:{prefix}="{uri}"' for prefix, uri in NAMESPACES.items() if prefix != "xml"
     )
@@ -213,11 +212,10 @@ def _allowed(reference: re.Match[str]) -> str:
     return reference[0] if code < 0x110000 and not _NO_XML.match(chr(code)) else ""
 
 
-def _escaped(ampersand: re.Match[str]) -> str:
-    """An ampersand that begins nothing; or a name that HTML knows and XML does not."""
-    named = html.unescape(ampersand[0])
-    is_known = ampersand[1] and len(named) <= 2
-    return escape(named) if is_known else f"&amp;{ampersand[1] or ''}"
+def _known(reference: re.Match[str]) -> str:
+    """What a name stands for that HTML knows, and XML does not."""
+    known = html5.get(reference[1])
+    return escape(known) if known else reference[0]
 
 
 def _properties(root: ET.Element) -> Iterator[ET.Element]:
