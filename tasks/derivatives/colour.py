@@ -27,12 +27,20 @@ _LUMINANCES = np.array([0.22249, 0.71687, 0.06061], np.float32)
 _LUMINANCES /= _LUMINANCES.sum()
 
 
+#: Light by which a scan's darkest code may be above black, or its brightest below white, and its
+#: curve still serve for colours: these have channels darker, and brighter, than their own light.
+_UNUSED_LIGHT = 1e-4
+
+
 def output_tone(scan: Scan) -> ToneCurve:
     """The tone curve to write with: the scan's; in 16 bits where its own are too coarse.
 
     Equal steps of light, as some 8-bit profiles have, leave over 3 L* between the darkest codes:
-    enough for grey, but a colour's three channels could not be rounded within the gate.
+    enough for grey, but a colour's three channels could not be rounded within the gate. A curve
+    that does not reach from black to white has no code for what those channels need: sRGB's has.
     """
+    if scan.tone.linear[0] > _UNUSED_LIGHT or scan.tone.linear[-1] < 1 - _UNUSED_LIGHT:
+        return tone_curve(None, bits=16)
     if scan.tone.bits == 8 and np.diff(scan.tone.lightness).max() > _COARSE_STEP_L:
         return tone_curve(scan.tone.rgb_profile(), bits=16, channels=3)
     return scan.tone

@@ -1,11 +1,12 @@
-"""The tone gate: a written file is read back, through its profile, and compared with the scan.
+"""The tone gate: a written file is read back, and compared with the scan, both by other paths.
 
-Reading back is libvips's work, writing was tifffile's or the splice's: an error in one is not
-hidden by the same error in the other.
+The scan is read a second time, by libraries that the reader does not use (`second_reading`): a
+wrong reading is found out, not confirmed. The written file is read by libvips, where tifffile or
+the splice wrote it. Lightness is lcms's on both sides.
 """
 
 from collections.abc import Iterator
-from functools import cache
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +14,26 @@ import pyvips
 import simplejpeg
 from numpy.typing import NDArray
 
-from tasks.derivatives.colour import even_strips
 from tasks.derivatives.policy import ToneCheck
+from tasks.derivatives.second_reading import (
+    Light,
+    Place,
+    SecondReading,
+    light_of_profile,
+    read_again,
+)
 from tasks.derivatives.splice import GreyJpeg, coded_data
 from tasks.errors import ToneGateFailed, WriteUnverified
-from tasks.scans.orient import Strip, TurnedStrips
 from tasks.scans.reader import Scan
-from tasks.scans.tone import Codes, ColourTone, colour_tone, lightness_from_light
+from tasks.scans.tone import Codes
 
 Floats32 = NDArray[np.float32]
 
 #: Largest |ΔL*| of any pixel of a lossless file, by the scan's depth.
 MAX_DELTA_L = {8: 0.5, 16: 0.05}
+
+#: Largest |ΔL*| of any grey between a spliced file's profile and the scan's tone.
+MAX_CURVE_L = 0.1
 
 #: Largest mean ΔL* of a lossy copy: coding adds noise to pixels, but may not shift the tone.
 MAX_BIAS_L = 0.5
@@ -32,9 +41,11 @@ MAX_BIAS_L = 0.5
 #: Of a splice, whose Y plane is compared as a whole, ΔL* is reported from about so many pixels.
 _REPORTED_PIXELS = 2_000_000
 
-_ROWS = 64
-_CELLS = 1 << 16
+_ROWS, _TURNED_ROWS = 64, 256  # turned strips lie across the written tiles, which are 256 wide
 _DTYPES = {"uchar": np.uint8, "ushort": np.uint16}
+
+# What decoders raise at files that they cannot read; memory and disks are other errors.
+_UNREAD = (ValueError, TypeError, LookupError, NotImplementedError, RuntimeError, pyvips.Error)
 
 
 class _Tally:
@@ -70,24 +81,56 @@ def check_master(path: Path, scan: Scan) -> ToneCheck:
     """Compare a lossless colour file with the scan, pixel by pixel.
 
     Raises:
-        ToneGateFailed: Another size, fewer bits, or a pixel's L* is off by more than the gate.
+        ToneGateFailed: Another size, fewer bits, a pixel's L* is off by more than the gate, or the
+            scan cannot be read a second time.
         WriteUnverified: The file cannot be read back.
     """
     limit = MAX_DELTA_L[scan.header.bits]
-    check = _compared(path, scan).check(f"max |ΔL*| ≤ {limit:g}")
+    again = _read_again(path, scan)
+    tally = _Tally()
+    try:
+        upright = _Upright(path, scan, is_turned=again.page.orientation > 2)
+        rows = _TURNED_ROWS if again.page.orientation > 2 else _ROWS
+        for top, expected in _told(path, again.strips(rows)):
+            place = again.place(top, len(expected))
+            found = upright.lightness(place)
+            tally.add(again.as_stored(found) - expected)
+    except pyvips.Error as error:
+        raise _unreadable(path, error) from error
+    check = tally.check(f"max |ΔL*| ≤ {limit:g}")
     if check.max_delta_l > limit:
         raise _failed(path, f"a pixel's L* differs by {check.max_delta_l:.3f}, over {limit:g}")
     return check
 
 
-def check_access(path: Path, scan: Scan) -> ToneCheck:
-    """Compare a lossy colour file of the scan's size with the scan.
+def check_access(path: Path, scan: Scan, master: Path, checked: ToneCheck) -> ToneCheck:
+    """Compare a lossy colour file of the scan's size with the master that it was made from.
+
+    Args:
+        path: The file.
+        scan: The scan.
+        master: The lossless file, upright.
+        checked: How that differs from the scan, which is added.
 
     Raises:
         ToneGateFailed: Another size, or the mean of ΔL* is off by more than the gate.
         WriteUnverified: The file cannot be read back.
     """
-    check = _compared(path, scan, lossy=True).check(f"|mean ΔL*| ≤ {MAX_BIAS_L:g}")
+    tally = _Tally()
+    try:
+        written, lossless = _Upright(path, scan, is_lossy=True), _Upright(master, scan)
+        for top in range(0, written.height, _ROWS):
+            part = Place(0, top, written.width, min(_ROWS, written.height - top))
+            tally.add(written.lightness(part) - lossless.lightness(part))
+    except pyvips.Error as error:
+        raise _unreadable(path, error) from error
+    found = tally.check(f"|mean ΔL*| ≤ {MAX_BIAS_L:g}")
+    check = replace(
+        found,
+        max_delta_l=found.max_delta_l + checked.max_delta_l,
+        mean_delta_l=found.mean_delta_l + checked.mean_delta_l,
+        bias_l=found.bias_l + checked.bias_l,
+    )
     if abs(check.bias_l) > MAX_BIAS_L:
         raise _failed(path, f"L* differs by {check.bias_l:+.3f} on average, over {MAX_BIAS_L:g}")
     return check
@@ -96,8 +139,9 @@ def check_access(path: Path, scan: Scan) -> ToneCheck:
 def check_splice(path: Path, scan: Scan, grey: GreyJpeg, luma: NDArray[np.uint8]) -> ToneCheck:
     """Compare a spliced JPEG with the greyscale file: the same coded data, the same decoded Y.
 
-    Both are compared whole. ΔL*, which is not zero, for a colour's luminance is not its Y, is only
-    reported; of a large picture from evenly spaced rows.
+    Both are compared whole, and so is what each grey means under the two profiles. ΔL* of pixels,
+    which is not zero, for a colour's luminance is not its Y, is only reported; of a large picture
+    from evenly spaced rows.
 
     Args:
         path: The spliced file.
@@ -106,7 +150,7 @@ def check_splice(path: Path, scan: Scan, grey: GreyJpeg, luma: NDArray[np.uint8]
         luma: Its decoded Y plane, uint8 (H, W), as stored.
 
     Raises:
-        ToneGateFailed: The luminance is not the scan's, bit for bit.
+        ToneGateFailed: The luminance is not the scan's, bit for bit, or means another lightness.
         WriteUnverified: The file cannot be read back.
     """
     written = path.read_bytes()
@@ -115,8 +159,9 @@ def check_splice(path: Path, scan: Scan, grey: GreyJpeg, luma: NDArray[np.uint8]
     if not np.array_equal(decoded_luma(written), luma):
         raise _failed(path, "its decoded luminance is not the scan's")
     del written
+    again = _read_again(path, scan)
     every = -(-luma.size // _REPORTED_PIXELS)
-    tally = _reported(path, scan, luma, every=every)
+    tally = _reported(path, scan, again, luma, every=every)
     seen = f"; ΔL* of every {every}th row" if every > 1 else ""
     return tally.check(f"the Y plane is the scan's, bit for bit{seen}", luma_identical=True)
 
@@ -131,48 +176,103 @@ def decoded_luma(data: bytes) -> NDArray[np.uint8]:
     return np.ascontiguousarray(luma)
 
 
-def _compared(path: Path, scan: Scan, *, lossy: bool = False) -> _Tally:
+def _reported(
+    path: Path, scan: Scan, again: SecondReading, luma: NDArray[np.uint8], *, every: int
+) -> _Tally:
+    """Compare all greys, and some rows, of a spliced file with the scan's, as both are stored."""
     tally = _Tally()
     try:
-        found = even_strips(_upright_lightness(path, scan, lossy=lossy), _ROWS)
-        expected = even_strips(scan.strips(_ROWS), _ROWS)
-        for (_, lightness), (_, codes) in zip(found, expected, strict=True):
-            tally.add(lightness - scan.tone.lightness.take(codes))
-    except pyvips.Error as error:
-        raise _unreadable(path, error) from error
-    return tally
-
-
-def _reported(path: Path, scan: Scan, luma: NDArray[np.uint8], *, every: int) -> _Tally:
-    """Compare some rows of a spliced file with the scan's, as both are stored."""
-    tally = _Tally()
-    try:
-        image = _opened(path, scan, lossy=True)
-        if _orientation(image) != scan.header.orientation:
+        image = _opened(path, scan, is_lossy=True)
+        if _orientation(image) != again.page.orientation:
             raise _failed(path, f"its orientation is {_orientation(image)}")
-        rule = colour_tone(image.get("icc-profile-data"), bits=8)
-        for top, codes in _strips(image):
+        light = _light(path, image)
+        _check_greys(path, light, again.light)
+        region = pyvips.Region.new(image)
+        for top in range(0, image.height, _ROWS):
             rows = slice(-top % every, None, every)
-            expected = scan.tone.lightness.take(luma[top : top + len(codes)][rows])
-            tally.add(_lightness(codes[rows], rule) - expected)
+            part = Place(0, top, image.width, min(_ROWS, image.height - top))
+            codes = luma[top : top + part.height][rows, :, None]
+            found = light.lightness(_codes(image, region, part)[rows])
+            tally.add(found - again.light.lightness(codes))
     except pyvips.Error as error:
         raise _unreadable(path, error) from error
     return tally
 
 
-def _upright_lightness(path: Path, scan: Scan, *, lossy: bool) -> Iterator[Strip]:
-    """L* of the written file through its own profile, upright, in strips."""
-    image = _opened(path, scan, lossy=lossy)
-    rule = colour_tone(image.get("icc-profile-data"), bits=_bits(image))
-    strips = (_lightness(codes, rule) for _, codes in _strips(image))
-    return TurnedStrips(strips, _orientation(image)).upright(_ROWS, path.parent)
+def _check_greys(path: Path, written: Light, scan: Light) -> None:
+    ramp = np.arange(256, dtype=np.uint8)[None, :, None]
+    greys = written.lightness(np.repeat(ramp, 3, axis=2)) - scan.lightness(ramp)
+    worst = int(np.abs(greys).argmax())
+    if abs(greys[0, worst]) > MAX_CURVE_L:
+        raise _failed(
+            path, f"grey {worst} has an L* that differs by {greys[0, worst]:+.3f} under its profile"
+        )
 
 
-def _opened(path: Path, scan: Scan, *, lossy: bool) -> pyvips.Image:
-    """The written file, to be read once; its depth, channels, profile and size are checked."""
+def _read_again(path: Path, scan: Scan) -> SecondReading:
+    try:
+        again = read_again(scan)
+    except _UNREAD as error:
+        raise _unjudged(path, error) from error
+    if again.size != (scan.header.width, scan.header.height):
+        raise _failed(path, f"the scan is read a second time with {again.size} pixels")
+    return again
+
+
+def _told(path: Path, strips: Iterator[tuple[int, Floats32]]) -> Iterator[tuple[int, Floats32]]:
+    """Strips of the second reading, whose errors are not those of the written file."""
+    while True:
+        try:
+            strip = next(strips, None)
+        except _UNREAD as error:
+            raise _unjudged(path, error) from error
+        if strip is None:
+            return
+        yield strip
+
+
+class _Upright:
+    """L* of a written file through its own profile, in parts from top to bottom, or of any order.
+
+    Args:
+        is_turned: Whether parts are asked for in another order.
+    """
+
+    def __init__(
+        self, path: Path, scan: Scan, *, is_lossy: bool = False, is_turned: bool = False
+    ) -> None:
+        self._image = _opened(path, scan, is_lossy=is_lossy, is_turned=is_turned)
+        self._region = pyvips.Region.new(self._image)
+        self._light = _light(path, self._image)
+        self.width, self.height = int(self._image.width), int(self._image.height)
+        if _orientation(self._image) != 1:
+            raise _failed(path, f"its orientation is {_orientation(self._image)}")
+
+    def lightness(self, part: Place) -> Floats32:
+        """Of a part, float32 (height, width)."""
+        return self._light.lightness(_codes(self._image, self._region, part))
+
+
+def _codes(image: pyvips.Image, region: pyvips.Region, part: Place) -> Codes:
+    data = region.fetch(part.left, part.top, part.width, part.height)
+    codes: Codes = np.frombuffer(data, dtype=_DTYPES[image.format])
+    return codes.reshape(part.height, part.width, 3)
+
+
+def _light(path: Path, image: pyvips.Image) -> Light:
+    icc = image.get("icc-profile-data")
+    found = light_of_profile(icc, codes=1 << _bits(image), channels=3)
+    if found is None:
+        raise _failed(path, "the colour engine refuses its profile")
+    return found
+
+
+def _opened(path: Path, scan: Scan, *, is_lossy: bool, is_turned: bool = False) -> pyvips.Image:
+    """The written file; its depth, channels, profile and size are checked."""
     pyvips.cache_set_max(0)  # a streaming image is read once; a cached one would be found used up
-    image = pyvips.Image.new_from_file(str(path), access="sequential", fail_on="warning")
-    if _bits(image) < (8 if lossy else scan.header.bits) or image.bands != 3:
+    access = "random" if is_turned else "sequential"
+    image = pyvips.Image.new_from_file(str(path), access=access, fail_on="warning")
+    if _bits(image) < (8 if is_lossy else scan.header.bits) or image.bands != 3:
         raise _failed(path, f"it has {image.bands} bands of {image.format} samples")
     if image.get_typeof("icc-profile-data") == 0:
         raise _failed(path, "it has no colour profile")
@@ -195,38 +295,17 @@ def _orientation(image: pyvips.Image) -> int:
     return int(image.get("orientation")) if image.get_typeof("orientation") else 1
 
 
-def _strips(image: pyvips.Image) -> Iterator[tuple[int, Codes]]:
-    """Each strip's first row, and its codes, (rows, W, 3), as stored."""
-    region = pyvips.Region.new(image)
-    height, width, dtype = image.height, image.width, _DTYPES[image.format]
-    for top in range(0, height, _ROWS):
-        rows = min(_ROWS, height - top)
-        codes: Codes = np.frombuffer(region.fetch(0, top, width, rows), dtype=dtype)
-        yield top, codes.reshape(rows, width, 3)
-
-
-def _lightness(codes: Codes, rule: ColourTone) -> Floats32:
-    light = np.zeros(codes.shape[:2], np.float32)
-    for channel, share in enumerate(rule.luminances):
-        light += (np.float32(share) * rule.channels[channel]).take(codes[..., channel])
-    np.sqrt(light, out=light)
-    light *= _CELLS
-    found = np.rint(light, out=light).astype(np.int32)
-    lightness: Floats32 = _lightness_of_roots().take(found, mode="clip")
-    return lightness
-
-
-@cache
-def _lightness_of_roots() -> Floats32:
-    """L* over the square root of light: within 0.0015, at a quarter of a cube root's time."""
-    roots = np.linspace(0, 1, _CELLS + 1)
-    return lightness_from_light(roots * roots).astype(np.float32)
-
-
 def _unreadable(path: Path, error: pyvips.Error) -> WriteUnverified:
     words = " ".join(str(error).split())
     return WriteUnverified(
         f"{path.name} cannot be read back: {words}; check the disk under the scratch folder"
+    )
+
+
+def _unjudged(path: Path, error: Exception) -> ToneGateFailed:
+    words = " ".join(str(error).split()) or type(error).__name__
+    return _failed(
+        path, f"the scan cannot be read a second time, by other libraries: {words[:200]}"
     )
 
 

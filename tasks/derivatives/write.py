@@ -177,9 +177,10 @@ def _interleaved(item: _Item) -> WrittenFile:
     policy = replace(item.policy, access_px=0)
     _write_lossless(item, lossless)
     header, said = item.scan.header, item.said("master")
+    checked = check_master(lossless, item.scan)
     write_access(lossless, target, header=header, policy=policy, said=said)
+    check = check_access(target, item.scan, lossless, checked)
     lossless.unlink()
-    check = check_access(target, item.scan)
     return _file("master", target, check, "interleaved JPEG, coded anew, as the policy asks")
 
 
@@ -201,7 +202,7 @@ def _plain(item: _Item, why: str) -> Iterator[WrittenFile]:
         access = item.folder / "access.jpg"
         said = item.said("access")
         write_access(master, access, header=scan.header, policy=policy, said=said)
-        own = check_access(access, scan) if is_whole(scan.header, policy) else None
+        own = check_access(access, scan, master, check) if is_whole(scan.header, policy) else None
         yield _file("access", access, own, f"JPEG of quality {policy.jpeg_quality}; {why}")
     if not policy.master:
         master.unlink()

@@ -35,6 +35,11 @@ class CodeRange:
     note: str = ""
     doubt: str = ""
 
+    @property
+    def largest(self) -> int:
+        """Of the stored codes, the one at the far end of the range."""
+        return self.white - self.black
+
     def spread(self, codes: Codes) -> Codes:
         """Spread codes over all that their type holds, so that white is white."""
         full = int(np.iinfo(codes.dtype).max)

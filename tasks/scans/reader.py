@@ -117,6 +117,11 @@ class Scan:
         return find_range(self._structure, self._rule, lambda: self._samples(self._rows))
 
     @property
+    def directory(self) -> int:
+        """Number of the page's directory in a TIFF; 0 of other formats."""
+        return self._structure.directory
+
+    @property
     def tone_notes(self) -> tuple[str, ...]:
         """What was passed over, assumed or guessed of the tone, a sentence each."""
         return (*self._rule.notes, *filter(None, [self.code_range.note]))

@@ -3,6 +3,7 @@
 import io
 import struct
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import imagecodecs
@@ -82,6 +83,41 @@ PROFILES: dict[str, tuple[bytes | None, Curve]] = {
 }
 
 
+def tonefiles() -> dict[str, Callable[[Path], Path]]:
+    """Makers of a file for each row of the tables below, for others to read."""
+    return {
+        **{
+            f"{sense}, {depth}, {name}": partial(depth_file, sense=sense, depth=depth, name=name)
+            for sense in ("minisblack", "miniswhite")
+            for depth in DEPTHS
+            for name in PROFILES
+        },
+        **{
+            f"{kind}, {sense}, {bits}": partial(table_file, sense=sense, bits=bits, kind=kind)
+            for kind in ("TransferFunction", "GrayResponseCurve")
+            for sense in ("minisblack", "miniswhite")
+            for bits in (4, 8, 16)
+        },
+        **{
+            f"{name}, {kind}, {bits}": partial(chunk_file, bits=bits, kind=kind, name=name)
+            for name in (*CHUNKS, *GREY_CHUNKS)
+            for kind, bits in (("grey", 8), ("grey", 16), ("rgb", 16), ("palette", 8))
+            if kind == "grey" or name in CHUNKS
+        },
+    }
+
+
+def depth_file(folder: Path, *, sense: str, depth: str, name: str) -> Path:
+    """A TIFF of a sense, a depth and a profile, whose codes are those of `picture`."""
+    _, bits, is_tagged = DEPTHS[depth]
+    icc, _ = PROFILES[name]
+    codes, full = picture(bits), (1 << bits) - 1
+    stored = codes if sense == "minisblack" else (full - codes).astype(codes.dtype)
+    tags = [(scanfiles.MAX_SAMPLE_TAG, "H", 1, full, True)] if is_tagged else []
+    tags += [profile_tag(icc)] if icc else []
+    return write_tiff(folder / "depth.tif", stored, photometric=sense, extratags=tags)
+
+
 @pytest.mark.parametrize("sense", ["minisblack", "miniswhite"])
 @pytest.mark.parametrize("depth", DEPTHS)
 @pytest.mark.parametrize("name", PROFILES)
@@ -90,14 +126,11 @@ def test_sense_depth_and_profile_compose(sense: str, depth: str, name: str, tmp_
     container, bits, is_tagged = DEPTHS[depth]
     icc, curve = PROFILES[name]
     codes, full = picture(bits), (1 << bits) - 1
-    stored = codes if sense == "minisblack" else (full - codes).astype(codes.dtype)
-    tags = [(scanfiles.MAX_SAMPLE_TAG, "H", 1, full, True)] if is_tagged else []
-    tags += [profile_tag(icc)] if icc else []
-    path = write_tiff(tmp_path / "s.tif", stored, photometric=sense, extratags=tags)
+    path = depth_file(tmp_path, sense=sense, depth=depth, name=name)
     # A profile is a statement: that 16 bits use fewer is then no longer guessed.
     is_stretched = is_tagged or not icc
     white = full if is_stretched else (1 << container) - 1
-    levels = codes if is_stretched or sense == "minisblack" else white - stored.astype(int)
+    levels = codes if is_stretched or sense == "minisblack" else white - (full - codes.astype(int))
     expected = lightness(curve(levels / white))
     assert np.abs(found_lightness(path) - expected).max() <= READING_L[container]
     scan = open_scan(path)
@@ -105,33 +138,43 @@ def test_sense_depth_and_profile_compose(sense: str, depth: str, name: str, tmp_
     assert bool(scan.tone_doubt) == bool(scan.tone_notes and (icc or depth == "14 in 16"))
 
 
+def response(bits: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers of a table by rising codes, and the light that they mean."""
+    light = 0.02 + 0.98 * np.linspace(0, 1, 1 << bits) ** 1.7
+    if kind == "TransferFunction":
+        table = np.rint(light * 65535)
+        return table, table / 65535
+    table = np.rint(-np.log10(light) * 10_000)
+    return table, 10 ** -(table / 10_000)
+
+
+def table_file(folder: Path, *, sense: str, bits: int, kind: str) -> Path:
+    """A TIFF with a table over its stored codes."""
+    codes, (table, _) = picture(bits), response(bits, kind)
+    if sense == "miniswhite":
+        codes, table = (((1 << bits) - 1) - codes).astype(codes.dtype), table[::-1]
+    is_transfer = kind == "TransferFunction"
+    tags = [table_tag(301 if is_transfer else 291, table), (290, "H", 1, 4, True)]
+    stored = codes if bits > 4 else codes[:, ::2] << 4 | codes[:, 1::2]
+    path = write_tiff(
+        folder / "t.tif", stored, photometric=sense, extratags=tags[: 1 if is_transfer else 2]
+    )
+    if bits == 4:
+        _call_it_four_bits(path, codes.shape[1])
+    return path
+
+
 @pytest.mark.parametrize("sense", ["minisblack", "miniswhite"])
 @pytest.mark.parametrize("bits", [4, 8, 16])
 @pytest.mark.parametrize("kind", ["TransferFunction", "GrayResponseCurve"])
 def test_tables_over_stored_codes(sense: str, bits: int, kind: str, tmp_path: Path) -> None:
     """Light is what the table gives the stored code, also where min is white (TIFF 6.0)."""
-    codes, full = picture(bits), (1 << bits) - 1
-    x = np.linspace(0, 1, full + 1)
-    light = 0.02 + 0.98 * x**1.7
-    if kind == "TransferFunction":
-        table, unit = np.rint(light * 65535), []
-        meant = table / 65535
-    else:
-        table, unit = np.rint(-np.log10(light) * 10_000), [(290, "H", 1, 4, True)]
-        meant = 10 ** -(table / 10_000)
-    stored = codes
-    if sense == "miniswhite":
-        stored, table = (full - codes).astype(codes.dtype), table[::-1]
-    tags = [table_tag(301 if kind == "TransferFunction" else 291, table), *unit]
-    if bits == 4:
-        stored = stored[:, ::2] << 4 | stored[:, 1::2]
-    path = write_tiff(tmp_path / "t.tif", stored, photometric=sense, extratags=tags)
-    if bits == 4:
-        _call_it_four_bits(path, codes.shape[1])
+    path = table_file(tmp_path, sense=sense, bits=bits, kind=kind)
     scan = open_scan(path)
     assert scan.tone.source == ToneSource.STATED
     assert not scan.tone_doubt
-    assert np.abs(found_lightness(path) - lightness(meant[codes])).max() <= 0.02
+    expected = lightness(response(bits, kind)[1][picture(bits)])
+    assert np.abs(found_lightness(path) - expected).max() <= 0.02
 
 
 def _call_it_four_bits(path: Path, width: int) -> None:
@@ -230,14 +273,8 @@ GREY_CHUNKS = {
 }
 
 
-@pytest.mark.parametrize("bits", [8, 16])
-@pytest.mark.parametrize("kind", ["grey", "rgb", "palette"])
-@pytest.mark.parametrize("name", [*CHUNKS, *GREY_CHUNKS])
-def test_chunks_of_png(bits: int, kind: str, name: str, tmp_path: Path) -> None:
-    """The precedence of PNG, third edition: cICP, iCCP, sRGB, gAMA; on codes of every kind."""
-    if (kind == "palette" and bits == 16) or (kind != "grey" and name in GREY_CHUNKS):
-        pytest.skip("there is no such PNG")
-    chunks, curve = {**CHUNKS, **GREY_CHUNKS}[name]
+def chunk_file(folder: Path, *, bits: int, kind: str, name: str) -> Path:
+    """A PNG with chunks, whose codes are those of `picture`."""
     codes = picture(bits)
     if kind == "palette":
         indexed = Image.fromarray(codes, mode="P")
@@ -248,14 +285,25 @@ def test_chunks_of_png(bits: int, kind: str, name: str, tmp_path: Path) -> None:
     else:
         stored = codes if kind == "grey" else np.repeat(codes[..., None], 3, axis=2)
         data = imagecodecs.png_encode(np.ascontiguousarray(stored))
-    for chunk in chunks:
+    for chunk in {**CHUNKS, **GREY_CHUNKS}[name][0]:
         data = with_png_chunk(data, *chunk)
-    path = tmp_path / "p.png"
+    path = folder / "p.png"
     path.write_bytes(data)
-    scale = 1.0
-    if "narrow" in name and bits == 16:  # 16 << 8 to 235 << 8 of 65,535
-        scale = 65535 / (255 * 256)
-    expected = lightness(curve(codes / ((1 << bits) - 1) * scale))
+    return path
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("kind", ["grey", "rgb", "palette"])
+@pytest.mark.parametrize("name", [*CHUNKS, *GREY_CHUNKS])
+def test_chunks_of_png(bits: int, kind: str, name: str, tmp_path: Path) -> None:
+    """The precedence of PNG, third edition: cICP, iCCP, sRGB, gAMA; on codes of every kind."""
+    if (kind == "palette" and bits == 16) or (kind != "grey" and name in GREY_CHUNKS):
+        pytest.skip("there is no such PNG")
+    path = chunk_file(tmp_path, bits=bits, kind=kind, name=name)
+    curve = {**CHUNKS, **GREY_CHUNKS}[name][1]
+    # Narrow codes of 16 bits run from 16 << 8 to 235 << 8, of 65,535.
+    scale = 65535 / (255 * 256) if "narrow" in name and bits == 16 else 1.0
+    expected = lightness(curve(picture(bits) / ((1 << bits) - 1) * scale))
     assert np.abs(found_lightness(path) - expected).max() <= READING_L[bits]
     assert not open_scan(path).tone_doubt
 

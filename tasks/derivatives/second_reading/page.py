@@ -1,0 +1,37 @@
+"""What a second decoder tells of a page, as it is stored."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.derivatives.second_reading.tone import StatedTone
+
+Codes = NDArray[np.unsignedinteger[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class StoredPage:
+    """A page as it is stored: nothing is turned, inverted or spread.
+
+    Attributes:
+        width: Before it is turned.
+        height: Before it is turned.
+        bits: Of a sample as it is given: codes are below 2**bits.
+        channels: 1 or 3; palettes are looked up, alpha is left out.
+        orientation: EXIF's, 1 to 8.
+        tone: What the file states of its tone.
+        strips: Decodes from top to bottom, (rows, W, channels).
+        is_min_white: Whether code 0 is the brightest.
+    """
+
+    width: int
+    height: int
+    bits: int
+    channels: int
+    orientation: int
+    tone: StatedTone
+    strips: Callable[[], Iterator[Codes]]
+    is_min_white: bool = False

@@ -1,0 +1,239 @@
+"""A page of a TIFF by tifffile, which shares no code with libtiff: tags, strips and tiles."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import tifffile
+
+from tasks.derivatives.second_reading.light import Floats
+from tasks.derivatives.second_reading.page import Codes, StoredPage
+from tasks.derivatives.second_reading.tone import SRGB, Curve, StatedTone, power
+
+_REDUCED_OR_MASK, _OLD_REDUCED = 0b101, 2  # of NewSubfileType, and SubfileType
+_SUBFILE_TYPE, _MAX_SAMPLE, _RESPONSE_UNIT, _RESPONSE, _TRANSFER = 255, 281, 290, 291, 301
+_WHITE_POINT, _PRIMARIES, _REFERENCE, _ICC, _EXIF, _ORIENTATION = 318, 319, 532, 34675, 34665, 274
+_MIN_WHITE, _MIN_BLACK, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
+_BLOCK_BYTES = 1 << 22  # what is read at once of uncompressed data
+
+
+class OtherPage(ValueError):
+    """The directory that the reader took is not the page that was asked for."""
+
+
+def tiff_page(path: Path, page: int, directory: int) -> StoredPage:
+    """Find a page.
+
+    Args:
+        path: The file.
+        page: Its number, from 0, among pages.
+        directory: Where the reader found it; that is checked.
+
+    Raises:
+        OtherPage: That directory is another page.
+        ValueError: The page is of a kind that is not read here.
+    """
+    with tifffile.TiffFile(path) as file:
+        check_directory(file, page, directory)
+        found = _directory(file, directory)
+        kind = int(found.photometric)
+        if kind not in {_MIN_WHITE, _MIN_BLACK, _RGB, _PALETTE, _YCBCR}:
+            raise ValueError(f"photometric sense {kind}")
+        if found.sampleformat not in {1, 4} or found.bitspersample > 16:
+            raise ValueError(f"{found.bitspersample} bits in sample format {found.sampleformat}")
+        orientation = int(_first(found, _ORIENTATION, 1))
+        return StoredPage(
+            width=found.imagewidth,
+            height=found.imagelength,
+            bits=8 if kind == _PALETTE else found.bitspersample,
+            channels=1 if kind in {_MIN_WHITE, _MIN_BLACK} else 3,
+            orientation=orientation if 1 <= orientation <= 8 else 1,
+            tone=_stated(found, kind),
+            strips=lambda: _strips(path, directory, kind),
+            is_min_white=kind == _MIN_WHITE,
+        )
+
+
+def check_directory(file: tifffile.TiffFile, page: int, directory: int) -> None:
+    """See that a directory is the page: the one with as many pages before it.
+
+    Directories that are marked as reduced or as masks are none. One that is much smaller than
+    another may be a level of a pyramid that no tag marks: then the reader's word is taken for it.
+    """
+    sizes, number = [], 0
+    for number in range(directory + 1):
+        found = _directory(file, number)
+        is_marked = found.subfiletype & _REDUCED_OR_MASK or _first(found, _SUBFILE_TYPE, 0) == 2
+        if not is_marked:
+            sizes.append((number, found.imagewidth * found.imagelength))
+    before = [size for number, size in sizes if number < directory]
+    largest = max((size for _, size in sizes), default=0)
+    passed_over = len(before) - page
+    small = sum(4 * size <= largest + 8 * largest**0.5 for size in before)
+    is_possible = 0 <= passed_over <= small if sizes and sizes[-1][0] == directory else not sizes
+    if not is_possible:
+        raise OtherPage(f"page {page + 1} is not directory {directory + 1}")
+
+
+def _directory(file: tifffile.TiffFile, number: int) -> tifffile.TiffPage:
+    return cast("tifffile.TiffPage", file.pages[number])  # frames come only where asked for
+
+
+def _first(page: tifffile.TiffPage, tag: int, default: float) -> float:
+    value = page.tags.valueof(tag, default)
+    value = value[0] if isinstance(value, tuple | list) and value else value
+    return float(value) if isinstance(value, int | float) else default
+
+
+def _numbers(page: tifffile.TiffPage, tag: int, *, pairs: bool = False) -> Floats:
+    """A tag's numbers; rationals, which come as pairs, divided."""
+    value = page.tags.valueof(tag)
+    if value is None or isinstance(value, str | bytes):
+        return np.empty(0)
+    found = np.atleast_1d(np.array(value, dtype=np.float64))
+    tagged = page.tags.get(tag)
+    if pairs and tagged is not None and int(tagged.dtype) in {5, 10}:
+        found = found[::2] / np.maximum(found[1::2], 1e-12)
+    return found
+
+
+def _stated(page: tifffile.TiffPage, kind: int) -> StatedTone:
+    bits = page.bitspersample
+    icc = page.tags.valueof(_ICC)
+    after, is_customary = _exif_curve(page)
+    white, primaries = (
+        _numbers(page, _WHITE_POINT, pairs=True),
+        _numbers(page, _PRIMARIES, pairs=True),
+    )
+    has_points = white.size == 2 and primaries.size == 6
+    return StatedTone(
+        icc=bytes(icc) if icc else None,
+        after=after,
+        tables=list(_tables(page, 1 << bits)),
+        points=np.concatenate([white, primaries]).reshape(4, 2) if has_points else None,
+        black_white=_reference(page, bits) if kind in {_RGB, _YCBCR} else None,
+        max_sample=int(_first(page, _MAX_SAMPLE, 0)),
+        is_customary=is_customary,
+    )
+
+
+def _tables(page: tifffile.TiffPage, size: int) -> Iterator[Floats]:
+    """TransferFunction is light in 16 bits, GrayResponseCurve density in a power of ten's parts."""
+    transfer, density = _numbers(page, _TRANSFER), _numbers(page, _RESPONSE)
+    if transfer.size in {size, 3 * size}:
+        yield transfer.reshape(-1, size) / 65535
+    unit = int(_first(page, _RESPONSE_UNIT, 2))
+    if density.size == size and 1 <= unit <= 5:
+        yield 1 / 10 ** (density[None] / 10**unit)
+
+
+def _reference(page: tifffile.TiffPage, bits: int) -> tuple[int, int] | None:
+    values, full = _numbers(page, _REFERENCE, pairs=True), (1 << bits) - 1
+    if values.size < 6:
+        return None
+    black, white = int(values[0]), min(int(values[1]), full)
+    is_even = int(page.photometric) == _YCBCR or len({*values[::2]}) == len({*values[1::2]}) == 1
+    return (
+        (black, white) if is_even and 0 <= black < white and (black, white) != (0, full) else None
+    )
+
+
+def _exif_curve(page: tifffile.TiffPage) -> tuple[Curve | None, bool]:
+    exif = page.tags.valueof(_EXIF)
+    if not isinstance(exif, dict):
+        return None, False
+    gamma = exif.get("Gamma")
+    if isinstance(gamma, tuple) and len(gamma) == 2 and gamma[1]:
+        gamma = gamma[0] / gamma[1]
+    return exif_curve(exif.get("ColorSpace"), gamma if isinstance(gamma, int | float) else None)
+
+
+def exif_curve(space: object, gamma: float | None) -> tuple[Curve | None, bool]:
+    """What EXIF's ColorSpace and Gamma mean, and whether that is written unasked."""
+    if space == 1:
+        return SRGB, True
+    if space == 2:
+        return power(563 / 256), False
+    if gamma and 0.1 <= gamma <= 10:
+        return power(gamma), False
+    return None, False
+
+
+def _strips(path: Path, directory: int, kind: int) -> Iterator[Codes]:
+    """Codes of colour channels, palettes looked up."""
+    with tifffile.TiffFile(path) as file:
+        page = _directory(file, directory)
+        palette = _palette(page) if kind == _PALETTE else None
+        for strip in _bands(file, page):
+            if palette is not None:
+                yield palette[strip[..., 0]]
+            else:
+                yield strip[..., : 1 if kind in {_MIN_WHITE, _MIN_BLACK} else 3]
+
+
+def _palette(page: tifffile.TiffPage) -> Codes:
+    """Colours of 8 bits, (codes, 3): the upper half of the map's 16, or all where it has but 8."""
+    colours = np.array(page.colormap, dtype=np.uint16).T
+    return (colours >> 8 if colours.max() > 255 else colours).astype(np.uint8)
+
+
+def _bands(file: tifffile.TiffFile, page: tifffile.TiffPage) -> Iterator[Codes]:
+    """Rows of tiles, or strips, with all samples, (rows, W, samples)."""
+    width, height = page.imagewidth, page.imagelength
+    planes = page.samplesperpixel if page.planarconfig == 2 else 1
+    rows, columns = (
+        (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, width)
+    )
+    rows = min(rows, height)
+    across, down = -(-width // columns), -(-height // rows)
+    if planes == 1 and not page.is_tiled and _is_plain(page):
+        yield from _plain_rows(file, page, rows)
+        return
+    for row in range(down):
+        count = min(rows, height - row * rows)
+        band = np.empty((count, across * columns, page.samplesperpixel), page.dtype)
+        for plane in range(planes):
+            for column in range(across):
+                number = (plane * down + row) * across + column
+                piece = _piece(file, page, number)[:count]
+                left = column * columns
+                target = band[:, left : left + piece.shape[1]]
+                if planes > 1:
+                    target[..., plane] = piece[..., 0]
+                else:
+                    target[...] = piece
+        yield band[:, :width]
+
+
+def _is_plain(page: tifffile.TiffPage) -> bool:
+    return page.compression == 1 and page.bitspersample in {8, 16} and page.fillorder == 1
+
+
+def _plain_rows(file: tifffile.TiffFile, page: tifffile.TiffPage, rows: int) -> Iterator[Codes]:
+    """Uncompressed strips, a few rows at a time: one strip may hold all of a large picture."""
+    dtype = np.dtype(page.dtype).newbyteorder(file.byteorder)
+    shape = page.imagewidth, page.samplesperpixel
+    row_bytes = shape[0] * shape[1] * dtype.itemsize
+    most = max(1, _BLOCK_BYTES // row_bytes)
+    for number, offset in enumerate(page.dataoffsets[: -(-page.imagelength // rows)]):
+        left = min(rows, page.imagelength - number * rows)
+        file.filehandle.seek(offset)
+        while left:
+            count = min(most, left)
+            data = file.filehandle.read(count * row_bytes)
+            yield np.frombuffer(data, dtype).reshape(count, *shape).astype(page.dtype)
+            left -= count
+
+
+def _piece(file: tifffile.TiffFile, page: tifffile.TiffPage, number: int) -> Codes:
+    """A decoded strip or tile, (rows, W, samples)."""
+    file.filehandle.seek(page.dataoffsets[number])
+    data = file.filehandle.read(page.databytecounts[number])
+    decoded: Any = page.decode(
+        data, number, jpegtables=page.jpegtables, jpegheader=page.jpegheader
+    )[0]
+    if decoded is None:
+        raise ValueError(f"piece {number + 1} is empty")
+    piece: Codes = decoded[0]
+    return piece

@@ -1,0 +1,235 @@
+"""Pages of JPEG, PNG and JPEG 2000 by imagecodecs and Pillow; of very large ones by libvips.
+
+These decoders hold the whole picture. Above `WHOLE_BYTES` libvips streams it, as the reader does:
+its tone is read a second time all the same.
+"""
+
+import io
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pyvips
+from PIL import Image
+
+from tasks.derivatives.jpegfile import APP1, APP2, EXIF, ICC, parse_jpeg
+from tasks.derivatives.second_reading.page import Codes, StoredPage
+from tasks.derivatives.second_reading.tiff import exif_curve
+from tasks.derivatives.second_reading.tone import SRGB, Curve, StatedTone, bt709_light, power
+
+#: What a picture may take when it is decoded at once.
+WHOLE_BYTES = 256 << 20
+
+_ROWS = 256
+_CODESTREAM = b"\xff\x4f\xff\x51"
+_EXIF_UUID = b"JpgTiffExif->JP2"
+_TRANSFER: dict[int, Curve] = {
+    **dict.fromkeys((1, 6, 14, 15), bt709_light),
+    4: power(2.2),
+    5: power(2.8),
+    8: power(1.0),
+    13: SRGB,
+}
+
+
+def deep_jpeg_page(path: Path, bits: int) -> StoredPage:
+    """A JPEG of another depth than 8, or without loss, which one codec alone reads."""
+    data = path.read_bytes()
+    pixels = np.atleast_3d(imagecodecs.jpeg8_decode(data))
+    segments = parse_jpeg(data).segments
+    icc = b"".join(s.payload[14:] for s in segments if s.is_app(APP2, ICC))
+    exif = Image.Exif()
+    exif.load(next((s.payload for s in segments if s.is_app(APP1, EXIF)), b""))
+    after, is_customary = exif_curve(exif.get_ifd(34665).get(40961), None)
+    colours = 1 if pixels.shape[2] == 1 else 3
+    return StoredPage(
+        width=pixels.shape[1],
+        height=pixels.shape[0],
+        bits=bits,
+        channels=colours,
+        orientation=_within(exif.get(274, 1)),
+        tone=StatedTone(icc=icc or None, after=after, is_customary=is_customary),
+        strips=lambda: _cut(pixels),
+    )
+
+
+def jpeg_page(path: Path) -> StoredPage:
+    """A JPEG; its profile and EXIF as libvips finds them."""
+    image = pyvips.Image.new_from_file(str(path), access="sequential")
+    after, is_customary = _vips_exif_curve(image)
+    icc = image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else None
+    channels = 1 if image.bands == 1 else 3
+    return StoredPage(
+        width=image.width,
+        height=image.height,
+        bits=8,
+        channels=channels,
+        orientation=_orientation(image),
+        tone=StatedTone(icc=icc, after=after, is_customary=is_customary),
+        strips=_strips(path, image, channels, imagecodecs.jpeg8_decode),
+    )
+
+
+def png_page(path: Path) -> StoredPage:
+    """A PNG; its chunks by a walk of its own."""
+    image = pyvips.Image.new_from_file(str(path), access="sequential")
+    chunks = dict(_chunks(path))
+    bits = 16 if chunks[b"IHDR"][8] == 16 else 8
+    is_grey = chunks[b"IHDR"][9] in {0, 4}
+    tone = StatedTone(icc=_unpacked(chunks.get(b"iCCP")))
+    exif, is_customary = _vips_exif_curve(image)
+    gamma = int.from_bytes(chunks.get(b"gAMA", b""), "big")
+    if b"sRGB" in chunks:
+        tone.after = SRGB
+    elif 10_000 <= gamma <= 1_000_000:
+        tone.after = power(100_000 / gamma)
+    else:
+        tone.after, tone.is_customary = exif, is_customary
+    code_points = chunks.get(b"cICP", b"")
+    if len(code_points) == 4 and code_points[1] in _TRANSFER and not code_points[2]:
+        tone.before = _TRANSFER[code_points[1]]
+        if not code_points[3]:
+            tone.black_white = (16 << (bits - 8), 235 << (bits - 8))
+    if len(chunks.get(b"cHRM", b"")) == 32 and b"sRGB" not in chunks and not code_points:
+        tone.points = np.frombuffer(chunks[b"cHRM"], ">u4").reshape(4, 2) / 1e5
+    return StoredPage(
+        width=image.width,
+        height=image.height,
+        bits=bits,
+        channels=1 if is_grey else 3,
+        orientation=_orientation(image),
+        tone=tone,
+        strips=_strips(path, image, 1 if is_grey else 3, imagecodecs.png_decode),
+    )
+
+
+def jp2_page(path: Path) -> StoredPage:
+    """A JPEG 2000: the codestream alone, or by Pillow, and the first colour specification."""
+    data = path.read_bytes()
+    start = data.index(_CODESTREAM)
+    head = data[:start]
+    precision = (data[start + 42] & 0x7F) + 1
+    pixels = _jp2_pixels(data, start, precision)
+    tone, at = StatedTone(), head.find(b"colr")
+    if at >= 4:
+        size = int.from_bytes(head[at - 4 : at], "big")
+        method, body = head[at + 4], head[at + 7 : at - 4 + size]
+        if method in {2, 3}:
+            tone.icc = body
+        elif method == 1:
+            space = int.from_bytes(body[:4], "big")
+            tone.after, tone.is_customary = (SRGB, True) if space in {16, 17, 18} else (None, False)
+    colours = 1 if pixels.shape[2] < 3 else 3
+    bits = 8 * pixels.dtype.itemsize if b"pclr" in head else precision
+    return StoredPage(
+        width=pixels.shape[1],
+        height=pixels.shape[0],
+        bits=bits,
+        channels=colours,
+        orientation=_exif_orientation(head),
+        tone=tone,
+        strips=lambda: _cut(pixels[..., :colours]),
+    )
+
+
+def _jp2_pixels(data: bytes, start: int, precision: int) -> Codes:
+    """Pillow's decoder where it keeps the depth; palettes need the boxes, other depths do not."""
+    if precision in {8, 16}:
+        Image.MAX_IMAGE_PIXELS = None  # the limits of the settings have been passed
+        with Image.open(io.BytesIO(data)) as picture:
+            if picture.mode in {"L", "RGB", "I;16"} and (picture.mode != "RGB" or precision == 8):
+                return np.atleast_3d(np.asarray(picture))
+    whole = b"pclr" in data[:start]
+    pixels: Codes = imagecodecs.jpeg2k_decode(data if whole else data[start:], numthreads=1)
+    return np.atleast_3d(pixels)
+
+
+def _strips(
+    path: Path, image: pyvips.Image, channels: int, decode: Callable[[bytes], Codes]
+) -> Callable[[], Iterator[Codes]]:
+    size = image.width * image.height * image.bands * (2 if image.format == "ushort" else 1)
+
+    def at_once() -> Iterator[Codes]:
+        yield from _cut(np.atleast_3d(decode(path.read_bytes()))[..., :channels])
+
+    def streamed() -> Iterator[Codes]:
+        region = pyvips.Region.new(image)
+        dtype = np.uint16 if image.format == "ushort" else np.uint8
+        for top in range(0, image.height, _ROWS):
+            rows = min(_ROWS, image.height - top)
+            strip: Codes = np.frombuffer(region.fetch(0, top, image.width, rows), dtype)
+            yield strip.reshape(rows, image.width, image.bands)[..., :channels]
+
+    return at_once if size <= WHOLE_BYTES else streamed
+
+
+def _cut(pixels: Codes) -> Iterator[Codes]:
+    for top in range(0, len(pixels), _ROWS):
+        yield pixels[top : top + _ROWS]
+
+
+def _chunks(path: Path) -> Iterator[tuple[bytes, bytes]]:
+    """A PNG's small chunks; of several of one kind the dictionary would keep the last."""
+    seen = set()
+    with path.open("rb") as file:
+        file.seek(8)
+        while True:
+            head = file.read(8)
+            size, kind = int.from_bytes(head[:4], "big"), head[4:]
+            if len(head) < 8 or kind == b"IEND":
+                return
+            if size < 8 << 20 and kind != b"IDAT" and kind not in seen:
+                seen.add(kind)
+                yield kind, file.read(size)
+                size = 0
+            file.seek(size + 4, io.SEEK_CUR)
+
+
+def _unpacked(body: bytes | None) -> bytes | None:
+    if not body:
+        return None
+    try:
+        return zlib.decompress(body[body.index(b"\0") + 2 :])
+    except (zlib.error, ValueError):
+        return None
+
+
+def _vips_exif_curve(image: pyvips.Image) -> tuple[Curve | None, bool]:
+    """EXIF by libexif, whose texts begin with the value."""
+    if image.get_typeof("exif-ifd4-InteroperabilityIndex"):
+        text = image.get("exif-ifd4-InteroperabilityIndex")
+        if text.startswith("R03") and _exif_number(image, "exif-ifd2-ColorSpace") != 1:
+            return power(563 / 256), False
+    space = _exif_number(image, "exif-ifd2-ColorSpace")
+    return exif_curve(space, _exif_number(image, "exif-ifd2-Gamma"))
+
+
+def _exif_number(image: pyvips.Image, name: str) -> float | None:
+    if not image.get_typeof(name):
+        return None
+    match = re.match(r"(\d+)(?:/(\d+))?", image.get(name))
+    if match is None:
+        return None
+    above, below = int(match[1]), int(match[2] or 1)
+    return above / below if below else None
+
+
+def _orientation(image: pyvips.Image) -> int:
+    return _within(image.get("orientation") if image.get_typeof("orientation") else 1)
+
+
+def _within(orientation: object) -> int:
+    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
+
+
+def _exif_orientation(head: bytes) -> int:
+    """Of JP2's EXIF, which lies in a box before the codestream."""
+    at = head.find(_EXIF_UUID)
+    if at < 0:
+        return 1
+    exif = Image.Exif()
+    exif.load(b"Exif\0\0" + head[at + 16 :].removeprefix(b"Exif\0\0"))
+    return _within(exif.get(274, 1))

@@ -1,0 +1,83 @@
+"""The second reading finds what the reader finds, by other ways, in files of every kind."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasks.derivatives.second_reading import light_of_profile, read_again
+from tasks.derivatives.second_reading.light import lightness
+from tasks.scans.reader import Scan, open_scan
+from tests import scanfiles
+from tests.tasks.scans.test_tone_rule import tonefiles
+
+ODD = Path(__file__).parents[4] / "shared" / "cases"
+
+# What the two readings may differ by: at 8 bits, where the reader rounds a colour's lightness to a
+# code, half of the largest step; of JPEG, what decoders differ by; at 16 bits, a step at black.
+AGREEMENT_L = {8: 0.01, 16: 0.03}
+
+
+def worst_difference(scan: Scan) -> float:
+    """The largest |ΔL*| of any pixel between the two readings."""
+    first = scan.tone.lightness[np.concatenate([strip for _, strip in scan.strips()])]
+    again, worst, rows = read_again(scan), 0.0, 0
+    assert again.size == first.shape[::-1]
+    for top, found in again.strips(37):
+        place = again.place(top, len(found))
+        part = first[place.top : place.top + place.height, place.left : place.left + place.width]
+        worst = max(worst, float(np.abs(again.as_stored(part) - found).max()))
+        rows += len(found)
+    assert rows == again.page.height
+    return worst
+
+
+@pytest.mark.parametrize("kind", sorted(scanfiles.READABLE))
+def test_every_kind_is_read_alike(kind: str, tmp_path: Path) -> None:
+    """Both readers agree on every pixel of every kind of file."""
+    made = scanfiles.READABLE[kind](tmp_path)
+    scan = open_scan(made.path, page=made.page)
+    assert worst_difference(scan) <= AGREEMENT_L[scan.header.bits]
+
+
+@pytest.mark.parametrize("kind", sorted(tonefiles()))
+def test_every_statement_is_read_alike(kind: str, tmp_path: Path) -> None:
+    """Both readers agree on the tone of every row of the table."""
+    path = tonefiles()[kind](tmp_path)
+    scan = open_scan(path)
+    assert worst_difference(scan) <= AGREEMENT_L[scan.header.bits]
+
+
+@pytest.mark.parametrize("kind", ["sepia", "cyanotype"])
+@pytest.mark.parametrize("suffix", ["tif", "jpg", "png"])
+def test_toned_prints_are_read_alike(kind: str, suffix: str, tmp_path: Path) -> None:
+    """Where the reader gives a colour's lightness as a code it rounds by up to 0.25 L*."""
+    pixels = scanfiles.toned(scanfiles.photograph(), kind)
+    path = tmp_path / f"toned.{suffix}"
+    if suffix == "tif":
+        scanfiles.write_tiff(path, pixels, photometric="rgb")
+    elif suffix == "jpg":
+        scanfiles.write_jpeg(path, pixels, icc_profile=scanfiles.srgb())
+    else:
+        scanfiles.write_png(path, pixels)
+    assert worst_difference(open_scan(path)) < 0.3
+
+
+@pytest.mark.skipif(not ODD.is_dir(), reason="../shared/cases is not there")
+def test_reported_scans_are_read_alike() -> None:
+    """The files that people sent: tone, depth, and odd tags."""
+    for path in sorted(ODD.glob("0[168]*/in/*")):
+        scan = open_scan(path)
+        assert worst_difference(scan) <= AGREEMENT_L[scan.header.bits], path
+
+
+def test_a_profile_by_table_is_asked_for_every_pixel() -> None:
+    """Its channels do not add up, and a matrix's do."""
+    matrix = light_of_profile(scanfiles.srgb(), codes=256, channels=3)
+    assert matrix is not None
+    assert matrix.icc is None
+    greys = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+    x = np.arange(256) / 255
+    light = np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
+    assert np.abs(matrix.lightness(greys)[0] - lightness(light)).max() < 0.005
+    assert light_of_profile(b"junk" * 100, codes=256, channels=3) is None
