@@ -60,7 +60,7 @@ def find_range(
         rule: What its tone is stated to be: where that is, white is not guessed.
         strips: Decodes the page; only called where the picture itself must be asked.
     """
-    full = 65535 if structure.stored_bits > 8 else 255
+    full = (1 << structure.bits) - 1
     if rule.is_by_code:
         return CodeRange(0, full)
     if structure.white is not None:

@@ -1,12 +1,13 @@
-"""Decoding, a strip at a time, by libvips; what it does not read, whole, by imagecodecs.
+"""Decoding, a strip at a time, by libvips; what it does not read, by imagecodecs and tifffile.
 
-That is JPEG 2000, and JPEG of another depth than 8 or without loss.
+TIFF that libtiff does not read is decoded piece by piece; whole are decoded JPEG 2000, and JPEG of
+another depth than 8 or without loss.
 
 A decoder may crash or hang on a hostile file. That cannot be caught here: it runs in a process of
 its own, whose end costs one item.
 """
 
-import os
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ import pyvips
 from numpy.typing import NDArray
 
 from tasks.errors import UnreadableScan
+from tasks.scans.convert import converter
 from tasks.scans.formats.source import ByteSource
-from tasks.scans.formats.structure import Format, Structure
-from tasks.scans.formats.tiff import check_zip
+from tasks.scans.formats.structure import Format, Photometric, Structure
+from tasks.scans.formats.tiffpieces import DAMAGE, Pieces, check_zip, printable
 
 Samples = NDArray[np.unsignedinteger[Any]]
 
@@ -28,12 +30,14 @@ _LOADERS: dict[Format, tuple[str, dict[str, Any]]] = {
     Format.PNG: ("pngload_source", {}),
     Format.TIFF: ("tiffload_source", {"unlimited": True}),  # our own limits have been passed
 }
-_CODESTREAM, _PROFILED = b"jp2c", {2, 3}  # boxes of JPEG 2000, methods of colour specification
+_IN_MEMORY_BYTES = 32 << 20
 _DTYPES: dict[str, type[np.unsignedinteger[Any]]] = {"uchar": np.uint8, "ushort": np.uint16}
 
 
 def decode_strips(path: Path, structure: Structure, *, rows: int) -> Iterator[Samples]:
-    """Decode a page from top to bottom, as stored: no orientation, no profile applied.
+    """Decode a page from top to bottom, as stored: no orientation, no profile of codes applied.
+
+    Decoders are given what decides about the pixels alone (`Structure.parts`).
 
     Args:
         path: The file.
@@ -41,18 +45,17 @@ def decode_strips(path: Path, structure: Structure, *, rows: int) -> Iterator[Sa
         rows: Rows of a strip; the last may have fewer.
 
     Yields:
-        uint8 or uint16 (rows, W, 1 or 3): min-is-black, palettes expanded, alpha dropped.
+        uint8 or uint16 (rows, W, 1 or 3): min-is-black, palettes expanded, alpha dropped; CMYK and
+        L*a*b* as sRGB.
 
     Raises:
         UnreadableScan: The data is damaged; strips that came before are void.
     """
-    if structure.format == Format.JP2:
-        return _decode_whole(path, structure, rows, _jp2_pixels)
-    if structure.format == Format.JPEG and (
-        structure.stored_bits != 8 or structure.compression == "lossless"
-    ):
-        return _decode_whole(path, structure, rows, imagecodecs.jpeg8_decode)
-    return _decode_vips(path, structure, rows)
+    convert = converter(structure)
+    with path.open("rb") as file:
+        source = ByteSource(file)
+        for samples in _samples(source, structure, rows):
+            yield convert(samples)
 
 
 def verify_data(path: Path, structure: Structure) -> None:
@@ -61,23 +64,37 @@ def verify_data(path: Path, structure: Structure) -> None:
     Raises:
         UnreadableScan: The data is damaged.
     """
-    if structure.format == Format.TIFF and structure.compression == "ZIP":
+    if structure.compression == "ZIP" and not structure.in_pieces:
         with path.open("rb") as file:
-            check_zip(ByteSource(file), structure.directory)
+            check_zip(ByteSource(file), structure)
 
 
-def _decode_vips(path: Path, structure: Structure, rows: int) -> Iterator[Samples]:
+def _samples(source: ByteSource, structure: Structure, rows: int) -> Iterator[Samples]:
+    if structure.in_pieces:
+        pieces = Pieces(source, structure)
+        for top in range(0, structure.height, rows):
+            yield pieces.rows(top, min(structure.height, top + rows))
+    elif structure.format == Format.JP2:
+        yield from _decode_whole(source, structure, rows, _jp2_pixels)
+    elif structure.format == Format.JPEG and (
+        structure.stored_bits != 8 or structure.compression in {"lossless", "JPEG-LS"}
+    ):
+        is_ls = structure.compression == "JPEG-LS"
+        decode = imagecodecs.jpegls_decode if is_ls else imagecodecs.jpeg8_decode
+        yield from _decode_whole(source, structure, rows, decode)
+    else:
+        yield from _decode_vips(source, structure, rows)
+
+
+def _decode_vips(source: ByteSource, structure: Structure, rows: int) -> Iterator[Samples]:
     pyvips.cache_set_max(0)  # a streaming image is read once; a cached one would be found used up
     name, options = _LOADERS[structure.format]
-    if structure.format == Format.TIFF:
-        options = {**options, "page": structure.directory}
     # libjpeg goes on through corrupt data with a warning, the others stop with an error.
     is_jpeg = structure.format == Format.JPEG or structure.compression == "JPEG"
     options = {**options, "fail_on": "warning" if is_jpeg else "error"}
-    descriptor = os.open(path, os.O_RDONLY)
+    opened = _vips_source(source, structure)  # it must live as long as the image is read
     try:
-        source = pyvips.Source.new_from_descriptor(descriptor)
-        image = pyvips.Operation.call(name, source, access="sequential", **options)
+        image = pyvips.Operation.call(name, opened, access="sequential", **options)
         image = _colours(image, structure)
         region = pyvips.Region.new(image)
         height, width, bands, dtype = _facts(image)
@@ -87,11 +104,22 @@ def _decode_vips(path: Path, structure: Structure, rows: int) -> Iterator[Sample
             yield strip.reshape(count, width, bands)
     except pyvips.Error as error:
         raise UnreadableScan(
-            f"the {structure.format.upper()} is damaged: {_words(error)}; "
+            f"the {structure.format.upper()} is damaged: {printable(error)}; "
             "restore the file from a copy"
         ) from error
-    finally:
-        os.close(descriptor)
+
+
+def _vips_source(source: ByteSource, structure: Structure) -> pyvips.Source:
+    """Let libvips read the parts: small ones from memory, for calls back from it take time."""
+    file = source.assembled(structure.parts)
+    if file.seek(0, io.SEEK_END) <= _IN_MEMORY_BYTES:
+        file.seek(0)
+        return pyvips.Source.new_from_memory(file.read())
+    file.seek(0)
+    found = pyvips.SourceCustom()
+    found.on_read(file.read)
+    found.on_seek(file.seek)
+    return found
 
 
 def _facts(image: pyvips.Image) -> tuple[int, int, int, type[np.unsignedinteger[Any]]]:
@@ -108,31 +136,27 @@ def _colours(image: pyvips.Image, structure: Structure) -> pyvips.Image:
             f"the header announces {expected[0]} × {expected[1]} pixels of type {expected[2]}, the "
             f"decoder finds {found[0]} × {found[1]} of {found[2]}; restore the file from a copy"
         )
+    if structure.photometric == Photometric.CMYK:
+        return image.extract_band(0, n=4)
     is_grey = structure.channels == 1 or image.interpretation in {"b-w", "grey16"}
     return image[0] if is_grey else image.extract_band(0, n=3)
 
 
 def _jp2_pixels(data: bytes) -> Samples:
-    """Decode without the profile, which the codec would apply: to sRGB, and of 16 bits wrongly."""
-    start = data.find(b"colr", 0, max(0, data.find(_CODESTREAM)))
-    if start >= 0 and data[start + 4] in _PROFILED:
-        data = (
-            data[:start] + b"free" + data[start + 4 :]
-        )  # boxes that are not known are passed over
     pixels: Samples = imagecodecs.jpeg2k_decode(data, numthreads=1)
     return pixels
 
 
 def _decode_whole(
-    path: Path, structure: Structure, rows: int, decode: Callable[[bytes], Samples]
+    source: ByteSource, structure: Structure, rows: int, decode: Callable[[bytes], Samples]
 ) -> Iterator[Samples]:
     """Decode at once, which is all that some codecs offer; the header's limits have bounded it."""
     name = structure.format.upper()
     try:
-        pixels = decode(path.read_bytes())
-    except (imagecodecs.Jpeg2kError, imagecodecs.Jpeg8Error, ValueError) as error:
+        pixels = decode(source.assembled(structure.parts).read())
+    except DAMAGE as error:
         raise UnreadableScan(
-            f"the {name} is damaged: {_words(error)}; restore the file from a copy"
+            f"the {name} is damaged: {printable(error)}; restore the file from a copy"
         ) from error
     pixels = np.atleast_3d(pixels)
     dtype = np.uint16 if structure.stored_bits > 8 else np.uint8
@@ -147,9 +171,3 @@ def _decode_whole(
     pixels = pixels[..., : structure.channels]
     for top in range(0, structure.height, rows):
         yield pixels[top : top + rows]
-
-
-def _words(error: Exception) -> str:
-    """Give a decoder's words on one printable line: they may quote the file."""
-    text = " ".join(str(error).split())
-    return "".join(char for char in text if char.isprintable())[:200] or type(error).__name__

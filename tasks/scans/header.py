@@ -213,7 +213,7 @@ def header_of(structure: Structure, *, page: int) -> ScanHeader:
         format=structure.format,
         width=size[0],
         height=size[1],
-        bits=16 if structure.stored_bits > 8 else 8,
+        bits=structure.bits,
         page=page,
         pages=structure.pages,
         orientation=orientation,
@@ -226,7 +226,8 @@ def header_of(structure: Structure, *, page: int) -> ScanHeader:
         channels=structure.channels,
         has_alpha=structure.has_alpha,
         is_grey_jpeg=structure.format == Format.JPEG
-        and (structure.channels, structure.stored_bits) == (1, 8),
+        and (structure.channels, structure.stored_bits) == (1, 8)
+        and structure.compression != "JPEG-LS",
         notes=(*structure.notes, *metadata.notes),
         unread=metadata.unread,
     )

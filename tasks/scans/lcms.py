@@ -10,6 +10,9 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
+LAB_PROFILE: bytes = imagecodecs.cms_profile("lab4")
+_SRGB_PROFILE: bytes = imagecodecs.cms_profile("srgb")
+
 
 def lightness_of(
     pixels: NDArray[np.unsignedinteger[Any]], icc: bytes
@@ -28,7 +31,7 @@ def lightness_of(
         lab = imagecodecs.cms_transform(
             np.ascontiguousarray(pixels[..., 0] if is_grey else pixels),
             icc,
-            imagecodecs.cms_profile("lab4"),
+            LAB_PROFILE,
             colorspace="gray" if is_grey else "rgb",
             outcolorspace="lab",
             outdtype="float32",
@@ -38,3 +41,31 @@ def lightness_of(
         return None
     lightness: NDArray[np.float32] = np.clip(lab[..., 0], 0, 100)
     return lightness
+
+
+def srgb_of(pixels: NDArray[Any], icc: bytes, *, space: str) -> NDArray[np.uint16] | None:
+    """Transform pixels to sRGB by a profile, relative colorimetric.
+
+    Args:
+        pixels: uint8 or uint16 inks, or float32 L*a*b*, (rows, W, channels).
+        icc: The profile.
+        space: The pixels' colour space, `cmyk` or `lab`.
+
+    Returns:
+        sRGB codes, uint16 (rows, W, 3), clipped to its gamut; None where the engine refuses the
+        profile.
+    """
+    try:
+        found = imagecodecs.cms_transform(
+            pixels,
+            icc,
+            _SRGB_PROFILE,
+            colorspace=space,
+            outcolorspace="rgb",
+            outdtype="float32",
+            intent=imagecodecs.CMS.INTENT.RELATIVE_COLORIMETRIC,
+        )
+    except (imagecodecs.CmsError, ValueError):
+        return None
+    codes: NDArray[np.uint16] = np.rint(np.clip(found, 0, 1) * 65535).astype(np.uint16)
+    return codes

@@ -82,15 +82,11 @@ def _readers(structure: Structure) -> Iterator[Callable[[], ToneRule | str | Non
         yield lambda one=statement: _by_statement(structure, one)  # type: ignore[misc]
 
 
-def _bits(structure: Structure) -> int:
-    return 16 if structure.stored_bits > 8 else 8
-
-
 def _by_profile(structure: Structure) -> ToneRule | str | None:
     """Read the ICC profile; one of the other kind, grey or RGB, by its neutral colours."""
     if not structure.icc:
         return None
-    bits, profile = _bits(structure), parse_profile(structure.icc)
+    bits, profile = structure.bits, parse_profile(structure.icc)
     space = profile.space.decode("latin-1").strip() if profile else ""
     if profile is None or space not in {"GRAY", "RGB"}:
         kind = f"of {space!a} colour" if profile else "damaged, or none of a picture"
@@ -144,7 +140,7 @@ def _ranged(structure: Structure, tag: bytes, source: ToneSource) -> tuple[ToneC
 
     The codes are left as they are: spreading those of 8 bits would round them.
     """
-    bits = _bits(structure)
+    bits = structure.bits
     curve = curve_of_tag(tag, bits=bits, source=source)
     found = next((one.black_white for one in structure.statements if one.black_white), None)
     if found is None:
@@ -170,7 +166,7 @@ def _by_table(structure: Structure, statement: Statement) -> ToneRule | str:
         )
     if not all(is_tone(table) for table in tables):
         return f"The {statement.name} is no tone curve: it is passed over."
-    bits = _bits(structure)
+    bits = structure.bits
     curves = [curve_of_light(table, bits=bits, source=ToneSource.STATED) for table in tables]
     shares = _shares(structure)
     grey = curves[0]

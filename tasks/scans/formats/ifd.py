@@ -4,7 +4,9 @@ Read here rather than by a library because the table must be judged before anyth
 offset is checked against the file's size, and only the tags that are asked for are fetched.
 """
 
+import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -18,7 +20,12 @@ _COMPONENT = {
     1: "u1", 2: "S1", 3: "u2", 4: "u4", 5: "u4", 6: "i1", 7: "u1", 8: "i2", 9: "i4", 10: "i4",
     11: "f4", 12: "f8", 13: "u4", 16: "u8", 17: "i8", 18: "u8", 129: "u1",
 }  # fmt: skip
+_TEXTS = {2, 129}
 _RATIONAL = {5, 10}
+_SIZES = {
+    kind: np.dtype(code).itemsize * (2 if kind in _RATIONAL else 1)
+    for kind, code in _COMPONENT.items()
+}
 _MAX_ENTRIES = 4096
 _MAX_TEXT_BYTES = 1 << 20
 
@@ -44,45 +51,66 @@ class Layout:
 
 @dataclass(frozen=True)
 class Entry:
-    """One tag: where its values lie, and how many there are."""
+    """One tag: where its values lie, and how many there are.
+
+    Attributes:
+        inline: The bytes of values so few that the table itself holds them.
+    """
 
     kind: int
     count: int
     offset: int
+    inline: bytes | None = None
 
     @property
     def size(self) -> int:
         """Bytes that the values take."""
-        return component_bytes(self.kind) * self.count
+        return _SIZES[self.kind] * self.count
 
 
 @dataclass(frozen=True)
 class Directory:
-    """A directory's tags, fetched when asked for."""
+    """A directory's tags, fetched when asked for.
+
+    Attributes:
+        offset: Where the table begins.
+        is_sorted: Whether the tags come in rising order and once each, as TIFF 6.0 asks.
+    """
 
     source: ByteSource
     layout: Layout
+    offset: int
     entries: dict[int, Entry]
     next_offset: int
+    is_sorted: bool = True
     unknown: frozenset[int] = frozenset()  # tags of types that nobody has defined
 
     def __contains__(self, tag: int) -> bool:
         return tag in self.entries
 
+    def is_beyond(self, tag: int) -> bool:
+        """Whether a tag's values lie beyond the file's end."""
+        entry = self.entries[tag]
+        return entry.inline is None and entry.offset + entry.size > self.source.size
+
     def data(self, tag: int, *, limit: int = _MAX_TEXT_BYTES) -> bytes | None:
-        """Fetch a tag's bytes; None where it is absent or larger than *limit*."""
+        """Fetch a tag's bytes; None where it is absent, larger than *limit*, or beyond the end."""
         entry = self.entries.get(tag)
-        if entry is None or entry.size > limit:
+        if entry is None or entry.size > limit or self.is_beyond(tag):
             return None
-        return self.source.read(entry.offset, entry.size)
+        return self._bytes(entry)
 
     def values(self, tag: int) -> Values:
-        """Fetch a tag's numbers, rationals divided, shape (count,); empty where it is absent."""
+        """Fetch a tag's numbers, rationals divided, shape (count,); empty where there are none.
+
+        Raises:
+            TruncatedScan: They lie beyond the end of the file.
+        """
         entry = self.entries.get(tag)
-        if entry is None:
+        if entry is None or entry.kind in _TEXTS:
             return np.empty(0, dtype=np.int64)
         dtype = np.dtype(_COMPONENT[entry.kind]).newbyteorder(self.layout.order)
-        found = np.frombuffer(self.source.read(entry.offset, entry.size), dtype=dtype)
+        found = np.frombuffer(self._bytes(entry), dtype=dtype)
         if entry.kind not in _RATIONAL:
             return found
         above, below = found[::2].astype(np.float64), found[1::2].astype(np.float64)
@@ -94,16 +122,24 @@ class Directory:
         Raises:
             TruncatedScan: It lies beyond the end of the file.
         """
-        entry = self.entries[tag]
-        one = Directory(self.source, self.layout, {tag: replace(entry, count=1)}, 0)
-        return float(one.values(tag)[0])
+        one = replace(self.entries[tag], count=1)
+        return float(replace(self, entries={tag: one}).values(tag)[0])
+
+    def numbers(self, tag: int) -> NDArray[np.float64]:
+        """Fetch a tag's numbers; empty where there are none, too, or they lie beyond the end."""
+        if tag in self.entries and self.is_beyond(tag):
+            return np.empty(0)
+        return self.values(tag).astype(np.float64)
 
     def integer(self, tag: int, default: int) -> int:
         """Fetch a tag's first number as an integer."""
-        found = self.values(tag)
-        if not found.size or found.dtype.kind not in "iuf":
+        entry = self.entries.get(tag)
+        if entry is None or entry.kind in _TEXTS or not entry.count or self.is_beyond(tag):
             return default
-        return int(found[0])
+        if entry.inline is not None and entry.kind in {1, 3, 4, 7, 13, 16, 18}:
+            return self.layout.number(entry.inline[: _SIZES[entry.kind]])
+        value = self.first(tag)
+        return int(value) if math.isfinite(value) else default
 
     def text(self, tag: int) -> str:
         """Fetch a tag's text, tolerant of what archives' tools have written there."""
@@ -113,10 +149,15 @@ class Directory:
         except UnicodeDecodeError:
             return data.decode("latin-1").strip()
 
+    def _bytes(self, entry: Entry) -> bytes:
+        if entry.inline is not None:
+            return entry.inline[: entry.size]
+        return self.source.read(entry.offset, entry.size)
+
 
 def component_bytes(kind: int) -> int:
     """Bytes of one value of a TIFF type."""
-    return np.dtype(_COMPONENT[kind]).itemsize * (2 if kind in _RATIONAL else 1)
+    return _SIZES[kind]
 
 
 def read_layout(source: ByteSource) -> tuple[Layout, int]:
@@ -133,6 +174,8 @@ def read_layout(source: ByteSource) -> tuple[Layout, int]:
 def read_directory(source: ByteSource, layout: Layout, offset: int) -> Directory:
     """Read the table at *offset*; entries of unknown types are passed over, as TIFF 6.0 asks.
 
+    Of a tag that is there twice, the first counts. A table without its last word ends the chain.
+
     Raises:
         TruncatedScan: The table lies beyond the end of the file.
         UnreadableScan: The table has no, or absurdly many, entries.
@@ -144,21 +187,30 @@ def read_directory(source: ByteSource, layout: Layout, offset: int) -> Directory
             f"the directory at byte {offset:,} announces {count:,} tags (1 to {_MAX_ENTRIES:,} are "
             "believable); rescan, or restore the file from a copy"
         )
-    stride = 4 + 2 * word
-    start = offset + head_bytes
-    table = source.read(start, count * stride)
+    start, stride = offset + head_bytes, 4 + 2 * word
+    size = "u8" if layout.is_big else "u4"
+    row = [("tag", "u2"), ("kind", "u2"), ("count", size), ("place", f"V{word}")]
+    dtype = np.dtype([(name, f"{layout.order}{code}") for name, code in row])
+    table = np.frombuffer(source.read(start, count * stride), dtype=dtype)
     entries: dict[int, Entry] = {}
-    unknown = set()
-    for i in range(count):
-        row = table[i * stride : (i + 1) * stride]
-        tag, kind = layout.number(row[:2]), layout.number(row[2:4])
-        if kind not in _COMPONENT:
-            unknown.add(tag)
+    tags = table["tag"].tolist()
+    kinds, counts = table["kind"].tolist(), table["count"].tolist()
+    for i, place in enumerate(table["place"].tolist()):
+        tag, kind = tags[i], kinds[i]
+        if kind not in _COMPONENT or tag in entries:
             continue
-        entry = Entry(kind, layout.number(row[4 : 4 + word]), 0)
-        inline = start + i * stride + 4 + word
-        place = inline if entry.size <= word else layout.number(row[4 + word :])
-        entries.setdefault(tag, Entry(kind, entry.count, place))
-    end = start + count * stride
-    after = layout.number(source.read_up_to(end, word))  # an EXIF block may end before it
-    return Directory(source, layout, entries, after, frozenset(unknown))
+        if _SIZES[kind] * counts[i] <= word:
+            inline = start + i * stride + 4 + word
+            entries[tag] = Entry(kind, counts[i], inline, place)
+        else:
+            entries[tag] = Entry(kind, counts[i], layout.number(place))
+    after = source.read_up_to(start + count * stride, word)  # an EXIF block may end before it
+    return Directory(
+        source,
+        layout,
+        offset,
+        entries,
+        layout.number(after) if len(after) == word else 0,
+        is_sorted=all(below < above for below, above in pairwise(tags)),
+        unknown=frozenset(tag for tag, kind in zip(tags, kinds, strict=True) if kind not in _SIZES),
+    )

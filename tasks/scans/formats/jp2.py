@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from tasks.errors import TruncatedScan, UnreadableScan, UnsupportedFormat
 from tasks.scans.formats.blocks import Block, BlockKind
 from tasks.scans.formats.exif import read_exif_block
-from tasks.scans.formats.source import BLOCK_BYTES, ByteSource
+from tasks.scans.formats.source import BLOCK_BYTES, ByteSource, Part, Span
 from tasks.scans.formats.statements import statements_of_exif, statements_of_space
 from tasks.scans.formats.structure import Format, Photometric, Structure
 
@@ -23,6 +23,10 @@ _UUIDS = {
 _EXIF_UUIDS = {b"JpgTiffExif->JP2", bytes.fromhex("0537cdab9d0c4431a72afa561f2a113e")}
 _CMYK, _SRGB, _GREY, _SYCC = 12, 16, 17, 18  # enumerated colour spaces
 _MAX_BOX_BYTES = 16 << 20
+_MAX_BOXES, _MAX_TILE_PARTS = 100_000, 1_000_000
+_NESTING = {b"jp2h", b"res "}
+_DECISIVE = {b"pclr", b"cmap", b"cdef"}  # what the codestream's components mean
+_END_MARKER = b"\xff\xd9"
 _DECODED_BYTES_A_SAMPLE = 6  # the decoder works in 32 bits, and hands over 8 or 16
 
 
@@ -31,6 +35,7 @@ class _Boxes:
     """What the boxes say."""
 
     codestream: int = 0
+    decisive: list[tuple[bytes, bytes]] = field(default_factory=list)
     enumerated: int | None = None
     icc: bytes | None = None
     palette: tuple[int, ...] = ()
@@ -38,6 +43,7 @@ class _Boxes:
     resolution: tuple[float, float] | None = None
     exif: bytes | None = None
     blocks: list[Block] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,7 @@ class _Size:
     depths: tuple[int, ...]
     is_subsampled: bool
     is_signed: bool
+    tiles: int
 
 
 def is_jp2(head: bytes) -> bool:
@@ -70,7 +77,7 @@ def read_jp2(source: ByteSource) -> Structure:
         if not boxes.codestream:
             raise UnreadableScan("the JP2 holds no codestream; restore the file from a copy")
     size = _read_size(source, boxes.codestream)
-    _walk_tile_parts(source, boxes.codestream)
+    end = _walk_tile_parts(source, boxes.codestream, size.tiles, boxes.notes)
     channels = _channels(boxes, size)
     bits = boxes.palette[0] + 1 if boxes.palette else size.depths[0]
     return Structure(
@@ -83,6 +90,7 @@ def read_jp2(source: ByteSource) -> Structure:
         compression="JPEG 2000",
         has_alpha=len(size.depths) > channels,
         white=(1 << bits) - 1 if bits not in {8, 16} else None,
+        parts=_parts(boxes, size, Span(boxes.codestream, end - boxes.codestream)),
         buffer_bytes=size.width
         * size.height
         * max(len(size.depths), len(boxes.palette))
@@ -92,37 +100,71 @@ def read_jp2(source: ByteSource) -> Structure:
         icc=boxes.icc,
         exif=read_exif_block(boxes.exif),
         blocks=tuple(boxes.blocks),
+        notes=tuple(boxes.notes),
     )
 
 
-def _read_boxes(source: ByteSource, start: int, end: int, boxes: _Boxes) -> None:
+def _parts(boxes: _Boxes, size: _Size, codestream: Span) -> tuple[Part, ...]:
+    """Give the codestream, in a JP2 of our own where boxes say what its components are.
+
+    A profile is left out: the codec would apply it, to sRGB, and of 16 bits wrongly.
+    """
+    data = (codestream, _END_MARKER)
+    if not boxes.decisive and boxes.enumerated != _SYCC:
+        return data
+    colours = _SRGB if len(size.depths) > 2 or boxes.palette else _GREY
+    colours = _SYCC if boxes.enumerated == _SYCC else colours
+    header = b"".join(number.to_bytes(4, "big") for number in (size.height, size.width))
+    header += len(size.depths).to_bytes(2, "big") + bytes((size.depths[0] - 1, 7, 0, 0))
+    inner = _box(b"ihdr", header) + _box(b"colr", b"\1\0\0" + colours.to_bytes(4, "big"))
+    inner += b"".join(_box(kind, body) for kind, body in boxes.decisive)
+    brand = _box(b"ftyp", b"jp2 \0\0\0\0jp2 ")
+    return (_SIGNATURE + brand + _box(b"jp2h", inner) + b"\0\0\0\0jp2c", *data)
+
+
+def _box(kind: bytes, body: bytes) -> bytes:
+    return (8 + len(body)).to_bytes(4, "big") + kind + body
+
+
+def _read_boxes(source: ByteSource, start: int, end: int, boxes: _Boxes, *, depth: int = 0) -> None:
     position = start
-    while position + 8 <= end:
+    for _ in range(_MAX_BOXES):
+        if position + 8 > end:
+            return
         head = source.read(position, 8)
         size, kind, body = int.from_bytes(head[:4], "big"), head[4:], position + 8
         if size == 1:
-            size, body = int.from_bytes(source.read(position + 8, 8), "big"), position + 16
+            size, body = int.from_bytes(source.read_up_to(position + 8, 8), "big"), position + 16
         size = size or end - position
-        if size < body - position:
-            raise UnreadableScan(
-                f"the JP2's box at byte {position:,} has the length {size}; "
-                "restore the file from a copy"
-            )
         if kind == b"jp2c":
             boxes.codestream = boxes.codestream or body
-        elif position + size > end:
-            raise TruncatedScan(
-                f"the JP2 ends at byte {source.size:,}, within its box at {position:,}; "
-                "fetch it again, or rescan"
-            )
-        elif kind in {b"jp2h", b"res "}:
-            _read_boxes(source, body, position + size, boxes)
+        elif size < body - position or position + size > end:
+            _allow_broken_boxes(source, position, boxes)
+            return
+        elif kind in _NESTING and depth < len(_NESTING):
+            _read_boxes(source, body, position + size, boxes, depth=depth + 1)
         elif position + size - body <= _MAX_BOX_BYTES:
             _take(boxes, kind, source.read(body, position + size - body))
-        position += size
+        position += max(size, 8)
+
+
+def _allow_broken_boxes(source: ByteSource, position: int, boxes: _Boxes) -> None:
+    """Let boxes break off behind the codestream, which needs none of them.
+
+    Raises:
+        TruncatedScan: They break off before it.
+    """
+    if not boxes.codestream:
+        raise TruncatedScan(
+            f"the JP2 breaks off in its box at byte {position:,} of {source.size:,}, before its "
+            "picture; fetch it again, or rescan"
+        )
+    boxes.notes.append(f"the boxes of the JP2 break off at byte {position:,}, behind its picture")
 
 
 def _take(boxes: _Boxes, kind: bytes, body: bytes) -> None:
+    if kind in _DECISIVE:
+        boxes.decisive.append((kind, body))
     if kind == b"colr" and len(body) > 3:
         if boxes.enumerated is not None or boxes.icc:
             return  # all but the first are for other readers (T.800, I.5.3.3)
@@ -188,53 +230,79 @@ def _read_size(source: ByteSource, start: int) -> _Size:
         depths=tuple((depth & 0x7F) + 1 for depth in parts[::3]),
         is_subsampled=any(step != 1 for step in parts[1::3] + parts[2::3]),
         is_signed=any(depth & 0x80 for depth in parts[::3]),
+        tiles=_tiles(head),
     )
 
 
-def _walk_tile_parts(source: ByteSource, start: int) -> None:
-    """Follow the markers of the main header, then the lengths of the tile parts, to the end."""
-    position = _first_tile_part(source, start)
-    while True:
-        marker = int.from_bytes(source.read_up_to(position, 2), "big")
-        if marker == _EOC:
-            return
-        if marker != _SOT:
+def _tiles(head: bytes) -> int:
+    """Count tiles; *head* begins with the codestream."""
+    right, bottom, *_ = (int.from_bytes(head[i : i + 4], "big") for i in (8, 12))
+    wide, high, left, top = (int.from_bytes(head[i : i + 4], "big") for i in (24, 28, 32, 36))
+    if not wide or not high:
+        raise UnreadableScan("the JPEG 2000 has tiles of no size; restore the file from a copy")
+    return -(-(right - left) // wide) * -(-(bottom - top) // high)
+
+
+def _walk_tile_parts(source: ByteSource, start: int, tiles: int, notes: list[str]) -> int:
+    """Follow the lengths of the tile parts and see that every tile is there; give their end."""
+    position, seen = _first_tile_part(source, start), set[int]()
+    for _ in range(_MAX_TILE_PARTS):
+        head = source.read_up_to(position, 10)
+        if len(head) < 10 or int.from_bytes(head[:2], "big") != _SOT:
             break
-        size = int.from_bytes(source.read(position + 6, 4), "big")
-        if not size:  # the last tile part may leave its length open
-            position = source.size - 2
-            if source.read_up_to(position, 2) == b"\xff\xd9":
-                return
+        size = int.from_bytes(head[6:10], "big")
+        if size and size < 14:
             break
-        if size < 14:
+        # The last tile part may leave its length open (A.4.2): then it ends where all does.
+        end = position + size if size else source.size
+        if end > source.size:
+            raise _cut_short(source)
+        seen.add(int.from_bytes(head[4:6], "big"))
+        position = _check_packets(source, position, end, is_open=not size)
+        if not size:
             break
-        _check_packets(source, position, min(position + size, source.size))
-        position += size
-    if position + 2 > source.size:
-        raise TruncatedScan(
-            f"the JPEG 2000 codestream ends at byte {source.size:,} without its last marker; "
-            "fetch it again, or rescan"
+    if source.read_up_to(position, 2) == _END_MARKER and len(seen) == tiles:
+        return position
+    if len(seen) < tiles and position + 2 > source.size:
+        raise _cut_short(source)
+    if len(seen) != tiles:
+        raise UnreadableScan(
+            f"the JPEG 2000 codestream has no tile part at byte {position:,}, and {len(seen):,} of "
+            f"{tiles:,} tiles before; restore the file from a copy"
         )
-    raise UnreadableScan(
-        f"the JPEG 2000 codestream has no tile part at byte {position:,}; "
-        "restore the file from a copy"
+    notes.append(f"the JPEG 2000 codestream lacks its last marker at byte {position:,}")
+    return position
+
+
+def _cut_short(source: ByteSource) -> TruncatedScan:
+    return TruncatedScan(
+        f"the JPEG 2000 codestream ends at byte {source.size:,}, within its data; "
+        "fetch it again, or rescan"
     )
 
 
-def _check_packets(source: ByteSource, start: int, end: int) -> None:
-    """See that a tile part's data holds no code that its bit stuffing makes impossible (B.10.1)."""
+def _check_packets(source: ByteSource, start: int, end: int, *, is_open: bool) -> int:
+    """See that a tile part's data holds no code that its bit stuffing makes impossible (B.10.1).
+
+    Of one whose length is open, such a code is where it ends.
+    """
     position = start + 12
     while source.read_up_to(position, 2) not in {b"\xff\x93", b""}:
-        position += 2 + int.from_bytes(source.read_up_to(position + 2, 2), "big")
+        position += 2 + max(2, int.from_bytes(source.read_up_to(position + 2, 2), "big"))
     while position < end - 1:
         block = source.read(position + 2, min(BLOCK_BYTES, end - position - 2))
         match = _IMPOSSIBLE.search(block)
+        if match and is_open and match.group(0) == _END_MARKER:
+            return position + 2 + match.start()
         if match:
             raise UnreadableScan(
                 f"the JPEG 2000 codestream is damaged at byte {position + 2 + match.start():,}: "
                 "there is a marker amid its data; restore the file from a copy"
             )
         position += max(1, len(block) - 1)  # a pair may lie across two blocks
+    if is_open:
+        raise _cut_short(source)
+    return end
 
 
 def _first_tile_part(source: ByteSource, start: int) -> int:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from tasks.errors import TruncatedScan, UnreadableScan, UnsupportedFormat
 from tasks.scans.formats.blocks import Block, BlockKind
 from tasks.scans.formats.exif import read_exif_block
-from tasks.scans.formats.source import BLOCK_BYTES, ByteSource
+from tasks.scans.formats.source import BLOCK_BYTES, ByteSource, Part, Span, joined
 from tasks.scans.formats.statements import statements_of_exif
-from tasks.scans.formats.structure import Format, Photometric, Structure
+from tasks.scans.formats.structure import Format, Photometric, Structure, press_profile
 
 _SOI, _EOI, _SOS, _DNL, _APP0, _APP1, _APP2, _APP13, _APP14 = (
     0xD8,
@@ -22,19 +22,27 @@ _SOI, _EOI, _SOS, _DNL, _APP0, _APP1, _APP2, _APP13, _APP14 = (
     0xED,
     0xEE,
 )
+_JPEG_LS = "JPEG-LS"
 _STANDALONE = {0x01, *range(0xD0, 0xD8)}
 _CODINGS = {
     0xC0: "baseline", 0xC1: "extended", 0xC2: "progressive", 0xC3: "lossless",
     0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "hierarchical",
     0xC9: "arithmetic", 0xCA: "progressive arithmetic", 0xCB: "lossless arithmetic",
-    0xCD: "hierarchical", 0xCE: "hierarchical", 0xCF: "hierarchical", 0xF7: "JPEG-LS",
+    0xCD: "hierarchical", 0xCE: "hierarchical", 0xCF: "hierarchical", 0xF7: _JPEG_LS,
 }  # fmt: skip
 _DECODED = {
-    "baseline", "extended", "progressive", "lossless", "arithmetic", "progressive arithmetic"
+    "baseline", "extended", "progressive", "lossless", "arithmetic", "progressive arithmetic",
+    _JPEG_LS,
 }  # fmt: skip
 _DEEP = {"extended", "progressive", "lossless"}  # may have more than 8 bits
+_MARKER = re.compile(rb"\xff[^\x00\xff]")
+_NEXT_MARKER_LS = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")  # it stuffs bits, not bytes
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _END_MARKER, _TAIL_BYTES = b"\xff\xd9", 32
+_MAX_SEGMENTS = 1 << 16
+_DECISIVE = {*range(0xC0, 0xD0), _SOS, 0xDB, 0xDD}  # frames, tables, scans, restart intervals
+_JFIF = bytes.fromhex("ffe000104a46494600010101000100010000")
+_ADOBE = bytes.fromhex("ffee000e41646f62650064") + bytes(4)  # then the transform
 _CM_PER_INCH = 2.54
 _PHOTOSHOP, _XMP = b"Photoshop 3.0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _XMP_MORE = b"http://ns.adobe.com/xmp/extension/\0"
@@ -42,9 +50,19 @@ _XMP_MORE = b"http://ns.adobe.com/xmp/extension/\0"
 
 @dataclass
 class _Segments:
-    """What the walk collects."""
+    """What the walk collects.
+
+    Attributes:
+        parts: What decides about the pixels, the frame header as `frame_part` of it.
+        lines: The height that follows the first scan's data (DNL).
+        extraneous: Bytes between segments that belong to none, and where the first ones lie.
+    """
 
     frame: tuple[str, bytes] | None = None
+    frame_part: int = 0
+    lines: int = 0
+    parts: list[Part] = field(default_factory=lambda: [b"\xff\xd8"])
+    extraneous: tuple[int, int] = (0, 0)
     icc: dict[int, bytes] = field(default_factory=dict)
     exif: list[bytes] = field(default_factory=list)
     xmp: list[Block] = field(default_factory=list)
@@ -60,8 +78,8 @@ def read_jpeg(source: ByteSource) -> Structure:
 
     Raises:
         TruncatedScan: The file ends before its end-of-image marker.
-        UnreadableScan: There is no frame, or bytes lie where a marker must be.
-        UnsupportedFormat: CMYK, hierarchical coding, JPEG-LS, a height that follows the data.
+        UnreadableScan: There is no frame, or what must be a segment is none.
+        UnsupportedFormat: Hierarchical coding, or CMYK without a profile.
     """
     try:
         found = _walk(source)
@@ -77,33 +95,58 @@ def read_jpeg(source: ByteSource) -> Structure:
             "the JPEG holds no picture: no frame header before its end; restore it from a copy"
         )
     coding, frame = found.frame
-    bits, height, width, components = _frame_numbers(frame)
+    bits, height, width, components = _frame_numbers(frame, found.lines)
     _refuse(coding, bits, components)
+    icc = b"".join(found.icc[i] for i in sorted(found.icc)) or None
+    is_cmyk = components == 4
     whole = "progressive" in coding or (found.scans > 1 and components > 1)
-    is_deep = bits != 8 or coding == "lossless"
+    is_deep = bits != 8 or coding in {"lossless", _JPEG_LS}
     exif = b"".join(found.exif)
     return Structure(
         format=Format.JPEG,
         width=width,
         height=height,
         stored_bits=bits,
-        channels=components,
+        channels=3 if is_cmyk else components,
         photometric=_photometric(components, found.adobe_transform),
         compression=coding,
         white=(1 << bits) - 1 if bits not in {8, 16} else None,
+        parts=_parts(found, coding, height, source.size),
         buffer_bytes=2 * width * height * components * (whole + is_deep),
         resolution_ppcm=_resolution(found.density),
         statements=statements_of_exif(exif),
-        icc=b"".join(found.icc[i] for i in sorted(found.icc)) or None,
+        icc=None if is_cmyk else icc,
+        ink_icc=press_profile(icc, "JPEG") if is_cmyk else None,
         exif=read_exif_block(exif),
         blocks=tuple(_blocks(found)),
+        notes=tuple(_notes(found)),
     )
 
 
-def _frame_numbers(frame: bytes) -> tuple[int, int, int, int]:
+def _notes(found: _Segments) -> Iterator[str]:
+    count, place = found.extraneous
+    if count:
+        yield f"{count:,} bytes between the JPEG's segments belong to none, from byte {place:,} on"
+    if found.lines:
+        yield f"the JPEG's height, {found.lines:,}, follows its data (DNL)"
+
+
+def _parts(found: _Segments, coding: str, height: int, size: int) -> tuple[Part, ...]:
+    """Give what decides about the pixels, with a height before the data and an end after it."""
+    if coding == _JPEG_LS:
+        return (Span(0, size),)
+    if found.lines:
+        frame = found.parts[found.frame_part]
+        if isinstance(frame, bytes):
+            found.parts[found.frame_part] = frame[:5] + height.to_bytes(2, "big") + frame[7:]
+    return joined((*found.parts, _END_MARKER))
+
+
+def _frame_numbers(frame: bytes, lines: int) -> tuple[int, int, int, int]:
     if len(frame) < 6 or len(frame) < 6 + 3 * frame[5]:
         raise UnreadableScan("the JPEG's frame header is too short; restore the file from a copy")
     height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
+    height = height or lines
     if not height or not width or not frame[5]:
         raise UnreadableScan(
             f"the JPEG announces {width} × {height} pixels in {frame[5]} components; "
@@ -113,13 +156,13 @@ def _frame_numbers(frame: bytes) -> tuple[int, int, int, int]:
 
 
 def _refuse(coding: str, bits: int, components: int) -> None:
-    if components == 4:
+    if components not in {1, 3, 4} or (components == 4 and (bits != 8 or coding == _JPEG_LS)):
         raise UnsupportedFormat(
-            "a CMYK JPEG: its lightness depends on a press; convert it to grey or RGB"
+            f"a JPEG of {components} components of {bits} bits in {coding} coding; "
+            "convert it to grey"
         )
-    if components not in {1, 3}:
-        raise UnsupportedFormat(f"a JPEG of {components} components; convert it to grey")
-    allowed = range(2, 17) if coding == "lossless" else (8, 12) if coding in _DEEP else (8,)
+    is_free = coding in {"lossless", _JPEG_LS}
+    allowed = range(2, 17) if is_free else (8, 12) if coding in _DEEP else (8,)
     if bits not in allowed:
         raise UnreadableScan(
             f"the JPEG announces {bits} bits a sample in {coding} coding, which JPEG does not "
@@ -127,31 +170,28 @@ def _refuse(coding: str, bits: int, components: int) -> None:
         )
 
 
-def _refuse_early(frame: tuple[str, bytes], marker: int) -> None:
-    """Refuse what the walk itself, or libjpeg, could not follow to the end."""
-    coding, body = frame
+def _refuse_early(frame: tuple[str, bytes]) -> None:
+    """Refuse what the walk itself could not follow to the end."""
+    coding, _ = frame
     if coding not in _DECODED:
         raise UnsupportedFormat(
             f"a JPEG in {coding} coding; convert it to baseline JPEG or to TIFF"
         )
-    if marker == _DNL and not any(body[1:3]):
-        raise UnsupportedFormat(
-            "a JPEG whose height follows its data (DNL), as some scanners write it; "
-            "convert it to an ordinary JPEG without loss"
-        )
 
 
 def _photometric(components: int, adobe_transform: int | None) -> Photometric:
-    if components == 1:
-        return Photometric.MIN_IS_BLACK
+    if components in {1, 4}:
+        return Photometric.MIN_IS_BLACK if components == 1 else Photometric.CMYK
     return Photometric.RGB if adobe_transform == 0 else Photometric.YCBCR
 
 
 def _walk(source: ByteSource) -> _Segments:
     found = _Segments()
     position = 2
-    while True:
-        marker, position = _marker_at(source, position)
+    for _ in range(_MAX_SEGMENTS):
+        place = _next(source, position, _MARKER)
+        _count_extraneous(found, source, position, place)
+        marker, position = _marker_at(source, place)
         if marker == _EOI:
             return found
         if marker in _STANDALONE:
@@ -164,49 +204,61 @@ def _walk(source: ByteSource) -> _Segments:
             )
         _take(found, marker, source.read(position + 2, size - 2))
         if found.frame:
-            _refuse_early(found.frame, marker)
+            _refuse_early(found.frame)
         position += size
         if marker == _SOS:
             found.scans += 1
-            position = _end_of_entropy_coded(source, position)
+            is_ls = found.frame is not None and found.frame[0] == _JPEG_LS
+            position = _next(source, position, _NEXT_MARKER_LS if is_ls else _NEXT_MARKER)
+        if marker in _CODINGS and found.frame_part == len(found.parts):
+            found.parts.append(source.read(place, position - place))  # its height may be wanting
+        elif marker in _DECISIVE:
+            found.parts.append(Span(place, position - place))
+    raise UnreadableScan(
+        f"the JPEG has more than {_MAX_SEGMENTS:,} segments; restore the file from a copy"
+    )
 
 
-def _marker_at(source: ByteSource, position: int) -> tuple[int, int]:
-    """Give the marker at *position* and the place after it; fill bytes before it are allowed."""
-    while True:
-        pair = source.read_up_to(position, 2)
-        if len(pair) < 2:
-            raise TruncatedScan(
-                f"the JPEG ends at byte {source.size:,} without its end-of-image marker; "
-                "fetch it again, or rescan"
-            )
-        if pair[0] != 0xFF:
-            raise UnreadableScan(
-                f"the JPEG has byte 0x{pair[0]:02x} at {position:,} where a marker must be; "
-                "restore the file from a copy"
-            )
-        if pair[1] != 0xFF:
-            return pair[1], position + 2
-        position += 1
-
-
-def _end_of_entropy_coded(source: ByteSource, position: int) -> int:
-    """Find the next marker that is neither a restart nor a stuffed byte."""
+def _next(source: ByteSource, position: int, marker: re.Pattern[bytes]) -> int:
+    """Find the next marker; the file's end where there is none."""
     while position < source.size:
         block = source.read_up_to(position, BLOCK_BYTES)
-        match = _NEXT_MARKER.search(block)
+        match = marker.search(block)
         if match:
             return position + match.start()
         position += max(1, len(block) - 1)  # a marker may lie across two blocks
     return source.size
 
 
+def _count_extraneous(found: _Segments, source: ByteSource, start: int, end: int) -> None:
+    """Count bytes that belong to no segment; fill bytes, 0xFF, may come before each marker."""
+    if end > start and source.read_up_to(start, min(end - start, BLOCK_BYTES)).strip(b"\xff"):
+        count, place = found.extraneous
+        found.extraneous = count + end - start, place or start
+
+
+def _marker_at(source: ByteSource, position: int) -> tuple[int, int]:
+    """Give the marker at *position* and the place after it."""
+    pair = source.read_up_to(position, 2)
+    if len(pair) < 2:
+        raise TruncatedScan(
+            f"the JPEG ends at byte {source.size:,} without its end-of-image marker; "
+            "fetch it again, or rescan"
+        )
+    return pair[1], position + 2
+
+
 def _take(found: _Segments, marker: int, body: bytes) -> None:
     if marker in _CODINGS:
+        found.frame_part = len(found.parts) if found.frame is None else found.frame_part
         found.frame = found.frame or (_CODINGS[marker], body)
+    elif marker == _DNL and len(body) >= 2:
+        is_open = found.frame is not None and not any(found.frame[1][1:3])
+        found.lines = int.from_bytes(body[:2], "big") if is_open else 0
     elif marker == _APP0 and body.startswith(b"JFIF\0") and len(body) >= 12:
         numbers = body[7], int.from_bytes(body[8:10], "big"), int.from_bytes(body[10:12], "big")
         found.density = numbers
+        found.parts.append(_JFIF)
     elif marker == _APP1:
         _take_app1(found, body)
     elif marker == _APP2 and body.startswith(b"ICC_PROFILE\0") and len(body) > 14:
@@ -215,6 +267,7 @@ def _take(found: _Segments, marker: int, body: bytes) -> None:
         found.photoshop.append(body[len(_PHOTOSHOP) :])
     elif marker == _APP14 and body.startswith(b"Adobe") and len(body) >= 12:
         found.adobe_transform = body[11]
+        found.parts.append(_ADOBE + bytes([body[11] if body[11] < 3 else 1]))
 
 
 def _take_app1(found: _Segments, body: bytes) -> None:

@@ -1,13 +1,12 @@
 """PNG (third edition): the walk over its chunks, each one's checksum with it."""
 
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tasks.errors import TruncatedScan, UnreadableScan
 from tasks.scans.formats.exif import read_exif_block
 from tasks.scans.formats.pngtext import inflated, png_blocks
-from tasks.scans.formats.source import BLOCK_BYTES, ByteSource
+from tasks.scans.formats.source import BLOCK_BYTES, ByteSource, Part, Span, joined
 from tasks.scans.formats.statements import statements_of_chunks, statements_of_exif
 from tasks.scans.formats.structure import Format, Photometric, Structure
 
@@ -19,8 +18,11 @@ _COLOUR_TYPES = {  # depths that the specification allows, and what the samples 
     6: ({8, 16}, Photometric.RGB, True),
 }
 _STATING = {b"cICP", b"sRGB", b"gAMA", b"cHRM"}
-_KEPT = {b"IHDR", b"iCCP", b"eXIf", b"pHYs", b"tEXt", b"zTXt", b"iTXt", *_STATING}
+_KEPT = {b"IHDR", b"tRNS", b"iCCP", b"eXIf", b"pHYs", b"tEXt", b"zTXt", b"iTXt", *_STATING}
+_DECISIVE = {b"IHDR", b"PLTE", b"IDAT"}  # alpha is dropped, so tRNS is not among them
 _MAX_KEPT_BYTES = 8 << 20
+_MAX_CHUNKS = 1_000_000
+_IEND = bytes.fromhex("0000000049454e44ae426082")
 
 
 @dataclass(frozen=True)
@@ -30,14 +32,32 @@ class _Chunk:
     fault: str = ""
 
 
+@dataclass
+class _Chunks:
+    """What the walk collects.
+
+    Attributes:
+        kept: The chunks that are read here.
+        parts: What decides about the pixels.
+        data: Spans of the compressed data, bodies of IDAT.
+        notes: What is wrong with the rest.
+    """
+
+    kept: list[_Chunk] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=lambda: [Span(0, 8)])
+    data: list[Part] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
 def read_png(source: ByteSource) -> Structure:
-    """Read what a PNG's chunks say, and see that it is all there, by its checksums.
+    """Read what a PNG's chunks say, and see that its picture is all there, by its checksums.
 
     Raises:
-        TruncatedScan: The file ends before its IEND chunk.
+        TruncatedScan: The file ends before its picture does.
         UnreadableScan: A checksum fails, or the header says what PNG does not allow.
     """
-    chunks = list(_walk(source))
+    found = _walk(source)
+    chunks = found.kept
     header = chunks[0].body if chunks and chunks[0].kind == b"IHDR" else b""
     if len(header) != 13:
         raise UnreadableScan("the PNG does not begin with its header; restore the file from a copy")
@@ -49,10 +69,9 @@ def read_png(source: ByteSource) -> Structure:
             f"the PNG announces {width} × {height} pixels of {bits} bits in colour type "
             f"{colour_type}, which PNG does not allow; restore the file from a copy"
         )
-    if not any(chunk.kind == b"IDAT" for chunk in chunks):
+    if not found.data:
         raise UnreadableScan("the PNG holds no picture data; restore the file from a copy")
     channels = 1 if photometric == Photometric.MIN_IS_BLACK else 3
-    has_alpha = has_alpha or any(chunk.kind == b"tRNS" for chunk in chunks)
     exif, blocks = png_blocks((chunk.kind, chunk.body, chunk.fault) for chunk in chunks)
     exif = next((chunk.body for chunk in chunks if chunk.kind == b"eXIf"), exif)
     stating = {chunk.kind: chunk.body for chunk in reversed(chunks) if chunk.kind in _STATING}
@@ -64,7 +83,8 @@ def read_png(source: ByteSource) -> Structure:
         channels=channels,
         photometric=photometric,
         compression="deflate",
-        has_alpha=has_alpha,
+        has_alpha=has_alpha or any(chunk.kind == b"tRNS" for chunk in chunks),
+        parts=joined((*found.parts, _IEND)),
         buffer_bytes=width * height * (channels + has_alpha) * (2 if bits == 16 else 1)
         if interlace
         else 0,
@@ -73,31 +93,61 @@ def read_png(source: ByteSource) -> Structure:
         statements=(*statements_of_chunks(stating, bits), *statements_of_exif(exif)),
         exif=read_exif_block(exif),
         blocks=blocks,
+        notes=tuple(found.notes),
     )
 
 
-def _walk(source: ByteSource) -> Iterator[_Chunk]:
-    position = 8
-    while True:
+def _walk(source: ByteSource) -> _Chunks:
+    found, position = _Chunks(), 8
+    for _ in range(_MAX_CHUNKS):
         head = source.read_up_to(position, 8)
-        if len(head) < 8:
-            raise TruncatedScan(
-                f"the PNG ends at byte {source.size:,} without its IEND chunk; "
-                "fetch it again, or rescan"
-            )
         size, kind = int.from_bytes(head[:4], "big"), head[4:]
-        if position + 12 + size > source.size:
-            raise TruncatedScan(
-                f"the PNG ends at byte {source.size:,}, within its chunk {_name(kind)} of {size:,} "
-                "bytes; fetch it again, or rescan"
-            )
+        if len(head) < 8 or position + 12 + size > source.size:
+            _allow_missing_end(source, found, kind)
+            return found
         is_critical = not kind[0] & 0x20
         if is_critical:
             _check(source, position, size, kind)
-        yield _chunk(source, position, size, kind)
+        if kind in _KEPT:
+            found.kept.append(_chunk(source, position, size, kind))
+        if kind in _DECISIVE:
+            found.parts.append(Span(position, 12 + size))
+        if kind == b"IDAT":
+            found.data.append(Span(position + 8, size))
         if kind == b"IEND":
-            return
+            return found
         position += 12 + size
+    raise UnreadableScan(
+        f"the PNG has more than {_MAX_CHUNKS:,} chunks; restore the file from a copy"
+    )
+
+
+def _allow_missing_end(source: ByteSource, found: _Chunks, kind: bytes) -> None:
+    """Let a file end after its picture.
+
+    Raises:
+        TruncatedScan: It ends within it.
+    """
+    within = f", within its chunk {_name(kind)}" if kind else ""
+    if kind == b"IDAT" or not _is_complete(source, found.data):
+        raise TruncatedScan(
+            f"the PNG ends at byte {source.size:,}{within}, before its picture does; "
+            "fetch it again, or rescan"
+        )
+    found.notes.append(f"the PNG ends at byte {source.size:,}{within}; its picture is whole")
+
+
+def _is_complete(source: ByteSource, data: list[Part]) -> bool:
+    """Whether compressed data comes to its end."""
+    inflater, file = zlib.decompressobj(), source.assembled(data)
+    try:
+        while not inflater.eof and (block := file.read(BLOCK_BYTES)):
+            while block and not inflater.eof:
+                inflater.decompress(block, BLOCK_BYTES)
+                block = inflater.unconsumed_tail
+    except zlib.error:
+        return False
+    return inflater.eof
 
 
 def _chunk(source: ByteSource, position: int, size: int, kind: bytes) -> _Chunk:

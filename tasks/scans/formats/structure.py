@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.errors import UnsupportedFormat
 from tasks.scans.formats.blocks import Block
 from tasks.scans.formats.exif import Exif
+from tasks.scans.formats.source import Part
 
 
 class Format(enum.StrEnum):
@@ -27,6 +29,43 @@ class Photometric(enum.StrEnum):
     RGB = "rgb"
     YCBCR = "ycbcr"
     PALETTE = "palette"
+    CMYK = "cmyk"
+    LAB = "cielab"
+    ICC_LAB = "icclab"
+    ITU_LAB = "itulab"
+
+
+#: What is turned into sRGB of 16 bits when it is decoded.
+CONVERTED = {Photometric.CMYK, Photometric.LAB, Photometric.ICC_LAB, Photometric.ITU_LAB}
+
+
+def press_profile(icc: bytes | None, kind: str) -> bytes:
+    """Give the profile of CMYK samples.
+
+    Raises:
+        UnsupportedFormat: There is none, or it is of another kind.
+    """
+    if icc and len(icc) >= 128 and icc[16:20] == b"CMYK":
+        return icc
+    raise UnsupportedFormat(
+        f"a CMYK {kind} without the profile of its press, on which its lightness depends; "
+        "embed the profile, or convert it to grey or RGB"
+    )
+
+
+@dataclass(frozen=True)
+class Values:
+    """How decoded numbers become codes.
+
+    Attributes:
+        black: The number that is black.
+        white: The number that is white: the smaller one where the least is white.
+        is_signed: Whether integers are two's complement; a decoder may give them as unsigned.
+    """
+
+    black: float
+    white: float
+    is_signed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +108,13 @@ class Structure:
         white: Largest code of the samples, where they have fewer bits than they are decoded in.
         max_sample: TIFF's MaxSampleValue: a statistic by the standard, a white by custom.
         statements: What the file states of its tone, the weightiest first.
+        parts: What decoders are given: of the file what decides about the pixels, without the rest.
+        values: How decoded numbers become codes; None where decoding gives codes.
+        in_pieces: Whether a TIFF's strips or tiles are decoded one by one.
         buffer_bytes: What a decoder must hold at once, because the coding cannot be streamed.
         resolution_ppcm: Pixels per centimetre across and down, as stored.
+        icc: Profile of the decoded codes.
+        ink_icc: Profile through which CMYK is decoded.
         exif: What EXIF or, of a TIFF, the directory says.
         blocks: Other metadata, unread.
         notes: What is wrong with the file though its pixels are whole, or was guessed about them: a
@@ -90,9 +134,18 @@ class Structure:
     white: int | None = None
     max_sample: int | None = None
     statements: tuple[Statement, ...] = ()
+    parts: tuple[Part, ...] = ()
+    values: Values | None = None
+    in_pieces: bool = False
     buffer_bytes: int = 0
     resolution_ppcm: tuple[float, float] | None = None
     icc: bytes | None = None
+    ink_icc: bytes | None = None
     exif: Exif = field(default_factory=Exif)
     blocks: tuple[Block, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def bits(self) -> int:
+        """Depth of the decoded codes, 8 or 16: never less than the stored samples', up to 16."""
+        return 16 if self.stored_bits > 8 or self.photometric in CONVERTED else 8

@@ -1,385 +1,303 @@
-"""TIFF 6.0 and BigTIFF: which directories are pages, and whether a page's data is all there."""
+"""TIFF 6.0 and BigTIFF: what a page's directory says, and whether its pixels are all there.
 
-import zlib
+Only what decides about the pixels can refuse a page. What is wrong with the rest is noted.
+"""
+
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tasks.errors import TruncatedScan, UnreadableScan, UnsupportedFormat
+from tasks.errors import AutochromeError, TruncatedScan, UnreadableScan, UnsupportedFormat
+from tasks.scans.formats import tags
 from tasks.scans.formats.blocks import MAX_BLOCK_BYTES, Block, BlockKind
 from tasks.scans.formats.exif import read_exif
-from tasks.scans.formats.ifd import Directory, Layout, read_directory, read_layout
-from tasks.scans.formats.source import BLOCK_BYTES, ByteSource
+from tasks.scans.formats.ifd import Directory, read_directory
+from tasks.scans.formats.source import ByteSource
 from tasks.scans.formats.statements import statements_of_tags
-from tasks.scans.formats.structure import Format, Photometric, Structure
+from tasks.scans.formats.structure import (
+    CONVERTED,
+    Format,
+    Photometric,
+    Statement,
+    Structure,
+    Values,
+    press_profile,
+)
+from tasks.scans.formats.tiffchain import Chain, Look, page_numbers, read_chain
+from tasks.scans.formats.tiffclean import clean_parts
+from tasks.scans.formats.tifflayout import Geometry, Places, find_places, read_geometry
+from tasks.scans.formats.tiffpieces import look_at
 
-Floats = NDArray[np.float64]
-
-MAX_DIRECTORIES = 10_000
-
-# Tags, by their names in TIFF 6.0 and its supplements.
-NEW_SUBFILE_TYPE, SUBFILE_TYPE, WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC = (
-    254, 255, 256, 257, 258, 259, 262,
-)  # fmt: skip
-STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_BYTES, MAX_SAMPLE, PLANAR = (
-    273, 277, 278, 279, 281, 284,
-)  # fmt: skip
-SUB_IFDS, TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_BYTES = 330, 322, 323, 324, 325
-EXTRA_SAMPLES, SAMPLE_FORMAT, XMP, IPTC, PHOTOSHOP, ICC = 338, 339, 700, 33723, 34377, 34675
-DNG_VERSION = 50706
-
-_MAX_DEPTH = 2  # thumbnails of thumbnails are not followed
-_REDUCED, _MASK = 1, 4  # bits of NewSubfileType
-_PHOTOMETRICS = {
-    0: Photometric.MIN_IS_WHITE,
-    1: Photometric.MIN_IS_BLACK,
-    2: Photometric.RGB,
-    3: Photometric.PALETTE,
-    6: Photometric.YCBCR,
+_UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
+_MAX_BELOW, _MAX_NEIGHBOURS = 8, 64  # directories that are looked at besides a page's own
+_BLOCKS = {
+    tags.XMP: BlockKind.XMP,
+    tags.IPTC: BlockKind.IPTC,
+    tags.PHOTOSHOP: BlockKind.PHOTOSHOP,
 }
-_REFUSED_PHOTOMETRICS = {
-    4: "a transparency mask",
-    5: "CMYK, whose lightness depends on a press",
-    8: "CIE L*a*b*",
-    9: "ICC L*a*b*",
-    10: "ITU L*a*b*",
-    32803: "a camera's raw data",
-    32844: "LogL",
-    32845: "LogLuv",
-    34892: "a camera's raw data",
-}
-_RAW = {32803, 34892}
-_JPEG = 7
-_COMPRESSIONS = {
-    1: "none",
-    2: "CCITT RLE",
-    3: "CCITT G3",
-    4: "CCITT G4",
-    5: "LZW",
-    _JPEG: "JPEG",
-    8: "ZIP",
-    32773: "PackBits",
-    32946: "ZIP",
-}
-_REFUSED_COMPRESSIONS = {
-    6: "old-style JPEG compression",
-    32766: "NeXT compression",
-    32771: "CCITT compression aligned to words",
-    32809: "ThunderScan compression",
-    34661: "JBIG compression",
-    34676: "SGI Log compression",
-    34677: "SGI Log compression",
-    34712: "JPEG 2000 compression",
-    34887: "LERC compression",
-    34925: "LZMA compression",
-    50000: "Zstandard compression",
-    50001: "WebP compression",
-}
-_BLOCKS = {XMP: BlockKind.XMP, IPTC: BlockKind.IPTC, PHOTOSHOP: BlockKind.PHOTOSHOP}
 _MAX_PROFILE_BYTES = 16 << 20
+_POINTERS = {tags.SUB_IFDS: "thumbnails", tags.EXIF_IFD: "EXIF", tags.GPS_IFD: "GPS"}
 
 
 def read_tiff(source: ByteSource, page: int) -> Structure:
-    """Read what a TIFF's directory says of a page, and see that its data is all there.
+    """Read what a TIFF's directory says of a page, and see that its pixels are all there.
 
     Raises:
         TruncatedScan: The directory or the page's data lies beyond the end of the file.
         UnreadableScan: There is no such page, or its directory contradicts itself.
-        UnsupportedFormat: CMYK, L*a*b*, raw, floating point, or an unknown compression.
+        UnsupportedFormat: Camera raw, floating point of no stated range, an unknown compression.
     """
-    layout, first = read_layout(source)
-    directories = list(_walk(source, layout, first))
-    pages = page_numbers(directories)
+    chain = read_chain(source)
+    _refuse_raw(chain)
+    pages = page_numbers(chain.directories, _look)
     if not 0 <= page < len(pages):
+        if chain.end:
+            raise chain.end
         raise UnreadableScan(
             f"the TIFF has {len(pages)} pages, page {page + 1} is not among them; "
             "discover the source again"
         )
-    for directory in directories:
-        _check_end(directory)
-    if any(_is_raw(directory) for directory in directories):
-        raise UnsupportedFormat("a camera's raw data; develop it into a 16-bit TIFF")
-    directory = directories[pages[page]]
-    _refuse(directory)
-    geometry = _geometry(directory)
-    _refuse_planes(directory, geometry)
-    _check_pieces(directory, geometry)
-    return _structure(directory, geometry, pages=len(pages), number=pages[page])
+    directory = chain.directories[pages[page]]
+    found = _read_page(directory)
+    notes = (*_chain_notes(chain), *_neighbour_notes(chain, directory), *found.notes)
+    return replace(found, pages=len(pages), directory=pages[page], notes=notes)
 
 
-def _walk(source: ByteSource, layout: Layout, first: int) -> Iterator[Directory]:
-    offset, seen = first, set[int]()
-    while offset:
-        if offset in seen or len(seen) >= MAX_DIRECTORIES:
-            raise UnreadableScan(
-                f"the TIFF's chain of directories comes back to byte {offset:,} or is longer than "
-                f"{MAX_DIRECTORIES:,}; restore the file from a copy"
-            )
-        seen.add(offset)
-        directory = read_directory(source, layout, offset)
-        yield directory
-        offset = directory.next_offset
-    if not seen:
-        raise UnreadableScan("the TIFF has no directory; restore the file from a copy")
+def _read_page(directory: Directory) -> Structure:
+    notes = [*_directory_notes(directory)]
+    geometry = read_geometry(directory, notes)
+    _refuse(geometry)
+    places = find_places(directory, geometry, notes)
+    return _structure(directory, geometry, places, notes)
 
 
-def _check_end(directory: Directory, *, depth: int = 0) -> None:
-    """See that a directory's values, its data, and those of its thumbnails lie within the file."""
-    end = max((entry.offset + entry.size for entry in directory.entries.values()), default=0)
-    geometry = _geometry(directory) if directory.integer(WIDTH, 0) else None
-    starts, lengths = _pieces(directory, geometry) if geometry else (np.zeros(0), np.zeros(0))
-    if starts.size and starts.size == lengths.size:
-        end = max(end, int((starts + lengths).max()))
-    if end > directory.source.size:
-        raise TruncatedScan(
-            f"the file ends at byte {directory.source.size:,}, its TIFF directory speaks of data "
-            f"up to byte {end:,}; fetch it again, or rescan"
+def _look(directory: Directory) -> Look | None:
+    """Give a directory's picture, reduced; None where it cannot be decoded."""
+    try:
+        found = _read_page(directory)
+    except AutochromeError:
+        return None
+    return look_at(directory.source, found)
+
+
+def _chain_notes(chain: Chain) -> Iterator[str]:
+    if chain.end:
+        number = len(chain.directories)
+        yield f"the chain of TIFF directories breaks off after {number:,}: {_first(chain.end)}"
+
+
+def _first(error: AutochromeError) -> str:
+    """What an error says, without its remedy."""
+    return str(error).split("; ")[0]
+
+
+def _directory_notes(directory: Directory) -> Iterator[str]:
+    """List what is wrong with tags and pointers that pixels do not need."""
+    size = directory.source.size
+    strays = [str(tag) for tag in directory.entries if directory.is_beyond(tag)]
+    if strays:
+        yield f"TIFF tags left out, for they point beyond the file's end: {', '.join(strays[:20])}"
+    if not directory.is_sorted:
+        yield "TIFF tags out of order, or there twice: of each the first counts"
+    for tag, name in _POINTERS.items():
+        places = directory.numbers(tag)
+        if places.size and places.max() + 2 > size:
+            yield f"TIFF tag {tag} ({name}) points beyond the file's end: left out"
+
+
+def _neighbour_notes(chain: Chain, page: Directory) -> Iterator[str]:
+    """Tell whether data of thumbnails and other pages is cut off, which this page does not need."""
+    size = page.source.size
+    others = (*chain.directories[-_MAX_NEIGHBOURS:], *_below(page))
+    ends = [_data_end(other) for other in others if other.offset != page.offset]
+    if max(ends, default=0) > size:
+        yield (
+            f"a thumbnail or another page has data up to byte {max(ends):,}, beyond the file's end "
+            f"at {size:,}"
         )
-    for offset in directory.values(SUB_IFDS).tolist() if depth < _MAX_DEPTH else ():
-        inner = read_directory(directory.source, directory.layout, offset)
-        _check_end(inner, depth=depth + 1)
 
 
-def page_numbers(directories: list[Directory]) -> list[int]:
-    """Tell pages from pyramid levels, masks and thumbnails.
-
-    A directory is none of a page where its subfile type says so, or where it continues an unmarked
-    pyramid: tiled, and half the size of the level before it, which is tiled too.
-    """
-    pages, above = [], None
-    for number, directory in enumerate(directories):
-        kind = directory.integer(NEW_SUBFILE_TYPE, 0)
-        is_marked = bool(kind & (_REDUCED | _MASK)) or directory.integer(SUBFILE_TYPE, 0) == 2
-        size = directory.integer(WIDTH, 0), directory.integer(LENGTH, 0)
-        is_tiled = TILE_WIDTH in directory
-        continues = is_tiled and above is not None and _is_half(size, above)
-        above = size if is_tiled and not is_marked else None
-        if not is_marked and not continues:
-            pages.append(number)
-    return pages or [0]
+def _data_end(directory: Directory) -> int:
+    """Where a directory's pixels end, by its own account."""
+    end = 0
+    for starts, sizes in (
+        (tags.STRIP_OFFSETS, tags.STRIP_BYTES),
+        (tags.TILE_OFFSETS, tags.TILE_BYTES),
+    ):
+        places, lengths = directory.numbers(starts), directory.numbers(sizes)
+        if places.size and places.size == lengths.size:
+            end = max(end, int((places + lengths).max()))
+    return end
 
 
-def _is_half(size: tuple[int, int], above: tuple[int, int]) -> bool:
-    return all(abs(2 * part - whole) <= 2 for part, whole in zip(size, above, strict=True))
+def _below(directory: Directory) -> Iterator[Directory]:
+    """Read the directories below one, a few of them, that can be read."""
+    for place in directory.numbers(tags.SUB_IFDS)[:_MAX_BELOW].astype(np.int64).tolist():
+        try:
+            yield read_directory(directory.source, directory.layout, place)
+        except (TruncatedScan, UnreadableScan):  # it is no page's
+            continue
 
 
-def _refuse(directory: Directory) -> None:
+def _refuse_raw(chain: Chain) -> None:
+    """Refuse a camera's raw data, whose first directory is a thumbnail."""
+    for directory in (*chain.directories, *_below(chain.directories[0])):
+        is_raw = directory.integer(tags.PHOTOMETRIC, -1) in tags.RAW
+        if is_raw or tags.DNG_VERSION in directory:
+            raise UnsupportedFormat("a camera's raw data; develop it into a 16-bit TIFF")
+
+
+def _refuse(geometry: Geometry) -> None:
     """Refuse what cannot be read, by name, before anything is decoded."""
-    photometric = directory.integer(PHOTOMETRIC, -1)
-    compression = directory.integer(COMPRESSION, 1)
-    if photometric in _REFUSED_PHOTOMETRICS:
-        kind = _REFUSED_PHOTOMETRICS[photometric]
-        raise UnsupportedFormat(f"a TIFF that holds {kind}; convert it to grey")
-    if photometric not in _PHOTOMETRICS:
-        raise UnsupportedFormat(
-            f"a TIFF of unknown photometric sense {photometric}; convert it to grey"
-        )
-    if compression not in _COMPRESSIONS:
-        name = _REFUSED_COMPRESSIONS.get(compression, f"compression {compression}")
+    photometric, compression = geometry.photometric, geometry.compression
+    if photometric not in tags.PHOTOMETRICS:
+        name = tags.REFUSED_PHOTOMETRICS.get(photometric, f"photometric sense {photometric}")
+        raise UnsupportedFormat(f"a TIFF that holds {name}; convert it to grey")
+    if compression not in tags.COMPRESSIONS:
+        name = tags.REFUSED_COMPRESSIONS.get(compression, f"compression {compression}")
         raise UnsupportedFormat(f"a TIFF in {name}; convert it to LZW, ZIP or no compression")
-    if photometric == 6 and compression != _JPEG:
+    depths = {
+        _UNSIGNED: {*range(1, 33), 64},
+        _SIGNED: {*range(2, 33)},
+        _FLOAT: {16, 24, 32, 64},
+    }
+    if geometry.bits not in depths.get(geometry.sample_format, set()):
         raise UnsupportedFormat(
-            "a TIFF of YCbCr samples without JPEG compression; convert it to grey or RGB"
-        )
-    formats = set(directory.values(SAMPLE_FORMAT).tolist()) or {1}
-    bits = set(directory.values(BITS).tolist()) or {1}
-    if formats - {1, 4} or len(bits) != 1 or not bits <= {1, 2, 4, 8, 16}:
-        raise UnsupportedFormat(
-            f"a TIFF of {_listed(bits)} bits a sample in sample format {_listed(formats)}; "
+            f"a TIFF of {geometry.bits} bits a sample in sample format {geometry.sample_format}; "
             "convert it to unsigned 8 or 16 bits"
         )
 
 
-def _is_raw(directory: Directory) -> bool:
-    """Whether a directory, or one below it, holds a camera's raw data: its first is a thumbnail."""
-    if DNG_VERSION in directory or directory.integer(PHOTOMETRIC, -1) in _RAW:
-        return True
-    inner = directory.values(SUB_IFDS).tolist()
-    below = (read_directory(directory.source, directory.layout, place) for place in inner)
-    return any(found.integer(PHOTOMETRIC, -1) in _RAW for found in below)
-
-
-def _refuse_planes(directory: Directory, geometry: "_Geometry") -> None:
-    """Refuse what libvips refuses or, grey with alpha in planes of its own, reads wrongly."""
-    if geometry.samples > 1 and geometry.bits < 8:
-        raise UnsupportedFormat(
-            f"a TIFF of {geometry.samples} samples a pixel, {geometry.bits} bits each; "
-            "convert it to 8 or 16 bits"
-        )
-    is_colour = directory.integer(PHOTOMETRIC, 1) in {2, 6}
-    if geometry.is_separate and (geometry.is_tiled or not is_colour):
-        raise UnsupportedFormat(
-            "a TIFF whose samples lie in planes of their own, in tiles or with grey; "
-            "convert it to interleaved samples"
-        )
-
-
-def _listed(numbers: set[int]) -> str:
-    return ", ".join(str(number) for number in sorted(numbers))
-
-
 @dataclass(frozen=True)
-class _Geometry:
-    """How a page's pixels are cut into strips or tiles."""
+class _Colours:
+    """How many channels are stored, and how many come out."""
 
-    width: int
-    length: int
-    samples: int
-    bits: int
-    is_separate: bool
-    is_tiled: bool
-    piece_width: int
-    piece_length: int
-
-    @property
-    def pieces(self) -> int:
-        """Strips or tiles that the page must have."""
-        across = -(-self.width // self.piece_width)
-        down = -(-self.length // self.piece_length)
-        return across * down * (self.samples if self.is_separate else 1)
-
-    @property
-    def piece_bytes(self) -> int:
-        """Bytes of a whole piece, decoded."""
-        samples = 1 if self.is_separate else self.samples
-        return -(-self.piece_width * samples * self.bits // 8) * self.piece_length
+    stored: int
+    decoded: int
 
 
-def _geometry(directory: Directory) -> _Geometry:
-    width, length = directory.integer(WIDTH, 0), directory.integer(LENGTH, 0)
-    is_tiled = TILE_WIDTH in directory
-    piece_width = directory.integer(TILE_WIDTH, 0) if is_tiled else width
-    rows = directory.integer(TILE_LENGTH if is_tiled else ROWS_PER_STRIP, length)
-    piece_length = rows if is_tiled else min(rows, length)
-    samples = directory.integer(SAMPLES, 1)
-    if min(width, length, piece_width, piece_length, samples) < 1:
-        raise UnreadableScan(
-            f"the TIFF announces {width} × {length} pixels of {samples} samples, in pieces of "
-            f"{piece_width} × {piece_length}; restore the file from a copy"
-        )
-    return _Geometry(
-        width=width,
-        length=length,
-        samples=samples,
-        bits=directory.integer(BITS, 1),
-        is_separate=directory.integer(PLANAR, 1) == 2 and samples > 1,
-        is_tiled=is_tiled,
-        piece_width=piece_width,
-        piece_length=piece_length,
-    )
+def _colours(photometric: Photometric, samples: int) -> _Colours:
+    if photometric in {Photometric.MIN_IS_BLACK, Photometric.MIN_IS_WHITE}:
+        return _Colours(1, 1)
+    if photometric == Photometric.PALETTE:
+        return _Colours(1, 3)
+    if photometric == Photometric.CMYK:
+        return _Colours(4, 3)
+    if photometric in CONVERTED and samples < 3:  # L* alone
+        return _Colours(1, 1)
+    return _Colours(3, 3)
 
 
-def _check_pieces(directory: Directory, geometry: _Geometry) -> None:
-    """See that every strip or tile is there, and within the file."""
-    name = "tile" if geometry.is_tiled else "strip"
-    starts, lengths = _pieces(directory, geometry)
-    if min(starts.size, lengths.size) < geometry.pieces:
-        raise UnreadableScan(
-            f"the TIFF lists {min(starts.size, lengths.size):,} {name}s where its size asks for "
-            f"{geometry.pieces:,}; restore the file from a copy"
-        )
-    absent = np.flatnonzero((starts <= 0) | (lengths <= 0))
-    if absent.size:
-        raise UnreadableScan(
-            f"{absent.size:,} of the TIFF's {geometry.pieces:,} {name}s hold nothing, the first is "
-            f"number {absent[0] + 1:,}; restore the file from a copy"
-        )
-    beyond = np.flatnonzero(starts + lengths > directory.source.size)
-    if beyond.size:
-        raise TruncatedScan(
-            f"{name} {beyond[0] + 1:,} of {geometry.pieces:,} lies beyond the file's end at byte "
-            f"{directory.source.size:,}; fetch it again, or rescan"
-        )
+def _is_for_libtiff(geometry: Geometry) -> bool:
+    """Whether libvips reads it, rightly: not grey with alpha in planes of its own, for one."""
+    photometric = tags.PHOTOMETRICS[geometry.photometric]
+    is_plain = geometry.sample_format == _UNSIGNED and geometry.bits in {1, 2, 4, 8, 16}
+    is_packed = geometry.bits < 8 and geometry.samples > 1
+    is_grey = _colours(photometric, geometry.samples).stored == 1
+    is_apart = geometry.is_separate and (geometry.is_tiled or is_grey)
+    is_deep_jpeg = geometry.compression == tags.JPEG and geometry.bits != 8
+    is_converted = photometric in CONVERTED and photometric != Photometric.CMYK
+    is_known = geometry.compression in tags.BY_LIBTIFF
+    return is_known and is_plain and not (is_packed or is_apart or is_deep_jpeg or is_converted)
 
 
-def _pieces(directory: Directory, geometry: _Geometry) -> tuple[Floats, Floats]:
-    """Give where strips or tiles lie, and their bytes: exact below 2⁵³, and no overflow above."""
-    starts = directory.values(TILE_OFFSETS if geometry.is_tiled else STRIP_OFFSETS)
-    lengths = directory.values(TILE_BYTES if geometry.is_tiled else STRIP_BYTES)
-    if starts.dtype.kind not in "iu" or lengths.dtype.kind not in "iu":
-        return np.zeros(0), np.zeros(0)
-    places: Floats = starts[: geometry.pieces].astype(np.float64)
-    sizes: Floats = lengths[: geometry.pieces].astype(np.float64)
-    if directory.integer(COMPRESSION, 1) == 1 and places.size == geometry.pieces:
-        # Writers pad the last one, or leave the bytes out: only what the picture needs counts.
-        needed = _needed(geometry)
-        sizes = np.minimum(sizes, needed) if sizes.size == needed.size else needed
-    return places, sizes
-
-
-def _needed(geometry: _Geometry) -> Floats:
-    """Bytes that each uncompressed piece must have; the last strip of a plane may be shorter."""
-    needed = np.full(geometry.pieces, float(geometry.piece_bytes))
-    rest = geometry.length % geometry.piece_length
-    if rest and not geometry.is_tiled:
-        down = -(-geometry.length // geometry.piece_length)
-        needed[down - 1 :: down] *= rest / geometry.piece_length
-    return needed
-
-
-def check_zip(source: ByteSource, number: int) -> None:
-    """Inflate a directory's ZIP pieces for their checksums, which libtiff does not look at.
-
-    Raises:
-        UnreadableScan: The data is damaged.
-    """
-    directory = list(_walk(source, *read_layout(source)))[number]
-    geometry = _geometry(directory)
-    pieces = list(zip(*_pieces(directory, geometry), strict=True))
-    for index, (offset, size) in enumerate(pieces):
-        try:
-            _inflate(source, int(offset), int(size), limit=geometry.piece_bytes)
-        except zlib.error as error:
-            raise UnreadableScan(
-                f"piece {index + 1:,} of {len(pieces):,} of the TIFF fails its checksum ({error}); "
-                "restore the file from a copy"
-            ) from error
-
-
-def _inflate(source: ByteSource, offset: int, size: int, *, limit: int) -> None:
-    """Inflate a piece block by block, up to what it may hold; zlib compares the checksum itself."""
-    inflater, found, end = zlib.decompressobj(), 0, offset + size
-    while offset < end and not inflater.eof and found <= limit:
-        block = source.read(offset, min(BLOCK_BYTES, end - offset))
-        offset += len(block)
-        while block and not inflater.eof and found <= limit:
-            found += len(inflater.decompress(block, BLOCK_BYTES))
-            block = inflater.unconsumed_tail
-
-
-def _structure(directory: Directory, geometry: _Geometry, *, pages: int, number: int) -> Structure:
-    photometric = _PHOTOMETRICS[directory.integer(PHOTOMETRIC, 1)]
-    is_grey = photometric in {Photometric.MIN_IS_BLACK, Photometric.MIN_IS_WHITE}
-    colours = 1 if is_grey or photometric == Photometric.PALETTE else 3
-    extra = geometry.samples - colours
+def _structure(
+    directory: Directory, geometry: Geometry, places: Places, notes: list[str]
+) -> Structure:
+    photometric = tags.PHOTOMETRICS[geometry.photometric]
+    colours = _colours(photometric, geometry.samples)
+    extra = geometry.samples - colours.stored
     # Old writers leave the one tag out that says what a sample more is: alpha, then.
-    if extra < 0 or extra > max(1, directory.values(EXTRA_SAMPLES).size):
+    if extra < 0 or extra > max(1, directory.numbers(tags.EXTRA_SAMPLES).size):
         raise UnsupportedFormat(
             f"a TIFF of {geometry.samples} samples a pixel that are {photometric}; "
             "convert it to grey"
         )
+    in_pieces = not _is_for_libtiff(geometry)
+    is_lab = photometric in CONVERTED and photometric != Photometric.CMYK
+    if is_lab and (geometry.bits not in {8, 16} or geometry.sample_format == _FLOAT):
+        raise UnsupportedFormat(f"an L*a*b* TIFF of {geometry.bits} bits; convert it to grey")
+    has_values = in_pieces and not is_lab
+    values = _values(directory, geometry, photometric, notes) if has_values else None
+    icc = directory.data(tags.ICC, limit=_MAX_PROFILE_BYTES)
+    is_cmyk = photometric == Photometric.CMYK
     exif = read_exif(directory)
     return Structure(
         format=Format.TIFF,
         width=geometry.width,
         height=geometry.length,
         stored_bits=geometry.bits,
-        channels=1 if is_grey else 3,
+        channels=colours.decoded,
         photometric=photometric,
-        compression=_COMPRESSIONS[directory.integer(COMPRESSION, 1)],
+        compression=tags.COMPRESSIONS[geometry.compression],
         has_alpha=extra > 0,
-        pages=pages,
-        directory=number,
-        max_sample=directory.integer(MAX_SAMPLE, 0) or None,
-        statements=statements_of_tags(directory, geometry.bits),
+        max_sample=directory.integer(tags.MAX_SAMPLE, 0) or None,
+        statements=tuple(_statements(directory, geometry)),
+        parts=clean_parts(
+            directory,
+            geometry.numbers(),
+            is_tiled=geometry.is_tiled,
+            places=places.starts,
+            sizes=places.sizes,
+        ),
+        values=values,
+        in_pieces=in_pieces,
         buffer_bytes=_buffer_bytes(geometry),
         resolution_ppcm=exif.resolution_ppcm,
-        icc=directory.data(ICC, limit=_MAX_PROFILE_BYTES),
+        icc=None if photometric in CONVERTED else icc,
+        ink_icc=press_profile(icc, "TIFF") if is_cmyk else None,
         exif=exif,
         blocks=tuple(_blocks(directory)),
+        notes=tuple(notes),
     )
+
+
+def _buffer_bytes(geometry: Geometry) -> int:
+    """What is decoded at once: a row of tiles, or a strip."""
+    across = -(-geometry.width // geometry.piece_width)
+    return geometry.piece_bytes * across * (geometry.samples if geometry.is_separate else 1)
+
+
+def _values(
+    directory: Directory, geometry: Geometry, photometric: Photometric, notes: list[str]
+) -> Values:
+    """Find which numbers are black and white.
+
+    Raises:
+        UnsupportedFormat: Floating point whose range is not stated.
+    """
+    low, high = (directory.numbers(tag) for tag in (tags.SMIN_SAMPLE, tags.SMAX_SAMPLE))
+    is_stated = bool(low.size and high.size and np.isfinite([low[0], high[0]]).all())
+    is_signed = geometry.sample_format == _SIGNED
+    if is_stated and low[0] < high[0]:
+        black, white = float(low[0]), float(high[0])
+    elif geometry.sample_format == _FLOAT:
+        raise UnsupportedFormat(
+            "a TIFF of floating-point samples that does not say which are black and white; "
+            "state them (SMinSampleValue, SMaxSampleValue), or convert it to 16 bits"
+        )
+    else:
+        black = -float(1 << geometry.bits - 1) if is_signed else 0.0
+        white = black + (1 << geometry.bits) - 1
+        if is_signed:
+            notes.append(
+                f"signed samples of no stated range: {black:g} is taken for black, {white:g} for "
+                "white"
+            )
+    if geometry.bits > 16:
+        notes.append(f"samples of {geometry.bits} bits are coloured at 16 bits")
+    if photometric == Photometric.MIN_IS_WHITE:
+        black, white = white, black
+    return Values(black, white, is_signed)
+
+
+def _statements(directory: Directory, geometry: Geometry) -> Iterator[Statement]:
+    yield from statements_of_tags(directory, geometry.bits)
+    entry = directory.entries.get(tags.ICC)
+    if entry and directory.data(tags.ICC, limit=_MAX_PROFILE_BYTES) is None:
+        fault = "lies beyond the file's end" if directory.is_beyond(tags.ICC) else "is too large"
+        yield Statement("ICC profile", fault=f"it {fault}")
 
 
 def _blocks(directory: Directory) -> Iterator[Block]:
@@ -387,17 +305,9 @@ def _blocks(directory: Directory) -> Iterator[Block]:
         entry = directory.entries.get(tag)
         if entry is None:
             continue
-        data, fault = b"", ""
-        if entry.size > MAX_BLOCK_BYTES:
-            fault = f"announces {entry.size:,} bytes"
-        elif entry.offset + entry.size > directory.source.size:
+        data, fault = directory.data(tag, limit=MAX_BLOCK_BYTES) or b"", ""
+        if directory.is_beyond(tag):
             fault = "lies beyond the file's end"
-        else:
-            data = directory.source.read(entry.offset, entry.size)
+        elif entry.size > MAX_BLOCK_BYTES:
+            fault = f"announces {entry.size:,} bytes"
         yield Block(kind, f"tag {tag}", data, fault=fault)
-
-
-def _buffer_bytes(geometry: _Geometry) -> int:
-    """What is decoded at once: a row of tiles, or a strip."""
-    across = -(-geometry.width // geometry.piece_width)
-    return geometry.piece_bytes * across * (geometry.samples if geometry.is_separate else 1)

@@ -110,15 +110,58 @@ def test_an_unmarked_pyramid_is_one_page(tmp_path: Path) -> None:
     assert read_header(path, limits=ReadLimits()).pages == 1
 
 
-def test_pages_of_half_the_size_in_strips_are_pages(tmp_path: Path) -> None:
-    """A smaller page is not dropped for being smaller."""
-    codes = codes_of(photograph(300, 400))
+@pytest.mark.parametrize("tile", [None, (32, 32)])
+def test_a_smaller_page_is_a_page(tile: tuple[int, int] | None, tmp_path: Path) -> None:
+    """Another picture of half the size, tiled or not, is not dropped for being smaller."""
     path = tmp_path / "pages.tif"
     with scanfiles.tifffile.TiffWriter(path) as writer:
         for level in range(2):
-            part = codes[:: 2**level, :: 2**level]
-            writer.write(part, photometric="minisblack", metadata=None)
+            codes = codes_of(photograph(300 >> level, 400 >> level, seed=level))
+            writer.write(codes, photometric="minisblack", metadata=None, tile=tile)
     assert read_header(path, limits=ReadLimits()).pages == 2
+    assert np.array_equal(whole(open_scan(path, page=1)), codes)
+
+
+def write_pages(path: Path, pages: list[np.ndarray], kinds: list[int]) -> Path:
+    """Write pages with a subfile type each."""
+    with scanfiles.tifffile.TiffWriter(path) as writer:
+        for page, kind in zip(pages, kinds, strict=True):
+            writer.write(page, photometric="minisblack", metadata=None, subfiletype=kind)
+    return path
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("kinds", [(0, 0), (1, 1)])
+def test_the_same_picture_smaller_is_a_thumbnail(
+    kinds: tuple[int, int], is_first: bool, tmp_path: Path
+) -> None:
+    """Before or after the scan, with other tone and depth, marked as nothing or both as reduced."""
+    codes = codes_of(photograph(360, 480), 16)
+    small = np.rint(255 * (codes[::5, ::5] / 65535) ** 0.6).astype(np.uint8)
+    pages = [small, codes] if is_first else [codes, small]
+    path = write_pages(tmp_path / "thumbnail.tif", pages, list(kinds))
+    assert read_header(path, limits=ReadLimits()).pages == 1
+    assert np.array_equal(whole(open_scan(path)), codes)
+
+
+def test_pages_that_are_all_marked_as_reduced_are_pages(tmp_path: Path) -> None:
+    """A mark that all of them bear says nothing."""
+    pages = [codes_of(photograph(200, 300, seed=n)) for n in range(3)]
+    path = write_pages(tmp_path / "marked.tif", pages, [1, 1, 1])
+    for number, codes in enumerate(pages):
+        assert read_header(path, page=number, limits=ReadLimits()).pages == 3
+        assert np.array_equal(whole(open_scan(path, page=number)), codes)
+
+
+def test_thumbnails_of_several_pages_are_told_from_them(tmp_path: Path) -> None:
+    """Thumbnails behind all pages are each found to be one of them, and another page is not."""
+    pages = [codes_of(photograph(240, 320, seed=n)) for n in range(3)]
+    other = codes_of(photograph(60, 80, seed=7))
+    path = write_pages(
+        tmp_path / "many.tif", [*pages, *(page[::4, ::4] for page in pages), other], [0] * 7
+    )
+    assert read_header(path, limits=ReadLimits()).pages == 4
+    assert np.array_equal(whole(open_scan(path, page=3)), other)
 
 
 def test_grey_in_rgb_under_a_profile_keeps_its_codes_exactly(tmp_path: Path) -> None:

@@ -1,0 +1,143 @@
+"""The directories of a TIFF: which are there, and which of them are pages.
+
+Geometry is no meaning: a smaller directory is a thumbnail or a pyramid's level where it shows the
+same picture, and a page where it shows another.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.errors import AutochromeError, TruncatedScan, UnreadableScan
+from tasks.scans.formats import tags
+from tasks.scans.formats.ifd import Directory, read_directory, read_layout
+from tasks.scans.formats.source import ByteSource
+
+MAX_DIRECTORIES = 10_000
+_MAX_TAGS = 1_000_000  # of all directories together
+
+_THUMBNAIL_SCALE = 0.7  # of the larger one's sides, at most; pages of like sizes are not compared
+_ASPECT_PX = 1.5  # by which the smaller one's sides may be off, from rounding
+_ASPECT_SHARE = 0.02
+_MAX_LOOKS = 64  # directories of a file whose pixels are looked at
+_MAX_PARTNERS = 32  # larger ones, the nearest in the chain, that one is compared with
+_SAME_PICTURE = 0.9  # correlation of two reduced looks
+_FLAT = 1e-3  # deviation of a look, of its range 0 to 1, below which it shows nothing to compare
+
+Look = NDArray[np.float32]
+Looker = Callable[[Directory], Look | None]
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The directories that can be reached.
+
+    Attributes:
+        end: Why the chain ends before it says so; None where it is whole.
+    """
+
+    directories: tuple[Directory, ...]
+    end: AutochromeError | None
+
+
+def read_chain(source: ByteSource) -> Chain:
+    """Follow the directories, as far as they go.
+
+    Raises:
+        TruncatedScan: The first one lies beyond the end of the file.
+        UnreadableScan: There is none, or the first one is absurd.
+    """
+    found: list[Directory] = []
+    try:
+        for directory in _walk(source):
+            found.append(directory)  # noqa: PERF402 -- those before an error count
+    except (TruncatedScan, UnreadableScan) as error:
+        if not found:
+            raise
+        return Chain(tuple(found), error)
+    return Chain(tuple(found), None)
+
+
+def _walk(source: ByteSource) -> Iterator[Directory]:
+    layout, offset = read_layout(source)
+    seen, entries = set[int](), 0
+    while offset:
+        if offset in seen or len(seen) >= MAX_DIRECTORIES or entries > _MAX_TAGS:
+            raise UnreadableScan(
+                f"the TIFF's chain of directories comes back to byte {offset:,}, or is longer than "
+                f"{MAX_DIRECTORIES:,} directories of {_MAX_TAGS:,} tags; "
+                "restore the file from a copy"
+            )
+        seen.add(offset)
+        directory = read_directory(source, layout, offset)
+        entries += len(directory.entries)
+        yield directory
+        offset = directory.next_offset
+    if not seen:
+        raise UnreadableScan("the TIFF has no directory; restore the file from a copy")
+
+
+def page_numbers(directories: tuple[Directory, ...], look: Looker) -> list[int]:
+    """Tell pages from pyramid levels, masks and thumbnails.
+
+    What a subfile type marks as reduced or as a mask is no page, unless all are marked. Of the rest
+    a smaller one is none where it shows the same picture as a larger one.
+
+    Args:
+        directories: All of the file.
+        look: Gives a directory's picture, reduced, in [0, 1]; None where it cannot.
+    """
+    pictures = [n for n, directory in enumerate(directories) if not _is_mask(directory)]
+    unmarked = [n for n in pictures if not _is_marked(directories[n])]
+    candidates = np.array(unmarked or pictures or [0])
+    sizes = [_size(directories[n]) for n in candidates]
+    looks: dict[int, Look | None] = {}
+
+    def looked_at(number: int) -> Look | None:
+        if number not in looks:
+            looks[number] = look(directories[number]) if len(looks) < _MAX_LOOKS else None
+        return looks[number]
+
+    larger = {size: candidates[_may_be_reduced(size, np.array(sizes))] for size in set(sizes)}
+    pages = []
+    for number, size in zip(candidates.tolist(), sizes, strict=True):
+        nearest = np.argsort(abs(larger[size] - number), kind="stable")[:_MAX_PARTNERS]
+        partners = larger[size][nearest].tolist()
+        if not any(is_same_picture(looked_at(number), looked_at(one)) for one in partners):
+            pages.append(number)
+    return pages
+
+
+def _is_mask(directory: Directory) -> bool:
+    kind = directory.integer(tags.NEW_SUBFILE_TYPE, 0)
+    return (
+        bool(kind & tags.MASK) or directory.integer(tags.PHOTOMETRIC, -1) == tags.TRANSPARENCY_MASK
+    )
+
+
+def _is_marked(directory: Directory) -> bool:
+    kind = directory.integer(tags.NEW_SUBFILE_TYPE, 0)
+    return bool(kind & tags.REDUCED) or directory.integer(tags.SUBFILE_TYPE, 0) == 2
+
+
+def _size(directory: Directory) -> tuple[int, int]:
+    return directory.integer(tags.WIDTH, 0), directory.integer(tags.LENGTH, 0)
+
+
+def _may_be_reduced(size: tuple[int, int], of: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which pictures, widths and heights (n, 2), one of this size may be a reduced copy of."""
+    width, height = size
+    if min(size) < 1:
+        return np.zeros(len(of), dtype=np.bool_)
+    expected = of[:, 1] * (width / np.maximum(of[:, 0], 1))
+    found: NDArray[np.bool_] = width <= _THUMBNAIL_SCALE * of[:, 0]
+    return found & (abs(height - expected) <= _ASPECT_PX + _ASPECT_SHARE * expected)
+
+
+def is_same_picture(one: Look | None, other: Look | None) -> bool:
+    """Whether two looks of one shape show the same, whatever their tone curves."""
+    if one is None or other is None or min(float(one.std()), float(other.std())) < _FLAT:
+        return False
+    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1]) >= _SAME_PICTURE

@@ -1,0 +1,94 @@
+"""A TIFF as decoders are given it: one directory, of what decides about the pixels alone.
+
+Libraries stop at faults of tags that they have no need of, and follow every pointer there is. What
+they are given here is a BigTIFF whose directory we write, before the bytes of the scan's own file.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.scans.formats import tags
+from tasks.scans.formats.ifd import Directory, Layout, component_bytes
+from tasks.scans.formats.source import Part, Span
+
+_SHORT, _LONG, _LONG8 = 3, 4, 16
+_COPIED = (
+    tags.T4_OPTIONS,
+    tags.T6_OPTIONS,
+    tags.COLOUR_MAP,
+    tags.INK_SET,
+    tags.EXTRA_SAMPLES,
+    tags.JPEG_TABLES,
+    tags.YCBCR_COEFFICIENTS,
+    tags.YCBCR_SUBSAMPLING,
+    tags.YCBCR_POSITIONING,
+    tags.REFERENCE_BLACK_WHITE,
+    tags.LERC_PARAMETERS,
+)
+_MAX_COPIED_BYTES = 1 << 20
+
+_Value = tuple[int, int, bytes]  # type, count, bytes
+
+
+def clean_parts(
+    directory: Directory,
+    numbers: Mapping[int, tuple[int, ...]],
+    *,
+    is_tiled: bool,
+    places: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+) -> tuple[Part, ...]:
+    """Give the parts of a TIFF that holds this directory's picture and nothing else.
+
+    Args:
+        directory: The scan's own.
+        numbers: Values of the tags that are to be as they are here, not as they are there.
+        is_tiled: Whether the pieces are tiles.
+        places: Where they begin in the scan's file.
+        sizes: Their bytes.
+    """
+    layout = directory.layout
+    values = {tag: _packed(layout, found) for tag, found in numbers.items()}
+    for tag in _COPIED:
+        body = directory.data(tag, limit=_MAX_COPIED_BYTES)
+        if body is not None:
+            entry = directory.entries[tag]
+            values[tag] = entry.kind, entry.count, body
+    starts = tags.TILE_OFFSETS if is_tiled else tags.STRIP_OFFSETS
+    lengths = tags.TILE_BYTES if is_tiled else tags.STRIP_BYTES
+    word = np.dtype(np.uint64).newbyteorder(layout.order)
+    values[lengths] = _LONG8, sizes.size, sizes.astype(word).tobytes()
+    values[starts] = _LONG8, places.size, bytes(8 * places.size)
+    shift = len(_written(layout, values))  # the table's length does not depend on the offsets
+    values[starts] = _LONG8, places.size, (places + shift).astype(word).tobytes()
+    return _written(layout, values), Span(0, directory.source.size)
+
+
+def _packed(layout: Layout, numbers: tuple[int, ...]) -> _Value:
+    kind = _SHORT if max(numbers) < 1 << 16 else _LONG
+    body = b"".join(_bytes(layout, number, component_bytes(kind)) for number in numbers)
+    return kind, len(numbers), body
+
+
+def _bytes(layout: Layout, number: int, size: int) -> bytes:
+    return number.to_bytes(size, "little" if layout.order == "<" else "big")
+
+
+def _written(layout: Layout, values: Mapping[int, _Value]) -> bytes:
+    """Write the file's head, its one directory, and the values that do not fit into it."""
+    head = (b"II" if layout.order == "<" else b"MM") + b"".join(
+        _bytes(layout, number, size) for number, size in ((43, 2), (8, 2), (0, 2), (16, 8))
+    )
+    rows, data = [], b""
+    start = len(head) + 8 + 20 * len(values) + 8
+    for tag, (kind, count, body) in sorted(values.items()):
+        place = body.ljust(8, b"\0")
+        if len(body) > 8:
+            place = _bytes(layout, start + len(data), 8)
+            data += body + bytes(-len(body) % 8)
+        rows.append(
+            _bytes(layout, tag, 2) + _bytes(layout, kind, 2) + _bytes(layout, count, 8) + place
+        )
+    return head + _bytes(layout, len(rows), 8) + b"".join(rows) + bytes(8) + data
