@@ -25,7 +25,7 @@ from tasks.scans.formats.structure import (
     press_profile,
 )
 from tasks.scans.formats.tiffchain import Chain, Look, page_numbers, read_chain
-from tasks.scans.formats.tiffclean import clean_parts
+from tasks.scans.formats.tiffclean import COPIED, clean_parts
 from tasks.scans.formats.tifflayout import Geometry, Places, find_places, read_geometry
 from tasks.scans.formats.tiffpieces import look_at
 
@@ -65,6 +65,12 @@ def read_tiff(source: ByteSource, page: int) -> Structure:
 
 
 def _read_page(directory: Directory) -> Structure:
+    for tag in (*tags.DECISIVE, *COPIED):
+        if tag in directory and directory.is_beyond(tag):
+            raise TruncatedScan(
+                f"the file ends at byte {directory.source.size:,}, before its tag {tag}, which "
+                "the pixels need; fetch it again, or rescan"
+            )
     notes = [*_directory_notes(directory)]
     geometry = read_geometry(directory, notes)
     _refuse(geometry)
@@ -119,8 +125,8 @@ def _neighbour_notes(chain: Chain, page: Directory) -> Iterator[str]:
 
 
 def _data_end(directory: Directory) -> int:
-    """Where a directory's pixels end, by its own account."""
-    end = 0
+    """Where a directory's values and pixels end, by its own account."""
+    end = max((entry.offset + entry.size for entry in directory.entries.values()), default=0)
     for starts, sizes in (
         (tags.STRIP_OFFSETS, tags.STRIP_BYTES),
         (tags.TILE_OFFSETS, tags.TILE_BYTES),

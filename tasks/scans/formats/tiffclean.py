@@ -14,7 +14,8 @@ from tasks.scans.formats.ifd import Directory, Layout, component_bytes
 from tasks.scans.formats.source import Part, Span
 
 _SHORT, _LONG, _LONG8 = 3, 4, 16
-_COPIED = (
+#: Tags that decide about the pixels and are given as they are.
+COPIED = (
     tags.T4_OPTIONS,
     tags.T6_OPTIONS,
     tags.COLOUR_MAP,
@@ -51,7 +52,7 @@ def clean_parts(
     """
     layout = directory.layout
     values = {tag: _packed(layout, found) for tag, found in numbers.items()}
-    for tag in _COPIED:
+    for tag in COPIED:
         body = directory.data(tag, limit=_MAX_COPIED_BYTES)
         if body is not None:
             entry = directory.entries[tag]

@@ -237,16 +237,16 @@ def _offsets(directory: Directory, tag: int) -> Offsets:
 
 def _sizes(directory: Directory, geometry: Geometry, starts: Offsets, notes: list[str]) -> Offsets:
     """Bytes of each piece. Of uncompressed ones only what the picture needs counts."""
-    if geometry.compression == 1:
-        # Writers pad the last one, or leave the bytes out.
-        return _needed(geometry)
     tag = tags.TILE_BYTES if geometry.is_tiled else tags.STRIP_BYTES
     said = np.zeros(starts.size, dtype=np.int64)
     listed = _offsets(directory, tag)[: starts.size]
     said[: listed.size] = listed
     missing = said <= 0
     if missing.any():
-        notes.append("the TIFF does not say how many bytes its data has: taken up to what follows")
+        notes.append("the TIFF does not say how many bytes its data has: told by what is around it")
+    if geometry.compression == 1:  # writers pad the last one, or leave its rest out
+        return _needed(geometry)
+    if missing.any():
         borders = np.unique(np.append(starts, [directory.offset, directory.source.size]))
         following = np.searchsorted(borders, starts, side="right")
         until = borders[np.minimum(following, borders.size - 1)]
