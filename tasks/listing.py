@@ -8,8 +8,9 @@ import logging
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from tasks.comparing import compare_doubts
 from tasks.errors import AutochromeError
 from tasks.ledger import Discovered, Ledger, Missing
 from tasks.selection import Selection
@@ -57,7 +58,7 @@ def record_source(
     run_id: int | None = None,
     accept_missing: bool = False,
 ) -> Listing:
-    """List *source* and record what is new, changed or gone.
+    """List *source* and record what is new, changed or gone; bytes are read where they decide.
 
     Args:
         settings: Patterns, credentials, and how many scans may be missing at once.
@@ -88,6 +89,10 @@ def record_source(
         run_id=run_id,
         leaves_out=selection.left_out_by,
         may_vanish=doubts.may_vanish,
+    )
+    changed = compare_doubts(ledger, store).changed
+    found = replace(
+        found, changed=found.changed + changed, unchanged=max(0, found.unchanged - changed)
     )
     return _told(Listing(found, "; ".join(doubts.said), look.left_out))
 

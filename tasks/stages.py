@@ -30,7 +30,7 @@ from tasks.pixelwork import (
     write_scan,
 )
 from tasks.provenance import Provenance, this_program
-from tasks.storage import ObjectStore
+from tasks.storage import ChangedSinceListing, ObjectStore
 from tasks.workshop import Workshop
 
 #: Below this much free scratch space an unnamed failure is taken for a full disk.
@@ -148,6 +148,11 @@ def _fetch(workshop: Workshop, work: Work) -> None:
     store = workshop.source(item.source)
     work.sha256 = store.fetch(item.key, work.path, version=item.version, etag=item.etag)
     if item.sha256 and item.sha256 != work.sha256:
+        if item.is_doubted:
+            raise ChangedSinceListing(
+                f"{item.uri}: holds other bytes than it held when it was read last; "
+                "the next discovery gives it a new revision"
+            )
         raise FixityMismatch(
             f"{item.uri}: sha256 is {work.sha256}, recorded was {item.sha256}, yet its store says "
             "that it has not changed; compare it with a copy before trusting either"
@@ -256,6 +261,7 @@ def _end(
         reason=reason,
         detail=detail[:DETAIL_LIMIT],
         scan_sha256=work.sha256,
+        listing=work.item.listing,
         width=header.width if header else None,
         height=header.height if header else None,
         bits=header.bits if header else None,

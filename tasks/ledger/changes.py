@@ -1,15 +1,23 @@
-"""Writing what discovery found to differ: new scans, changed files, other collections."""
+"""Writing what discovery found: new files, files that a listing tells otherwise of, moved ones.
 
-from collections.abc import Sequence
+What a file is, its bytes say. A listing that tells otherwise of it makes a doubt; only other bytes,
+found by reading them, make a new revision.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
+    ColumnElement,
     Connection,
     Text,
     and_,
-    insert,
+    case,
+    delete,
+    func,
     literal,
     null,
     or_,
@@ -17,14 +25,19 @@ from sqlalchemy import (
     true,
     update,
 )
+from sqlalchemy.sql.selectable import CTE
 
+from tasks.errors import Reason
 from tasks.ledger import sql
-from tasks.ledger.records import ListedObject
+from tasks.ledger.decisions import Decision, carry_out
+from tasks.ledger.records import Digest, ListedObject
 from tasks.ledger.sweeping import uncount
-from tasks.ledger.vanishing import mark_later_pages_vanished, pages_of
+from tasks.ledger.vanishing import WHO, mark_later_pages_vanished, pages_of
 from tasks.schema import (
     CLAIMED,
+    DOUBTED,
     AttemptEnding,
+    DecisionKind,
     ItemStatus,
     item,
     moment_text,
@@ -34,10 +47,10 @@ from tasks.schema import (
     store,
 )
 
-IDENTITY = ("size_bytes", "etag", "version")
-"""Where one of these differs, the file has changed."""
+FACTS = ("size_bytes", "etag", "version", "modified_at")
+"""What a listing tells of a file."""
 
-_FACTS = sql.Rows(
+_LISTED = sql.Rows(
     "listed",
     scan_id=BigInteger,
     key=Text,
@@ -45,7 +58,10 @@ _FACTS = sql.Rows(
     etag=Text,
     version=Text,
     modified_at=Text,
+    archived=Boolean,
 )
+_IS_KEPT = and_(scan_revision.c.scan_id == scan.c.id, scan_revision.c.revision == scan.c.revision)
+_DIGESTS = sql.Rows("digests", scan_id=BigInteger, listing=BigInteger, sha256=Text)
 
 
 @dataclass(frozen=True)
@@ -73,7 +89,28 @@ def facts_of(found: ListedObject) -> dict[str, Any]:
         "etag": found.etag,
         "version": found.version,
         "modified_at": moment_text(found.modified_at),
+        "archived": bool(getattr(found, "is_archived", False)),
     }
+
+
+def is_told_otherwise(listed: CTE) -> ColumnElement[bool]:
+    """On `scan`: the listing tells of it what may mean other bytes.
+
+    An ETag that is weak, absent or made up of the time may differ, and not, whatever the bytes do:
+    then size and time decide.
+    """
+    at_another_time = scan.c.modified_at != sql.as_moment(listed.c.modified_at)
+    is_weak = or_(*(_is_weak(etag) for etag in (scan.c.etag, listed.c.etag)))
+    return or_(
+        scan.c.size_bytes != listed.c.size_bytes,
+        scan.c.version.is_distinct_from(listed.c.version),
+        case((is_weak, at_another_time), else_=scan.c.etag != listed.c.etag),
+    )
+
+
+def _is_weak(etag: ColumnElement[str]) -> ColumnElement[bool]:
+    begins = func.substr(etag, 1, 2)
+    return or_(etag == "", begins == "W/", func.substr(etag, 1, 9) == "modified-")
 
 
 def ensure_store(connection: Connection, url: str) -> int:
@@ -91,14 +128,14 @@ def insert_scans(connection: Connection, place: Place, facts: Sequence[dict[str,
     """Make scans of files that are not known."""
     if not facts:
         return Inserted()
-    listed = _FACTS.table(connection)
+    listed = _LISTED.table(connection)
     columns = {
         "store_id": literal(place.store_id, BigInteger()),
         "key": listed.c.key,
         "page": literal(0),
         "collection": literal(place.collection),
-        **{name: listed.c[name] for name in IDENTITY},
-        "modified_at": sql.as_moment(listed.c.modified_at),
+        **_facts_in(listed),
+        "archived": listed.c.archived,
         "revision": literal(1),
         "run_id": literal(place.run_id, BigInteger()),
         "found_at": sql.now(),
@@ -106,7 +143,7 @@ def insert_scans(connection: Connection, place: Place, facts: Sequence[dict[str,
     new = sql.insert_or(connection, scan).from_select(
         list(columns), select(*columns.values()).where(true())
     )
-    given = _FACTS.given(facts)
+    given = _LISTED.given(facts)
     added = connection.execute(
         new.on_conflict_do_nothing().returning(scan.c.id),  # another process lists the same
         given,
@@ -123,45 +160,200 @@ def insert_scans(connection: Connection, place: Place, facts: Sequence[dict[str,
     return Inserted(ids, tuple(found for found in there.scalars().all() if found not in mine))
 
 
-def change_scans(connection: Connection, place: Place, facts: Sequence[dict[str, Any]]) -> None:
-    """Give files that changed a new revision; the old one is kept on record.
+def relist_scans(connection: Connection, place: Place, facts: Sequence[dict[str, Any]]) -> int:
+    """Write what is told otherwise of known files; returns how many hold other bytes for sure.
+
+    Of a file whose bytes were read, another size means other bytes, and all else a doubt: nothing
+    changes but what is on record of the listing, until its bytes are compared (`record_digests`).
+    One that nobody has read yet is listed anew, unless an item has come to an end about it, or is
+    just being worked on and the size is another.
+    """
+    given = _LISTED.given(facts)
+    listed = _LISTED.table(connection)
+    _lock(connection, [one["scan_id"] for one in facts])
+    # Asked again under the lock: another process may have recorded the same.
+    rows = connection.execute(
+        select(
+            scan.c.id,
+            scan.c.sha256,
+            (scan.c.size_bytes != listed.c.size_bytes).label("has_other_size"),
+            _has_ended_unread().label("has_ended"),
+            _is_claimed().label("is_claimed"),
+        ).where(scan.c.id == listed.c.scan_id, is_told_otherwise(listed)),
+        given,
+    ).all()
+    if not rows:
+        return 0
+    other = [
+        row.id
+        for row in rows
+        if (row.has_other_size and (row.sha256 or row.is_claimed))
+        or (row.has_ended and not row.sha256)
+    ]
+    _keep_facts(connection, {*other, *(row.id for row in rows if row.sha256)})
+    if other:
+        _begin_revision(connection, other, run_id=place.run_id)
+    ids = [row.id for row in rows]
+    _write_facts(connection, ids, given)
+    _try_again(connection, ids)
+    return len(other)
+
+
+def record_digests(connection: Connection, digests: Iterable[Digest]) -> int:
+    """Settle doubts: the same bytes are no change, others are a new revision; returns how many.
+
+    What the listing has told otherwise of since the bytes were read stays in doubt.
+    """
+    given = _DIGESTS.given(vars(one) for one in digests)
+    found = _DIGESTS.table(connection)
+    in_doubt = and_(
+        scan.c.id == found.c.scan_id, scan.c.listing == found.c.listing, scan.c.sha256.is_not(None)
+    )
+    rows = connection.execute(
+        select(scan.c.id, (scan.c.sha256 == found.c.sha256).label("is_same"))
+        .where(in_doubt, DOUBTED)
+        .order_by(scan.c.id)
+        .with_for_update(of=scan),
+        given,
+    ).all()
+    same = [row.id for row in rows if row.is_same]
+    other = [row.id for row in rows if not row.is_same]
+    if other:
+        _keep_facts(connection, other)
+        _begin_revision(connection, other, run_id=None)
+        read = select(found.c.sha256).where(found.c.scan_id == scan.c.id).scalar_subquery()
+        mine = scan.c.id.in_(sql.given_ids(connection))
+        connection.execute(update(scan).where(mine).values(sha256=read), given | sql.as_ids(other))
+    _end_doubts(connection, same + other)
+    return len(other)
+
+
+def _facts_in(listed: CTE) -> dict[str, Any]:
+    return {
+        "size_bytes": listed.c.size_bytes,
+        "etag": listed.c.etag,
+        "version": listed.c.version,
+        "modified_at": sql.as_moment(listed.c.modified_at),
+    }
+
+
+def _lock(connection: Connection, scan_ids: Sequence[int]) -> None:
+    mine = select(scan.c.id).where(scan.c.id.in_(sql.given_ids(connection))).order_by(scan.c.id)
+    connection.execute(mine.with_for_update(), sql.as_ids(scan_ids))
+
+
+def _has_ended_unread() -> ColumnElement[bool]:
+    """On `scan`: an item has come to an end about bytes that nobody knows the digest of.
+
+    So it has not where the file was never there to be read.
+    """
+    never_read = (Reason.VANISHED, Reason.ARCHIVED, Reason.STORAGE_UNAVAILABLE)
+    ended = (
+        ItemStatus.PUBLISHED,
+        ItemStatus.REVIEW,
+        ItemStatus.SKIPPED,
+        ItemStatus.FAILED,
+        ItemStatus.QUARANTINED,
+        ItemStatus.REJECTED,
+    )
+    return (
+        select(item.c.id)
+        .where(
+            item.c.scan_id == scan.c.id,
+            item.c.revision == scan.c.revision,
+            item.c.status.in_([status.value for status in ended]),
+            func.coalesce(item.c.reason, "").not_in([reason.value for reason in never_read]),
+        )
+        .correlate(scan)
+        .exists()
+    )
+
+
+def _is_claimed() -> ColumnElement[bool]:
+    """On `scan`: a worker has it."""
+    mine = select(item.c.id).where(item.c.scan_id == scan.c.id, CLAIMED)
+    return mine.correlate(scan).exists()
+
+
+def _keep_facts(connection: Connection, scan_ids: Collection[int]) -> None:
+    """Keep what was listed of files when their bytes were read, unless it is kept already."""
+    if not scan_ids:
+        return
+    given = sql.as_ids(scan_ids)
+    mine = scan.c.id.in_(sql.given_ids(connection))
+    settled = select(scan.c.id).where(mine, _IS_KEPT, ~DOUBTED).correlate(scan_revision)
+    connection.execute(delete(scan_revision).where(settled.exists()), given)
+    kept = ("revision", *FACTS, "sha256")
+    old = select(scan.c.id, *(scan.c[name] for name in kept), sql.now()).where(mine)
+    keep = sql.insert_or(connection, scan_revision).from_select(
+        ["scan_id", *kept, "replaced_at"], old
+    )
+    connection.execute(keep.on_conflict_do_nothing(), given)
+
+
+def _begin_revision(connection: Connection, scan_ids: Sequence[int], *, run_id: int | None) -> None:
+    """Give files that hold other bytes a new revision.
 
     Items that wait or are being worked on become items of the new revision. Ended ones stay what
     they are, about the old revision, until they are enqueued again.
     """
-    given = _FACTS.given(facts)
-    ids = [one["scan_id"] for one in facts]
-    listed = _FACTS.table(connection)
-    connection.execute(
-        select(scan.c.id).where(scan.c.id.in_(select(listed.c.scan_id))).with_for_update(), given
-    )
-    # Asked again under the lock: another process may have recorded the same change.
-    is_changed = and_(
-        scan.c.id == listed.c.scan_id,
-        or_(*(scan.c[name].is_distinct_from(listed.c[name]) for name in IDENTITY)),
-    )
-    kept = ("revision", *IDENTITY, "modified_at", "sha256")
-    old = select(scan.c.id, *(scan.c[name] for name in kept), sql.now()).where(is_changed)
-    connection.execute(
-        insert(scan_revision).from_select(["scan_id", *kept, "replaced_at"], old), given
-    )
+    given = sql.as_ids(scan_ids)
+    mine = scan.c.id.in_(sql.given_ids(connection))
+    theirs = select(scan.c.id).where(mine, _IS_KEPT).correlate(scan_revision)
+    replaced = update(scan_revision).where(theirs.exists()).values(replaced_at=sql.now())
+    connection.execute(replaced, given)
     read_later = {name: null() for name in ("sha256", "width", "height", "bits", "pages")}
+    begun: dict[str, Any] = {"revision": scan.c.revision + 1, **read_later}
+    if run_id is not None:
+        begun["run_id"] = run_id
+    connection.execute(update(scan).where(mine).values(begun), given)
+    mark_later_pages_vanished(connection, scan_ids)
+    _take_from_workers(connection, scan_ids)
+
+
+def _write_facts(
+    connection: Connection, scan_ids: Sequence[int], listing: Mapping[str, str]
+) -> None:
+    """Write what is listed now, for all pages of the files."""
+    listed = _LISTED.table(connection)
+    first, page = scan.alias("first"), scan.alias("page")
+    pages = (
+        select(page.c.id, first.c.id.label("first_id"))
+        .join(first, and_(first.c.store_id == page.c.store_id, first.c.key == page.c.key))
+        .where(first.c.id.in_(sql.given_ids(connection)))
+        .subquery()
+    )
+    is_unread = scan.c.sha256.is_(None)
     connection.execute(
         update(scan)
-        .where(is_changed)
+        .where(scan.c.id == pages.c.id, pages.c.first_id == listed.c.scan_id)
         .values(
-            {name: listed.c[name] for name in IDENTITY}
-            | read_later
-            | {
-                "modified_at": sql.as_moment(listed.c.modified_at),
-                "revision": scan.c.revision + 1,
-                "run_id": place.run_id,
-            }
+            **_facts_in(listed),
+            listing=scan.c.listing + 1,
+            read_listing=case((is_unread, scan.c.listing + 1), else_=scan.c.read_listing),
         ),
-        given,
+        {**listing, **sql.as_ids(scan_ids)},
     )
-    mark_later_pages_vanished(connection, ids)
-    _take_from_workers(connection, ids)
+
+
+def _end_doubts(connection: Connection, scan_ids: Sequence[int]) -> None:
+    given = sql.as_ids(scan_ids)
+    pages = pages_of(connection, from_page=0)
+    settled = update(scan).where(scan.c.id.in_(pages), DOUBTED)
+    connection.execute(settled.values(read_listing=scan.c.listing), given)
+    told = select(scan.c.id).where(scan.c.id.in_(pages), _IS_KEPT).correlate(scan_revision)
+    connection.execute(delete(scan_revision).where(told.exists()), given)
+
+
+def _try_again(connection: Connection, scan_ids: Sequence[int]) -> None:
+    """What failed because the file was not the one that was listed is listed anew."""
+    again = Decision(DecisionKind.SCAN_CHANGED, ItemStatus.PENDING, WHO, "listed anew")
+    refused = and_(
+        status_in(ItemStatus.FAILED),
+        item.c.reason == Reason.STORAGE_UNAVAILABLE,
+        item.c.scan_id.in_(pages_of(connection, from_page=0)),
+    )
+    carry_out(connection, again, refused, sql.as_ids(scan_ids))
 
 
 def _take_from_workers(connection: Connection, scan_ids: Sequence[int]) -> None:

@@ -39,6 +39,7 @@ from tasks.ledger.sweeping import IS_EXPIRED, sweep, uncount
 from tasks.ledger.uris import uri_of
 from tasks.schema import (
     CLAIMED,
+    DOUBTED,
     PENDING_ALONE,
     PENDING_IN_BACKFILL,
     PENDING_TOGETHER,
@@ -99,6 +100,8 @@ def _with_scans(items: FromClause) -> Select[Any]:
             scan.c.etag,
             scan.c.version,
             scan.c.sha256,
+            scan.c.listing,
+            DOUBTED.label("is_doubted"),
         )
         .join(scan, scan.c.id == items.c.scan_id)
         .join(store, store.c.id == scan.c.store_id)
@@ -338,6 +341,8 @@ def _claimed_items(rows: Iterable[sql.AnyRow], *, attempt_offset: int) -> tuple[
             sha256=sha256,
             attempt=attempts + attempt_offset,
             collection=collection,
+            listing=listing,
+            is_doubted=bool(is_doubted),
         )
         for (
             item_id,
@@ -352,6 +357,8 @@ def _claimed_items(rows: Iterable[sql.AnyRow], *, attempt_offset: int) -> tuple[
             etag,
             version,
             sha256,
+            listing,
+            is_doubted,
         ) in rows
     )
 

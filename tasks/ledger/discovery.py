@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Connection,
     Integer,
     Select,
@@ -22,31 +23,46 @@ from sqlalchemy import (
     and_,
     case,
     func,
-    or_,
     select,
 )
 
 from tasks.ledger import sql
 from tasks.ledger.changes import (
-    IDENTITY,
     Inserted,
     Place,
-    change_scans,
     ensure_store,
     facts_of,
     insert_scans,
+    is_told_otherwise,
     move_scans,
+    relist_scans,
 )
 from tasks.ledger.engine import Database
 from tasks.ledger.filters import LAST_CHARACTER
-from tasks.ledger.records import Discovered, ListedObject, Missing
-from tasks.ledger.vanishing import mark_left_out, mark_reappeared, mark_vanished
-from tasks.schema import scan
+from tasks.ledger.records import Discovered, Doubt, ListedObject, Missing
+from tasks.ledger.vanishing import (
+    mark_archived,
+    mark_left_out,
+    mark_reappeared,
+    mark_restored,
+    mark_vanished,
+)
+from tasks.schema import DOUBTED, scan, store
 
 CHUNK_OBJECTS = 5_000
 T = TypeVar("T")
 
-_LISTED = sql.Rows("listed", n=Integer, key=Text, size_bytes=BigInteger, etag=Text, version=Text)
+_LISTED = sql.Rows(
+    "listed",
+    n=Integer,
+    key=Text,
+    size_bytes=BigInteger,
+    etag=Text,
+    version=Text,
+    modified_at=Text,
+    archived=Boolean,
+)
+_FLAGS = 4  # bits by which a known scan differs
 
 
 @dataclass(frozen=True)
@@ -87,14 +103,25 @@ class _Comparison:
     """How a chunk differs from what is known."""
 
     new: list[dict[str, Any]] = field(default_factory=list)
-    changed: list[dict[str, Any]] = field(default_factory=list)  # with the scan's id
+    otherwise: list[dict[str, Any]] = field(default_factory=list)  # told of, with the scan's id
     reappeared: list[int] = field(default_factory=list)
     moved: list[int] = field(default_factory=list)  # from another collection
+    archived: list[int] = field(default_factory=list)
+    restored: list[int] = field(default_factory=list)
     known: list[int] = field(default_factory=list)  # all that are not new
 
     @property
     def is_news(self) -> bool:
-        return bool(self.new or self.changed or self.reappeared or self.moved)
+        news = (self.new, self.otherwise, self.reappeared, self.moved, self.archived, self.restored)
+        return any(news)
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What came of writing a chunk."""
+
+    inserted: Inserted = field(default_factory=Inserted)
+    changed: int = 0
 
 
 class _Seen:
@@ -124,14 +151,15 @@ def record_listing(database: Database, listing: Listing) -> Discovered:
     # What another process adds from now on is not ours to call vanished.
     newest = database.read(_newest)
     seen = _Seen()
-    found = new = changed = reappeared = vanished = left_out = 0
+    found = new = changed = reappeared = vanished = left_out = otherwise = 0
     for objects in _chunks(listing.objects, CHUNK_OBJECTS):
-        differs, inserted = _record_chunk(database, place, objects)
+        differs, written = _record_chunk(database, place, objects)
         found += len(differs.new) + sum(map(seen.add, differs.known))
-        for scan_id in (*inserted.added, *inserted.known):
+        for scan_id in (*written.inserted.added, *written.inserted.known):
             seen.add(scan_id)
-        new += len(inserted.added)
-        changed += len(differs.changed)
+        new += len(written.inserted.added)
+        changed += written.changed
+        otherwise += len(differs.otherwise)
         reappeared += len(differs.reappeared)
     if listing.complete:
         absent = _absent(database, place, seen, listing, newest=newest)
@@ -146,6 +174,7 @@ def record_listing(database: Database, listing: Listing) -> Discovered:
         vanished=vanished,
         left_out=left_out,
         reappeared=reappeared,
+        doubted=otherwise - changed,
     )
 
 
@@ -171,34 +200,34 @@ def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 def _record_chunk(
     database: Database, place: Place, chunk: Sequence[ListedObject]
-) -> tuple[_Comparison, Inserted]:
-    """Compare, and write what differs; the differences, and what became of the new ones."""
+) -> tuple[_Comparison, _Written]:
+    """Compare, and write what differs; the differences, and what came of them."""
     objects = list({found.key: found for found in chunk}.values())
     differs = database.read(lambda connection: _compare(connection, place, objects))
     if not differs.is_news:
-        return differs, Inserted()
+        return differs, _Written()
     return differs, database.write(lambda connection: _write(connection, place, differs))
 
 
 def _compare(connection: Connection, place: Place, objects: Sequence[ListedObject]) -> _Comparison:
-    rows = (
-        {"n": n, "key": o.key, "size_bytes": o.size_bytes, "etag": o.etag, "version": o.version}
-        for n, o in enumerate(objects)
-    )
+    facts = [facts_of(found) for found in objects]
+    rows = ({**one, "n": n} for n, one in enumerate(facts))
     compared = connection.execute(comparison(connection, place), _LISTED.given(rows))
     differs = _Comparison()
     for n, number in compared.all():
         if number is None:
-            differs.new.append(facts_of(objects[n]))
+            differs.new.append(facts[n])
             continue
-        scan_id, bits = number >> 3, number & 7
+        scan_id, flags = number >> _FLAGS, number & (1 << _FLAGS) - 1
         differs.known.append(scan_id)
-        if bits & 1:
-            differs.changed.append({**facts_of(objects[n]), "scan_id": scan_id})
-        if bits & 2:
+        if flags & 1:
+            differs.otherwise.append({**facts[n], "scan_id": scan_id})
+        if flags & 2:
             differs.reappeared.append(scan_id)
-        if bits & 4:
+        if flags & 4:
             differs.moved.append(scan_id)
+        if flags & 8:
+            (differs.archived if facts[n]["archived"] else differs.restored).append(scan_id)
     return differs
 
 
@@ -210,25 +239,28 @@ def comparison(connection: Connection, place: Place) -> Select[Any]:
     """
     listed = _LISTED.table(connection)
     is_known = and_(scan.c.store_id == place.store_id, scan.c.key == listed.c.key, scan.c.page == 0)
-    is_changed = or_(*(scan.c[name].is_distinct_from(listed.c[name]) for name in IDENTITY))
     difference = (
-        case((is_changed, 1), else_=0)
+        case((is_told_otherwise(listed), 1), else_=0)
         + case((scan.c.vanished_at.is_not(None), 2), else_=0)
         + case((scan.c.collection != place.collection, 4), else_=0)
+        + case((scan.c.archived != listed.c.archived, 8), else_=0)
     )
-    known = select(scan.c.id * 8 + difference).where(is_known).scalar_subquery()
+    known = select(scan.c.id * (1 << _FLAGS) + difference).where(is_known).scalar_subquery()
     return select(listed.c.n, known.label("known"))
 
 
-def _write(connection: Connection, place: Place, differs: _Comparison) -> Inserted:
+def _write(connection: Connection, place: Place, differs: _Comparison) -> _Written:
     inserted = insert_scans(connection, place, differs.new)
+    changed = relist_scans(connection, place, differs.otherwise) if differs.otherwise else 0
+    if differs.archived:
+        mark_archived(connection, differs.archived)
+    if differs.restored:
+        mark_restored(connection, differs.restored)
     if differs.reappeared:
         mark_reappeared(connection, differs.reappeared)
-    if differs.changed:
-        change_scans(connection, place, differs.changed)
     if differs.moved:
         move_scans(connection, place, differs.moved)
-    return inserted
+    return _Written(inserted, changed)
 
 
 def _absent(
@@ -273,3 +305,30 @@ def _known_after(
     if prefix:
         known = known.where(scan.c.key >= prefix, scan.c.key < prefix + LAST_CHARACTER)
     return connection.execute(known.order_by(scan.c.key).limit(4 * CHUNK_OBJECTS)).all()
+
+
+def doubts(
+    database: Database, source: str, *, after_key: str = "", limit: int = CHUNK_OBJECTS
+) -> list[Doubt]:
+    """Files in a source whose bytes are to be compared, by key from *after_key* on."""
+
+    def read(connection: Connection) -> list[Doubt]:
+        wanted = (
+            select(scan.c.id, scan.c.key, scan.c.listing, scan.c.size_bytes)
+            .join(store, store.c.id == scan.c.store_id)
+            .where(
+                store.c.url == source,
+                scan.c.key > after_key,
+                scan.c.page == 0,
+                DOUBTED,
+                scan.c.sha256.is_not(None),
+                scan.c.vanished_at.is_(None),
+                scan.c.archived.is_(False),
+            )
+            .order_by(scan.c.key)
+            .limit(limit)
+        )
+        rows = connection.execute(wanted)
+        return [Doubt(row.id, row.key, row.listing, row.size_bytes) for row in rows]
+
+    return database.read(read)

@@ -22,11 +22,12 @@ from sqlalchemy import (
     true,
 )
 
+from tasks.errors import Reason
 from tasks.ledger import sql
 from tasks.ledger.decisions import Decision, carry_out
 from tasks.ledger.engine import Database
 from tasks.ledger.records import EnqueueMode, EnqueuePlan, Recipe
-from tasks.ledger.vanishing import GONE, GONE_DETAIL, GONE_REASON
+from tasks.ledger.vanishing import ARCHIVED_DETAIL, GONE, GONE_DETAIL, GONE_REASON
 from tasks.schema import DecisionKind, ItemStatus, item, recipe, scan
 
 WINDOW_SCANS = 20_000
@@ -153,7 +154,12 @@ def is_due(scans: ColumnElement[bool], recipe_id: int, mode: EnqueueMode) -> Col
         .where(item.c.scan_id == scan.c.id, _is_due_again(scans, recipe_id, mode))
         .correlate(scan)
     )
-    return or_(and_(_is_due_new(recipe_id, mode), scan.c.vanished_at.is_(None)), again.exists())
+    return or_(and_(_is_due_new(recipe_id, mode), is_there()), again.exists())
+
+
+def is_there() -> ColumnElement[bool]:
+    """On `scan`: its file can be read."""
+    return and_(scan.c.vanished_at.is_(None), scan.c.archived.is_(False))
 
 
 def _insert_new(
@@ -167,19 +173,29 @@ def _insert_new(
     is_held = select(other.c.id).where(
         other.c.scan_id == scan.c.id, other.c.status == ItemStatus.HELD
     )
-    is_gone = scan.c.vanished_at.is_not(None)
+    is_gone, is_archived = scan.c.vanished_at.is_not(None), scan.c.archived.is_(True)
     columns = {
         "scan_id": scan.c.id,
         "recipe_id": literal(recipe_id, BigInteger()),
         "collection": scan.c.collection,
         "revision": scan.c.revision,
         "status": case(
-            (is_gone, GONE.value),
             (is_held.exists(), ItemStatus.HELD.value),
+            (or_(is_gone, is_archived), GONE.value),
             else_=ItemStatus.PENDING.value,
         ),
-        "reason": case((is_gone, GONE_REASON.value), else_=null()),
-        "detail": case((is_gone, GONE_DETAIL), else_=null()),
+        "reason": case(
+            (is_held.exists(), null()),
+            (is_gone, GONE_REASON.value),
+            (is_archived, Reason.ARCHIVED.value),
+            else_=null(),
+        ),
+        "detail": case(
+            (is_held.exists(), null()),
+            (is_gone, GONE_DETAIL),
+            (is_archived, ARCHIVED_DETAIL),
+            else_=null(),
+        ),
         "attempts": literal(0),
         "alone": literal(value=False),
         "not_before": sql.now(),
@@ -207,7 +223,7 @@ def _is_due_new(recipe_id: int, mode: EnqueueMode) -> ColumnElement[bool]:
     if mode is EnqueueMode.NEW:
         return and_(has_none, ~_is_done_elsewhere(recipe_id))
     if mode is EnqueueMode.SUPERSEDING:
-        return and_(has_none, scan.c.vanished_at.is_(None), _has_derivative_elsewhere(recipe_id))
+        return and_(has_none, is_there(), _has_derivative_elsewhere(recipe_id))
     return has_none
 
 
@@ -224,9 +240,7 @@ def _is_due_again(
         if mode is EnqueueMode.SUPERSEDING:
             anew &= _has_derivative_elsewhere(recipe_id)
         due = anew if mode is EnqueueMode.FAILED else or_(due, anew)
-    its_scan = select(scan.c.id).where(
-        scan.c.id == item.c.scan_id, scans, scan.c.vanished_at.is_(None), due
-    )
+    its_scan = select(scan.c.id).where(scan.c.id == item.c.scan_id, scans, is_there(), due)
     return and_(item.c.recipe_id == recipe_id, its_scan.correlate(item).exists())
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    ColumnElement,
     Connection,
     Float,
     Insert,
@@ -75,6 +76,7 @@ class _Settled:
     confidence: float | None
     seconds: float | None
     sha256: str | None
+    listing: int | None
     width: int | None
     height: int | None
     bits: int | None
@@ -95,6 +97,7 @@ _SETTLED = sql.Rows(
     confidence=Float,
     seconds=Float,
     sha256=Text,
+    listing=Integer,
     width=Integer,
     height=Integer,
     bits=Integer,
@@ -216,15 +219,30 @@ def _insert_attempts(new: CTE) -> Insert:
 
 
 def _update_scans(new: CTE) -> Update:
-    """Keep what the worker found out about the files, where it is news."""
+    """Keep what the worker found out about the files, where it is news.
+
+    Bytes other than those on record are none of this revision: damage, or for a discovery to
+    compare. And a file that was listed anew while it was read is in doubt from now on.
+    """
     names = ("sha256", "width", "height", "bits", "pages")
-    is_news = or_(
-        *(new.c[name].is_not(None) & scan.c[name].is_distinct_from(new.c[name]) for name in names)
+    read: dict[str, ColumnElement[Any]] = {
+        name: func.coalesce(new.c[name], scan.c[name]) for name in names
+    }
+    read_listing = case(
+        (new.c.sha256.is_not(None), func.coalesce(new.c.listing, scan.c.listing)),
+        else_=scan.c.read_listing,
     )
+    values = {
+        **read,
+        "read_listing": read_listing,
+        "archived": or_(scan.c.archived, func.coalesce(new.c.reason, "") == Reason.ARCHIVED),
+    }
+    is_news = or_(*(scan.c[name].is_distinct_from(value) for name, value in values.items()))
+    is_same = func.coalesce(scan.c.sha256 == new.c.sha256, true())
     return (
         update(scan)
-        .where(scan.c.id == new.c.scan_id, scan.c.revision == new.c.revision, is_news)
-        .values({name: func.coalesce(new.c[name], scan.c[name]) for name in names})
+        .where(scan.c.id == new.c.scan_id, scan.c.revision == new.c.revision, is_same, is_news)
+        .values(values)
     )
 
 
@@ -336,6 +354,7 @@ def _settle(outcome: Outcome, row: sql.AnyRow, *, max_attempts: int, backoff: Ba
         confidence=outcome.confidence,
         seconds=outcome.seconds,
         sha256=outcome.scan_sha256,
+        listing=outcome.listing,
         width=outcome.width,
         height=outcome.height,
         bits=outcome.bits,

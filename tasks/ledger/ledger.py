@@ -9,8 +9,10 @@ from sqlalchemy import Connection
 
 from tasks.errors import Reason
 from tasks.ledger import (
+    changes,
     claims,
     decisions,
+    discovery,
     enqueue,
     finishing,
     reading,
@@ -29,7 +31,9 @@ from tasks.ledger.records import (
     Claim,
     Counts,
     DerivativeRow,
+    Digest,
     Discovered,
+    Doubt,
     EnqueueMode,
     EnqueuePlan,
     Failures,
@@ -111,10 +115,12 @@ class Ledger:
     ) -> Discovered:
         """Record what a source holds, in bounded memory and in many short transactions.
 
-        A file with another ETag, size or version becomes a new revision of its scan: items that
-        wait or are being worked on go back to pending for it, ended ones are due at the next
-        `enqueue`. A known scan that the listing did not bring is marked vanished, never deleted,
-        and nothing waits for it any more; when it comes back, so does its item.
+        What a file is, its bytes say. Where another ETag, time or version is listed, it is in doubt
+        (`doubts`) until they are compared; where they are others for sure, it becomes a new
+        revision of its scan: items that wait or are being worked on go back to pending for it,
+        ended ones are due at the next `enqueue`. A known scan that the listing did not bring is
+        marked vanished, never deleted, and nothing waits for it any more; when it comes back, so
+        does its item. So it is with one that is archived, and restored.
 
         Args:
             source: The store's normalised URL.
@@ -132,6 +138,17 @@ class Ledger:
             source, objects, collection, run_id, prefix, complete, leaves_out, may_vanish
         )
         return record_listing(self.database, listing)
+
+    def doubts(self, source: str, *, after_key: str = "", limit: int = 64) -> list[Doubt]:
+        """Files of which the listing tells otherwise, by key from *after_key* on."""
+        return discovery.doubts(self.database, source, after_key=after_key, limit=limit)
+
+    def record_digests(self, digests: Sequence[Digest]) -> int:
+        """Settle doubts; returns how many files hold other bytes, and have a new revision.
+
+        The same bytes are no change: every item stays what it is.
+        """
+        return self.database.write(lambda c: changes.record_digests(c, digests))
 
     def add_pages(self, scan_id: int, pages: int) -> int:
         """Make scans and pending items for the pages beyond the first of a file with *pages* pages.

@@ -3,13 +3,15 @@
 Alembic takes 0.2 s to import, and is imported only where there is something to migrate.
 """
 
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import DBAPIError
 
 import tasks
+from tasks.errors import DatabaseUnavailable
 from tasks.ledger.engine import connect, current_revision, exists, explain
 from tasks.schema import REVISION
 
@@ -80,6 +82,8 @@ def _migrate(url: str, revision: str, *, create: bool, upwards: bool) -> None:
     from alembic import command  # noqa: PLC0415  see the module's docstring
 
     engine = connect(url, create=create)
+    if engine.dialect.name == "sqlite":
+        _let_tables_be_made_anew(engine)
     try:
         # One transaction: a migration that is killed half-way leaves the schema as it was.
         with engine.begin() as connection:
@@ -90,7 +94,30 @@ def _migrate(url: str, revision: str, *, create: bool, upwards: bool) -> None:
                 command.upgrade(config, revision)
             else:
                 command.downgrade(config, revision)
+            if engine.dialect.name == "sqlite":
+                _check_links(connection)
     except DBAPIError as error:
         raise explain(error, engine.url) from error
     finally:
         engine.dispose()
+
+
+def _let_tables_be_made_anew(engine: Engine) -> None:
+    """SQLite alters a constraint by making the table anew: others may refer to its rows meanwhile.
+
+    It cannot be told so within a transaction.
+    """
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: sqlite3.Connection, _record: object) -> None:
+        connection.execute("PRAGMA foreign_keys = OFF").close()
+
+
+def _check_links(connection: Connection) -> None:
+    """What SQLite did not check row by row holds all the same."""
+    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+    if broken is not None:
+        raise DatabaseUnavailable(
+            f"row {broken[1]} of {broken[0]} refers to a row of {broken[2]} that is not there; "
+            "nothing was changed; restore the ledger from a copy"
+        )

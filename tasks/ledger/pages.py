@@ -17,6 +17,8 @@ _COPIED = (
     "revision",
     "run_id",
     "sha256",
+    "listing",
+    "read_listing",
 )
 
 

@@ -74,7 +74,9 @@ def uris_of_run(connection: Connection, run_id: int) -> list[str]:
 
 
 def _story(connection: Connection, row: Row[Any]) -> ItemStory:
-    before = select(scan_revision).where(scan_revision.c.scan_id == row.id)
+    before = select(scan_revision).where(
+        scan_revision.c.scan_id == row.id, scan_revision.c.revision < row.revision
+    )
     return ItemStory(
         scan=_scan_row(row),
         revisions=tuple(

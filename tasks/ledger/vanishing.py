@@ -1,4 +1,4 @@
-"""Scans that are no longer in their source, and those that come back."""
+"""Scans that are not there to be read, gone or archived, and those that come back."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,6 +13,7 @@ from tasks.schema import DecisionKind, ItemStatus, item, scan, status_in
 GONE = ItemStatus.SKIPPED
 GONE_REASON = Reason.VANISHED
 GONE_DETAIL = "no longer in its source"
+ARCHIVED_DETAIL = "in an archive class of its bucket, and not restored there"
 _BACK = frozenset({GONE_REASON.value, Reason.LEFT_OUT.value})
 _NOT_DONE = (ItemStatus.PENDING, ItemStatus.FAILED, ItemStatus.QUARANTINED)
 WHO = "discovery"
@@ -72,6 +73,35 @@ def mark_reappeared(connection: Connection, scan_ids: Sequence[int]) -> None:
     again = Decision(DecisionKind.SCAN_REAPPEARED, ItemStatus.PENDING, WHO, "back in its source")
     was_gone = and_(status_in(GONE), item.c.reason.in_(_BACK))
     carry_out(connection, again, and_(was_gone, item.c.scan_id.in_(pages)), given)
+    _shelve(connection, pages, given)
+
+
+def mark_archived(connection: Connection, scan_ids: Sequence[int]) -> None:
+    """Files went into an archive class: what waits for them is not tried. What has ended stays."""
+    given = sql.as_ids(scan_ids)
+    pages = pages_of(connection, from_page=0)
+    connection.execute(update(scan).where(scan.c.id.in_(pages)).values(archived=True), given)
+    _shelve(connection, pages, given)
+
+
+def mark_restored(connection: Connection, scan_ids: Sequence[int]) -> None:
+    """Files can be read again: what was not tried, or ended because they could not be, waits."""
+    given = sql.as_ids(scan_ids)
+    pages = pages_of(connection, from_page=0)
+    connection.execute(update(scan).where(scan.c.id.in_(pages)).values(archived=False), given)
+    again = Decision(DecisionKind.SCAN_RESTORED, ItemStatus.PENDING, WHO, "can be read again")
+    was_archived = and_(status_in(GONE), item.c.reason == Reason.ARCHIVED)
+    carry_out(connection, again, and_(was_archived, item.c.scan_id.in_(pages)), given)
+
+
+def _shelve(connection: Connection, pages: Select[Any], given: Mapping[str, str]) -> None:
+    """Of files that are archived nothing is tried."""
+    shelved = Decision(
+        DecisionKind.SCAN_ARCHIVED, GONE, WHO, ARCHIVED_DETAIL, reason=Reason.ARCHIVED
+    )
+    is_archived = select(scan.c.id).where(scan.c.id == item.c.scan_id, scan.c.archived.is_(True))
+    waiting = and_(status_in(ItemStatus.PENDING), item.c.scan_id.in_(pages), is_archived.exists())
+    carry_out(connection, shelved, waiting, given)
 
 
 _VANISHED = Decision(DecisionKind.SCAN_VANISHED, GONE, WHO, GONE_DETAIL, reason=GONE_REASON)

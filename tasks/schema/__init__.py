@@ -36,8 +36,9 @@ from tasks.schema.models import (
     reference_set_member,
     training,
 )
+from tasks.schema.refusals import held_place, refusal
 from tasks.schema.runs import run
-from tasks.schema.scans import scan, scan_revision, store
+from tasks.schema.scans import DOUBTED, scan, scan_revision, store
 from tasks.schema.tallies import backfill_tally, item_tally, scan_tally
 from tasks.schema.types import Moment, moment_text
 from tasks.schema.words import (
@@ -51,6 +52,7 @@ from tasks.schema.words import (
 
 __all__ = [
     "CLAIMED",
+    "DOUBTED",
     "LOOKED_AFTER",
     "LOOKED_AFTER_STATUSES",
     "PENDING_ALONE",
@@ -75,6 +77,7 @@ __all__ = [
     "decision_item",
     "derivative",
     "derivative_fixity",
+    "held_place",
     "item",
     "item_tally",
     "metadata",
@@ -83,6 +86,7 @@ __all__ = [
     "reference",
     "reference_set",
     "reference_set_member",
+    "refusal",
     "run",
     "scan",
     "scan_fixity",

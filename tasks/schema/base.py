@@ -4,7 +4,7 @@ from sqlalchemy import Column, ForeignKey, Identity, MetaData
 
 from tasks.schema.types import Id
 
-REVISION = "0007"
+REVISION = "0008"
 """The Alembic revision that this code works with (a test compares it with the scripts)."""
 
 UNCHECKED = frozenset(

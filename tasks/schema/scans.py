@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -10,6 +11,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 from tasks.schema.base import link_to, metadata, own_id
@@ -20,6 +22,8 @@ store = Table(
     metadata,
     own_id(),
     Column("url", Text, nullable=False, unique=True),
+    # Scans are looked for in it. None of these lies in another unless it was there first.
+    Column("is_source", Boolean, nullable=False, server_default=false()),
     comment="A place by its normalised URL: a source of scans, or where derivatives go",
 )
 
@@ -35,10 +39,15 @@ scan = Table(
     Column("etag", Text, nullable=False),
     Column("version", Text),
     Column("modified_at", Moment, nullable=False),
-    Column("revision", Integer, nullable=False),  # from 1; counted up when the file changes
+    Column("revision", Integer, nullable=False),  # from 1; counted up when the bytes change
     link_to("run", nullable=True),  # that found it
     Column("found_at", Moment, nullable=False),
     Column("vanished_at", Moment),
+    Column("archived", Boolean, nullable=False, server_default=false()),  # cannot be read now
+    # Counted up when the listing tells otherwise of the file; and the count under which its bytes
+    # were read last. Where the two differ, the bytes are to be compared.
+    Column("listing", Integer, nullable=False, server_default="1"),
+    Column("read_listing", Integer, nullable=False, server_default="1"),
     # What the first worker to read this revision found out:
     Column("sha256", Sha256),
     Column("width", Integer),
@@ -51,6 +60,10 @@ scan = Table(
     Index(None, "collection", "id"),
     comment="One picture in the archive: a page of an object in a store. Never deleted",
 )
+
+DOUBTED = scan.c.read_listing != scan.c.listing
+# What a discovery compares: none of millions, nearly always.
+Index("ix_scan_doubted", scan.c.store_id, scan.c.key, sqlite_where=DOUBTED)
 
 scan_revision = Table(
     "scan_revision",

@@ -75,6 +75,8 @@ class DecisionKind(enum.StrEnum):
     SCAN_VANISHED = "scan_vanished"
     SCAN_LEFT_OUT = "scan_left_out"  #: A pattern leaves it out of its source's listing.
     SCAN_REAPPEARED = "scan_reappeared"
+    SCAN_ARCHIVED = "scan_archived"
+    SCAN_RESTORED = "scan_restored"
     REDO = "redo"  #: A derivative was found damaged, or is to be made anew.
     OVERWRITTEN = "overwritten"  #: A worker without a lease wrote over an item's derivative.
     PROMOTE = "promote"

@@ -118,7 +118,7 @@ def _is_eligible(recipe_id: int, scope: Scope) -> ColumnElement[bool]:
         .correlate(scan)
         .exists()
     )
-    eligible = and_(scan.c.vanished_at.is_(None), ~refused)
+    eligible = and_(enqueue.is_there(), ~refused)
     if scope.confidence_below is None:
         return eligible
     return and_(eligible, _is_doubted(recipe_id, scope.confidence_below))
@@ -315,8 +315,13 @@ def _grouped(window: ColumnElement[bool], due: ColumnElement[bool], recipe_id: i
     )
     is_due = case((due, 1), else_=0)
     is_gone = scan.c.vanished_at.is_not(None)
-    status = case((is_gone, ItemStatus.SKIPPED.value), else_=stands.c.status)
-    reason = case((is_gone, Reason.VANISHED.value), else_=stands.c.reason)
+    is_archived = scan.c.archived.is_(True)
+    status = case((or_(is_gone, is_archived), ItemStatus.SKIPPED.value), else_=stands.c.status)
+    reason = case(
+        (is_gone, Reason.VANISHED.value),
+        (is_archived, Reason.ARCHIVED.value),
+        else_=stands.c.reason,
+    )
     rows = (
         select(
             is_due.label("due"),

@@ -11,7 +11,7 @@ from tasks.ledger.records.claims import (
     Outcome,
     outcome_for,
 )
-from tasks.ledger.records.discovery import Discovered, ListedObject, Missing
+from tasks.ledger.records.discovery import Digest, Discovered, Doubt, ListedObject, Missing
 from tasks.ledger.records.fixity import FixityCheck, FixityFilter, FixitySubject, SourceRow
 from tasks.ledger.records.reading import (
     AttemptRow,
@@ -39,7 +39,9 @@ __all__ = [
     "DecisionRow",
     "DerivativeRecord",
     "DerivativeRow",
+    "Digest",
     "Discovered",
+    "Doubt",
     "EnqueueMode",
     "EnqueuePlan",
     "Failures",

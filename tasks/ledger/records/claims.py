@@ -33,6 +33,8 @@ class ClaimedItem:
     sha256: str | None  # of the file, where an earlier attempt read this revision
     attempt: int  # from 1
     collection: str
+    listing: int = 1  # of the file; to be said when its digest is
+    is_doubted: bool = False  # the listing tells otherwise since *sha256* was read
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Outcome:
     detail: str = ""
     retry_in_s: float | None = None  # None: the ledger's backoff
     scan_sha256: str | None = None
+    listing: int | None = None  # that the digest was read under; None: the latest
     width: int | None = None
     height: int | None = None
     bits: int | None = None

@@ -7,7 +7,10 @@ from typing import Protocol
 
 
 class ListedObject(Protocol):
-    """What discovery needs to know of an object (`tasks.storage.ObjectInfo` has it)."""
+    """What discovery needs to know of an object (`tasks.storage.ObjectInfo` has it).
+
+    Where it says `is_archived`, too, its bytes cannot be read now.
+    """
 
     @property
     def key(self) -> str:
@@ -19,7 +22,7 @@ class ListedObject(Protocol):
 
     @property
     def etag(self) -> str:
-        """Differs when the content does."""
+        """May differ when the content does; weak ones begin with "W/"."""
 
     @property
     def modified_at(self) -> datetime:
@@ -36,11 +39,12 @@ class Discovered:
 
     found: int = 0
     new: int = 0
-    changed: int = 0
+    changed: int = 0  # they hold other bytes
     unchanged: int = 0
     vanished: int = 0  # known before, not in this (complete) listing
     left_out: int = 0  # known before, and left out of this listing
     reappeared: int = 0  # among changed and unchanged: had vanished
+    doubted: int = 0  # among unchanged: listed otherwise, so that their bytes are to be compared
 
 
 @dataclass(frozen=True)
@@ -59,3 +63,22 @@ class Missing:
     def scans(self) -> int:
         """How many are missing."""
         return sum(self.folders.values())
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A known file of which the listing tells otherwise: are its bytes still those on record?"""
+
+    scan_id: int
+    key: str
+    listing: int  # counted up whenever the listing tells otherwise
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Digest:
+    """The digest of a file that was in doubt, and the listing that it was read under."""
+
+    scan_id: int
+    listing: int
+    sha256: str

@@ -24,8 +24,14 @@ class Listed:
     modified_at: datetime = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     version: str | None = None
 
+    is_archived: bool = False
+
     def changed(self) -> "Listed":
-        """The same key with other content."""
+        """The same key with other content, for sure: it is longer."""
+        return replace(self, etag=self.etag + "'", size_bytes=self.size_bytes + 1)
+
+    def touched(self) -> "Listed":
+        """The same key, listed otherwise: with what content, its bytes will say."""
         return replace(self, etag=self.etag + "'")
 
 

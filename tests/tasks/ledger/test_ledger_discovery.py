@@ -69,15 +69,12 @@ def test_keys_are_kept_apart_to_the_character(ledger: Ledger) -> None:
         assert ledger.story(f"{SOURCE}/{key}").scan.key == key
 
 
-@pytest.mark.parametrize(
-    "change", [{"etag": "other"}, {"size_bytes": 7}, {"version": "v2"}], ids=lambda c: next(iter(c))
-)
-def test_changed_file_is_a_new_revision(ledger: Ledger, change: dict[str, object]) -> None:
+def test_changed_file_is_a_new_revision(ledger: Ledger) -> None:
     """The old facts stay on record, and ended items are due again at the next enqueueing."""
     recipe_id = enqueued(ledger, 2)
     finish_all(ledger, claim(ledger, recipe_id), ItemStatus.PUBLISHED)
     first, second = listing(keys(2))
-    found = discover(ledger, [Listed(first.key, **change), second])  # type: ignore[arg-type]
+    found = discover(ledger, [Listed(first.key, size_bytes=7), second])
     assert found == Discovered(found=2, changed=1, unchanged=1)
     story = ledger.story(f"{SOURCE}/{first.key}")
     assert (story.scan.revision, story.scan.sha256) == (2, None)
@@ -249,4 +246,4 @@ def test_held_item_stays_held_when_its_scan_changes(ledger: Ledger) -> None:
     assert ledger.enqueue(recipe_id) == 0
     assert statuses(ledger, recipe_id) == {"held": 1}
     ledger.release(ItemFilter(), who="curator", why="cleared")
-    assert claim(ledger, recipe_id).items[0].revision == 2
+    assert claim(ledger, recipe_id).items[0].etag == "first'"

@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from tasks.errors import Reason
 from tasks.ledger import Ledger, Outcome, discovery, outcome_for
-from tasks.ledger.changes import Place, change_scans, ensure_store, facts_of
+from tasks.ledger.changes import Place, ensure_store, facts_of, relist_scans
 from tasks.schema import AttemptEnding, DecisionKind, ItemStatus, item
 from tests.tasks.ledger.building import (
     OUTPUT,
@@ -51,7 +51,7 @@ def test_a_scan_that_changes_under_a_batch_ends_its_attempt_once(
     def change(connection: Any) -> None:  # noqa: ANN401 - of SQLAlchemy
         facts = facts_of(Listed(one.key).changed()) | {"scan_id": one.scan_id}
         place = Place(ensure_store(connection, SOURCE), "photographs", None)
-        change_scans(connection, place, [facts])
+        relist_scans(connection, place, [facts])
         changed.set()
         wait([second], timeout=WAITING_S)
 
@@ -71,8 +71,9 @@ def test_a_scan_that_changes_under_a_batch_ends_its_attempt_once(
 def test_an_item_is_claimed_for_the_scan_as_it_is_read(ledger: Ledger) -> None:
     """Revision, ETag and version belong together, even where the item was enqueued for another."""
     recipe_id = enqueued(ledger, 1)
+    finish_all(ledger, claim(ledger, recipe_id))
     ledger.record_listing(SOURCE, [Listed(keys(1)[0]).changed()], collection="photographs")
-    ledger.database.write(lambda c: c.execute(update(item).values(revision=1)))
+    ledger.database.write(lambda c: c.execute(update(item).values(revision=1, status="pending")))
     held = claim(ledger, recipe_id)
     assert (held.items[0].revision, held.items[0].etag) == (2, "first'")
     finish_all(ledger, held)

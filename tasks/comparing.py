@@ -1,0 +1,64 @@
+"""Comparing the bytes of files of which a listing tells otherwise than before.
+
+A touched file, a restored backup, a bucket that was copied: time, ETag and version differ, and the
+scan is what it was. So the bytes are read, once, before anything is enqueued; of a file that cannot
+be read now the doubt stays, and so does everything else.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+from tasks.errors import AutochromeError
+from tasks.ledger import Digest, Doubt, Ledger
+from tasks.storage import ObjectStore
+
+logger = logging.getLogger(__name__)
+
+#: Files that are read at once: enough to hide a store's answering time.
+READERS = 8
+
+#: Files that are recorded together: what a kill may have to read again.
+PAGE_FILES = 64
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What came of the doubts about a source."""
+
+    changed: int = 0  #: hold other bytes: they have a new revision
+    same: int = 0
+    unread: int = 0  #: could not be read now: the next discovery compares them
+
+
+def compare_doubts(ledger: Ledger, store: ObjectStore) -> Compared:
+    """Read every file of *store* that is in doubt, and record what it is.
+
+    Raises:
+        DatabaseUnavailable: The ledger cannot be asked or written.
+    """
+    changed = same = unread = 0
+    after_key = ""
+    with ThreadPoolExecutor(READERS, thread_name_prefix="compare") as readers:
+        while doubts := ledger.doubts(store.url, after_key=after_key, limit=PAGE_FILES):
+            after_key = doubts[-1].key
+            digests = _known(readers.map(partial(_digest, store), doubts))
+            found = ledger.record_digests(digests)
+            changed += found
+            same += len(digests) - found
+            unread += len(doubts) - len(digests)
+    return Compared(changed, same, unread)
+
+
+def _known(digests: Iterable[Digest | None]) -> Sequence[Digest]:
+    return [digest for digest in digests if digest is not None]
+
+
+def _digest(store: ObjectStore, doubt: Doubt) -> Digest | None:
+    try:
+        return Digest(doubt.scan_id, doubt.listing, store.digest(doubt.key))
+    except AutochromeError as error:
+        logger.warning("cannot be compared with what is on record: %s", error)
+        return None
