@@ -129,6 +129,7 @@ class Settings(BaseSettings):
     port: int = Field(default=4200, ge=1, le=65535)
     web_port: int = Field(default=4201, ge=1, le=65535)
     public_url: str = ""
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     api_auth: SecretStr | None = None
     prefect_database_url: SecretStr | None = None
     nightly_cron: str = ""
@@ -136,7 +137,7 @@ class Settings(BaseSettings):
     notify_webhook_url: SecretStr | None = None
     notify_email_url: SecretStr | None = None
 
-    @field_validator("sources", "include", "exclude", mode="before")
+    @field_validator("sources", "include", "exclude", "allowed_hosts", mode="before")
     @classmethod
     def _split_at_semicolons(cls, value: object) -> object:
         if isinstance(value, str):

@@ -54,3 +54,14 @@ def test_the_command_line_names_only_commands_that_exist() -> None:
         for path in (ROOT / folder).rglob("*.py"):
             for name in re.findall(r"`autochrome ([a-z]+)", path.read_text()):
                 assert name in COMMANDS, f"{path.name} names `autochrome {name}`"
+
+
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "deploy").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_no_document_shows_a_password_in_a_command_line(document: Path) -> None:
+    """Everyone on a machine can read those; neither does it let a variable's value become one."""
+    text = document.read_text()
+    assert re.findall(r"\w://[^\s/@:]+:[^\s/@]+@", text) == []
+    assert re.findall(r"\$\{?\w*(?:_URL|PASSWORD|SECRET|AUTH\w*)\b", text) == []

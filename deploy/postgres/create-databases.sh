@@ -8,8 +8,10 @@ for name in autochrome prefect; do
     autochrome) password=$POSTGRES_LEDGER_PASSWORD ;;
     prefect) password=$POSTGRES_PREFECT_PASSWORD ;;
     esac
-    psql --no-psqlrc --set ON_ERROR_STOP=1 --set name="$name" --set password="$password" \
+    # By the environment: a command line is everyone's to read.
+    PASSWORD=$password psql --no-psqlrc --set ON_ERROR_STOP=1 --set name="$name" \
         --username "${POSTGRES_USER:-postgres}" --dbname postgres <<'SQL'
+\getenv password PASSWORD
 CREATE ROLE :"name" LOGIN PASSWORD :'password';
 CREATE DATABASE :"name" OWNER :"name";
 REVOKE CONNECT ON DATABASE :"name" FROM PUBLIC;

@@ -5,12 +5,13 @@ set -eu
 cd "$(dirname "$0")"
 export MC_CONFIG_DIR="${TMPDIR:-/tmp}/mc"
 
-mc alias set archive "$S3_ENDPOINT" "$MINIO_ROOT_USER" "$MINIO_ROOT_PASSWORD" >/dev/null
+# By pipe, from a command of the shell's own: a command line is everyone's to read.
+printf '%s\n%s\n' "$MINIO_ROOT_USER" "$MINIO_ROOT_PASSWORD" | mc alias set archive "$S3_ENDPOINT" >/dev/null
 for bucket in autochrome-scans autochrome-colour; do
     mc mb --ignore-existing "archive/$bucket"
     mc version enable "archive/$bucket" # an overwritten object can be brought back
 done
-mc admin user add archive "$S3_KEY_ID" "$S3_SECRET"
+printf '%s\n%s\n' "$S3_KEY_ID" "$S3_SECRET" | mc admin user add archive
 for role in source output; do
     mc admin policy create archive "autochrome-$role" "$role-policy.json"
     # Refused where it is attached already; what counts is that it is.

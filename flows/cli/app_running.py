@@ -108,8 +108,8 @@ def serve(
         web_port=web_port,
         home=home,
     )
-    from flows.serving import ServeOptions  # noqa: PLC0415  as in `app`
-    from flows.serving import serve as command  # noqa: PLC0415  as in `app`
+    from flows.serving.serve import ServeOptions  # noqa: PLC0415  as in `app`
+    from flows.serving.serve import serve as command  # noqa: PLC0415  as in `app`
 
     chosen: tuple[int, ...] = ()
     if gpus or gpu:
@@ -117,6 +117,20 @@ def serve(
 
         chosen = choose_gpus(gpu)
     raise typer.Exit(command(settings, ServeOptions(gpus=chosen)))
+
+
+@app.command()
+def login(
+    home: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where `serve` keeps its database and logs.")
+    ] = None,
+) -> None:
+    """Print a link that logs a browser in to what `serve` serves. Whoever has it is let in."""
+    settings = load_settings(home=home)
+    from flows.serving.environment import login_url  # noqa: PLC0415  as in `app`
+    from flows.serving.password import with_password  # noqa: PLC0415  as in `app`
+
+    typer.echo(login_url(with_password(settings)))
 
 
 @app.command()

@@ -4,6 +4,7 @@ import signal
 import threading
 
 from flows.cli.talk import ExitCode, say, write_data
+from flows.serving.password import NAME, password_file, with_password
 from flows.serving.web import WebServer
 from tasks.errors import DatabaseUnavailable
 from tasks.ledger.opening import open_ledger
@@ -26,7 +27,10 @@ def serve_metrics(settings: Settings) -> ExitCode:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    with open_ledger(settings) as ledger, WebServer(settings, ledger, files=False) as web:
+    locked = with_password(settings)
+    with open_ledger(locked) as ledger, WebServer(locked, ledger, files=False) as web:
         say(f"metrics at {web.url}/metrics; Ctrl-C ends this")
+        if settings.api_auth is None:
+            say(f"the name is {NAME}, the password in {password_file(settings)}")
         stop.wait()
     return ExitCode.CLEAN

@@ -1,9 +1,13 @@
 """The variables under which Prefect's server, workers and clients find each other."""
 
+import json
 import os
 import socket
+from pathlib import Path
+from urllib.parse import quote
 
 from flows.prefect_home import TASK_RUNS_TOGETHER
+from flows.serving.guard import ANY_ADDRESS
 from tasks.settings import Settings
 
 #: Prefect's events are most of what its database holds.
@@ -26,23 +30,36 @@ def web_url(settings: Settings) -> str:
     return _base(_public_host(settings), settings.web_port)
 
 
+def login_url(settings: Settings) -> str:
+    """A link that logs a browser in, to metrics and reports and then to the UI. It is a secret."""
+    auth = settings.api_auth.get_secret_value() if settings.api_auth else ""
+    user = ":".join(quote(part, safe="") for part in auth.split(":", 1))
+    return f"{web_url(settings).replace('://', f'://{user}@', 1)}/login"
+
+
+def allowed_names(settings: Settings) -> tuple[str, ...]:
+    """The names under which browsers and workers may ask the servers."""
+    own = (socket.gethostname(), socket.getfqdn()) if settings.host in ANY_ADDRESS else ()
+    return (*own, *settings.allowed_hosts)
+
+
 def _public_host(settings: Settings) -> str:
-    return socket.getfqdn() if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104  as above
-
-
-def is_local(settings: Settings) -> bool:
-    """Whether only this machine reaches the server."""
-    return settings.host in {"127.0.0.1", "localhost", "::1"}
+    return socket.getfqdn() if settings.host in ANY_ADDRESS else settings.host
 
 
 def _base(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def prefect_home(settings: Settings) -> Path:
+    """Where Prefect's client keeps what it needs to find and ask the server: PREFECT_HOME."""
+    return settings.home.absolute() / "prefect"
+
+
 def client_environment(settings: Settings) -> dict[str, str]:
     """What a client of the server needs; to be set before Prefect is imported."""
     environment = {
-        "PREFECT_HOME": str(settings.home.absolute() / "prefect"),
+        "PREFECT_HOME": str(prefect_home(settings)),
         "PREFECT_API_URL": api_url(settings),
         "PREFECT_UI_URL": ui_url(settings),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -53,6 +70,23 @@ def client_environment(settings: Settings) -> dict[str, str]:
     if settings.api_auth is not None:
         environment["PREFECT_API_AUTH_STRING"] = settings.api_auth.get_secret_value()
     return environment
+
+
+def write_profile(settings: Settings) -> None:
+    """Let `prefect` commands under this PREFECT_HOME find the server, and be let in."""
+    known = client_environment(settings)
+    profile = [
+        f"{name} = {json.dumps(known[name], ensure_ascii=False)}"
+        for name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
+    ]
+    folder = prefect_home(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / "profiles.toml.part"
+    part.unlink(missing_ok=True)
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write("\n".join(["active = 'autochrome'", "[profiles.autochrome]", *profile, ""]))
+    part.replace(folder / "profiles.toml")
 
 
 def server_environment(settings: Settings) -> dict[str, str]:

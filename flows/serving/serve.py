@@ -17,14 +17,18 @@ from typing import IO
 
 from flows.cli.talk import ExitCode, say
 from flows.serving.environment import (
+    allowed_names,
     api_url,
     client_environment,
-    is_local,
+    login_url,
+    prefect_home,
     server_environment,
     ui_url,
     web_url,
     worker_environment,
+    write_profile,
 )
+from flows.serving.password import with_password
 from flows.serving.processes import Child, Children
 from tasks.errors import RunAborted, UsageError
 from tasks.ledger.migrate import upgrade
@@ -53,12 +57,13 @@ def serve(settings: Settings, options: ServeOptions) -> ExitCode:
     """Start everything, watch it, and drain it at SIGINT or SIGTERM.
 
     Raises:
-        UsageError: The settings cannot work: no source, a port in use, no password.
+        UsageError: The settings cannot work: no source, a port in use.
         AutochromeError: Database, source or output cannot be used; the message says what to do.
     """
     _check(settings)
+    settings = with_password(settings)
     home = settings.home.absolute()
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     stop = Stop()
     with ExitStack() as opened:
         opened.enter_context(_only_one(home))
@@ -68,6 +73,7 @@ def serve(settings: Settings, options: ServeOptions) -> ExitCode:
             say(f"{ended} processes of an earlier `autochrome serve` were still there: ended")
         _check_port(settings.host, settings.port, "AUTOCHROME_PORT")
         upgrade(settings.database_url.get_secret_value())
+        write_profile(settings)
         # Imported by Prefect's client below: the address must be there before.
         os.environ.update(client_environment(settings))
         from flows.serving.web import WebServer  # noqa: PLC0415  its libraries, when they are needed
@@ -82,11 +88,6 @@ def serve(settings: Settings, options: ServeOptions) -> ExitCode:
 
 def _check(settings: Settings) -> None:
     """Refuse what cannot work, before anything is started."""
-    if not is_local(settings) and settings.api_auth is None:
-        raise UsageError(
-            f"{settings.host} can be reached from elsewhere: set AUTOCHROME_API_AUTH to "
-            "name:password, or use --host 127.0.0.1"
-        )
     for source in sources_of(settings):
         check_apart(source, settings.output)
         open_store(source, settings=settings)
@@ -196,15 +197,21 @@ def _run(settings: Settings, options: ServeOptions, children: Children, stop: St
         for name, command, environment in _workers(settings, options)
     ]
     say(f"\n  Prefect's UI   {ui_url(settings)}")
+    say(f"  Log in by      {_way_in(settings)}")
     say(f"  Metrics        {web_url(settings)}/metrics")
     say(f"  Deployments    {', '.join(deployed.deployments)}")
     say(f"  Workers        {', '.join(worker.name for worker in workers)}")
     say("\nA night begins by its schedule, or now: `prefect deployment run nightly/nightly`, with")
-    say(f"PREFECT_API_URL={api_url(settings)}. Ctrl-C drains and stops everything.\n")
+    say(f"PREFECT_HOME={prefect_home(settings)}. Ctrl-C drains and stops everything.\n")
     _supervise(children, [server, *workers], stop, tell=Watch().tell)
     if not stop.hurry:
         asyncio.run(drain(settings.home, is_hurried=lambda: stop.hurry))
     return ExitCode.ABORTED if stop.hurry else ExitCode.CLEAN
+
+
+def _way_in(settings: Settings) -> str:
+    """The link, for a person at the terminal; a log is told where to find it, and no secret."""
+    return login_url(settings) if sys.stderr.isatty() else "the link that `autochrome login` prints"
 
 
 def _supervise(
@@ -233,8 +240,9 @@ def _supervise(
 def server_command(settings: Settings) -> Sequence[str]:
     """How Prefect's server is started."""
     return [
-        *(sys.executable, "-m", "prefect", "server", "start"),
+        *(sys.executable, "-m", "flows.serving.prefect_server"),
         *("--host", settings.host, "--port", str(settings.port)),
+        *("--allow", ";".join(allowed_names(settings))),
     ]
 
 

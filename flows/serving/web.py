@@ -1,62 +1,74 @@
 """A small read-only web server: metrics for Prometheus, reports and derivatives for browsers."""
 
 import base64
+import binascii
 import hmac
 import logging
 import mimetypes
-import shutil
-import tempfile
+import re
+import socket
 import threading
-from collections.abc import Callable
-from functools import partial
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+import time
+from itertools import chain
 from types import TracebackType
 from typing import Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote
 
+import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from flows.serving.environment import allowed_names, ui_url
+from flows.serving.guard import Guard
+from flows.serving.prefect_server import LOGIN_PATH
 from tasks.errors import AutochromeError, UsageError
 from tasks.ledger import Ledger
 from tasks.metrics import exposition
 from tasks.settings import Settings
-from tasks.storage import ObjectStore, open_store
+from tasks.storage import ObjectInfo, ObjectStore, open_store
 from tasks.storage.keys import is_storable
 
 logger = logging.getLogger(__name__)
 
-_LOCAL = {"127.0.0.1", "localhost", "::1"}
+_START_S = 30.0
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+#: A report is a page of our own; whatever else lies there is not to run as one.
+_SANDBOX = "sandbox allow-popups"
 
 
 class WebServer:
     """Serves `/metrics` and, below `/files/`, the output store; in a thread, while it is open.
 
-    Beyond localhost it asks for the name and password that the settings hold.
+    It asks for the name and password that the settings hold. `/login` leads a browser that has
+    shown them on to Prefect's UI, and logs it in there.
     """
 
     def __init__(self, settings: Settings, ledger: Ledger, *, files: bool) -> None:
-        if settings.host not in _LOCAL and settings.api_auth is None:
-            raise UsageError(
-                f"{settings.host} can be reached from elsewhere: set AUTOCHROME_API_AUTH to "
-                "name:password, or use --host 127.0.0.1"
-            )
+        if settings.api_auth is None:
+            raise UsageError("a password is missing: set AUTOCHROME_API_AUTH to name:password")
         output = open_store(settings.output, settings=settings, writable=True) if files else None
-        handler = partial(_Handler, _Served(settings, ledger, output))
-        try:
-            self._server = ThreadingHTTPServer((settings.host, settings.web_port), handler)
-        except OSError as error:
-            raise UsageError(
-                f"port {settings.web_port} on {settings.host} cannot be used: {error.strerror}; "
-                "end what uses it, or set AUTOCHROME_WEB_PORT to another"
-            ) from error
-        self._server.daemon_threads = True
-        self.url = f"http://{settings.host}:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, name="web", daemon=True)
+        app = _application(settings, ledger, output)
+        config = uvicorn.Config(
+            app, lifespan="off", log_config=None, access_log=False, server_header=False
+        )
+        self._socket = _bind(settings.host, settings.web_port)
+        self._server = uvicorn.Server(config)
+        self.url = f"http://{settings.host}:{self._socket.getsockname()[1]}"
+        self._thread = threading.Thread(
+            target=self._server.run, args=([self._socket],), name="web", daemon=True
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()
+        end = time.monotonic() + _START_S
+        while not self._server.started and self._thread.is_alive() and time.monotonic() < end:
+            time.sleep(0.01)
         return self
 
     def __exit__(
@@ -65,89 +77,126 @@ class WebServer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.should_exit = self._server.force_exit = True
         self._thread.join()
+        self._socket.close()
 
 
-class _Served:
-    """What is served, and to whom."""
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+        bound.listen()
+    except OSError as error:
+        bound.close()
+        raise UsageError(
+            f"port {port} on {host} cannot be used: {error.strerror}; end what uses it, or set "
+            "AUTOCHROME_WEB_PORT to another"
+        ) from error
+    return bound
 
-    def __init__(self, settings: Settings, ledger: Ledger, output: ObjectStore | None) -> None:
-        self.ledger = ledger
-        self.output = output
-        auth = settings.api_auth.get_secret_value() if settings.api_auth else ""
-        self._expected = f"Basic {base64.b64encode(auth.encode()).decode()}" if auth else ""
 
-    def is_allowed(self, authorization: str) -> bool:
-        """Whether the request shows name and password, if they are asked for."""
-        if not self._expected:
-            return True
-        return hmac.compare_digest(authorization.encode(), self._expected.encode())
+def _application(settings: Settings, ledger: Ledger, output: ObjectStore | None) -> ASGIApp:
+    auth = settings.api_auth.get_secret_value() if settings.api_auth else ""
 
+    def metrics(request: Request) -> Response:
+        del request
+        return Response(exposition(ledger), media_type=CONTENT_TYPE_LATEST)
 
-class _Handler(BaseHTTPRequestHandler):
-    """Answers GET; everything else is refused by the base class."""
+    def login(request: Request) -> Response:
+        del request
+        return RedirectResponse(f"{ui_url(settings)}{LOGIN_PATH}#{quote(auth, safe='')}", 303)
 
-    server_version = "Autochrome"
-    sys_version = ""
-    timeout = 60
-
-    def __init__(self, served: _Served, *args: object) -> None:
-        self._served = served
-        super().__init__(*args)  # type: ignore[arg-type]  # as socketserver calls it
-
-    def do_GET(self) -> None:
-        """Answer one request; what goes wrong is told to the client and the log."""
-        if not self._served.is_allowed(self.headers.get("Authorization", "")):
-            self.send_response(HTTPStatus.UNAUTHORIZED)
-            self.send_header("WWW-Authenticate", 'Basic realm="Autochrome"')
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        path = urlsplit(self.path).path
-        self._answer(self._metrics if path == "/metrics" else partial(self._file, path))
-
-    def _answer(self, answer: Callable[[], None]) -> None:
+    def file(request: Request) -> Response:
+        key = request.path_params["key"]
+        if output is None or not is_storable(key):
+            raise HTTPException(404)
         try:
-            answer()
+            return _file(output, key, request)
         except AutochromeError as error:
-            logger.warning("%s: %s", self.path, error)
-            self.send_error(HTTPStatus.NOT_FOUND)
-        except ConnectionError:
-            self.close_connection = True
+            logger.warning("%s: %s", request.url.path, error)
+            raise HTTPException(404) from error
 
-    def _metrics(self) -> None:
-        body = exposition(self._served.ledger)
-        self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", CONTENT_TYPE_LATEST)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+    return Starlette(
+        routes=[
+            Route("/metrics", metrics),
+            Route("/login", login),
+            Route("/files/{key:path}", file),
+        ],
+        middleware=[
+            Middleware(Guard, host=settings.host, names=allowed_names(settings)),
+            Middleware(_Password, auth=auth),
+        ],
+    )
 
-    def _file(self, path: str) -> None:
-        """Send an object of the output by way of a temporary file: they may be large."""
-        output = self._served.output
-        key = unquote(path).removeprefix("/files/")
-        known = output is not None and path.startswith("/files/") and is_storable(key)
-        if not known or output is None or output.stat(key) is None:
-            self.send_error(HTTPStatus.NOT_FOUND)
+
+class _Password:
+    """Asks for name and password (HTTP Basic)."""
+
+    def __init__(self, app: ASGIApp, *, auth: str) -> None:
+        self._app = app
+        self._auth = auth.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not self._is_shown(Request(scope)):
+            asking = {"WWW-Authenticate": 'Basic realm="Autochrome", charset="UTF-8"'}
+            await Response(status_code=401, headers=asking)(scope, receive, send)
             return
-        with tempfile.TemporaryDirectory(prefix="autochrome-") as folder:
-            file = Path(folder) / "object"
-            output.fetch(key, file)
-            self.send_response(HTTPStatus.OK)
-            self.send_header(
-                "Content-Type", mimetypes.guess_type(key)[0] or "application/octet-stream"
-            )
-            self.send_header("Content-Length", str(file.stat().st_size))
-            # A report is a page of our own; whatever else lies there is not to run as one.
-            self.send_header("Content-Security-Policy", "sandbox allow-popups")
-            self.send_header("X-Content-Type-Options", "nosniff")
-            self.end_headers()
-            with file.open("rb") as content:
-                shutil.copyfileobj(content, self.wfile)
+        await self._app(scope, receive, send)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class's name
-        """Requests are no news."""
-        logger.debug(format, *args)
+    def _is_shown(self, request: Request) -> bool:
+        scheme, _, shown = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "basic":
+            return False
+        try:
+            decoded = base64.b64decode(shown.strip(), validate=True)
+        except (binascii.Error, ValueError):
+            return False
+        return hmac.compare_digest(decoded, self._auth)
+
+
+def _file(output: ObjectStore, key: str, request: Request) -> Response:
+    """Send an object, or the part that is asked for, as it comes from the store.
+
+    Raises:
+        HTTPException: It is not there, or ends before that part.
+        AutochromeError: The store does not give it.
+    """
+    info = output.stat(key)
+    if info is None:
+        raise HTTPException(404)
+    part = _part(request.headers.get("range", ""), info)
+    chunks = output.stream(key, part, etag=info.etag)
+    first = next(chunks, b"")  # what the store refuses, it refuses here
+    is_whole = len(part) == info.size_bytes
+    headers = {
+        "Accept-Ranges": "bytes",
+        "Content-Length": str(len(part)),
+        "Content-Security-Policy": _SANDBOX,
+        "Content-Type": mimetypes.guess_type(key)[0] or "application/octet-stream",
+        "ETag": f'"{info.etag}"',
+    }
+    if not is_whole:
+        headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{info.size_bytes}"
+    status = 200 if is_whole else 206
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers)
+    return StreamingResponse(chain([first], chunks), status_code=status, headers=headers)
+
+
+def _part(asked: str, info: ObjectInfo) -> range:
+    """The bytes that a Range header asks for; all of them where it asks for nothing or for much."""
+    size = info.size_bytes
+    match = _RANGE.fullmatch(asked.strip())
+    if match is None or match[0] == "bytes=-":
+        return range(size)
+    begin, end = match[1], match[2]
+    if not begin:
+        part = range(max(size - int(end), 0), size)
+    else:
+        part = range(int(begin), min(int(end) + 1 if end else size, size))
+    if not part:
+        raise HTTPException(416, headers={"Content-Range": f"bytes */{size}"})
+    return part

@@ -137,5 +137,15 @@ class ObjectStore(Protocol):
     def read(self, key: str) -> bytes:
         """Return a small object whole: a report, a sidecar."""
 
+    def stream(self, key: str, part: range, *, etag: str) -> Iterator[bytes]:
+        """Yield the bytes of *part* of an object that someone else has named.
+
+        A link in a folder that leads out of it is no object of the store.
+
+        Raises:
+            ObjectMissing: There is no such object here.
+            ChangedSinceListing: It is another one now than *etag* names.
+        """
+
     def link(self, key: str) -> str:
         """Return an address that a person can open: `file://…`, or `https://…` for three days."""

@@ -161,6 +161,12 @@ class S3Store:
         """Return the object's content."""
         return self._take(key, b"".join, {})
 
+    def stream(self, key: str, part: range, *, etag: str) -> Iterator[bytes]:
+        """Yield the bytes of *part* as they come; one that breaks off is not asked for again."""
+        # Of nothing, S3 knows no range.
+        wanted = {"Range": f"bytes={part.start}-{part.stop - 1}"} if part else {}
+        return self._chunks(key, wanted, etag)
+
     def link(self, key: str) -> str:
         """Return a signed address that anyone can open for three days."""
         with self._naming_errors(self._named(key)):
@@ -208,7 +214,7 @@ class S3Store:
         what = self._named(key)
         answer = self._get(key, wanted, etag)
         # Asked again here: not every server knows the condition, and not every ETag can be one.
-        size_bytes = answer["ContentLength"]
+        size_bytes = _whole_size_of(answer)
         if etag is not None and not is_same(etag, answer, size_bytes=size_bytes):
             answer["Body"].close()
             raise ChangedSinceListing(
@@ -314,6 +320,12 @@ def _bucket_key(key: str) -> str:
         return name_from_key(key).decode()
     except UnicodeDecodeError:
         return key  # a derivative of a file whose name is not UTF-8
+
+
+def _whole_size_of(answer: "GetObjectOutputTypeDef") -> int:
+    """The object's length, also where a part of it was asked for ("bytes 0-9/4711")."""
+    total = answer.get("ContentRange", "").rpartition("/")[2]
+    return int(total) if total.isdecimal() else answer["ContentLength"]
 
 
 def _base64(digest: bytes) -> str:

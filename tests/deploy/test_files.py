@@ -2,7 +2,9 @@
 
 import os
 import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -135,6 +137,35 @@ def test_compose_workers_know_all_that_they_need() -> None:
     made = COMPOSE["services"]["s3-setup"]["environment"]
     assert made["S3_KEY_ID"] == given["s3_access_key_id"]
     assert made["S3_SECRET"] == environment["AUTOCHROME_S3_SECRET_ACCESS_KEY"]
+
+
+def test_every_prefect_server_is_guarded(tmp_path: Path) -> None:
+    """By the files that the image copies, which need no others; each knows its names."""
+    (pod,) = (
+        one["spec"]["template"]["spec"]
+        for one in yaml.safe_load_all((DEPLOY / "kubernetes" / "prefect.yaml").read_text())
+        if one["kind"] == "Deployment"
+    )
+    for command in (pod["containers"][0]["args"], COMPOSE["services"]["prefect"]["command"]):
+        assert command[:3] == ["python", "-m", "flows.serving.prefect_server"]
+        (allowed,) = (part for part in command if part.startswith("--allow="))
+        assert re.search(r"\bprefect;.*(UI_URL|PREFECT_UI_API_URL)", allowed)
+    image = (DEPLOY / "Dockerfile").read_text().partition("AS server\n")[2].partition("\nFROM")[0]
+    copied = re.findall(r"\bflows/[\w/]+\.py", image)
+    assert '"flows.serving.prefect_server"' in image
+    for name in copied:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.serving.prefect_server"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "PREFECT_SERVER_API_AUTH_STRING" in done.stderr
+    assert done.returncode == 1
 
 
 def test_every_prefect_server_records_task_runs_together() -> None:

@@ -1,5 +1,6 @@
 """The form by which a person lets a challenger take over, filled in in a real browser."""
 
+import base64
 import json
 import os
 import subprocess
@@ -24,6 +25,8 @@ from tasks.settings import Settings
 from tests.browser import Page, browsing, find_browser
 from tests.ports import free_port
 from tests.schools import School
+
+AUTH = ("curator", "a secret")
 
 pytestmark = [
     pytest.mark.slow,
@@ -68,7 +71,9 @@ def running(
 @pytest.fixture
 def settings(trained_school: School, tmp_path: Path) -> Settings:
     """A challenger about to be judged, and a policy that asks a person."""
-    return trained_school(finetune_approval=True, port=free_port(), home=tmp_path / "home")
+    return trained_school(
+        finetune_approval=True, port=free_port(), home=tmp_path / "home", api_auth=":".join(AUTH)
+    )
 
 
 @pytest.fixture
@@ -99,6 +104,7 @@ def paused_run(settings: Settings) -> str | None:
     runs: list[dict[str, Any]] = httpx.post(
         f"{api_url(settings)}/flow_runs/filter",
         json={"flow_runs": {"state": {"type": {"any_": ["PAUSED"]}}}},
+        auth=AUTH,
         timeout=60,
     ).json()
     return str(runs[0]["id"]) if runs else None
@@ -150,6 +156,7 @@ def test_a_person_promotes_in_the_form(settings: Settings, server: None, tmp_pat
         browsing(tmp_path) as page,
     ):
         run_id = wait_for(lambda: paused_run(settings), f"no run is paused: {log.read_text()}")
+        page.remember("prefect-password", base64.b64encode(":".join(AUTH).encode()).decode())
         page.open(f"{ui_url(settings)}/runs/flow-run/{run_id}")
         click(page, "Resume")
         page.wait_for("Promote it?", "on the references held out", "Decision", "Who", "Why")

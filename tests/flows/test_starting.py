@@ -85,3 +85,27 @@ main()
     children = next(line for line in said.splitlines() if line.startswith("children:"))
     assert int(children.split()[1]) >= 1
     assert "leaked" not in said  # as libraries say of what is frozen and never freed
+
+
+def test_a_server_of_a_command_lets_nobody_else_in(tmp_path: Path) -> None:
+    """`demo` brings Prefect's server along: no neighbour and no page in a browser may use it."""
+    code = """
+import sys
+from pathlib import Path
+from flows.prefect_home import use_local_prefect
+use_local_prefect(Path(sys.argv[1]))
+import httpx
+from prefect import flow
+from prefect.server.api.server import SubprocessASGIServer
+
+@flow
+def ask():
+    (server,) = [one for one in SubprocessASGIServer._instances.values() if one.running]
+    url = f"{server.api_url}/flow_runs/count"
+    assert httpx.post(url).status_code == 401
+    asked = {"Origin": "http://evil.example.org", "Access-Control-Request-Method": "POST"}
+    assert "access-control-allow-origin" not in httpx.options(url, headers=asked).headers
+
+ask()
+"""
+    run_python(code, str(tmp_path))

@@ -11,7 +11,7 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
 from prefect.events import emit_event
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from prefect.states import Failed, Running, State
 from pydantic import SecretStr
 
@@ -25,6 +25,8 @@ from flows.serving.watch import is_healthy
 from tasks.settings import Settings
 from tests.ports import free_port
 from tests.receivers import mail_server, webhook
+
+AUTH = "me:a secret"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -41,12 +43,13 @@ def wait_until(look: Callable[[], bool], *, seconds: float) -> None:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Prefect's server, as `serve` starts it."""
     home = tmp_path_factory.mktemp("home")
-    settings = Settings(home=home, port=free_port())
+    settings = Settings(home=home, port=free_port(), api_auth=SecretStr(AUTH))
     children = Children(home)
     children.start("server", server_command(settings), server_environment(settings))
     try:
         wait_until(lambda: is_healthy(settings), seconds=400)
-        with temporary_settings({PREFECT_API_URL: api_url(settings)}):
+        found = {PREFECT_API_URL: api_url(settings), PREFECT_API_AUTH_STRING: AUTH}
+        with temporary_settings(found):
             yield settings
     finally:
         children.end_all(hurry=True)

@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,13 +17,13 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from flows.serving.processes import descendants
 from tasks.ledger import Ledger
 from tests.ports import free_port
 from tests.scanfiles import codes_of, photograph, write_jpeg
 from tests.workshops import items_of
 
 ROOT = Path(__file__).parents[3]
-AUTH = ("curator", "a secret")
 SCANS = 300
 T = TypeVar("T")
 
@@ -57,6 +57,19 @@ class Machine:
         """The ledger."""
         return f"sqlite:///{self.folder / 'ledger.db'}"
 
+    @property
+    def auth(self) -> tuple[str, str]:
+        """Name and password: the one that `serve` made."""
+        return "autochrome", (self.folder / "home" / "password").read_text()
+
+    def prefect(self, *words: str) -> str:
+        """What Prefect's command line says, told but the PREFECT_HOME that `serve` prints."""
+        environment = {"PATH": os.environ["PATH"], "PREFECT_HOME": f"{self.folder}/home/prefect"}
+        command = [sys.executable, "-m", "prefect", *words]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
     def command(self) -> list[str]:
         """What a person types; relative paths are meant from where it is typed."""
         return [
@@ -69,7 +82,6 @@ class Machine:
         """Small batches, so that there is a middle to interrupt."""
         return os.environ | {
             "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
-            "AUTOCHROME_API_AUTH": ":".join(AUTH),
             "AUTOCHROME_CHECKPOINT": str(self.checkpoint),
             "AUTOCHROME_DEVICE": "cpu",
             "AUTOCHROME_THREADS": "1",
@@ -101,12 +113,12 @@ class Machine:
     def post(self, path: str, body: dict[str, Any]) -> Any:  # noqa: ANN401  JSON
         """Ask Prefect's API."""
         url = f"http://127.0.0.1:{self.port}/api/{path}"
-        return httpx.post(url, json=body, auth=AUTH, timeout=60).raise_for_status().json()
+        return httpx.post(url, json=body, auth=self.auth, timeout=60).raise_for_status().json()
 
     def get(self, path: str) -> Any:  # noqa: ANN401  JSON
         """Ask Prefect's API."""
         url = f"http://127.0.0.1:{self.port}/api/{path}"
-        return httpx.get(url, auth=AUTH, timeout=60).raise_for_status().json()
+        return httpx.get(url, auth=self.auth, timeout=60).raise_for_status().json()
 
     def begin_night(self) -> str:
         """Run the deployment, as the button in the UI does."""
@@ -128,7 +140,7 @@ class Machine:
     def figure(self, name: str) -> float:
         """One of the figures for Prometheus."""
         url = f"http://127.0.0.1:{self.web_port}/metrics"
-        text = httpx.get(url, auth=AUTH).raise_for_status().text
+        text = httpx.get(url, auth=self.auth).raise_for_status().text
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
                 if sample.name == name:
@@ -142,6 +154,18 @@ def machine(archive: Path, quick_checkpoint: Path) -> Machine:
     for number in range(3, SCANS - 3):
         write_jpeg(archive / f"{number}.jpg", codes_of(photograph(96, 128, seed=number)))
     return Machine(archive.parent, quick_checkpoint)
+
+
+def check_nothing_tells(machine: Machine, process: subprocess.Popen[bytes]) -> None:
+    """No password in what everyone can see of processes, and none in a log."""
+    password = machine.auth[1]
+    for pid in (process.pid, *descendants(process.pid)):
+        with suppress(FileNotFoundError):
+            assert password not in Path(f"/proc/{pid}/cmdline").read_text()
+    logs = [machine.folder / "serve.log", *(machine.folder / "home").glob("*.log")]
+    assert len(logs) > 2
+    for log in logs:
+        assert password not in log.read_text(), log
 
 
 @pytest.mark.slow
@@ -169,6 +193,8 @@ def test_an_archive_is_served_interrupted_and_served_again(machine: Machine) -> 
         assert run["state_type"] == "CANCELLED"
         names = [one["name"] for one in machine.post("deployments/filter", {})]
         assert len(names) == len(set(names))
+        assert "autochrome-gpu" in machine.prefect("work-pool", "ls")
+        check_nothing_tells(machine, process)
         automations = machine.post("automations/filter", {})
         assert len(automations) == 1
         scheduled = {"state": {"type": {"any_": ["SCHEDULED"]}}}
@@ -188,7 +214,7 @@ def test_an_archive_is_served_interrupted_and_served_again(machine: Machine) -> 
         assert "data:image/jpeg;base64," in shown["before-after"]["data"]
         link = shown["report"]["data"].partition("](")[2].rstrip(")")
         assert link.startswith(f"http://127.0.0.1:{machine.web_port}/files/reports/")
-        assert "Night of" in httpx.get(link, auth=AUTH).raise_for_status().text
+        assert "Night of" in httpx.get(link, auth=machine.auth).raise_for_status().text
         process.send_signal(signal.SIGTERM)
         assert process.wait(300) == 0
     with Ledger.open(machine.database) as ledger:
@@ -219,7 +245,7 @@ def refused(machine: Machine, *more: str, **variables: str) -> str:
 def test_what_cannot_work_is_said_in_one_line(archive: Path, quick_checkpoint: Path) -> None:
     """With the remedy, and before anything is started."""
     machine = Machine(archive.parent, quick_checkpoint)
-    assert "AUTOCHROME_API_AUTH" in refused(machine, "--host", "0.0.0.0", AUTOCHROME_API_AUTH="")  # noqa: S104  refused
+    assert "AUTOCHROME_API_AUTH" in refused(machine, AUTOCHROME_API_AUTH="no password")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", machine.port))
         taken.listen()

@@ -1,26 +1,36 @@
 """The web server: figures and the output, for those who may see them, and nothing else."""
 
+import base64
 import hashlib
+import os
+import random
+import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
 from pydantic import SecretStr
 
+from flows.serving.environment import ui_url
 from flows.serving.web import WebServer
 from tasks.errors import UsageError
 from tasks.ledger.opening import open_ledger
 from tasks.settings import Settings
 from tasks.storage import open_store
 from tests.ports import free_port
+from tests.s3server import S3Bucket
 from tests.workshops import MakeSettings
+
+AUTH = ("me", "secret")
+PAGE = "reports/a night/index.html"
 
 
 @pytest.fixture
 def settings(make_settings: MakeSettings, tmp_path: Path) -> Settings:
     """An output with a report in it, and a file beside it that is nobody's business."""
-    settings = make_settings(web_port=free_port())
+    settings = make_settings(web_port=free_port(), api_auth=SecretStr(":".join(AUTH)))
     page = tmp_path / "page"
     page.write_text("<h1>Night</h1>")
     output = open_store(settings.output, settings=settings, writable=True)
@@ -31,21 +41,21 @@ def settings(make_settings: MakeSettings, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def web(settings: Settings) -> Iterator[str]:
-    """A server without a password, for this machine."""
+    """A server for this machine."""
     with open_ledger(settings) as ledger, WebServer(settings, ledger, files=True) as server:
         yield server.url
 
 
 def test_figures_are_served(web: str) -> None:
     """With the content type that Prometheus expects."""
-    answer = httpx.get(f"{web}/metrics")
+    answer = httpx.get(f"{web}/metrics", auth=AUTH)
     assert answer.headers["content-type"].startswith("text/plain; version=")
     assert "autochrome_ledger_up 1.0" in answer.text
 
 
 def test_a_report_opens_in_a_browser_and_cannot_run_anything(web: str) -> None:
     """As a page, in a sandbox: scans' names and texts are foreign."""
-    answer = httpx.get(f"{web}/files/reports/a%20night/index.html")
+    answer = httpx.get(f"{web}/files/{PAGE}", auth=AUTH)
     assert answer.text == "<h1>Night</h1>"
     assert answer.headers["content-type"] == "text/html"
     assert "sandbox" in answer.headers["content-security-policy"]
@@ -69,7 +79,7 @@ def test_a_report_opens_in_a_browser_and_cannot_run_anything(web: str) -> None:
 def test_nothing_else_is_to_be_had(web: str, path: str) -> None:
     """Whatever the way out of the output is called."""
     host = httpx.URL(web)
-    with httpx.Client() as client:
+    with httpx.Client(auth=AUTH) as client:
         request = client.build_request("GET", web)
         request.url = host.copy_with(raw_path=path.encode())
         assert client.send(request).status_code == 404
@@ -78,18 +88,39 @@ def test_nothing_else_is_to_be_had(web: str, path: str) -> None:
 def test_nothing_can_be_changed(web: str) -> None:
     """It reads."""
     for method in ("POST", "PUT", "DELETE"):
-        assert httpx.request(method, f"{web}/files/reports/x").status_code == 501
+        assert httpx.request(method, f"{web}/files/reports/x", auth=AUTH).status_code == 405
 
 
-def test_a_password_is_asked_for_where_there_is_one(settings: Settings) -> None:
-    """The one of Prefect's API."""
-    locked = settings.model_copy(update={"api_auth": SecretStr("me:secret")})
-    with open_ledger(locked) as ledger, WebServer(locked, ledger, files=True) as server:
-        for path in ("/metrics", "/files/reports/a night/index.html"):
-            url = f"{server.url}{path}"
-            assert httpx.get(url).status_code == 401
-            assert httpx.get(url, auth=("me", "wrong")).status_code == 401
-            assert httpx.get(url, auth=("me", "secret")).status_code == 200
+def test_a_password_is_always_asked_for(web: str) -> None:
+    """The one of Prefect's API, on this machine too; the scheme's case is the client's."""
+    shown = base64.b64encode(":".join(AUTH).encode()).decode()
+    for path in ("/metrics", f"/files/{PAGE}", "/login", "/"):
+        url = f"{web}{path}"
+        refused = httpx.get(url)
+        assert refused.status_code == 401
+        assert refused.headers["www-authenticate"].startswith("Basic ")
+        assert httpx.get(url, auth=("me", "wrong")).status_code == 401
+        for wrong in ("", "Basic", "Basic !", f"Bearer {shown}", f"Basic {shown}x", shown):
+            assert httpx.get(url, headers={"Authorization": wrong}).status_code == 401, wrong
+        assert httpx.get(url, auth=AUTH).status_code != 401
+    for scheme in ("basic", "BASIC", "Basic"):
+        right = {"Authorization": f"{scheme} {shown}"}
+        assert httpx.get(f"{web}/metrics", headers=right).status_code == 200
+
+
+def test_foreign_pages_and_names_are_refused(web: str) -> None:
+    """Though the browser knows the password."""
+    for headers in ({"Host": "evil.example.org"}, {"Origin": "http://evil.example.org"}):
+        answer = httpx.get(f"{web}/metrics", auth=AUTH, headers=headers)
+        assert answer.status_code in {400, 403}
+        assert "autochrome_ledger_up" not in answer.text
+
+
+def test_the_login_leads_on_to_the_ui(web: str, settings: Settings) -> None:
+    """With the password where no server is sent it."""
+    answer = httpx.get(f"{web}/login", auth=AUTH)
+    assert answer.status_code == 303
+    assert answer.headers["location"] == f"{ui_url(settings)}/autochrome/login#me%3Asecret"
 
 
 def test_a_port_in_use_and_a_missing_password_are_said_in_one_line(settings: Settings) -> None:
@@ -97,6 +128,109 @@ def test_a_port_in_use_and_a_missing_password_are_said_in_one_line(settings: Set
     with open_ledger(settings) as ledger, WebServer(settings, ledger, files=False):
         with pytest.raises(UsageError, match="AUTOCHROME_WEB_PORT"):
             WebServer(settings, ledger, files=False)
-        open_to_all = settings.model_copy(update={"host": "0.0.0.0"})  # noqa: S104  refused
+        without = settings.model_copy(update={"api_auth": None, "web_port": free_port()})
         with pytest.raises(UsageError, match="AUTOCHROME_API_AUTH"):
-            WebServer(open_to_all, ledger, files=False)
+            WebServer(without, ledger, files=False)
+
+
+@pytest.mark.parametrize("made", ["file", "folder", "chain", "pipe"])
+def test_links_out_of_the_output_lead_nowhere(
+    web: str, settings: Settings, tmp_path: Path, made: str
+) -> None:
+    """Neither for reading nor for learning how long it is; links within it are followed."""
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "key.pem").write_text("private")
+    link = Path(settings.output) / "link"
+    if made == "file":
+        link.symlink_to(secret / "key.pem")
+    elif made == "folder":
+        link.symlink_to(secret)
+    elif made == "chain":
+        (link.parent / "next").symlink_to(secret / "key.pem")
+        link.symlink_to("next")
+    else:
+        os.mkfifo(link)
+    path = "link/key.pem" if made == "folder" else "link"
+    for method in ("GET", "HEAD"):
+        answer = httpx.request(method, f"{web}/files/{path}", auth=AUTH)
+        assert answer.status_code == 404
+        assert "private" not in answer.text
+    link.unlink()
+    link.symlink_to(Path(settings.output) / "reports")
+    assert httpx.get(f"{web}/files/link/a night/index.html", auth=AUTH).status_code == 200
+
+
+@dataclass(frozen=True)
+class Large:
+    """A server, and an object of some megabytes in its output."""
+
+    url: str
+    content: bytes
+
+    def ask(self, asked: str = "", *, method: str = "GET") -> httpx.Response:
+        """What is answered to a range."""
+        headers = {"Range": asked} if asked else {}
+        return httpx.request(method, self.url, headers=headers, auth=AUTH)
+
+
+@pytest.fixture(params=["folder", "s3"])
+def large(
+    request: pytest.FixtureRequest,
+    make_settings: MakeSettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Large]:
+    """In a folder and in a bucket, on a machine without room for a copy."""
+    more: dict[str, object] = {"web_port": free_port(), "api_auth": SecretStr(":".join(AUTH))}
+    if request.param == "s3":
+        bucket: S3Bucket = request.getfixturevalue("s3_bucket")
+        more |= bucket.settings.model_dump(exclude_unset=True) | {"output": f"{bucket.url}/colour"}
+    settings = make_settings(**more)
+    content = random.Random(7).randbytes(5_000_001)  # noqa: S311  any bytes
+    path = tmp_path / "large.tif"
+    path.write_bytes(content)
+    output = open_store(settings.output, settings=settings, writable=True)
+    digest = hashlib.sha256(content).hexdigest()
+    output.put("master/large.tif", path, content_type="image/tiff", sha256=digest)
+    with open_ledger(settings) as ledger, WebServer(settings, ledger, files=True) as server:
+        monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+        yield Large(f"{server.url}/files/master/large.tif", content)
+
+
+def test_downloads_come_from_the_store(large: Large) -> None:
+    """Whole, without a copy; asked for its headers alone, it says the same."""
+    answer = large.ask()
+    assert answer.content == large.content
+    head = large.ask(method="HEAD")
+    assert head.status_code == 200
+    assert not head.content
+    for name in ("content-length", "content-type", "etag", "accept-ranges"):
+        assert head.headers[name] == answer.headers[name]
+    assert head.headers["content-type"] == "image/tiff"
+
+
+@pytest.mark.parametrize(
+    ("asked", "first", "last"),
+    [
+        ("bytes=0-99", 0, 99),
+        ("bytes=1048570-1048590", 1_048_570, 1_048_590),
+        ("bytes=5000000-", 5_000_000, 5_000_000),
+        ("bytes=-10", 4_999_991, 5_000_000),
+        ("bytes=4000000-9999999999", 4_000_000, 5_000_000),
+    ],
+)
+def test_a_part_can_be_asked_for(large: Large, asked: str, first: int, last: int) -> None:
+    """As viewers of large pictures and broken-off downloads do."""
+    answer = large.ask(asked)
+    assert answer.status_code == 206
+    assert answer.content == large.content[first : last + 1]
+    assert answer.headers["content-range"] == f"bytes {first}-{last}/5000001"
+
+
+def test_a_part_that_is_none_is_refused_or_passed_over(large: Large) -> None:
+    """Beyond the end: refused. What is no range, or several: all of it."""
+    for beyond in ("bytes=5000001-", "bytes=-0"):
+        assert large.ask(beyond).status_code == 416, beyond
+    for odd in ("bytes=0-1,5-6", "lines=1-2", "bytes=-", "bytes=a-b", f"bytes={'9' * 5000}-"):
+        assert large.ask(odd, method="HEAD").headers["content-length"] == "5000001", odd
