@@ -9,7 +9,7 @@ for name in autochrome prefect; do
     prefect) password=$POSTGRES_PREFECT_PASSWORD ;;
     esac
     # By the environment: a command line is everyone's to read.
-    PASSWORD=$password psql --no-psqlrc --set ON_ERROR_STOP=1 --set name="$name" \
+    PASSWORD=${password} psql --no-psqlrc --set ON_ERROR_STOP=1 --set name="$name" \
         --username "${POSTGRES_USER:-postgres}" --dbname postgres <<'SQL'
 \getenv password PASSWORD
 CREATE ROLE :"name" LOGIN PASSWORD :'password';
