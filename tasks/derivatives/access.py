@@ -2,15 +2,17 @@
 
 import errno
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyvips
+from PIL import Image
 
+from tasks.derivatives.jpegfile import APP1, Segment
 from tasks.derivatives.policy import OutputPolicy, Said
 from tasks.derivatives.segments import insert_segments, iptc_segments, xmp_segments
 from tasks.scans.formats import exif
 from tasks.scans.header import ScanHeader
+from tasks.scans.metadata.dates import iso_date
 
 #: libjpeg refuses longer sides.
 MAX_JPEG_PX = 65_500
@@ -24,6 +26,12 @@ _WHOLE_PX = 8
 
 #: How much smaller than allowed a copy may be for that: nearly every shape has such a size here.
 _LEAST_SHARE = 0.8
+
+_X_RESOLUTION, _Y_RESOLUTION, _UNIT, _SOFTWARE, _DATE, _EXIF_IFD = 282, 283, 296, 305, 306, 0x8769
+_CENTIMETRES = 3
+
+#: All of EXIF must fit into one segment.
+_MAX_EXIF_TEXT_BYTES = 16_000
 
 #: What EXIF says a resolution is where none is known (CIPA DC-008, XResolution), in pixels a cm.
 _UNKNOWN_PPCM = (72 / 2.54, 72 / 2.54)
@@ -56,8 +64,7 @@ def write_access(
         )
     image = _eight_bits(image)
     mode = "on" if policy.subsample else "off"
-    image = _described(image, header, said)
-    _save(image, path, said, quality=policy.jpeg_quality, subsample=mode)
+    _save(image, path, header, said, Q=policy.jpeg_quality, subsample_mode=mode)
 
 
 def is_whole(header: ScanHeader, policy: OutputPolicy) -> bool:
@@ -106,8 +113,8 @@ def write_thumbnail(
         output_profile="srgb",
         fail_on="error",
     )
-    image = _described(_eight_bits(image), header, said)
-    _save(image, path, said, quality=_THUMBNAIL_QUALITY, subsample="auto")
+    image = _eight_bits(image)
+    _save(image, path, header, said, Q=_THUMBNAIL_QUALITY, subsample_mode="auto")
 
 
 def _longest(policy: OutputPolicy) -> int:
@@ -127,43 +134,45 @@ def _eight_bits(image: pyvips.Image) -> pyvips.Image:
     return nearest.cast("uchar").copy(interpretation="srgb")
 
 
-def _save(image: pyvips.Image, path: Path, said: Said, *, quality: int, subsample: str) -> None:
+def _save(
+    image: pyvips.Image, path: Path, header: ScanHeader, said: Said, **options: int | str
+) -> None:
+    """Save, with libvips' options; of its source's metadata only the profile stays."""
     try:
-        image.jpegsave(str(path), Q=quality, subsample_mode=subsample)
+        image.jpegsave(str(path), keep="icc", **options)
     except pyvips.Error as error:
         is_full = shutil.disk_usage(path.parent).free < _ROOM_BYTES
         words = " ".join(str(error).split())
         code = errno.ENOSPC if is_full else errno.EIO
         raise OSError(code, f"{path.name} cannot be written: {words}", str(path)) from error
-    insert_segments(path, [*xmp_segments(said.packet), *iptc_segments(said.own.iptc)])
+    block = Segment(APP1, _exif(header, said, image.width, image.height))
+    further = *xmp_segments(said.packet), *iptc_segments(said.own.iptc)
+    insert_segments(path, [block, *further])
 
 
-def _described(image: pyvips.Image, header: ScanHeader, said: Said) -> pyvips.Image:
-    """Put in what the picture says of itself; of its source's metadata only the profile stays.
+def _exif(header: ScanHeader, said: Said, width: int, height: int) -> bytes:
+    """What stands in EXIF of a copy of that size: the scan's own words, where it has them there.
 
-    The resolution is that at which it is as large on paper as the scan's subject is.
+    The resolution is that at which it is as large on paper as the scan's subject is. Texts are
+    UTF-8, as everyone writes them; EXIF itself knows ASCII alone.
     """
+    block = Image.Exif()
     across, down = header.resolution_ppcm or _UNKNOWN_PPCM
     if header.resolution_ppcm:
-        across, down = across * image.width / header.width, down * image.height / header.height
-    image = image.copy(xres=across / 10, yres=down / 10)  # metadata belong to this one alone
-    for name in image.get_fields():
-        if name.startswith(("exif-", "iptc-", "xmp-", "photoshop-", "image-description")):
-            image.remove(name)
-    for name, text in _exif_texts(said):
-        image.set_type(pyvips.GValue.gstr_type, name, text.replace("\0", "; "))
-    return image
-
-
-def _exif_texts(said: Said) -> Iterator[tuple[str, str]]:
-    """What stands in EXIF: the scan's own words, where it has them there."""
+        across, down = across * width / header.width, down * height / header.height
+    block[_X_RESOLUTION], block[_Y_RESOLUTION], block[_UNIT] = across, down, _CENTIMETRES
     subject, own = said.provenance.descriptive, said.own.exif
     texts = {
-        "exif-ifd0-ImageDescription": own.get(exif.DESCRIPTION) or subject.description,
-        "exif-ifd0-Artist": own.get(exif.ARTIST) or subject.artist,
-        "exif-ifd0-Copyright": own.get(exif.COPYRIGHT) or subject.copyright,
-        "exif-ifd0-Software": said.provenance.software,
-        "exif-ifd0-DateTime": said.provenance.created_at.strftime("%Y:%m:%d %H:%M:%S"),
-        "exif-ifd2-DateTimeOriginal": own.get(exif.DATE_ORIGINAL, ""),
+        exif.DESCRIPTION: own.get(exif.DESCRIPTION) or subject.description,
+        exif.ARTIST: own.get(exif.ARTIST) or subject.artist,
+        exif.COPYRIGHT: own.get(exif.COPYRIGHT) or subject.copyright,
+        _SOFTWARE: said.provenance.software,
+        _DATE: said.provenance.created_at.strftime("%Y:%m:%d %H:%M:%S"),
     }
-    return ((name, text) for name, text in texts.items() if text)
+    for tag, text in texts.items():
+        data = text.encode("utf-8", "replace")
+        if 0 < len(data) <= _MAX_EXIF_TEXT_BYTES:  # the rest is in XMP, whole
+            block[tag] = data
+    if iso_date(date := own.get(exif.DATE_ORIGINAL, "")):
+        block.get_ifd(_EXIF_IFD)[exif.DATE_ORIGINAL] = date
+    return block.tobytes()

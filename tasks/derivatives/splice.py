@@ -17,6 +17,7 @@ from tasks.derivatives.jpegfile import (
     APP2,
     APP8,
     APP11,
+    APP13,
     APP14,
     BASELINE,
     COM,
@@ -33,6 +34,7 @@ from tasks.derivatives.jpegfile import (
     JFIF,
     MPF,
     PAYLOAD_BYTES,
+    PHOTOSHOP,
     PROGRESSIVE,
     SOS,
     SPIFF,
@@ -130,6 +132,7 @@ def splice_luma(
     """
     planes = [_chroma_plane(data, grey) for data in chroma]
     before, luma = _split_at_first_scan(grey.parsed.segments)
+    before = _photoshop_joined(before)
     leading = _count_leading_apps(before)
     table = next(number for number in range(4) if number != grey.parsed.frame.payload[8])
     segments = [
@@ -211,6 +214,17 @@ def _kept(segments: Sequence[Segment]) -> list[Segment]:
     replaced = ((APP2, ICC), (APP1, XMP), (APP1, XMP_MORE), (APP2, MPF), (APP11, b"JP"))
     kept = [s for s in segments if not any(s.is_app(marker, name) for marker, name in replaced)]
     return [_as_ycbcr(s) if s.is_app(APP14, ADOBE) else s for s in kept]
+
+
+def _photoshop_joined(segments: Sequence[Segment]) -> list[Segment]:
+    """Photoshop's resources in one segment, where they fit: many readers join no two of them."""
+    ours = [segment for segment in segments if segment.is_app(APP13, PHOTOSHOP)]
+    whole = PHOTOSHOP + b"".join(segment.payload[len(PHOTOSHOP) :] for segment in ours)
+    if len(ours) < 2 or len(whole) > PAYLOAD_BYTES:
+        return list(segments)
+    others = {id(segment) for segment in ours[1:]}
+    joined = (replace(one, payload=whole) if one is ours[0] else one for one in segments)
+    return [one for one in joined if id(one) not in others]
 
 
 def _as_ycbcr(adobe: Segment) -> Segment:

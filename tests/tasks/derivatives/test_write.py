@@ -349,7 +349,7 @@ def test_descriptions_resolution_and_rights_are_carried_over(tmp_path: Path) -> 
         assert said["dc:source"] == ("s3://archive/box/scan.tif",)
     image = pyvips.Image.new_from_file(str(access.path))
     assert image.xres * 10 == pytest.approx(300 / 2.54, rel=1e-2)
-    assert "Zollbrucke" in image.get("exif-ifd0-ImageDescription")  # EXIF is ASCII; XMP is not
+    assert "Zollbrücke" in image.get("exif-ifd0-ImageDescription")
     assert said["xmpMM:RenditionClass"] == ("thumbnail",)
 
 
