@@ -5,6 +5,8 @@ that a right reader finds in it. `REFUSED` names files that must not be read, an
 says so.
 """
 
+import itertools
+import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -531,6 +533,175 @@ def _jpeg_ls(bits: int) -> Callable[[Path], Made]:
     return make
 
 
+def spread(codes: Codes, bits: int) -> Codes:
+    """Spread codes of fewer bits over 8, or over 16, as a right reader does."""
+    depth = 8 if bits <= 8 else 16
+    wide = codes.astype(np.float64) * ((1 << depth) - 1) / ((1 << bits) - 1)
+    found: Codes = np.rint(wide).astype(np.uint8 if depth == 8 else np.uint16)
+    return found
+
+
+def press() -> bytes:
+    """A CMYK profile (`mft2`) in which black ink alone gives L* = 100 · (1 - black)."""
+    grid = np.array(list(itertools.product([0.0, 1.0], repeat=4)))
+    light = np.clip((1 - grid[:, 3]) * (1 - 0.3 * grid[:, :3].sum(axis=1)), 0, 1)
+    neutral = np.full(16, 0x8000)
+    table = np.rint(np.stack([light * 0xFF00, neutral, neutral], axis=1)).astype(">u2")
+    ramp = np.array([0, 65535], ">u2").tobytes()
+    unit = b"".join(n.to_bytes(4, "big") for n in (65536, 0, 0, 0, 65536, 0, 0, 0, 65536))
+    body = b"mft2\0\0\0\0" + bytes((4, 3, 2, 0)) + unit + (2).to_bytes(2, "big") * 2
+    body += ramp * 4 + table.tobytes() + ramp * 3
+    plain = bytearray(build_profile(b"GRAY", body, description="a press"))
+    plain[12:24] = b"prtrCMYKLab "
+    plain[8:12] = b"\x02\x10\0\0"
+    return bytes(plain).replace(b"kTRC", b"A2B0", 1)
+
+
+def srgb_code(lightness: NDArray[np.float64]) -> Codes:
+    """The 16-bit sRGB code of neutral L*."""
+    light = np.where(lightness > 8, ((lightness + 16) / 116) ** 3, lightness * 27 / 24389)
+    code = np.where(light > 0.0031308, 1.055 * light ** (1 / 2.4) - 0.055, 12.92 * light)
+    found: Codes = np.rint(np.clip(code, 0, 1) * 65535).astype(np.uint16)
+    return found
+
+
+def packed_tiff(path: Path, codes: Codes, bits: int, photometric: int = 1) -> Path:
+    """Write grey samples of any depth, packed, rows padded to bytes."""
+    rows = []
+    for row in codes:
+        text = "".join(f"{int(code):0{bits}b}" for code in row)
+        text += "0" * (-len(text) % 8)
+        rows.append(int(text, 2).to_bytes(len(text) // 8, "big"))
+    height, width = codes.shape
+    data = b"".join(rows)
+    tags = {
+        256: width, 257: height, 258: bits, 259: 1, 262: photometric, 273: 8, 277: 1, 278: height,
+        279: len(data),
+    }  # fmt: skip
+    data += bytes(len(data) % 2)
+    table = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    head = b"II*\0" + struct.pack("<I", 8 + len(data))
+    path.write_bytes(head + data + struct.pack("<H", len(tags)) + table + bytes(4))
+    return path
+
+
+def _packed(bits: int, *, is_white_zero: bool = False) -> Callable[[Path], Made]:
+    def make(folder: Path) -> Made:
+        codes = codes_of(photograph(), bits)
+        stored = ((1 << bits) - 1 - codes) if is_white_zero else codes
+        path = folder / f"packed-{bits}-{is_white_zero}.tif"
+        packed_tiff(path, stored, bits, 0 if is_white_zero else 1)
+        return Made(path, spread(codes, bits))
+
+    return make
+
+
+def _numbers(
+    name: str,
+    dtype: type,
+    low: float,
+    high: float,
+    **options: Any,  # noqa: ANN401
+) -> Callable[[Path], Made]:
+    """Samples that are no codes: *low* is black and *high* white, as floating point states."""
+
+    def make(folder: Path) -> Made:
+        bits = 8 if np.dtype(dtype).itemsize == 1 else 16
+        codes = codes_of(photograph(), bits)
+        values = low + codes.astype(np.float64) / ((1 << bits) - 1) * (high - low)
+        is_real = np.dtype(dtype).kind == "f"
+        stored = (values if is_real else np.rint(values)).astype(dtype)
+        tags = [(340, "f", 1, low, True), (341, "f", 1, high, True)] if is_real else []
+        path = folder / f"{name}.tif"
+        return Made(write_tiff(path, stored, extratags=tags, **options), codes)
+
+    return make
+
+
+def _lab(name: str, kind: int, dtype: type, **options: Any) -> Callable[[Path], Made]:  # noqa: ANN401
+    """L*a*b* of neutrals; kinds 8, 9 and 10 are those of CIE, ICC and ITU."""
+
+    def make(folder: Path) -> Made:
+        deep = np.dtype(dtype).itemsize == 2
+        white = (65280 if kind == 9 else 65535) if deep else 255
+        codes = np.rint(photograph() * white)
+        neutral = {8: (0, 0), 9: (128, 128), 10: (128, 96)}[kind]
+        planes = [codes, *(np.full_like(codes, zero * (256 if deep else 1)) for zero in neutral)]
+        path = folder / f"{name}.tif"
+        write_tiff(path, np.stack(planes, axis=2).astype(dtype), photometric=kind, **options)
+        return Made(path, srgb_code(codes / white * 100), tolerance=2)
+
+    return make
+
+
+def black_ink(codes: Codes) -> Codes:
+    """Inks, (H, W, 4), of which black alone makes a picture."""
+    inks = np.zeros((*codes.shape, 4), dtype=codes.dtype)
+    inks[..., 3] = np.iinfo(codes.dtype).max - codes
+    return inks
+
+
+def _cmyk(name: str, bits: int, **options: Any) -> Callable[[Path], Made]:  # noqa: ANN401
+    def make(folder: Path) -> Made:
+        codes = codes_of(photograph(), bits)
+        inks = black_ink(codes)
+        if options.get("planarconfig") == "separate":
+            inks = np.moveaxis(inks, 2, 0)
+        path = folder / f"{name}.tif"
+        write_tiff(path, inks, photometric="separated", iccprofile=press(), **options)
+        return Made(path, srgb_code(100.0 * codes / ((1 << bits) - 1)), tolerance=8)
+
+    return make
+
+
+def _cmyk_jpeg(folder: Path) -> Made:
+    """As Photoshop writes it: inks inverted, an Adobe marker."""
+    inks = black_ink(codes_of(photograph()))
+    path = folder / "cmyk.jpg"
+    Image.fromarray(inks, mode="CMYK").save(path, "JPEG", quality=95, icc_profile=press())
+    black = np.asarray(Image.open(path))[..., 3]
+    return Made(path, srgb_code(100.0 - black / 2.55), tolerance=600)
+
+
+def _ycbcr(folder: Path) -> Made:
+    codes = codes_of(photograph())
+    neutral = np.full_like(codes, 128)
+    path = folder / "ycbcr.tif"
+    return Made(
+        write_tiff(path, np.stack([codes, neutral, neutral], 2), photometric="ycbcr"), codes
+    )
+
+
+def _signed_jp2(dtype: type) -> Callable[[Path], Made]:
+    def make(folder: Path) -> Made:
+        bits = 8 * np.dtype(dtype).itemsize
+        codes = codes_of(photograph(), bits)
+        signed = (codes.astype(np.int64) - (1 << bits - 1)).astype(dtype)
+        return Made(write_jp2(folder / f"signed-{bits}.jp2", signed), codes)
+
+    return make
+
+
+def _shallow_jp2(bits: int) -> Callable[[Path], Made]:
+    def make(folder: Path) -> Made:
+        codes = codes_of(photograph(), bits)
+        path = write_jp2(folder / f"{bits}.jp2", codes, bitspersample=bits)
+        return Made(path, spread(codes, bits))
+
+    return make
+
+
+def _extraneous(folder: Path) -> Made:
+    """A JPEG with bytes between its segments, an APP14 cut short and one of no meaning."""
+    path = write_jpeg(folder / "extraneous.jpg", codes_of(photograph(183, 241)))
+    expected = np.asarray(Image.open(path))
+    data = path.read_bytes()
+    at = data.index(b"\xff\xdb")
+    odd = b"\0\0\x17" + b"\xff\xee\0\7Adobe" + b"\xff\xff" + b"lost"
+    path.write_bytes(data[:at] + odd + data[at:])
+    return Made(path, expected)
+
+
 READABLE: dict[str, Callable[[Path], Made]] = {
     "tiff 8-bit": _tiff("plain-8"),
     "tiff 16-bit": _tiff("plain-16", 16),
@@ -581,6 +752,39 @@ READABLE: dict[str, Callable[[Path], Made]] = {
     "jpeg lossless 8-bit": _deep_jpeg("lossless-8", 8, lossless=True),
     "jpeg lossless 16-bit": _deep_jpeg("lossless-16", 16, lossless=True),
     "tiff alpha that no tag explains": _untagged_alpha,
+    **{f"tiff {bits} bits packed": _packed(bits) for bits in (6, 10, 12, 14)},
+    "tiff 12 bits packed, white is zero": _packed(12, is_white_zero=True),
+    "tiff signed 8-bit": _numbers("signed-8", np.int8, -128, 127),
+    "tiff signed 16-bit": _numbers("signed-16", np.int16, -32768, 32767),
+    "tiff 32-bit": _numbers("unsigned-32", np.uint32, 0, 2**32 - 1),
+    "tiff float": _numbers("float", np.float32, -0.5, 2.0),
+    "tiff float, predicted": _numbers(
+        "predicted", np.float32, 0.0, 1.0, compression="zlib", predictor=True, tile=(64, 64)
+    ),
+    **{
+        f"tiff {name}": _tiff(name, 16, compression=name)
+        for name in ("zstd", "lerc", "lzma", "png", "jpegxl")
+    },
+    "tiff zstd, predicted, tiled": _tiff(
+        "zstd-tiles", 16, compression="zstd", predictor=True, tile=(64, 64)
+    ),
+    "tiff webp": _rgb("webp", 8, compression="webp", compressionargs={"lossless": True}),
+    "tiff ycbcr": _ycbcr,
+    **{
+        f"tiff {name} {np.dtype(dtype).name}": _lab(f"{name}-{np.dtype(dtype).name}", kind, dtype)
+        for kind, name in ((8, "cielab"), (9, "icclab"))
+        for dtype in (np.uint8, np.uint16)
+    },
+    "tiff itulab": _lab("itulab", 10, np.uint8),
+    "tiff cielab, tiled": _lab("lab-tiles", 8, np.uint16, compression="zlib", tile=(64, 64)),
+    "tiff cmyk": _cmyk("cmyk", 8),
+    "tiff cmyk 16-bit zip": _cmyk("cmyk-16", 16, compression="zlib"),
+    "tiff cmyk planes apart": _cmyk("cmyk-planes", 8, planarconfig="separate"),
+    "jpeg cmyk": _cmyk_jpeg,
+    "jpeg extraneous bytes": _extraneous,
+    **{f"jp2 {bits}-bit": _shallow_jp2(bits) for bits in (4, 10)},
+    "jp2 signed 8-bit": _signed_jp2(np.int8),
+    "jp2 signed 16-bit": _signed_jp2(np.int16),
     "tiff grey and alpha in planes": _grey_in_planes,
     "tiff tiled planes": _tiled_planes,
     "jpeg height behind the data": _height_behind,
@@ -606,7 +810,7 @@ def _cmyk_tiff(folder: Path) -> Path:
     return write_tiff(folder / "cmyk.tif", inks, photometric="separated")
 
 
-def _cmyk_jpeg(folder: Path) -> Path:
+def _unprofiled_cmyk_jpeg(folder: Path) -> Path:
     path = folder / "cmyk.jpg"
     Image.fromarray(codes_of(photograph())).convert("CMYK").save(path)
     return path
@@ -653,7 +857,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], type[errors.AutochromeError]]] 
     ),
     "camera raw": (_raw, errors.UnsupportedFormat),
     "cmyk tiff": (_cmyk_tiff, errors.UnsupportedFormat),
-    "cmyk jpeg": (_cmyk_jpeg, errors.UnsupportedFormat),
+    "cmyk jpeg": (_unprofiled_cmyk_jpeg, errors.UnsupportedFormat),
     "float tiff": (_float_tiff, errors.UnsupportedFormat),
     "group 3": (_fax("group3"), errors.Bilevel),
     "group 4": (_fax("group4"), errors.Bilevel),

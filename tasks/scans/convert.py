@@ -23,6 +23,8 @@ def converter(structure: Structure) -> Callable[[Samples], Samples]:
         return partial(_from_inks, icc=structure.ink_icc or b"")
     if structure.photometric in CONVERTED:
         return partial(_from_lab, photometric=structure.photometric)
+    if structure.photometric == Photometric.YCBCR and structure.in_pieces:
+        return _from_ycbcr
     return lambda samples: samples[..., : structure.channels]
 
 
@@ -67,3 +69,13 @@ def lab_of(samples: Samples, photometric: Photometric) -> NDArray[np.float32]:
         lab[..., 1] = (share[..., 0] - 128) * np.float32(170 / 255)
         lab[..., 2] = (share[..., 1] - 96) * np.float32(200 / 255)
     return lab
+
+
+def _from_ycbcr(samples: Samples) -> Samples:
+    """Turn YCbCr of TIFF's default range and coefficients (ITU-R BT.601) into RGB."""
+    full = np.iinfo(samples.dtype).max
+    luma, blue, red = (samples[..., n].astype(np.float32) for n in range(3))
+    blue, red = blue - (full + 1) / 2, red - (full + 1) / 2
+    planes = luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue
+    found: Samples = np.clip(np.rint(np.stack(planes, axis=2)), 0, full).astype(samples.dtype)
+    return found

@@ -9,6 +9,7 @@ its own, whose end costs one item.
 
 import io
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ import imagecodecs
 import numpy as np
 import pyvips
 from numpy.typing import NDArray
+from openjpeg.utils import decode as decode_openjpeg
 
-from tasks.errors import UnreadableScan
+from tasks.errors import UnreadableScan, UnsupportedFormat
 from tasks.scans.convert import converter
 from tasks.scans.formats.source import ByteSource
 from tasks.scans.formats.structure import Format, Photometric, Structure
@@ -75,7 +77,7 @@ def _samples(source: ByteSource, structure: Structure, rows: int) -> Iterator[Sa
         for top in range(0, structure.height, rows):
             yield pieces.rows(top, min(structure.height, top + rows))
     elif structure.format == Format.JP2:
-        yield from _decode_whole(source, structure, rows, _jp2_pixels)
+        yield from _decode_whole(source, structure, rows, partial(_jp2_pixels, structure=structure))
     elif structure.format == Format.JPEG and (
         structure.stored_bits != 8 or structure.compression in {"lossless", "JPEG-LS"}
     ):
@@ -142,9 +144,22 @@ def _colours(image: pyvips.Image, structure: Structure) -> pyvips.Image:
     return image[0] if is_grey else image.extract_band(0, n=3)
 
 
-def _jp2_pixels(data: bytes) -> Samples:
-    pixels: Samples = imagecodecs.jpeg2k_decode(data, numthreads=1)
-    return pixels
+def _jp2_pixels(data: bytes, structure: Structure) -> Samples:
+    """Decode JPEG 2000: by imagecodecs, or where its components differ, by openjpeg's binding."""
+    try:
+        pixels = np.atleast_3d(imagecodecs.jpeg2k_decode(data, numthreads=1))
+    except NotImplementedError:
+        pixels = np.atleast_3d(decode_openjpeg(data))
+    is_signed = structure.values is not None and structure.values.is_signed
+    if len(set(structure.depths)) < 2 and structure.stored_bits <= 16 and not is_signed:
+        return pixels
+    depth = min(16, structure.stored_bits)  # as deep as the deepest
+    full = (1 << depth) - 1
+    planes = []
+    for number, bits in enumerate(structure.depths):
+        plane = pixels[..., number].astype(np.float64) + is_signed * (1 << bits - 1)
+        planes.append(np.rint(plane * (full / ((1 << bits) - 1))))
+    return np.stack(planes, axis=2).astype(np.uint16 if depth > 8 else np.uint8)
 
 
 def _decode_whole(
@@ -154,6 +169,10 @@ def _decode_whole(
     name = structure.format.upper()
     try:
         pixels = decode(source.assembled(structure.parts).read())
+    except NotImplementedError as error:
+        raise UnsupportedFormat(
+            f"a {name} that the codec does not decode: {printable(error)}; convert it to TIFF"
+        ) from error
     except DAMAGE as error:
         raise UnreadableScan(
             f"the {name} is damaged: {printable(error)}; restore the file from a copy"
@@ -168,6 +187,5 @@ def _decode_whole(
             f"{pixels.shape[0]} in {pixels.shape[2]} of {pixels.dtype}; "
             "restore the file from a copy"
         )
-    pixels = pixels[..., : structure.channels]
     for top in range(0, structure.height, rows):
         yield pixels[top : top + rows]

@@ -8,7 +8,14 @@ from tasks.scans.formats.blocks import Block, BlockKind
 from tasks.scans.formats.exif import read_exif_block
 from tasks.scans.formats.source import BLOCK_BYTES, ByteSource, Part, Span
 from tasks.scans.formats.statements import statements_of_exif, statements_of_space
-from tasks.scans.formats.structure import Format, Photometric, Structure
+from tasks.scans.formats.structure import (
+    CONVERTED,
+    Format,
+    Photometric,
+    Structure,
+    Values,
+    press_profile,
+)
 
 _SIGNATURE = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
 _IMPOSSIBLE = re.compile(rb"\xff[\x90\x93-\xff]")  # amid packets; 91 and 92 delimit them
@@ -21,7 +28,8 @@ _UUIDS = {
     bytes.fromhex("2c4c0100850440b9a03e562148d6dfeb"): BlockKind.PHOTOSHOP,
 }
 _EXIF_UUIDS = {b"JpgTiffExif->JP2", bytes.fromhex("0537cdab9d0c4431a72afa561f2a113e")}
-_CMYK, _SRGB, _GREY, _SYCC = 12, 16, 17, 18  # enumerated colour spaces
+_CMYK, _LAB, _SRGB, _GREY, _SYCC = 12, 14, 16, 17, 18  # enumerated colour spaces
+_MAX_BITS = 32
 _MAX_BOX_BYTES = 16 << 20
 _MAX_BOXES, _MAX_TILE_PARTS = 100_000, 1_000_000
 _NESTING = {b"jp2h", b"res "}
@@ -53,8 +61,7 @@ class _Size:
     width: int
     height: int
     depths: tuple[int, ...]
-    is_subsampled: bool
-    is_signed: bool
+    signs: tuple[bool, ...]
     tiles: int
 
 
@@ -69,7 +76,7 @@ def read_jp2(source: ByteSource) -> Structure:
     Raises:
         TruncatedScan: The file ends before its end-of-codestream marker.
         UnreadableScan: Boxes or markers are not what the format asks for.
-        UnsupportedFormat: CMYK, more than 16 bits, signed or subsampled components.
+        UnsupportedFormat: CMYK without a profile, components of which some are signed.
     """
     boxes = _Boxes()
     if source.read(0, 4) != _CODESTREAM:
@@ -79,25 +86,35 @@ def read_jp2(source: ByteSource) -> Structure:
     size = _read_size(source, boxes.codestream)
     end = _walk_tile_parts(source, boxes.codestream, size.tiles, boxes.notes)
     channels = _channels(boxes, size)
-    bits = boxes.palette[0] + 1 if boxes.palette else size.depths[0]
+    photometric = _photometric(boxes, channels)
+    bits = boxes.palette[0] + 1 if boxes.palette else max(size.depths[:channels])
+    is_converted = photometric in CONVERTED
+    if bits > 16:
+        boxes.notes.append(f"samples of {bits} bits are coloured at 16 bits")
+    is_cmyk = photometric == Photometric.CMYK
     return Structure(
         format=Format.JP2,
         width=size.width,
         height=size.height,
         stored_bits=bits,
-        channels=channels,
-        photometric=Photometric.PALETTE if boxes.palette else _photometric(boxes, channels),
+        channels=3 if is_cmyk else channels,
+        photometric=photometric,
         compression="JPEG 2000",
         has_alpha=len(size.depths) > channels,
-        white=(1 << bits) - 1 if bits not in {8, 16} else None,
+        white=(1 << bits) - 1 if bits not in {8, 16} and bits < 16 and not is_converted else None,
         parts=_parts(boxes, size, Span(boxes.codestream, end - boxes.codestream)),
+        depths=() if boxes.palette else size.depths,
+        values=Values(0, (1 << bits) - 1, is_signed=any(size.signs)),
         buffer_bytes=size.width
         * size.height
         * max(len(size.depths), len(boxes.palette))
         * _DECODED_BYTES_A_SAMPLE,
         resolution_ppcm=boxes.resolution,
-        statements=(*statements_of_space(boxes.enumerated), *statements_of_exif(boxes.exif)),
-        icc=boxes.icc,
+        statements=()
+        if is_converted
+        else (*statements_of_space(boxes.enumerated), *statements_of_exif(boxes.exif)),
+        icc=None if is_converted else boxes.icc,
+        ink_icc=press_profile(boxes.icc, "JPEG 2000") if is_cmyk else None,
         exif=read_exif_block(boxes.exif),
         blocks=tuple(boxes.blocks),
         notes=tuple(boxes.notes),
@@ -224,12 +241,14 @@ def _read_size(source: ByteSource, start: int) -> _Size:
             f"the JPEG 2000 announces {width} × {height} pixels; restore the file from a copy"
         )
     parts = source.read(start + 42, 3 * count)
+    across, down = min(parts[1::3]), min(parts[2::3])
+    if not across or not down:
+        raise UnreadableScan("the JPEG 2000 has components of no size; restore it from a copy")
     return _Size(
-        width=width,
-        height=height,
+        width=-(-right // across) - -(-left // across),
+        height=-(-bottom // down) - -(-top // down),
         depths=tuple((depth & 0x7F) + 1 for depth in parts[::3]),
-        is_subsampled=any(step != 1 for step in parts[1::3] + parts[2::3]),
-        is_signed=any(depth & 0x80 for depth in parts[::3]),
+        signs=tuple(depth > 0x7F for depth in parts[::3]),
         tiles=_tiles(head),
     )
 
@@ -322,23 +341,26 @@ def _first_tile_part(source: ByteSource, start: int) -> int:
 
 
 def _channels(boxes: _Boxes, size: _Size) -> int:
-    """Count colour channels, and refuse what is not read."""
-    if boxes.enumerated == _CMYK:
-        raise UnsupportedFormat("a CMYK JPEG 2000; convert it to grey or RGB")
-    bits = set(size.depths)
-    if len(bits) != 1 or max(bits) > 16 or size.is_signed or size.is_subsampled:
+    """Count colour channels, inks among them, and refuse what is not read."""
+    if len(set(size.signs)) > 1 or max(size.depths) > _MAX_BITS:
         raise UnsupportedFormat(
-            f"a JPEG 2000 of components {', '.join(map(str, size.depths))} bits deep, signed or "
-            "subsampled; convert it to 8 or 16 bits a sample"
+            f"a JPEG 2000 of components {', '.join(map(str, size.depths))} bits deep, some of them "
+            "signed or too deep; convert it to 8 or 16 bits a sample"
         )
     if boxes.palette:
         return _palette_channels(boxes, size)
     channels = len(size.depths) - boxes.alpha_channels
+    if _is_cmyk(boxes) and channels >= 4:
+        return 4
     if channels in {2, 4} and not boxes.alpha_channels:
         channels -= 1  # a channel more than colours, unexplained: alpha
     if channels not in {1, 3}:
         raise UnsupportedFormat(f"a JPEG 2000 of {len(size.depths)} components; convert it to grey")
     return channels
+
+
+def _is_cmyk(boxes: _Boxes) -> bool:
+    return boxes.enumerated == _CMYK or (boxes.icc or b"")[16:20] == b"CMYK"
 
 
 def _palette_channels(boxes: _Boxes, size: _Size) -> int:
@@ -353,6 +375,10 @@ def _palette_channels(boxes: _Boxes, size: _Size) -> int:
 
 
 def _photometric(boxes: _Boxes, channels: int) -> Photometric:
-    if channels == 1:
-        return Photometric.MIN_IS_BLACK
+    if boxes.palette:
+        return Photometric.PALETTE
+    if channels in {1, 4}:
+        return Photometric.MIN_IS_BLACK if channels == 1 else Photometric.CMYK
+    if boxes.enumerated == _LAB:  # with T.801's ranges, which are those of T.42
+        return Photometric.ITU_LAB
     return Photometric.YCBCR if boxes.enumerated == _SYCC else Photometric.RGB

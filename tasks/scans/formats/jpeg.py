@@ -35,7 +35,7 @@ _DECODED = {
     _JPEG_LS,
 }  # fmt: skip
 _DEEP = {"extended", "progressive", "lossless"}  # may have more than 8 bits
-_MARKER = re.compile(rb"\xff[^\x00\xff]")
+_MARKER = re.compile(rb"\xff[\x01\xc0-\xfe]")  # the others are reserved
 _NEXT_MARKER_LS = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")  # it stuffs bits, not bytes
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _END_MARKER, _TAIL_BYTES = b"\xff\xd9", 32

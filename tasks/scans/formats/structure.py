@@ -110,6 +110,7 @@ class Structure:
         statements: What the file states of its tone, the weightiest first.
         parts: What decoders are given: of the file what decides about the pixels, without the rest.
         values: How decoded numbers become codes; None where decoding gives codes.
+        depths: Bits of each component, where they may differ.
         in_pieces: Whether a TIFF's strips or tiles are decoded one by one.
         buffer_bytes: What a decoder must hold at once, because the coding cannot be streamed.
         resolution_ppcm: Pixels per centimetre across and down, as stored.
@@ -136,6 +137,7 @@ class Structure:
     statements: tuple[Statement, ...] = ()
     parts: tuple[Part, ...] = ()
     values: Values | None = None
+    depths: tuple[int, ...] = ()
     in_pieces: bool = False
     buffer_bytes: int = 0
     resolution_ppcm: tuple[float, float] | None = None

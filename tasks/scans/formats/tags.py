@@ -79,6 +79,8 @@ COMPRESSIONS = {
     50002: "JPEG XL",
     52546: "JPEG XL",
 }
+#: Codecs that may turn YCbCr into RGB themselves.
+COLOUR_CODECS = {JPEG, 33003, 33004, 33005, 34712, 34933, 34934, 22610, 50001, 34927, 50002, 52546}
 REFUSED_COMPRESSIONS = {
     6: "old-style JPEG compression",
     32766: "NeXT compression",

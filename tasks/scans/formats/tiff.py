@@ -30,6 +30,7 @@ from tasks.scans.formats.tifflayout import Geometry, Places, find_places, read_g
 from tasks.scans.formats.tiffpieces import look_at
 
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
+_YCBCR = 6
 _MAX_BELOW, _MAX_NEIGHBOURS = 8, 64  # directories that are looked at besides a page's own
 _BLOCKS = {
     tags.XMP: BlockKind.XMP,
@@ -163,6 +164,10 @@ def _refuse(geometry: Geometry) -> None:
     if compression not in tags.COMPRESSIONS:
         name = tags.REFUSED_COMPRESSIONS.get(compression, f"compression {compression}")
         raise UnsupportedFormat(f"a TIFF in {name}; convert it to LZW, ZIP or no compression")
+    if geometry.photometric == _YCBCR and not _is_ycbcr_read(geometry):
+        raise UnsupportedFormat(
+            f"a TIFF of YCbCr samples in {tags.COMPRESSIONS[compression]}; convert it to grey"
+        )
     depths = {
         _UNSIGNED: {*range(1, 33), 64},
         _SIGNED: {*range(2, 33)},
@@ -173,6 +178,13 @@ def _refuse(geometry: Geometry) -> None:
             f"a TIFF of {geometry.bits} bits a sample in sample format {geometry.sample_format}; "
             "convert it to unsigned 8 or 16 bits"
         )
+
+
+def _is_ycbcr_read(geometry: Geometry) -> bool:
+    is_even = geometry.bits == 8 and geometry.sample_format == _UNSIGNED
+    if geometry.is_plain_ycbcr:
+        return geometry.bits in {8, 16} and geometry.sample_format == _UNSIGNED
+    return is_even and not geometry.is_separate and geometry.compression in tags.BY_LIBTIFF
 
 
 @dataclass(frozen=True)
@@ -204,6 +216,8 @@ def _is_for_libtiff(geometry: Geometry) -> bool:
     is_apart = geometry.is_separate and (geometry.is_tiled or is_grey)
     is_deep_jpeg = geometry.compression == tags.JPEG and geometry.bits != 8
     is_converted = photometric in CONVERTED and photometric != Photometric.CMYK
+    # Of plain YCbCr libvips converts what is subsampled, and gives the rest as if it were RGB.
+    is_converted |= geometry.is_plain_ycbcr
     is_known = geometry.compression in tags.BY_LIBTIFF
     return is_known and is_plain and not (is_packed or is_apart or is_deep_jpeg or is_converted)
 

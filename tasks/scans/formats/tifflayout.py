@@ -16,8 +16,15 @@ from tasks.scans.formats.ifd import Directory
 Offsets = NDArray[np.int64]
 
 _NOWHERE = 1 << 62  # beyond every file's end
-_RGB, _CMYK = 2, 5
-_SAMPLES = {_RGB: 3, 6: 3, _CMYK: 4, 8: 3, 9: 3, 10: 3}  # by photometric sense, where none are said
+_RGB, _CMYK, _YCBCR = 2, 5, 6
+_SAMPLES = {
+    _RGB: 3,
+    _YCBCR: 3,
+    _CMYK: 4,
+    8: 3,
+    9: 3,
+    10: 3,
+}  # by photometric sense, where none are said
 _LAB = {8, 9, 10}
 _UNTYPED = 4  # sample format: what that means, only the writer knew
 
@@ -39,6 +46,13 @@ class Geometry:
     is_tiled: bool
     piece_width: int
     piece_length: int
+    is_subsampled: bool = False
+
+    @property
+    def is_plain_ycbcr(self) -> bool:
+        """Whether the samples are YCbCr that nothing but ourselves turns into RGB."""
+        is_coded = self.compression in tags.COLOUR_CODECS
+        return self.photometric == _YCBCR and not is_coded and not self.is_subsampled
 
     @property
     def pieces(self) -> int:
@@ -128,7 +142,16 @@ def read_geometry(directory: Directory, notes: list[str]) -> Geometry:
         is_tiled=is_tiled,
         piece_width=piece_width,
         piece_length=piece_length,
+        is_subsampled=_is_subsampled(directory),
     )
+
+
+def _is_subsampled(directory: Directory) -> bool:
+    """Whether chroma has fewer samples than luma, as YCbCr has that does not say."""
+    if directory.integer(tags.PHOTOMETRIC, -1) != _YCBCR:
+        return False
+    steps: list[float] = directory.numbers(tags.YCBCR_SUBSAMPLING)[:2].tolist()
+    return steps != [1, 1]
 
 
 def _number(directory: Directory, tag: int, default: int, allowed: range, notes: list[str]) -> int:
@@ -244,7 +267,9 @@ def _sizes(directory: Directory, geometry: Geometry, starts: Offsets, notes: lis
     missing = said <= 0
     if missing.any():
         notes.append("the TIFF does not say how many bytes its data has: told by what is around it")
-    if geometry.compression == 1:  # writers pad the last one, or leave its rest out
+    if (
+        geometry.compression == 1 and not geometry.is_subsampled
+    ):  # writers pad the last one, or leave its rest out
         return _needed(geometry)
     if missing.any():
         borders = np.unique(np.append(starts, [directory.offset, directory.source.size]))
