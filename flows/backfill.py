@@ -14,6 +14,7 @@ from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 
 from flows.backfill_artifacts import show_backfill, show_forecast
+from flows.lost_nights import take_up_lost_night
 from flows.shares import create_runs, end_shares_without_runs, nightly_waits
 from tasks.backfilling import forecast, keep_going, order_backfill, plan_backfill
 from tasks.heartbeat import RUN_LOST_S
@@ -134,6 +135,8 @@ async def keep_backfills_going() -> dict[str, Any]:
     """
     settings = current_settings()
     with open_ledger(settings) as ledger:
+        if await take_up_lost_night(ledger):
+            get_run_logger().warning("the last night was lost; another run takes up its rest")
         backfills = Backfills(ledger)
         if not backfills.list_shown(ended_within_s=SHOWN_AFTER_END_S):
             return {"created": 0}

@@ -36,7 +36,7 @@ def _run_name() -> str:
 
 
 @flow(name="nightly", flow_run_name=_run_name)
-def nightly(collections: tuple[str, ...] = ()) -> NightSummary:
+def nightly(collections: tuple[str, ...] = (), resumes: int | None = None) -> NightSummary:
     """Run one night over the archive.
 
     What the deadline leaves over is carried to the next night. Settings come from the environment:
@@ -44,6 +44,8 @@ def nightly(collections: tuple[str, ...] = ()) -> NightSummary:
 
     Args:
         collections: Colourize only these; none means all.
+        resumes: The number of a lost night in the ledger whose rest is to be done.
+            `keep_backfills_going` sets this.
 
     Returns:
         How many items came into each status, and where the report is.
@@ -55,12 +57,13 @@ def nightly(collections: tuple[str, ...] = ()) -> NightSummary:
     logger = get_run_logger()
     with begin_night(settings, kind="nightly", name=_night()) as night:
         tag_run("nightly", *collections)
-        deadline = time.monotonic() + settings.deadline_hours * 3600
+        only, seconds = night.plan(collections, resumes=resumes)
+        deadline = time.monotonic() + seconds
         for source in sources_of(settings):
             logger.info("%s: %s", source, discover(unsearched(night), source).in_words())
         enqueued = enqueue(unsearched(night))
         logger.info("%d scans enqueued", enqueued)
-        share = Share(collections=collections, deadline=deadline, run_id=night.run_id)
+        share = Share(collections=tuple(only), deadline=deadline, run_id=night.run_id)
         summary = colorize_share(settings, share, label=f"night {night.name}")
         night.count(summary)
         report = report_night(unsearched(night), unsearched(summary))

@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -18,6 +18,10 @@ RECENT = timedelta(minutes=15)
 
 #: Batches looked at: more than a few GPUs end in that time.
 _BATCHES = 500
+
+#: How long a lost night is told of, and nights looked at: more than are begun in that time.
+LATELY = timedelta(hours=24)
+_NIGHTS = 50
 
 _RUNNING = "running"
 
@@ -42,7 +46,7 @@ class LedgerCollector(Collector):
             found = [
                 *_counts(self._ledger),
                 *_waiting(self._ledger),
-                *_last_night(self._ledger.list_runs(kind="nightly", limit=1)),
+                *_nights(self._ledger),
             ]
         except DatabaseUnavailable:
             up.add_metric([], 0)
@@ -113,6 +117,17 @@ def _pictures_per_second(pace: Pace, recent: Sequence[EndedBatch]) -> float:
     began = min(batch.claimed_at for batch in recent)
     span_s = max((pace.now - max(began, pace.now - RECENT)).total_seconds(), 1.0)
     return sum(batch.finished for batch in recent) / span_s
+
+
+def _nights(ledger: Ledger) -> Iterator[Metric]:
+    ledger.end_lost_runs()
+    runs = ledger.list_runs(kind="nightly", limit=_NIGHTS)
+    since = datetime.now(UTC) - LATELY
+    lost = [run for run in runs if run.ending is RunEnding.LOST and run.started_at > since]
+    yield _gauge(
+        "autochrome_nights_lost", "Nightly runs of the last 24 hours that were lost", len(lost)
+    )
+    yield from _last_night(runs[:1])
 
 
 def _last_night(runs: Sequence[RunRow]) -> Iterator[Metric]:

@@ -5,10 +5,10 @@ calls them as they are.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from tasks.batch import BatchSummary
 from tasks.errors import DatabaseUnavailable, UsageError
@@ -32,6 +32,24 @@ class Night:
     run_id: int
     name: str
     figures: RunFigures = field(default_factory=RunFigures)
+
+    def plan(self, collections: Sequence[str], *, resumes: int | None) -> tuple[list[str], float]:
+        """Record what is to be done until when, for whoever has to take it up.
+
+        Args:
+            collections: Only these; none means all.
+            resumes: A lost night whose rest this one does, in the time that was left to that one.
+
+        Returns:
+            The collections, and the seconds that there are.
+        """
+        now = datetime.now(UTC)
+        until = now + timedelta(hours=self.settings.deadline_hours)
+        lost = self.ledger.get_run(resumes) if resumes is not None else None
+        if lost is not None and lost.figures.until is not None:
+            until, collections = lost.figures.until, lost.figures.collections
+        self._advance(until=until, collections=list(collections))
+        return list(collections), (until - now).total_seconds()
 
     def discover(self, source: str) -> Listing:
         """List *source* and record what is new, changed or gone."""

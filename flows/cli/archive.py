@@ -168,6 +168,7 @@ def decide(
 def sweep(settings: Settings, workers: Sequence[str], *, dry_run: bool, as_json: bool) -> ExitCode:
     """Take back what workers that are gone still hold: named ones, and processes of this host."""
     with open_ledger(settings) as ledger:
+        ledger.end_lost_runs()
         gone = {*workers, *(worker for worker in ledger.open_workers() if has_ended(worker))}
         swept = ledger.count_expired(gone)
         if not dry_run:

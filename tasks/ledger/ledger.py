@@ -8,6 +8,7 @@ from typing import Self
 from sqlalchemy import Connection
 
 from tasks.errors import Reason
+from tasks.heartbeat import RUN_LOST_S
 from tasks.ledger import (
     changes,
     claims,
@@ -427,7 +428,8 @@ class Ledger:
         recipe_id: int | None = None,
         flow_run_id: str | None = None,
     ) -> int:
-        """Record that a run has begun; returns its id."""
+        """Record that a run has begun, and which ones are lost; returns its id."""
+        self.end_lost_runs()
         return self.database.write(
             lambda c: runs.start_run(c, kind, name, recipe_id=recipe_id, flow_run_id=flow_run_id)
         )
@@ -446,10 +448,16 @@ class Ledger:
         figures: RunFigures | None = None,
         detail: str = "",
     ) -> None:
-        """Record how a run ended; the first ending stands."""
+        """Record how a run ended; the first ending stands, unless it was only taken for lost."""
         self.database.write(
             lambda c: runs.finish_run(c, run_id, ending, figures=figures, detail=detail)
         )
+
+    def end_lost_runs(self) -> int:
+        """End the runs whose heartbeat has ended; returns how many. Whoever looks does it."""
+        if not self.database.read(lambda c: runs.has_lost_runs(c, silent_s=RUN_LOST_S)):
+            return 0
+        return self.database.write(lambda c: runs.end_lost_runs(c, silent_s=RUN_LOST_S))
 
     def get_run(self, run_id: int) -> RunRow | None:
         """One run."""

@@ -3,11 +3,26 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    case,
+    func,
+    insert,
+    null,
+    or_,
+    select,
+    update,
+)
 
 from tasks.ledger import sql
 from tasks.ledger.records import Failures, RunEnding, RunFigures, RunRow
 from tasks.schema import claim, run
+
+#: The kinds of runs that say every minute that they live.
+BEATING = ("nightly", "run")
 
 
 def start_run(
@@ -38,13 +53,46 @@ def start_run(
 def beat_run(
     connection: Connection, run_id: int, figures: RunFigures | None, recipe_id: int | None
 ) -> None:
-    """Record that a run is alive, and its figures so far."""
-    values: dict[str, Any] = {"seen_at": sql.now()}
+    """Record that a run is alive, and its figures so far: it was away for long, and is not lost."""
+    lives_on = run.c.ending == RunEnding.LOST
+    values: dict[str, Any] = {
+        "seen_at": sql.now(),
+        "ended_at": case((lives_on, null()), else_=run.c.ended_at),
+        "ending": case((lives_on, null()), else_=run.c.ending),
+        "detail": case((lives_on, null()), else_=run.c.detail),
+    }
     if figures is not None:
         values["figures"] = figures.as_json()
     if recipe_id is not None:
         values["recipe_id"] = recipe_id
     connection.execute(update(run).where(run.c.id == run_id).values(values))
+
+
+def end_lost_runs(connection: Connection, *, silent_s: float) -> int:
+    """End the runs that said that they live, and have not for so long; returns how many."""
+    return connection.execute(
+        update(run)
+        .where(is_lost(silent_s))
+        .values(
+            ended_at=run.c.seen_at,
+            ending=RunEnding.LOST,
+            detail="it gave no sign of life any more: its process or its machine is gone",
+        )
+    ).rowcount
+
+
+def is_lost(silent_s: float) -> ColumnElement[bool]:
+    """Whether a run has been silent for so long that it lives no more."""
+    return and_(
+        run.c.kind.in_(BEATING), run.c.ended_at.is_(None), run.c.seen_at <= sql.now(-silent_s)
+    )
+
+
+def has_lost_runs(connection: Connection, *, silent_s: float) -> bool:
+    """Whether there are runs for `end_lost_runs`."""
+    return (
+        connection.execute(select(run.c.id).where(is_lost(silent_s)).limit(1)).first() is not None
+    )
 
 
 def finish_run(
@@ -55,7 +103,7 @@ def finish_run(
     figures: RunFigures | None,
     detail: str,
 ) -> None:
-    """Record how a run ended; the first ending stands."""
+    """Record how a run ended; the first ending stands, unless the run was only taken for lost."""
     values: dict[str, Any] = {
         "ended_at": sql.now(),
         "seen_at": sql.now(),
@@ -65,7 +113,9 @@ def finish_run(
     if figures is not None:
         values["figures"] = figures.as_json()
     connection.execute(
-        update(run).where(run.c.id == run_id, run.c.ended_at.is_(None)).values(values)
+        update(run)
+        .where(run.c.id == run_id, or_(run.c.ended_at.is_(None), run.c.ending == RunEnding.LOST))
+        .values(values)
     )
 
 

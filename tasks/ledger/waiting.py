@@ -91,7 +91,8 @@ def next_due_s(
 
 def open_workers(connection: Connection) -> set[str]:
     """The names of those who hold a lease now."""
-    return set(connection.execute(select(claim.c.worker).where(_OPEN)).scalars())
+    holding = select(claim.c.worker).where(_OPEN, claim.c.expires_at > sql.now())
+    return set(connection.execute(holding).scalars())
 
 
 def count_expired(connection: Connection, workers: Collection[str]) -> int:

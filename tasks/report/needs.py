@@ -48,6 +48,12 @@ def _of_the_run(report: RunReport) -> Iterator[Need]:
     if report.run.ending is RunEnding.ABORTED:
         cause = report.run.detail or "No cause was recorded."
         yield Need(Urgency.NOW, "The run stopped before its work was done", cause)
+    if report.run.ending is RunEnding.LOST:
+        yield Need(
+            Urgency.SOON,
+            "The run was lost: its process or its machine went without a word",
+            "What was left waits for the next run. Find out why: look at its machine and memory.",
+        )
     if report.run.ending is RunEnding.CANCELLED:
         yield Need(Urgency.KNOW, "The run was ended early", "What was left waits for the next run.")
     if report.without_item < 0:

@@ -14,6 +14,7 @@ class RunEnding(enum.StrEnum):
     COMPLETED = "completed"
     ABORTED = "aborted"  #: It could not go on: no database, no GPU, too many failures.
     CANCELLED = "cancelled"  #: A person or the deadline ended it.
+    LOST = "lost"  #: Its heartbeat ended, and nobody has said why.
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class RunFigures:
     incomplete: Sequence[str] = ()  # sources that could not be listed whole, and why
     left_out: Mapping[str, int] = field(default_factory=dict)  # files, by pattern
     enqueued: int = 0
+    collections: Sequence[str] = ()  # that it was limited to
+    until: datetime | None = None  # its deadline
     finished: Mapping[str, int] = field(default_factory=dict)  # by status
     given_back: int = 0
     confidence: float | None = None  # mean over the derivatives made
@@ -31,7 +34,7 @@ class RunFigures:
 
     def as_json(self) -> dict[str, object]:
         """Plain JSON."""
-        return asdict(self)
+        return asdict(self) | {"until": self.until.isoformat() if self.until else None}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, object]) -> "RunFigures":
@@ -41,6 +44,9 @@ class RunFigures:
         if isinstance(listing, Mapping):
             fields = Discovered.__dataclass_fields__
             known["discovered"] = Discovered(**{k: v for k, v in listing.items() if k in fields})
+        until = known.pop("until", None)
+        if isinstance(until, str):
+            known["until"] = datetime.fromisoformat(until)
         return cls(**known)  # type: ignore[arg-type] # JSON of this class, by the line above
 
 

@@ -1,0 +1,90 @@
+"""A run whose heartbeat has ended is lost; one that was only away for long is not."""
+
+from sqlalchemy import Connection, update
+
+from tasks.heartbeat import RUN_LOST_S
+from tasks.ledger import Ledger, RunEnding, sql
+from tasks.metrics import exposition
+from tasks.schema import run
+from tests.workshops import MakeSettings, OpenWorkshop
+
+
+def silence(ledger: Ledger, run_id: int, seconds: float = RUN_LOST_S + 1) -> None:
+    """Let a run have said nothing for so long."""
+
+    def age(connection: Connection) -> None:
+        connection.execute(update(run).where(run.c.id == run_id).values(seen_at=sql.now(-seconds)))
+
+    ledger.database.write(age)
+
+
+def ending_of(ledger: Ledger, run_id: int) -> RunEnding | None:
+    """How a run has ended."""
+    found = ledger.get_run(run_id)
+    assert found is not None
+    assert (found.ended_at is None) == (found.ending is None)
+    return found.ending
+
+
+def test_whoever_looks_ends_what_is_silent(ledger: Ledger) -> None:
+    """At its last sign of life; what lives, has ended or never gives signs is left alone."""
+    silent = ledger.start_run("nightly", "one")
+    silence(ledger, silent)
+    alive, order = ledger.start_run("nightly", "two"), ledger.start_run("backfill", "an order")
+    lost = ledger.get_run(silent)
+    assert lost is not None
+    assert lost.ending is RunEnding.LOST, "the next run's beginning looks"
+    assert lost.ended_at == lost.seen_at
+    assert lost.detail
+    silence(ledger, alive, RUN_LOST_S - 30)
+    silence(ledger, order)
+    assert ledger.end_lost_runs() == 0
+    assert ending_of(ledger, alive) is ending_of(ledger, order) is None
+    ledger.finish_run(alive, RunEnding.COMPLETED)
+    silence(ledger, alive)
+    assert ledger.end_lost_runs() == 0
+    assert ending_of(ledger, alive) is RunEnding.COMPLETED
+
+
+def test_one_that_was_away_for_long_lives_on(ledger: Ledger) -> None:
+    """Its next beat says so; and its own ending is the last word."""
+    run_id = ledger.start_run("nightly", "frozen")
+    silence(ledger, run_id)
+    assert ledger.end_lost_runs() == 1
+    ledger.beat_run(run_id)
+    assert ending_of(ledger, run_id) is None
+    silence(ledger, run_id)
+    ledger.end_lost_runs()
+    ledger.finish_run(run_id, RunEnding.CANCELLED, detail="stopped")
+    assert ending_of(ledger, run_id) is RunEnding.CANCELLED
+    ledger.beat_run(run_id)
+    assert ending_of(ledger, run_id) is RunEnding.CANCELLED
+
+
+def test_the_figures_tell_of_it(ledger: Ledger) -> None:
+    """At the first scrape after the silence, and for a day, though the next night runs."""
+    run_id = ledger.start_run("nightly", "one")
+    assert b"autochrome_nights_lost 0.0" in exposition(ledger)
+    silence(ledger, run_id)
+    told = exposition(ledger)
+    assert b'autochrome_last_night_outcome{outcome="lost"} 1.0' in told
+    assert b'autochrome_last_night_outcome{outcome="running"} 0.0' in told
+    assert b"autochrome_nights_lost 1.0" in told
+    ledger.start_run("nightly", "two")
+    told = exposition(ledger)
+    assert b'autochrome_last_night_outcome{outcome="running"} 1.0' in told
+    assert b"autochrome_nights_lost 1.0" in told
+
+
+def test_leases_that_ran_out_keep_nobody_busy(
+    make_settings: MakeSettings, workshop_for: OpenWorkshop
+) -> None:
+    """Their holders are gone, or have lost them."""
+    workshop = workshop_for(make_settings())
+    ledger, recipe_id = workshop.ledger, workshop.recipe_id
+    for worker in ("here", "gone"):
+        assert ledger.claim(worker, recipe_id=recipe_id, limit=2, lease_s=60, max_attempts=3)
+    assert b"autochrome_workers_busy 2.0" in exposition(ledger)
+    ledger.expire_leases({"gone"})
+    assert ledger.open_workers() == {"here"}
+    assert b"autochrome_workers_busy 1.0" in exposition(ledger)
