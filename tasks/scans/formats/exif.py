@@ -79,7 +79,7 @@ def read_exif_block(data: bytes | None) -> Exif:
             return Exif(unread=("EXIF begins with no byte order, and cannot be read",))
         return read_exif(read_directory(source, *read_layout(source)))
     except AutochromeError as error:
-        return Exif(unread=(f"EXIF cannot be read: {error}",))
+        return Exif(unread=(f"EXIF cannot be read: {_what(error)}",))
 
 
 def read_exif(directory: Directory) -> Exif:
@@ -165,7 +165,7 @@ class _Reading:
         try:
             return _Reading(read_directory(directory.source, directory.layout, place))
         except AutochromeError as error:
-            self.unread.append(f"the {name} directory cannot be read: {error}")
+            self.unread.append(f"the {name} directory cannot be read: {_what(error)}")
             return None
 
 
@@ -177,6 +177,11 @@ def _decoded(tag: int, data: bytes) -> str:
         if coding and coding != "utf-8":
             return data.decode(coding, "replace").strip("\0 ")
     return decode_text(data).strip("\0 ").strip()
+
+
+def _what(error: AutochromeError) -> str:
+    """What is wrong, without the remedy: nobody need scan again for this."""
+    return str(error).partition(";")[0]
 
 
 def decode_text(data: bytes) -> str:

@@ -1,0 +1,74 @@
+"""Notes: what is odd about a scan is told wherever a person looks, and never decides about pixels."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flows.cli.story import print_story
+from tasks.batch import colorize_batch
+from tasks.errors import Reason
+from tasks.ledger import ItemStatus
+from tasks.provenance.premis import premis_item
+from tests import metadatafiles as made
+from tests.metadatafiles import RIGHTS, xmp
+from tests.tasks.test_batch import claim_all
+from tests.workshops import MakeSettings, OpenWorkshop, files_under, items_of
+
+LOST, ODD = "damaged.jpg", "odd.jpg"
+
+
+@pytest.fixture
+def strange(tmp_path: Path) -> Path:
+    """Two scans: one whose XMP ends within its rights, one with an orientation that is none."""
+    folder = tmp_path / "strange"
+    for name in ("one", "two"):
+        (folder / name).mkdir(parents=True)
+    cut = xmp().encode()[: xmp().encode().index(RIGHTS.encode()) + 9]
+    segment = (0xE1, b"http://ns.adobe.com/xap/1.0/\0" + cut)
+    made.jpeg(folder / "one", segment).rename(folder / LOST)
+    block = made.directory([(0x0112, 3, 1, b"\x09\0"), (0x011A, 2, 6, b"300/1\0")])
+    made.jpeg(folder / "two", (0xE1, b"Exif\0\0" + block)).rename(folder / ODD)
+    return folder
+
+
+def test_lost_rights_wait_for_a_person_and_oddities_do_not(
+    make_settings: MakeSettings,
+    workshop_for: OpenWorkshop,
+    strange: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Both are coloured; both say in story, sidecar and PREMIS what was wrong."""
+    workshop = workshop_for(
+        make_settings(
+            sources=(str(strange),),
+            publish_directly=True,
+            write_sidecar=True,
+            review_below_confidence=0.0,
+        )
+    )
+    colorize_batch(workshop, claim_all(workshop))
+    items = items_of(workshop.ledger)
+    lost, odd = items[LOST], items[ODD]
+    assert (lost.status, lost.reason) == (ItemStatus.REVIEW, Reason.METADATA_UNREADABLE)
+    assert "XMP in segment APP1 is damaged" in lost.detail
+    assert (odd.status, odd.reason) == (ItemStatus.PUBLISHED, None)
+    assert any("Orientation is 9" in note for note in odd.notes)
+    sidecars = [
+        json.loads(data)
+        for path, data in files_under(tmp_path / "colour").items()
+        if path.endswith(".json")
+    ]
+    told = {one["provenance"]["scan_uri"].rpartition("/")[2]: one["provenance"] for one in sidecars}
+    for item in (lost, odd):
+        name = item.uri.rpartition("/")[2]
+        assert tuple(told[name]["notes"]) == item.notes
+        story = workshop.ledger.story(item.uri)
+        print_story(story)
+        printed = " ".join(capsys.readouterr().out.split())
+        premis = premis_item([story], software="Autochrome 1").decode()
+        for note in item.notes:
+            assert " ".join(note.split()) in printed
+            assert note.replace("&", "&amp;") in premis
+    assert RIGHTS[:9] not in str(told[LOST]["descriptive"]["copyright"])
