@@ -8,7 +8,7 @@ with a reason; only what would stop every scan ends the batch.
 import shutil
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +37,9 @@ FINISH_EVERY_S = 2.0
 #: Derivatives that a run remembers for its report.
 SAMPLES = 12
 
+#: Scans with notes that a run remembers for its report.
+NOTED = 20
+
 
 @dataclass(frozen=True)
 class DerivativeSample:
@@ -63,6 +66,7 @@ class BatchSummary:
     coloured: int = 0  #: items with a derivative
     confidence_sum: float = 0.0  #: over these
     samples: list[DerivativeSample] = field(default_factory=list)
+    noted: dict[str, tuple[str, ...]] = field(default_factory=dict)  #: a few, by the scan's URI
     aborted: str = ""  #: Why nothing more can be done, or empty
 
     @property
@@ -106,6 +110,10 @@ class BatchSummary:
         self.confidence_sum += sample.confidence
         self._keep_samples([sample])
 
+    def keep_notes(self, noted: Mapping[str, tuple[str, ...]]) -> None:
+        """Remember what is odd about a few scans: the first by name, however batches fall."""
+        self.noted = dict(sorted({**self.noted, **noted}.items())[:NOTED])
+
     def _keep_samples(self, samples: Sequence[DerivativeSample]) -> None:
         # By digest: a fair choice, and the same one however the items fall into batches.
         together = sorted({*self.samples, *samples}, key=lambda sample: sample.sha256)
@@ -122,6 +130,7 @@ class BatchSummary:
         self.confidence_sum += other.confidence_sum
         self.coloured += other.coloured
         self._keep_samples(other.samples)
+        self.keep_notes(other.noted)
         self.aborted = self.aborted or other.aborted
 
 
@@ -322,6 +331,8 @@ class _Batch:
                 self._summary.reasons[done.outcome.reason] += 1
             if done.outcome.derivatives:
                 self._summary.count_derivative(_sample(done))
+            if done.outcome.notes:
+                self._summary.keep_notes({done.work.item.uri: done.outcome.notes})
 
     def _give_back(self, item_ids: Sequence[int]) -> None:
         if item_ids:

@@ -133,6 +133,7 @@ def _gather(  # noqa: PLR0913, PLR0917  what a report is made of
         troubles=tuple(_troubles(summary, counts, samples)),
         confidence=Confidence(summary.mean_confidence, _previous_confidence(night)),
         backlog=_backlog(night, counts),
+        noted=tuple(Sample(uri, "; ".join(notes)) for uri, notes in summary.noted.items()),
         pictures=tuple(pictures),
     )
 

@@ -85,6 +85,8 @@ def _rows(report: RunReport) -> Iterator[tuple[object, ...]]:
         yield (*where, trouble.items, trouble.new, "", "", REASON_HELP[trouble.reason].do)
         for sample in trouble.samples:
             yield ("example", *where[1:], 1, "", sample.uri, sample.detail, "")
+    for sample in report.noted:
+        yield "noted", "", "", 1, "", sample.uri, sample.detail, ""
 
 
 def _count_rows(kind: str, counted: Counted) -> Iterator[tuple[object, ...]]:

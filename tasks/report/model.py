@@ -81,7 +81,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Sample:
-    """One scan as an example of a trouble."""
+    """One scan as an example of a trouble, or of what is odd about scans."""
 
     uri: str
     detail: str
@@ -168,6 +168,7 @@ class RunReport:
     troubles: tuple[Trouble, ...] = ()
     confidence: Confidence = field(default_factory=Confidence)
     backlog: Backlog = field(default_factory=Backlog)
+    noted: tuple[Sample, ...] = ()  # scans of this run with something odd about them, a few
     pictures: tuple[Picture, ...] = ()
 
     @property

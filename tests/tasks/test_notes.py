@@ -1,4 +1,4 @@
-"""Notes: what is odd about a scan is told wherever a person looks, and never decides about pixels."""
+"""Notes: what is odd about a scan is told wherever a person looks, and decides no pixel."""
 
 import json
 from pathlib import Path
@@ -48,13 +48,14 @@ def test_lost_rights_wait_for_a_person_and_oddities_do_not(
             review_below_confidence=0.0,
         )
     )
-    colorize_batch(workshop, claim_all(workshop))
+    summary = colorize_batch(workshop, claim_all(workshop))
     items = items_of(workshop.ledger)
     lost, odd = items[LOST], items[ODD]
     assert (lost.status, lost.reason) == (ItemStatus.REVIEW, Reason.METADATA_UNREADABLE)
     assert "XMP in segment APP1 is damaged" in lost.detail
     assert (odd.status, odd.reason) == (ItemStatus.PUBLISHED, None)
     assert any("Orientation is 9" in note for note in odd.notes)
+    assert summary.noted == {item.uri: item.notes for item in (lost, odd)}
     sidecars = [
         json.loads(data)
         for path, data in files_under(tmp_path / "colour").items()

@@ -73,6 +73,7 @@ def make_report() -> RunReport:
                 samples=(Sample("s3://scans/a.tif", "strip 14 of 220 ends early", 1),),
             ),
         ),
+        noted=(Sample("s3://scans/b.tif", "Orientation is 9, which means nothing"),),
         confidence=Confidence(0.62, 0.64),
         backlog=Backlog(40, STARTED - timedelta(days=1), 53_000.0),
         pictures=(
@@ -245,11 +246,19 @@ SPOIL: dict[str, Callable[[RunReport], RunReport]] = {
     "sample": lambda r: replace(
         r, troubles=(replace(r.troubles[0], samples=(Sample(HOSTILE, HOSTILE),)),)
     ),
+    "note": lambda r: replace(r, noted=(Sample(HOSTILE, HOSTILE),)),
     "picture": lambda r: replace(r, pictures=(replace(r.pictures[0], title=HOSTILE),)),
     "link": lambda r: replace(r, pictures=(replace(r.pictures[0], link=f"https://{HOSTILE}"),)),
     "script": lambda r: replace(r, pictures=(replace(r.pictures[0], link="javascript:alert(1)"),)),
     "stage": lambda r: replace(r, speed=Speed(1, 1.0, {HOSTILE: 1.0})),
 }
+
+
+def test_notes_are_told_in_every_form() -> None:
+    """Of a few scans, with what was odd about them."""
+    told = forms(make_report())
+    for name in ("index.html", "report.csv", "report.json"):
+        assert "Orientation is 9" in told[name], name
 
 
 @pytest.mark.parametrize("field", SPOIL)
