@@ -55,6 +55,7 @@ class Work:
     read: ReadScan | None = None
     confidence: float | None = None
     is_suspected_negative: bool = False
+    tone_doubt: str = ""
     derivatives: list[DerivativeRecord] = field(default_factory=list)
     seconds: StageSeconds = field(default_factory=lambda: defaultdict(float))
 
@@ -119,6 +120,7 @@ def write_item(workshop: Workshop, work: Work, chroma_map: ChromaMap) -> Done:
             request = _write_request(workshop, work, chroma_map)
             pixels = work.scan.header.pixels
             files = workshop.pixels.run(write_scan, request, pixels=pixels)
+        work.tone_doubt = _tone_doubt(work, files)
         for file in files:
             _put(workshop, work, file)
     except Exception as error:  # noqa: BLE001  each item's outcome is recorded, whatever it is
@@ -127,7 +129,13 @@ def write_item(workshop: Workshop, work: Work, chroma_map: ChromaMap) -> Done:
     publish = workshop.settings.publish_directly and reason is None
     status = ItemStatus.PUBLISHED if publish else ItemStatus.REVIEW
     unread = "; ".join(work.scan.header.unread)
-    return _end(workshop, work, status, reason, unread or files[0].note)
+    return _end(workshop, work, status, reason, unread or work.tone_doubt or files[0].note)
+
+
+def _tone_doubt(work: Work, files: list[WrittenFile]) -> str:
+    """Why the scan's tone may be another: by what the file states, or as only one reading tells."""
+    of_files = (file.tone.doubt for file in files if file.tone and file.tone.doubt)
+    return work.scan.tone_doubt or next(of_files, "")
 
 
 def end_with_error(workshop: Workshop, work: Work, error: BaseException) -> Done:
@@ -242,7 +250,7 @@ def _review_reason(workshop: Workshop, work: Work) -> Reason | None:
         return Reason.METADATA_UNREADABLE
     if work.is_suspected_negative:
         return Reason.NEGATIVE_SUSPECTED
-    if work.scan.tone_doubt:
+    if work.tone_doubt:
         return Reason.TONE_DOUBTFUL
     if work.scan.findings.toned:
         return Reason.TONED

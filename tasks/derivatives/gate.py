@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from tasks.derivatives.policy import ToneCheck
 from tasks.derivatives.second_reading import (
     Light,
+    OtherPage,
     Place,
+    Refuted,
     SecondReading,
     light_of_profile,
     read_again,
@@ -48,6 +50,32 @@ _DTYPES = {"uchar": np.uint8, "ushort": np.uint16}
 _UNREAD = (ValueError, TypeError, LookupError, NotImplementedError, RuntimeError, pyvips.Error)
 
 
+class _Unread(Exception):
+    """Other libraries than the reader's cannot read the scan."""
+
+
+class _FirstReading:
+    """The reader's own lightness, where there is no second: it shows errors of writing only."""
+
+    is_turned = False
+
+    def __init__(self, scan: Scan) -> None:
+        self._scan = scan
+
+    def strips(self, rows: int) -> Iterator[tuple[int, Floats32]]:
+        """L* from top to bottom, upright."""
+        for top, codes in self._scan.strips(rows):
+            yield top, self._scan.tone.lightness.take(codes)
+
+    def place(self, top: int, rows: int) -> Place:
+        """Rows lie where they are."""
+        return Place(0, top, self._scan.header.width, rows)
+
+    def as_stored(self, part: Floats32) -> Floats32:
+        """A part as it is."""
+        return part
+
+
 class _Tally:
     """Adds up differences of lightness, strip by strip."""
 
@@ -64,7 +92,7 @@ class _Tally:
         self._signed += float(difference.sum(dtype=np.float64))
         self._pixels += difference.size
 
-    def check(self, rule: str, *, luma_identical: bool | None = None) -> ToneCheck:
+    def check(self, rule: str, *, luma_identical: bool | None = None, doubt: str = "") -> ToneCheck:
         """What was found; whether it passes is still open."""
         pixels = max(self._pixels, 1)
         return ToneCheck(
@@ -74,6 +102,7 @@ class _Tally:
             luma_identical=luma_identical,
             rule=rule,
             passed=True,
+            doubt=doubt,
         )
 
 
@@ -81,26 +110,31 @@ def check_master(path: Path, scan: Scan) -> ToneCheck:
     """Compare a lossless colour file with the scan, pixel by pixel.
 
     Raises:
-        ToneGateFailed: Another size, fewer bits, a pixel's L* is off by more than the gate, or the
-            scan cannot be read a second time.
+        ToneGateFailed: Another size, fewer bits, or a pixel's L* is off by more than the gate.
         WriteUnverified: The file cannot be read back.
     """
     limit = MAX_DELTA_L[scan.header.bits]
-    again = _read_again(path, scan)
-    tally = _Tally()
+    tally, doubt = _Tally(), ""
     try:
-        upright = _Upright(path, scan, is_turned=again.page.orientation > 2)
-        rows = _TURNED_ROWS if again.page.orientation > 2 else _ROWS
-        for top, expected in _told(path, again.strips(rows)):
-            place = again.place(top, len(expected))
-            found = upright.lightness(place)
-            tally.add(again.as_stored(found) - expected)
-    except pyvips.Error as error:
-        raise _unreadable(path, error) from error
-    check = tally.check(f"max |ΔL*| ≤ {limit:g}")
+        again = _read_again(path, scan)
+        _compare(path, scan, again, tally)
+    except _Unread as error:
+        doubt, tally = _only_one(error), _Tally()
+        _compare(path, scan, _FirstReading(scan), tally)
+    check = tally.check(f"max |ΔL*| ≤ {limit:g}", doubt=doubt)
     if check.max_delta_l > limit:
         raise _failed(path, f"a pixel's L* differs by {check.max_delta_l:.3f}, over {limit:g}")
     return check
+
+
+def _compare(path: Path, scan: Scan, again: "SecondReading | _FirstReading", tally: _Tally) -> None:
+    try:
+        upright = _Upright(path, scan, is_turned=again.is_turned)
+        for top, expected in _told(path, again.strips(_TURNED_ROWS if again.is_turned else _ROWS)):
+            found = upright.lightness(again.place(top, len(expected)))
+            tally.add(again.as_stored(found) - expected)
+    except pyvips.Error as error:
+        raise _unreadable(path, error) from error
 
 
 def check_access(path: Path, scan: Scan, master: Path, checked: ToneCheck) -> ToneCheck:
@@ -159,11 +193,24 @@ def check_splice(path: Path, scan: Scan, grey: GreyJpeg, luma: NDArray[np.uint8]
     if not np.array_equal(decoded_luma(written), luma):
         raise _failed(path, "its decoded luminance is not the scan's")
     del written
-    again = _read_again(path, scan)
+    light, doubt = _grey_light(path, scan)
     every = -(-luma.size // _REPORTED_PIXELS)
-    tally = _reported(path, scan, again, luma, every=every)
+    tally = _reported(path, scan, light, luma, every=every)
     seen = f"; ΔL* of every {every}th row" if every > 1 else ""
-    return tally.check(f"the Y plane is the scan's, bit for bit{seen}", luma_identical=True)
+    return tally.check(
+        f"the Y plane is the scan's, bit for bit{seen}", luma_identical=True, doubt=doubt
+    )
+
+
+def _grey_light(path: Path, scan: Scan) -> tuple[Light, str]:
+    """What the scan's greys mean by the second reading, or the first where there is none."""
+    try:
+        again = _read_again(path, scan)
+    except _Unread as error:
+        return Light(scan.tone.linear[None]), _only_one(error)
+    if again.page.orientation != scan.header.orientation:
+        raise _failed(path, f"the scan's orientation is {again.page.orientation}")
+    return again.light, ""
 
 
 def decoded_luma(data: bytes) -> NDArray[np.uint8]:
@@ -177,23 +224,23 @@ def decoded_luma(data: bytes) -> NDArray[np.uint8]:
 
 
 def _reported(
-    path: Path, scan: Scan, again: SecondReading, luma: NDArray[np.uint8], *, every: int
+    path: Path, scan: Scan, meant: Light, luma: NDArray[np.uint8], *, every: int
 ) -> _Tally:
     """Compare all greys, and some rows, of a spliced file with the scan's, as both are stored."""
     tally = _Tally()
     try:
         image = _opened(path, scan, is_lossy=True)
-        if _orientation(image) != again.page.orientation:
+        if _orientation(image) != scan.header.orientation:
             raise _failed(path, f"its orientation is {_orientation(image)}")
         light = _light(path, image)
-        _check_greys(path, light, again.light)
+        _check_greys(path, light, meant)
         region = pyvips.Region.new(image)
         for top in range(0, image.height, _ROWS):
             rows = slice(-top % every, None, every)
             part = Place(0, top, image.width, min(_ROWS, image.height - top))
             codes = luma[top : top + part.height][rows, :, None]
             found = light.lightness(_codes(image, region, part)[rows])
-            tally.add(found - again.light.lightness(codes))
+            tally.add(found - meant.lightness(codes))
     except pyvips.Error as error:
         raise _unreadable(path, error) from error
     return tally
@@ -212,23 +259,32 @@ def _check_greys(path: Path, written: Light, scan: Light) -> None:
 def _read_again(path: Path, scan: Scan) -> SecondReading:
     try:
         again = read_again(scan)
+    except OtherPage as error:
+        raise _failed(path, f"the scan was misread: {error}") from error
     except _UNREAD as error:
-        raise _unjudged(path, error) from error
+        raise _Unread(str(error) or type(error).__name__) from error
     if again.size != (scan.header.width, scan.header.height):
         raise _failed(path, f"the scan is read a second time with {again.size} pixels")
     return again
 
 
 def _told(path: Path, strips: Iterator[tuple[int, Floats32]]) -> Iterator[tuple[int, Floats32]]:
-    """Strips of the second reading, whose errors are not those of the written file."""
+    """Strips of a reading, whose errors are not those of the written file."""
     while True:
         try:
             strip = next(strips, None)
+        except Refuted as error:
+            raise _failed(path, f"the scan was misread: {error}") from error
         except _UNREAD as error:
-            raise _unjudged(path, error) from error
+            raise _Unread(str(error) or type(error).__name__) from error
         if strip is None:
             return
         yield strip
+
+
+def _only_one(error: _Unread) -> str:
+    words = " ".join(str(error).split())
+    return f"The scan cannot be read a second time, by other libraries: {words[:200]}."
 
 
 class _Upright:
@@ -299,13 +355,6 @@ def _unreadable(path: Path, error: pyvips.Error) -> WriteUnverified:
     words = " ".join(str(error).split())
     return WriteUnverified(
         f"{path.name} cannot be read back: {words}; check the disk under the scratch folder"
-    )
-
-
-def _unjudged(path: Path, error: Exception) -> ToneGateFailed:
-    words = " ".join(str(error).split()) or type(error).__name__
-    return _failed(
-        path, f"the scan cannot be read a second time, by other libraries: {words[:200]}"
     )
 
 

@@ -86,6 +86,7 @@ class ToneCheck:
         luma_identical: Whether the Y plane is the scan's, bit for bit; None where it is no splice.
         rule: What had to hold, in words.
         passed: Whether it held.
+        doubt: Why the scan's own lightness rests on one reading alone; empty where two agree.
     """
 
     max_delta_l: float
@@ -94,6 +95,7 @@ class ToneCheck:
     luma_identical: bool | None
     rule: str
     passed: bool
+    doubt: str = ""
 
 
 @dataclass(frozen=True)

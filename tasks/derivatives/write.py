@@ -232,5 +232,5 @@ def _file(kind: Kind, path: Path, tone: ToneCheck | None, note: str) -> WrittenF
         size_bytes=path.stat().st_size,
         sha256=digest,
         tone=tone,
-        note=note,
+        note=f"{note}. {tone.doubt}" if tone and tone.doubt else note,
     )

@@ -6,6 +6,15 @@ the gate, and is found out before anything is published.
 """
 
 from tasks.derivatives.second_reading.light import Light, light_of_profile
-from tasks.derivatives.second_reading.reading import Place, SecondReading, read_again
+from tasks.derivatives.second_reading.reading import Place, Refuted, SecondReading, read_again
+from tasks.derivatives.second_reading.tiff import OtherPage
 
-__all__ = ["Light", "Place", "SecondReading", "light_of_profile", "read_again"]
+__all__ = [
+    "Light",
+    "OtherPage",
+    "Place",
+    "Refuted",
+    "SecondReading",
+    "light_of_profile",
+    "read_again",
+]

@@ -90,7 +90,7 @@ def profile_light(icc: bytes, levels: Floats, channels: int) -> Light | None:
         if own == 3 and channels == 3:
             return _of_channels(icc, ramp)
         grey = np.repeat(ramp[None, :, None], own, axis=2)
-        light = _light(_lab(grey, icc)[0, :, 0].astype(np.float64))
+        light = light_of_lightness(_lab(grey, icc)[0, :, 0].astype(np.float64))
     except (imagecodecs.CmsError, ValueError):
         return None
     if not np.isfinite(light).all() or abs(light[-1] - light[0]) < 0.1:
@@ -135,7 +135,7 @@ def _transform(pixels: Codes, icc: bytes, space: str) -> Floats32:
     return found
 
 
-def _light(found: Floats) -> Floats:
+def light_of_lightness(found: Floats) -> Floats:
     """Light of L*, the inverse of `lightness`."""
     bounded = np.clip(found, 0, 100)
     light: Floats = np.where(bounded > 8, ((bounded + 16) / 116) ** 3, bounded * (27 / 24389))

@@ -16,7 +16,7 @@ from tasks.scans.reader import Scan
 _LEAST_RANGE = 0.5  # share of a guessed range that a picture must reach
 
 
-class Refuted(ValueError):
+class Refuted(Exception):
     """The picture itself says that the reader took the wrong white."""
 
 
@@ -49,6 +49,11 @@ class SecondReading:
         """Width and height, upright."""
         size = self.page.width, self.page.height
         return size[::-1] if self.page.orientation >= 5 else size
+
+    @property
+    def is_turned(self) -> bool:
+        """Whether stored rows come in another order than upright ones."""
+        return self.page.orientation > 2
 
     def strips(self, rows: int) -> Iterator[tuple[int, Floats32]]:
         """L* from top to bottom as stored, float32 (rows, W), with each strip's first row.
@@ -95,7 +100,8 @@ def read_again(scan: Scan) -> SecondReading:
     """Read a scan's file a second time.
 
     Raises:
-        ValueError: It is another page, or of a kind that is not read here.
+        OtherPage: The reader took another page.
+        ValueError: It is of a kind that is not read here; or what decoders raise.
     """
     path, header = scan.path, scan.header
     if header.format == Format.TIFF:

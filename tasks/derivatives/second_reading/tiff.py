@@ -6,19 +6,32 @@ from typing import Any, cast
 
 import numpy as np
 import tifffile
+from numpy.typing import NDArray
 
-from tasks.derivatives.second_reading.light import Floats
+from tasks.derivatives.second_reading.light import Floats, light_of_lightness
 from tasks.derivatives.second_reading.page import Codes, StoredPage
 from tasks.derivatives.second_reading.tone import SRGB, Curve, StatedTone, power
 
 _REDUCED_OR_MASK, _OLD_REDUCED = 0b101, 2  # of NewSubfileType, and SubfileType
 _SUBFILE_TYPE, _MAX_SAMPLE, _RESPONSE_UNIT, _RESPONSE, _TRANSFER = 255, 281, 290, 291, 301
 _WHITE_POINT, _PRIMARIES, _REFERENCE, _ICC, _EXIF, _ORIENTATION = 318, 319, 532, 34675, 34665, 274
-_MIN_WHITE, _MIN_BLACK, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
+_SMALLEST, _LARGEST = 340, 341
+_MIN_WHITE, _MIN_BLACK, _RGB, _PALETTE, _YCBCR, _ICC_LAB = 0, 1, 2, 3, 6, 9
+_LAB = {8, _ICC_LAB, 10}  # of which L* alone is looked at
+_CHANNELS = {
+    _MIN_WHITE: 1,
+    _MIN_BLACK: 1,
+    _RGB: 3,
+    _PALETTE: 3,
+    _YCBCR: 3,
+    **dict.fromkeys(_LAB, 1),
+}
+_SIGNED, _FLOAT = 2, 3
+_JPEG = 7
 _BLOCK_BYTES = 1 << 22  # what is read at once of uncompressed data
 
 
-class OtherPage(ValueError):
+class OtherPage(Exception):
     """The directory that the reader took is not the page that was asked for."""
 
 
@@ -38,18 +51,17 @@ def tiff_page(path: Path, page: int, directory: int) -> StoredPage:
         check_directory(file, page, directory)
         found = _directory(file, directory)
         kind = int(found.photometric)
-        if kind not in {_MIN_WHITE, _MIN_BLACK, _RGB, _PALETTE, _YCBCR}:
-            raise ValueError(f"photometric sense {kind}")
-        if found.sampleformat not in {1, 4} or found.bitspersample > 16:
-            raise ValueError(f"{found.bitspersample} bits in sample format {found.sampleformat}")
+        if kind not in _CHANNELS or (kind == _YCBCR and found.compression != _JPEG):
+            raise ValueError(f"photometric sense {kind} in compression {int(found.compression)}")
+        bits = _coded_bits(found, kind)
         orientation = int(_first(found, _ORIENTATION, 1))
         return StoredPage(
             width=found.imagewidth,
             height=found.imagelength,
-            bits=8 if kind == _PALETTE else found.bitspersample,
-            channels=1 if kind in {_MIN_WHITE, _MIN_BLACK} else 3,
+            bits=bits,
+            channels=_CHANNELS[kind],
             orientation=orientation if 1 <= orientation <= 8 else 1,
-            tone=_stated(found, kind),
+            tone=_stated(found, kind, bits),
             strips=lambda: _strips(path, directory, kind),
             is_min_white=kind == _MIN_WHITE,
         )
@@ -70,7 +82,7 @@ def check_directory(file: tifffile.TiffFile, page: int, directory: int) -> None:
     before = [size for number, size in sizes if number < directory]
     largest = max((size for _, size in sizes), default=0)
     passed_over = len(before) - page
-    small = sum(4 * size <= largest + 8 * largest**0.5 for size in before)
+    small = sum(2 * size <= largest for size in before)
     is_possible = 0 <= passed_over <= small if sizes and sizes[-1][0] == directory else not sizes
     if not is_possible:
         raise OtherPage(f"page {page + 1} is not directory {directory + 1}")
@@ -98,8 +110,35 @@ def _numbers(page: tifffile.TiffPage, tag: int, *, pairs: bool = False) -> Float
     return found
 
 
-def _stated(page: tifffile.TiffPage, kind: int) -> StatedTone:
-    bits = page.bitspersample
+def _coded_bits(page: tifffile.TiffPage, kind: int) -> int:
+    """Bits of the codes that are given: numbers that are none are made codes of 16 bits."""
+    if kind == _PALETTE:
+        return 8
+    return int(page.bitspersample) if _has_codes(page) else 16
+
+
+def _has_codes(page: tifffile.TiffPage) -> bool:
+    return page.sampleformat in {1, 4} and page.bitspersample <= 16
+
+
+def _levels(page: tifffile.TiffPage, strip: NDArray[Any]) -> Codes:
+    """Codes of 16 bits of signed, floating-point or longer numbers, by the range that is stated."""
+    low, high = _first(page, _SMALLEST, np.nan), _first(page, _LARGEST, np.nan)
+    if not low < high:
+        if page.sampleformat == _FLOAT:
+            raise ValueError("floating point of no stated range")
+        reach = 2.0**page.bitspersample
+        low = -reach / 2 if page.sampleformat == _SIGNED else 0.0
+        high = low + reach - 1
+    share = (strip.astype(np.float64) - low) / (high - low)
+    return np.rint(np.clip(share, 0, 1) * 65535).astype(np.uint16)
+
+
+def _stated(page: tifffile.TiffPage, kind: int, bits: int) -> StatedTone:
+    if kind in _LAB:
+        full = 65280 if kind == _ICC_LAB and bits == 16 else (1 << bits) - 1
+        lightness = np.minimum(np.arange(1 << bits) * (100 / full), 100)
+        return StatedTone(tables=[light_of_lightness(lightness)[None]])
     icc = page.tags.valueof(_ICC)
     after, is_customary = _exif_curve(page)
     white, primaries = (
@@ -169,7 +208,8 @@ def _strips(path: Path, directory: int, kind: int) -> Iterator[Codes]:
             if palette is not None:
                 yield palette[strip[..., 0]]
             else:
-                yield strip[..., : 1 if kind in {_MIN_WHITE, _MIN_BLACK} else 3]
+                colours = strip[..., : _CHANNELS[kind]]
+                yield colours if _has_codes(page) else _levels(page, colours)
 
 
 def _palette(page: tifffile.TiffPage) -> Codes:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tasks.derivatives import gate
 from tasks.errors import ToneGateFailed
 from tasks.scans import orient, reader
 from tasks.scans.code_range import CodeRange
@@ -252,6 +253,22 @@ MISREADINGS = {
 }
 
 
+def test_a_scan_that_only_one_reading_can_tell_of_is_doubted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other libraries may lack a codec: the item then waits for a person, and says why."""
+
+    def lacking(*_args: object, **_named: object) -> None:
+        raise ValueError("this codec is not here")
+
+    monkeypatch.setattr(gate, "read_again", lacking)
+    for make in (grey(16), turned("tif"), jpeg(icc_profile=GAMMA)):
+        master = colour(make(tmp_path), tmp_path / "out")[0]
+        assert "this codec is not here" in master.tone.doubt
+        assert master.note.endswith(master.tone.doubt)
+        assert master.tone.max_delta_l <= 0.05 or master.tone.luma_identical
+
+
 @pytest.mark.parametrize("name", MISREADINGS)
 def test_a_misreading_is_never_published(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -259,7 +276,8 @@ def test_a_misreading_is_never_published(
     """Read as it is, the scan passes; misread, the gate refuses it, and nothing is left."""
     case = MISREADINGS[name]
     path = case.make(tmp_path)
-    assert colour(path, tmp_path / "honest")[0].tone.passed
+    honest = colour(path, tmp_path / "honest")[0].tone
+    assert (honest.passed, honest.doubt) == (True, "")
     case.mutate(monkeypatch)
     with pytest.raises(ToneGateFailed):
         colour(path, tmp_path / "out")

@@ -7,6 +7,8 @@ import pytest
 
 from tasks.derivatives.second_reading import light_of_profile, read_again
 from tasks.derivatives.second_reading.light import lightness
+from tasks.derivatives.second_reading.tiff import tiff_page
+from tasks.derivatives.second_reading.tone import light_of
 from tasks.scans.reader import Scan, open_scan
 from tests import scanfiles
 from tests.tasks.scans.test_tone_rule import tonefiles
@@ -81,3 +83,41 @@ def test_a_profile_by_table_is_asked_for_every_pixel() -> None:
     light = np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
     assert np.abs(matrix.lightness(greys)[0] - lightness(light)).max() < 0.005
     assert light_of_profile(b"junk" * 100, codes=256, channels=3) is None
+
+
+@pytest.mark.parametrize("sense", ["minisblack", "miniswhite"])
+@pytest.mark.parametrize("dtype", ["int16", "uint32", "float32"])
+def test_numbers_of_other_kinds_become_light_by_their_range(
+    sense: str, dtype: str, tmp_path: Path
+) -> None:
+    """Signed, longer and floating-point samples, whose range is stated or that of their type."""
+    share = scanfiles.photograph()
+    low, high = {"int16": (-32768, 32767), "uint32": (0, 2**32 - 1), "float32": (-1.0, 3.0)}[dtype]
+    numbers = (low + share * (high - low)).astype(dtype)
+    stored = (
+        numbers if sense == "minisblack" else (low + (high - numbers.astype(float))).astype(dtype)
+    )
+    tags = [(340, "f", 1, low, True), (341, "f", 1, high, True)] if dtype == "float32" else []
+    path = scanfiles.write_tiff(tmp_path / "n.tif", stored, photometric=sense, extratags=tags)
+    page = tiff_page(path, 0, 0)
+    light = light_of(
+        page.tone, bits=page.bits, channels=1, is_min_white=page.is_min_white, white=65535
+    )
+    found = light.lightness(np.concatenate(list(page.strips())))
+    levels = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    assert np.abs(found - lightness(levels)).max() < 0.02
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("kind", [8, 9])
+def test_lab_is_looked_at_by_its_lightness(bits: int, kind: int, tmp_path: Path) -> None:
+    """L* is the first sample; ICC's has white at 65,280 (ICC.1, version 2)."""
+    share = scanfiles.photograph()
+    full = 65280 if (kind, bits) == (9, 16) else (1 << bits) - 1
+    codes = np.zeros((*share.shape, 3), np.uint8 if bits == 8 else np.uint16)
+    codes[..., 0] = np.rint(share * full)
+    path = scanfiles.write_tiff(tmp_path / "l.tif", codes, photometric=kind)
+    page = tiff_page(path, 0, 0)
+    light = light_of(page.tone, bits=bits, channels=1, is_min_white=False, white=(1 << bits) - 1)
+    found = light.lightness(np.concatenate(list(page.strips())))
+    assert np.abs(found - codes[..., 0] * (100 / full)).max() < 0.01
