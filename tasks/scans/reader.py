@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tasks.scans.code_range import CodeRange, find_range
 from tasks.scans.decode import Samples, decode_strips, verify_data
+from tasks.scans.formats.source import ByteSource
 from tasks.scans.formats.structure import Structure
 from tasks.scans.header import ReadLimits, ScanHeader, header_of, read_structure
 from tasks.scans.lcms import lightness_of
@@ -115,6 +116,11 @@ class Scan:
             UnreadableScan: The data is damaged.
         """
         return find_range(self._structure, self._rule, lambda: self._samples(self._rows))
+
+    def clean(self) -> bytes:
+        """Give the file as decoders are given it: what decides about the pixels alone."""
+        with self.path.open("rb") as file:
+            return ByteSource(file).assembled(self._structure.parts).read()
 
     @property
     def directory(self) -> int:

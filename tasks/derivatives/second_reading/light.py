@@ -77,16 +77,19 @@ def profile_light(icc: bytes, levels: Floats, channels: int) -> Light | None:
     Args:
         icc: A grey or an RGB profile; of one of the other kind than *channels*, its greys count.
         levels: Where each stored code lies between black and white, in [0, 1], (codes,).
-        channels: Channels of the pixels, 1 or 3.
+        channels: Channels of the pixels: 1, 3, or 4 of inks.
 
     Returns:
-        None where lcms refuses the profile, or it is neither grey nor RGB.
+        None where lcms refuses the profile, or it is of other channels.
     """
-    own = {b"GRAY": 1, b"RGB ": 3}.get(icc[16:20])
-    if own is None:
+    own = {b"GRAY": 1, b"RGB ": 3, b"CMYK": 4}.get(icc[16:20])
+    if own is None or (own == 4) != (channels == 4):
         return None
     ramp = np.rint(levels * 65535).astype(np.uint16)
     try:
+        if own == 4:
+            _lab(np.zeros((1, 1, 4), np.uint16), icc)
+            return Light(np.zeros((4, 0), np.float32), icc, ramp)
         if own == 3 and channels == 3:
             return _of_channels(icc, ramp)
         grey = np.repeat(ramp[None, :, None], own, axis=2)
@@ -121,13 +124,14 @@ def _lab(pixels: Codes, icc: bytes) -> Floats32:
 
 
 def _transform(pixels: Codes, icc: bytes, space: str) -> Floats32:
-    """L*a*b* or XYZ, float32, of uint16 pixels (rows, W, 1 or 3), relative colorimetric."""
+    """L*a*b* or XYZ, float32, of uint16 pixels (rows, W, 1, 3 or 4), relative colorimetric."""
     is_grey = pixels.shape[2] == 1
+    spaces = {1: "gray", 3: "rgb", 4: "cmyk"}
     found: Floats32 = imagecodecs.cms_transform(
         np.ascontiguousarray(pixels[..., 0] if is_grey else pixels),
         icc,
         imagecodecs.cms_profile("lab4" if space == "lab" else "xyz"),
-        colorspace="gray" if is_grey else "rgb",
+        colorspace=spaces[pixels.shape[2]],
         outcolorspace=space,
         outdtype="float32",
         intent=_RELATIVE,

@@ -20,7 +20,7 @@ class StoredPage:
         width: Before it is turned.
         height: Before it is turned.
         bits: Of a sample as it is given: codes are below 2**bits.
-        channels: 1 or 3; palettes are looked up, alpha is left out.
+        channels: 1, 3, or 4 of inks; palettes are looked up, alpha is left out.
         orientation: EXIF's, 1 to 8.
         tone: What the file states of its tone.
         strips: Decodes from top to bottom, (rows, W, channels).

@@ -9,7 +9,7 @@ from tasks.derivatives.second_reading.light import Floats32, Light
 from tasks.derivatives.second_reading.page import StoredPage
 from tasks.derivatives.second_reading.tiff import tiff_page
 from tasks.derivatives.second_reading.tone import White, light_of, white_of
-from tasks.derivatives.second_reading.whole import deep_jpeg_page, jp2_page, jpeg_page, png_page
+from tasks.derivatives.second_reading.whole import jp2_page, jpeg_page, png_page
 from tasks.scans.formats.structure import Format
 from tasks.scans.reader import Scan
 
@@ -107,10 +107,11 @@ def read_again(scan: Scan) -> SecondReading:
     if header.format == Format.TIFF:
         page = tiff_page(path, header.page, scan.directory)
     elif header.format == Format.JPEG:
-        is_deep = header.stored_bits != 8 or header.compression == "lossless"
-        page = deep_jpeg_page(path, header.stored_bits) if is_deep else jpeg_page(path)
+        page = jpeg_page(path, header.stored_bits, scan.clean)
+    elif header.format == Format.PNG:
+        page = png_page(path, scan.clean)
     else:
-        page = png_page(path) if header.format == Format.PNG else jp2_page(path)
+        page = jp2_page(path)
     white = white_of(page.tone, page.bits, scan.code_range.largest)
     light = light_of(
         page.tone,

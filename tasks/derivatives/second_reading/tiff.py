@@ -16,9 +16,10 @@ _REDUCED_OR_MASK, _OLD_REDUCED = 0b101, 2  # of NewSubfileType, and SubfileType
 _SUBFILE_TYPE, _MAX_SAMPLE, _RESPONSE_UNIT, _RESPONSE, _TRANSFER = 255, 281, 290, 291, 301
 _WHITE_POINT, _PRIMARIES, _REFERENCE, _ICC, _EXIF, _ORIENTATION = 318, 319, 532, 34675, 34665, 274
 _SMALLEST, _LARGEST = 340, 341
-_MIN_WHITE, _MIN_BLACK, _RGB, _PALETTE, _YCBCR, _ICC_LAB = 0, 1, 2, 3, 6, 9
+_MIN_WHITE, _MIN_BLACK, _RGB, _PALETTE, _INKS, _YCBCR, _ICC_LAB = 0, 1, 2, 3, 5, 6, 9
 _LAB = {8, _ICC_LAB, 10}  # of which L* alone is looked at
 _CHANNELS = {
+    _INKS: 4,
     _MIN_WHITE: 1,
     _MIN_BLACK: 1,
     _RGB: 3,
@@ -51,7 +52,8 @@ def tiff_page(path: Path, page: int, directory: int) -> StoredPage:
         check_directory(file, page, directory)
         found = _directory(file, directory)
         kind = int(found.photometric)
-        if kind not in _CHANNELS or (kind == _YCBCR and found.compression != _JPEG):
+        is_plain_ycbcr = kind == _YCBCR and found.compression != _JPEG
+        if kind not in _CHANNELS or (is_plain_ycbcr and found.bitspersample != 8):
             raise ValueError(f"photometric sense {kind} in compression {int(found.compression)}")
         bits = _coded_bits(found, kind)
         orientation = int(_first(found, _ORIENTATION, 1))
@@ -209,7 +211,17 @@ def _strips(path: Path, directory: int, kind: int) -> Iterator[Codes]:
                 yield palette[strip[..., 0]]
             else:
                 colours = strip[..., : _CHANNELS[kind]]
+                if kind == _YCBCR and page.compression != _JPEG:
+                    colours = _rgb(colours)
                 yield colours if _has_codes(page) else _levels(page, colours)
+
+
+def _rgb(samples: Codes) -> Codes:
+    """RGB of YCbCr of 8 bits, by the coefficients of BT.601 (TIFF 6.0, section 21)."""
+    offset = samples.astype(np.float64) - (0, 128, 128)
+    matrix = np.array([[1, 0, 1.402], [1, -0.344136, -0.714136], [1, 1.772, 0]])
+    found: Codes = np.rint(np.clip(offset @ matrix.T, 0, 255)).astype(np.uint8)
+    return found
 
 
 def _palette(page: tifffile.TiffPage) -> Codes:

@@ -74,12 +74,17 @@ def light_of(
     Args:
         tone: What the file states.
         bits: Bits a stored sample.
-        channels: 1 or 3.
+        channels: 1, 3, or 4 of inks.
         is_min_white: Whether code 0 is the brightest.
         white: The stored code at the other end of the range from 0.
     """
     levels = np.clip(np.arange(1 << bits) / white, 0, 1)
     levels = 1 - levels if is_min_white else levels
+    if channels == 4:
+        inks = profile_light(tone.icc or b"", levels, 4)
+        if inks is None:
+            raise ValueError("inks without the profile of a press")
+        return inks
     if tone.before is not None:
         return _light(tone, _in_range(tone, levels, bits), tone.before, channels)
     if tone.icc:

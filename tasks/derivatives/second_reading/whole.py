@@ -8,6 +8,7 @@ import io
 import re
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import imagecodecs
@@ -15,7 +16,6 @@ import numpy as np
 import pyvips
 from PIL import Image
 
-from tasks.derivatives.jpegfile import APP1, APP2, EXIF, ICC, parse_jpeg
 from tasks.derivatives.second_reading.page import Codes, StoredPage
 from tasks.derivatives.second_reading.tiff import exif_curve
 from tasks.derivatives.second_reading.tone import SRGB, Curve, StatedTone, bt709_light, power
@@ -24,6 +24,9 @@ from tasks.derivatives.second_reading.tone import SRGB, Curve, StatedTone, bt709
 WHOLE_BYTES = 256 << 20
 
 _ROWS = 256
+_ICC = re.compile(rb"\xff\xe2..ICC_PROFILE\0(.)(.)", re.DOTALL)
+_EXIF = re.compile(rb"\xff\xe1..(Exif\0\0.*)", re.DOTALL)
+_ADOBE = re.compile(rb"\xff\xee..Adobe", re.DOTALL)
 _CODESTREAM = b"\xff\x4f\xff\x51"
 _EXIF_UUID = b"JpgTiffExif->JP2"
 _TRANSFER: dict[int, Curve] = {
@@ -35,30 +38,20 @@ _TRANSFER: dict[int, Curve] = {
 }
 
 
-def deep_jpeg_page(path: Path, bits: int) -> StoredPage:
-    """A JPEG of another depth than 8, or without loss, which one codec alone reads."""
-    data = path.read_bytes()
-    pixels = np.atleast_3d(imagecodecs.jpeg8_decode(data))
-    segments = parse_jpeg(data).segments
-    icc = b"".join(s.payload[14:] for s in segments if s.is_app(APP2, ICC))
-    exif = Image.Exif()
-    exif.load(next((s.payload for s in segments if s.is_app(APP1, EXIF)), b""))
-    after, is_customary = exif_curve(exif.get_ifd(34665).get(40961), None)
-    colours = 1 if pixels.shape[2] == 1 else 3
-    return StoredPage(
-        width=pixels.shape[1],
-        height=pixels.shape[0],
-        bits=bits,
-        channels=colours,
-        orientation=_within(exif.get(274, 1)),
-        tone=StatedTone(icc=icc or None, after=after, is_customary=is_customary),
-        strips=lambda: _cut(pixels),
-    )
+def jpeg_page(path: Path, bits: int, clean: Callable[[], bytes]) -> StoredPage:
+    """A JPEG; its profile and EXIF as libvips finds them, or by a search where it refuses the file.
 
-
-def jpeg_page(path: Path) -> StoredPage:
-    """A JPEG; its profile and EXIF as libvips finds them."""
-    image = pyvips.Image.new_from_file(str(path), access="sequential")
+    Args:
+        path: The file.
+        bits: Of a sample.
+        clean: Gives the file without what decoders stumble over.
+    """
+    try:
+        image = pyvips.Image.new_from_file(str(path), access="sequential")
+    except pyvips.Error:
+        image = None
+    if image is None or image.bands == 4 or bits != 8:
+        return _searched_jpeg(path, bits, clean)
     after, is_customary = _vips_exif_curve(image)
     icc = image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else None
     channels = 1 if image.bands == 1 else 3
@@ -69,13 +62,55 @@ def jpeg_page(path: Path) -> StoredPage:
         channels=channels,
         orientation=_orientation(image),
         tone=StatedTone(icc=icc, after=after, is_customary=is_customary),
-        strips=_strips(path, image, channels, imagecodecs.jpeg8_decode),
+        strips=_strips(path, image, channels, partial(_decoded, imagecodecs.jpeg8_decode, clean)),
     )
 
 
-def png_page(path: Path) -> StoredPage:
+def _searched_jpeg(path: Path, bits: int, clean: Callable[[], bytes]) -> StoredPage:
+    """A JPEG that libvips does not open: of other depths, without loss, in inks, or odd."""
+    data = path.read_bytes()
+    is_ls = data.find(b"\xff\xf7", 0, data.find(b"\xff\xda")) > 0
+    decode = imagecodecs.jpegls_decode if is_ls else imagecodecs.jpeg8_decode
+    pixels = np.atleast_3d(_decoded(decode, clean, data))
+    head = data[: data.find(b"\xff\xda")]
+    inks = pixels.shape[2] == 4
+    if inks and _ADOBE.search(head):
+        pixels = ~pixels  # as Adobe writes them: the less, the more ink
+    exif = Image.Exif()
+    exif.load(next((found[1] for found in _EXIF.finditer(head)), b""))
+    numbered = sorted((found[1], _sized(head, found)) for found in _ICC.finditer(head))
+    icc = b"".join(body for _, body in numbered)
+    after, is_customary = exif_curve(exif.get_ifd(34665).get(40961), None)
+    colours = 1 if pixels.shape[2] < 3 else pixels.shape[2]
+    return StoredPage(
+        width=pixels.shape[1],
+        height=pixels.shape[0],
+        bits=bits,
+        channels=colours,
+        orientation=_within(exif.get(274, 1)),
+        tone=StatedTone(icc=icc or None, after=after, is_customary=is_customary),
+        strips=lambda: _cut(pixels[..., :colours]),
+    )
+
+
+def _sized(head: bytes, found: "re.Match[bytes]") -> bytes:
+    """The part of a profile that a segment's length gives."""
+    start = found.start() + 2
+    return head[start + 16 : start + int.from_bytes(head[start : start + 2], "big")]
+
+
+def _decoded(decode: Callable[[bytes], Codes], clean: Callable[[], bytes], data: bytes) -> Codes:
+    """Decode the file as it is, or without what the decoder stumbles over."""
+    try:
+        return decode(data)
+    except RuntimeError:
+        return decode(clean())
+
+
+def png_page(path: Path, clean: Callable[[], bytes]) -> StoredPage:
     """A PNG; its chunks by a walk of its own."""
     image = pyvips.Image.new_from_file(str(path), access="sequential")
+    decode = partial(_decoded, imagecodecs.png_decode, clean)
     chunks = dict(_chunks(path))
     bits = 16 if chunks[b"IHDR"][8] == 16 else 8
     is_grey = chunks[b"IHDR"][9] in {0, 4}
@@ -102,7 +137,7 @@ def png_page(path: Path) -> StoredPage:
         channels=1 if is_grey else 3,
         orientation=_orientation(image),
         tone=tone,
-        strips=_strips(path, image, 1 if is_grey else 3, imagecodecs.png_decode),
+        strips=_strips(path, image, 1 if is_grey else 3, decode),
     )
 
 

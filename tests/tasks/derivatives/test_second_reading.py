@@ -18,6 +18,7 @@ ODD = Path(__file__).parents[4] / "shared" / "cases"
 # What the two readings may differ by: at 8 bits, where the reader rounds a colour's lightness to a
 # code, half of the largest step; of JPEG, what decoders differ by; at 16 bits, a step at black.
 AGREEMENT_L = {8: 0.01, 16: 0.03}
+ROUNDED_L = 0.26  # where the reader spreads fewer bits than 8 over 8, as here 6
 
 
 def worst_difference(scan: Scan) -> float:
@@ -39,7 +40,8 @@ def test_every_kind_is_read_alike(kind: str, tmp_path: Path) -> None:
     """Both readers agree on every pixel of every kind of file."""
     made = scanfiles.READABLE[kind](tmp_path)
     scan = open_scan(made.path, page=made.page)
-    assert worst_difference(scan) <= AGREEMENT_L[scan.header.bits]
+    is_rounded = scan.header.stored_bits in {3, 5, 6, 7}
+    assert worst_difference(scan) <= (ROUNDED_L if is_rounded else AGREEMENT_L[scan.header.bits])
 
 
 @pytest.mark.parametrize("kind", sorted(tonefiles()))
