@@ -118,6 +118,7 @@ class Structure:
         ink_icc: Profile through which CMYK is decoded.
         exif: What EXIF or, of a TIFF, the directory says.
         blocks: Other metadata, unread.
+        first_exif, first_blocks: Of a later page, the same of the first: tools state rights once.
         notes: What is wrong with the file though its pixels are whole, or was guessed about them: a
             sentence each, for the item's story.
     """
@@ -145,6 +146,8 @@ class Structure:
     ink_icc: bytes | None = None
     exif: Exif = field(default_factory=Exif)
     blocks: tuple[Block, ...] = ()
+    first_exif: Exif = field(default_factory=Exif)
+    first_blocks: tuple[Block, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

@@ -62,7 +62,11 @@ def read_tiff(source: ByteSource, page: int) -> Structure:
     directory = chain.directories[pages[page]]
     found = _read_page(directory)
     notes = (*_chain_notes(chain), *_neighbour_notes(chain, directory), *found.notes)
-    return replace(found, pages=len(pages), directory=pages[page], notes=notes)
+    found = replace(found, pages=len(pages), directory=pages[page], notes=notes)
+    if not page:
+        return found
+    first = chain.directories[pages[0]]
+    return replace(found, first_exif=read_exif(first), first_blocks=tuple(_blocks(first)))
 
 
 def _read_page(directory: Directory) -> Structure:

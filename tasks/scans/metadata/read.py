@@ -8,7 +8,7 @@ overruled stays in its own place, and is noted.
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from xml.etree import ElementTree as ET
 
@@ -20,8 +20,10 @@ from tasks.scans.metadata import resources, terms
 from tasks.scans.metadata.dates import iso_date, with_time, with_zone
 from tasks.scans.metadata.extended import join_extended
 from tasks.scans.metadata.iim import Records, join_records, read_records, write_records
-from tasks.scans.metadata.packet import Packet, parse_packet, tag
+from tasks.scans.metadata.packet import NAMESPACES, Packet, parse_packet, tag
 from tasks.scans.metadata.terms import make_property, texts_of
+
+_RIGHTS = tuple(f"{{{NAMESPACES[prefix]}}}" for prefix in ("xmpRights", "plus"))
 
 #: What is told when two places disagree about it.
 _WEIGHED = {
@@ -53,7 +55,28 @@ class Metadata:
 
 def read_metadata(structure: Structure) -> Metadata:
     """Read a file's metadata; nothing in it can refuse a scan."""
-    return _Reading(structure.exif, structure.blocks).joined()
+    found = _Reading(structure.exif, structure.blocks).joined()
+    first = _Reading(structure.first_exif, structure.first_blocks).joined()
+    return _with_rights_of(first, found)
+
+
+def _with_rights_of(first: Metadata, page: Metadata) -> Metadata:
+    """Rights that a file states once, on its first page, hold for one that states none."""
+    if any(_is_of_rights(one) for one in page.packet.properties):
+        return page
+    rights = tuple(one for one in first.packet.properties if _is_of_rights(one))
+    notes = ("the rights are those that the file's first page states",) if rights else ()
+    unread = tuple(f"on the file's first page, {one}" for one in first.unread)
+    return replace(
+        page,
+        packet=replace(page.packet, properties=(*page.packet.properties, *rights)),
+        notes=(*page.notes, *notes, *unread),
+        unread=(*page.unread, *unread),
+    )
+
+
+def _is_of_rights(element: ET.Element) -> bool:
+    return element.tag == tag("dc:rights") or element.tag.startswith(_RIGHTS)
 
 
 @dataclass

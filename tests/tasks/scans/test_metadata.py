@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+import tifffile
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ from tasks.scans.metadata.read import Metadata, read_metadata
 from tasks.scans.metadata.terms import texts_of
 from tests import metadatafiles as made
 from tests.metadatafiles import CAPTION, CREATOR, RIGHTS, iptc_records, photoshop, resource, xmp
+from tests.scanfiles import codes_of, photograph
 
 CASES = Path("../shared/cases")
 TERMS = {
@@ -138,6 +140,28 @@ def test_a_tiff_s_own_date_is_the_scan_file_s(tmp_path: Path) -> None:
     """DateTime says when the file was changed (TIFF 6.0): it is no date of the photograph."""
     path = made.tiff(tmp_path, (made.DATE_TAG, 2, 20, b"2009:03:02 11:22:33\0", True))
     assert header_of(path).descriptive.date == ""
+
+
+def test_rights_that_the_first_page_states_hold_for_all(tmp_path: Path) -> None:
+    """Tools write them once; a page that states its own keeps them, and captions are a page's."""
+    path, codes = tmp_path / "pages.tif", codes_of(photograph(60, 80))
+    packet = xmp().encode()
+    other = codes_of(photograph(60, 80, seed=5))
+    with tifffile.TiffWriter(path) as writer:
+        options = {"photometric": "minisblack", "metadata": None}
+        tags = [(700, 1, len(packet), packet, True)]
+        writer.write(codes, extratags=tags, description="first", **options)
+        writer.write(other, description="second", **options)
+        tags = [(33432, 2, 0, b"by itself", True)]
+        writer.write(codes[::-1].copy(), extratags=tags, **options)
+    second, third = (read_header(path, page=page, limits=ReadLimits()) for page in (1, 2))
+    assert (second.descriptive.copyright, second.descriptive.description) == (RIGHTS, "second")
+    assert "first page" in second.notes[-1]
+    assert third.descriptive.copyright == "by itself"
+    found = read_metadata(read_structure(path, page=1, limits=ReadLimits()))
+    told = said(found)
+    assert {name: told[tag(name)] for name in TERMS} == TERMS
+    assert tag("dc:creator") not in told
 
 
 # Characters --------------------------------------------------------------------------------------
