@@ -5,6 +5,7 @@ wrong reading is found out, not confirmed. The written file is read by libvips, 
 the splice wrote it. Lightness is lcms's on both sides.
 """
 
+import struct
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -47,7 +48,10 @@ _ROWS, _TURNED_ROWS = 64, 256  # turned strips lie across the written tiles, whi
 _DTYPES = {"uchar": np.uint8, "ushort": np.uint16}
 
 # What decoders raise at files that they cannot read; memory and disks are other errors.
-_UNREAD = (ValueError, TypeError, LookupError, NotImplementedError, RuntimeError, pyvips.Error)
+_UNREAD = (
+    ArithmeticError, AttributeError, EOFError, LookupError, RuntimeError, SyntaxError, TypeError,
+    ValueError, pyvips.Error, struct.error,
+)  # fmt: skip
 
 
 class _Unread(Exception):

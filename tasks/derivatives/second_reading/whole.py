@@ -4,6 +4,7 @@ These decoders hold the whole picture. Above `WHOLE_BYTES` libvips streams it, a
 its tone is read a second time all the same.
 """
 
+import contextlib
 import io
 import re
 import zlib
@@ -174,7 +175,12 @@ def _jp2_pixels(data: bytes, start: int, precision: int) -> Codes:
     """Pillow's decoder where it keeps the depth; palettes need the boxes, other depths do not."""
     if precision in {8, 16}:
         Image.MAX_IMAGE_PIXELS = None  # the limits of the settings have been passed
-        with Image.open(io.BytesIO(data)) as picture:
+        with (
+            contextlib.suppress(
+                OSError, SyntaxError, ValueError
+            ),  # what it refuses, others may not
+            Image.open(io.BytesIO(data)) as picture,
+        ):
             if picture.mode in {"L", "RGB", "I;16"} and (picture.mode != "RGB" or precision == 8):
                 return np.atleast_3d(np.asarray(picture))
     whole = b"pclr" in data[:start]
