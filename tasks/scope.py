@@ -5,11 +5,9 @@ from collections.abc import Sequence
 from tasks.errors import UsageError
 from tasks.ledger import Ledger
 from tasks.ledger.backfills import Backfills
-from tasks.ledger.uris import uri_of_path
+from tasks.ledger.uris import pattern_of, uri_given
 from tasks.listing import record_source
 from tasks.settings import Settings
-
-_WILDCARDS = ("*", "?")
 
 
 def find_sources(settings: Settings, ledger: Ledger, sources: Sequence[str]) -> tuple[str, ...]:
@@ -24,11 +22,11 @@ def find_sources(settings: Settings, ledger: Ledger, sources: Sequence[str]) -> 
 
 
 def _find(settings: Settings, ledger: Ledger, source: str) -> str:
-    uri = source if "://" in source else uri_of_path(source)
+    uri = uri_given(source)
     for known in (uri, f"{uri.rstrip('/')}/"):
         if Backfills(ledger).has_scans_at(known):
             return known
-    if any(mark in uri for mark in _WILDCARDS):
+    if pattern_of(uri):
         raise UsageError(f"no scans are known at {source}; `autochrome discover` its source first")
     record_source(settings, ledger, source)
     return f"{uri.rstrip('/')}/"

@@ -20,6 +20,7 @@ from pydantic_settings import (
 )
 
 from tasks.errors import UsageError
+from tasks.paths import absolute_path
 
 #: What a greyscale JPEG becomes: see `tasks.derivatives.OutputPolicy`.
 GreyJpegPolicy = Literal["splice", "interleaved", "lossless"]
@@ -144,6 +145,14 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(";") if part.strip())
         return value
 
+    @field_validator("sources", "output", mode="before")
+    @classmethod
+    def _name_bytes(cls, value: object) -> object:
+        # A path may hold bytes that are no text, as no string here may: its URI names it as well.
+        if isinstance(value, tuple):
+            return tuple(map(_as_text, value))
+        return _as_text(value) if isinstance(value, str) else value
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -208,6 +217,12 @@ _PLACES = (
 )  # fmt: skip
 
 
+def _as_text(place: str) -> str:
+    if place.isprintable() or "://" in place:
+        return place
+    return absolute_path(place).as_uri()
+
+
 def _as_variable(name: str, value: object) -> str:
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
@@ -223,7 +238,7 @@ def _absolute(place: str) -> str:
         return f"sqlite:///{Path(rest).absolute()}"
     if not place or "://" in place:
         return place
-    return str(Path(place).expanduser().absolute())
+    return str(absolute_path(place))
 
 
 def load_settings(**given: object) -> Settings:
@@ -297,7 +312,7 @@ def check_kept(places: Mapping[str, Sequence[str]]) -> None:
 
 def _is_relative(place: str) -> bool:
     if "://" not in place:
-        return not Path(place).expanduser().is_absolute()
+        return not place.startswith("~") and not Path(place).is_absolute()
     scheme, _, rest = place.partition(":///")
     return scheme == "sqlite" and not Path(rest).is_absolute()
 

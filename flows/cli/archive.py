@@ -21,7 +21,7 @@ from flows.cli.talk import (
 from tasks.errors import Reason, UsageError
 from tasks.ledger import ItemFilter, ItemStatus, Ledger, RunRow, migrate
 from tasks.ledger.opening import open_ledger
-from tasks.ledger.uris import uri_of_path
+from tasks.ledger.uris import uri_given
 from tasks.listing import record_source
 from tasks.settings import Settings
 from tasks.storage import open_store
@@ -72,7 +72,7 @@ def status(settings: Settings, *, as_json: bool) -> ExitCode:
 def item(settings: Settings, uri: str, *, as_json: bool) -> ExitCode:
     """Print the whole story of a scan."""
     with open_ledger(settings) as ledger:
-        story = ledger.story(_full_uri(uri))
+        story = ledger.story(uri_given(uri))
     if as_json:
         print_json(asdict(story))
     else:
@@ -86,17 +86,10 @@ def item_as_premis(settings: Settings, uri: str) -> ExitCode:
     from tasks.provenance.premis import premis_item  # noqa: PLC0415  as above
 
     with open_ledger(settings) as ledger:
-        story = ledger.story(_full_uri(uri))
+        story = ledger.story(uri_given(uri))
     document = premis_item([story], software=this_program())
     write_data(document + b"\n")
     return ExitCode.CLEAN
-
-
-def _full_uri(uri: str) -> str:
-    """Let a path stand for its URI."""
-    if "://" in uri:
-        return uri
-    return uri_of_path(uri)
 
 
 def item_filter(  # noqa: PLR0913  an option each
@@ -122,7 +115,7 @@ def item_filter(  # noqa: PLR0913  an option each
     if uris:
         ids = [int(uri) for uri in uris if uri.isdecimal()]
         by_id = [ItemFilter(**(vars(common) | {"ids": ids}))] if ids else []
-        places = [_full_uri(uri) for uri in uris if not uri.isdecimal()]
+        places = [uri_given(uri) for uri in uris if not uri.isdecimal()]
         return by_id + [ItemFilter(**(vars(common) | {"uri": place})) for place in places]
     if common == ItemFilter() and not everything:
         raise UsageError(

@@ -34,6 +34,7 @@ T = TypeVar("T")
 
 BUSY_TIMEOUT_S = 30.0
 _LOOK_AGAIN_S = (0.0005, 0.003)
+_SQLITE = frozenset({"sqlite", "sqlite+pysqlite"})
 _FORMS = "sqlite:///PATH or postgresql://USER@HOST/DATABASE"
 
 # PostgreSQL's error codes (its manual, appendix A) after which the same transaction may succeed: 08
@@ -116,17 +117,25 @@ def connect(url: str, *, create: bool = False) -> Engine:
 
 def parse_url(url: str) -> URL:
     """Read a database URL, and set the driver that we use."""
+    scheme, separator, path = url.partition(":///")
+    if separator and path and scheme in _SQLITE:
+        # All of it is a path: SQLAlchemy would take what follows a "?" for options.
+        return URL.create("sqlite+pysqlite", database=_file_of(path))
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
         raise UsageError(f"the database URL cannot be read; write {_FORMS}") from None
     if parsed.drivername in {"postgresql", "postgres", "postgresql+psycopg"}:
         return parsed.set(drivername="postgresql+psycopg")
-    if parsed.drivername in {"sqlite", "sqlite+pysqlite"}:
-        if parsed.database in {None, "", ":memory:"}:
-            raise UsageError("a ledger in memory would be lost with the process; name a file")
-        return parsed.set(drivername="sqlite+pysqlite")
+    if parsed.drivername in _SQLITE:
+        _file_of(parsed.database or "")
     raise UsageError(f"a ledger cannot be kept in {parsed.drivername}; write {_FORMS}")
+
+
+def _file_of(path: str) -> str:
+    if path in {"", ":memory:"}:
+        raise UsageError("a ledger in memory would be lost with the process; name a file")
+    return path
 
 
 def describe(url: URL) -> str:

@@ -1,18 +1,17 @@
 """From an `ItemFilter` to SQL."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import unquote
 
 from sqlalchemy import ColumnElement, Connection, and_, or_, select, true
 
 from tasks.errors import UsageError
 from tasks.ledger import sql
 from tasks.ledger.records import ItemFilter
-from tasks.ledger.uris import split_page
+from tasks.ledger.uris import named_root, pattern_of, read_name, readings_of, root_of
 from tasks.schema import LOOKED_AFTER, LOOKED_AFTER_STATUSES, item, scan, status_in, store
 
 LAST_CHARACTER = "\U0010ffff"  # sorts behind every other, in UTF-8 as in Python
-_WILDCARDS = ("*", "?")
 
 
 def condition_of(connection: Connection, chosen: ItemFilter) -> ColumnElement[bool]:
@@ -50,56 +49,88 @@ def parameters_of(chosen: ItemFilter) -> dict[str, Any]:
 def scans_at(connection: Connection, uri: str) -> ColumnElement[bool]:
     """The condition on `scan` that it lies at *uri*.
 
-    A URI is exact, or a folder when it ends in "/" or is a source, or a pattern with ``*`` and
-    ``?`` (which match "/" too). Without a scheme it is a key, or a pattern of keys, in any source.
+    A URI is that of one scan, of a folder or source, or a pattern with ``*`` and ``?`` (which match
+    "/" too): the first of these that is known. Without a scheme it is a key, or a pattern of keys,
+    in any source. How names are written is in `tasks.ledger.uris`.
 
     Raises:
         UsageError: It lies in no store that scans were discovered in.
     """
-    file, page = split_page(uri)
+    roots = _roots(connection)
+    for condition in () if uri.endswith("/") else _file_conditions(roots, uri):
+        if _has_scans(connection, condition):
+            return condition
+    folder = _folder_condition(roots, read_name(uri))
+    if folder is not None and _has_scans(connection, folder):
+        return folder
+    pattern = _pattern_condition(roots, uri)
+    found = folder if pattern is None else pattern
+    if found is None:
+        known = ", ".join(sorted(map(named_root, roots.values()))) or "none yet"
+        raise UsageError(f"no scans are known at {uri}; the sources are: {known}")
+    return found
+
+
+def _roots(connection: Connection) -> dict[int, str]:
     has_scans = select(scan.c.id).where(scan.c.store_id == store.c.id).exists()
     sources = connection.execute(select(store.c.id, store.c.url).where(has_scans)).all()
-    found = [
-        and_(scan.c.store_id == store_id, _key_condition(key))
-        for store_id, url in sources
-        if (key := _key_or_all(url, file)) is not None
-    ]
-    if not found:
-        known = ", ".join(sorted(url for _, url in sources)) or "none yet"
-        raise UsageError(f"no scans are known at {uri}; the sources are: {known}")
-    condition = or_(*found)
-    return condition if page is None else and_(condition, scan.c.page == page)
+    return {row.id: root_of(row.url) for row in sources}
 
 
-def _key_or_all(source: str, uri: str) -> str | None:
-    """The key or pattern that *uri* means in *source*; "" for all of it, None for none of it."""
-    if "://" not in uri:
-        return uri
-    # Sources are URIs, keys are not: what people write of a folder with a space is neither or both.
-    plain = unquote(source) if source.startswith("file://") else source
-    for root in (f"{source.rstrip('/')}/", f"{plain.rstrip('/')}/"):
-        if root == uri.rstrip("/") + "/" or (uri.endswith("/") and root.startswith(uri)):
-            return ""
-        if uri.startswith(root):
-            return uri.removeprefix(root)
-    return None
+def _has_scans(connection: Connection, condition: ColumnElement[bool]) -> bool:
+    return connection.execute(select(scan.c.id).where(condition).limit(1)).first() is not None
 
 
-def _key_condition(key: str) -> ColumnElement[bool]:
-    if not key:
-        return true()
-    fixed = _fixed_part(key)
-    if fixed == key and not key.endswith("/"):
-        return scan.c.key == key
-    pattern = key + "*" if fixed == key else key
-    # The range lets the index find the folder; the pattern does the rest.
-    return and_(
-        scan.c.key >= fixed,
-        scan.c.key < fixed + LAST_CHARACTER,
-        sql.like_glob(scan.c.key, pattern),
-    )
+def _file_conditions(roots: Mapping[int, str], uri: str) -> Iterator[ColumnElement[bool]]:
+    """For each way to read *uri* as a file or a page of one: the condition that a scan is it."""
+    for reading in readings_of(uri):
+        keys = {number: _below(root, reading.name) for number, root in roots.items()}
+        found = [and_(scan.c.store_id == n, scan.c.key == key) for n, key in keys.items() if key]
+        if found:
+            page = true() if reading.page is None else scan.c.page == reading.page
+            yield and_(or_(*found), page)
 
 
-def _fixed_part(pattern: str) -> str:
-    ends = [pattern.index(mark) for mark in _WILDCARDS if mark in pattern]
-    return pattern[: min(ends, default=len(pattern))]
+def _below(root: str, name: str) -> str | None:
+    """The key that *name* is under *root*; None where it lies elsewhere."""
+    if "://" not in name:
+        return name
+    return name.removeprefix(root) if name.startswith(root) else None
+
+
+def _folder_condition(roots: Mapping[int, str], name: str) -> ColumnElement[bool] | None:
+    """The condition that a scan lies in the folder or source *name*, or in one below it."""
+    folder = name.rstrip("/") + "/"
+    places = []
+    for number, root in roots.items():
+        key = "" if root.startswith(folder) else _below(root, folder)
+        if key is not None:
+            places.append(and_(scan.c.store_id == number, _begins(key)))
+    return or_(*places) if places else None
+
+
+def _pattern_condition(roots: Mapping[int, str], uri: str) -> ColumnElement[bool] | None:
+    parsed = pattern_of(uri)
+    if parsed is None:
+        return None
+    (fixed, *others), marks = parsed
+    places = []
+    for number, root in roots.items():
+        key = _below(root, fixed)
+        if key is not None:
+            glob = sql.like_glob(scan.c.key, _glob([key, *others], marks, uri))
+            # The range lets the index find the folder; the pattern does the rest.
+            places.append(and_(scan.c.store_id == number, _begins(key), glob))
+    return or_(*places) if places else None
+
+
+def _glob(parts: Sequence[str], marks: Sequence[str], uri: str) -> list[str]:
+    """Literal parts and wildcards in turn; all that is in a folder, where it ends in "/"."""
+    glob = [parts[0]]
+    for mark, part in zip(marks, parts[1:], strict=True):
+        glob += [mark, part]
+    return [*glob, "*", ""] if uri.endswith("/") else glob
+
+
+def _begins(key: str) -> ColumnElement[bool]:
+    return and_(scan.c.key >= key, scan.c.key < key + LAST_CHARACTER) if key else true()

@@ -1,7 +1,7 @@
 """The few places where SQLite and PostgreSQL need different words for the same thing."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -93,23 +93,37 @@ def _as_moment_sqlite(element: as_moment, compiler: SQLCompiler, **options: obje
 
 
 class like_glob(FunctionElement[bool]):  # noqa: N801 - reads as SQL's own
-    """Whether a column matches a pattern with ``*`` and ``?``; case matters on either database."""
+    """Whether a column matches a pattern; case matters on either database.
+
+    The pattern is given in parts: literal text, a wildcard (``*`` or ``?``), literal text …
+    """
 
     type = Boolean()
     inherit_cache = True
 
-    def __init__(self, column: ColumnElement[str], pattern: str) -> None:
+    def __init__(self, column: ColumnElement[str], parts: Sequence[str]) -> None:
         # Both translations travel as parameters; each database takes its own.
-        super().__init__(column, _bound(_sql_like(pattern)), _bound(pattern.replace("[", "[[]")))
+        like = _joined(parts, _sql_literal, {"*": "%", "?": "_"})
+        glob = _joined(parts, _glob_literal, {"*": "*", "?": "?"})
+        super().__init__(column, _bound(like), _bound(glob))
 
 
 def _bound(value: str) -> ColumnElement[str]:
     return bindparam(None, value, type_=Text, unique=True)
 
 
-def _sql_like(pattern: str) -> str:
-    escaped = pattern.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
-    return escaped.replace("*", "%").replace("?", "_")
+def _joined(
+    parts: Sequence[str], literal: Callable[[str], str], wildcards: Mapping[str, str]
+) -> str:
+    return "".join(wildcards[p] if n % 2 else literal(p) for n, p in enumerate(parts))
+
+
+def _sql_literal(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
+
+
+def _glob_literal(text: str) -> str:
+    return "".join(f"[{char}]" if char in "*?[" else char for char in text)
 
 
 @compiles(like_glob, "postgresql")

@@ -1,26 +1,141 @@
-"""How a scan is named for people: the store's URL, the key, and the page where there are more."""
+"""How a scan is named for people, and what they mean when they name one.
+
+A scan's URI is its file's name, percent-encoded where it must be: bytes that are no UTF-8, control
+characters and marks that turn text round, spaces, ``%``, ``#`` (it comes before a page), ``*`` and
+``?`` (they stand for many). Letters of all scripts stay as they are. So every name has one URI,
+which can be read, copied, and given back.
+"""
 
 import os
-from pathlib import Path
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import unquote_to_bytes
+
+from tasks.paths import absolute_path
+from tasks.storage.keys import key_from_name, name_from_key
 
 _PAGE = "#page="
+_HAS_PAGE = re.compile(r"#page=[1-9][0-9]*\Z")
+_WILDCARDS = re.compile(r"[*?]")
+_PLAIN = re.compile(r"[A-Za-z0-9._/~-]*\Z")
+_RESERVED = frozenset(" %#*?")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to read what a person wrote: a name in full, as in `root_of`, and a page from 0."""
+
+    name: str
+    page: int | None = None
 
 
 def uri_of(source: str, key: str, page: int = 0) -> str:
     """Name a scan; *page* counts from 0, and people count from 1."""
-    uri = f"{source.rstrip('/')}/{key}"
+    uri = f"{_shown_source(source)}/{quoted(key)}"
     return f"{uri}{_PAGE}{page + 1}" if page else uri
 
 
 def uri_of_path(path: str) -> str:
-    """Name a file, folder or pattern of this machine as scans are: in its own letters."""
-    folder_mark = "/" if path.endswith("/") else ""
-    return f"file://{os.path.abspath(Path(path).expanduser())}{folder_mark}"  # noqa: PTH100 - keeps links
+    """Name a file, folder or pattern of this machine as scans are.
+
+    ``*``, ``?`` and ``#page=2`` mean what they mean in URIs, unless a file has just that name.
+    """
+    full = str(absolute_path(path))
+    page = "" if os.path.lexists(full) else "".join(_HAS_PAGE.findall(full))
+    full = full.removesuffix(page)
+    slash = "/" if path.endswith("/") else ""
+    if os.path.lexists(full):
+        return f"file://{_quoted_text(full)}{slash}{page}"
+    between = _WILDCARDS.findall(full)
+    parts = [_quoted_text(part) for part in _WILDCARDS.split(full)]
+    mixed = "".join(part + mark for part, mark in zip(parts, [*between, ""], strict=True))
+    return f"file://{mixed}{slash}{page}"
+
+
+def uri_given(text: str) -> str:
+    """The URI that a person gave, as such or as a path; bytes that are no text become escapes."""
+    if "://" not in text:
+        return uri_of_path(text)
+    return "".join(
+        f"%{ord(char) - 0xDC00:02X}" if "\udc80" <= char <= "\udcff" else char for char in text
+    )
+
+
+def quoted(key: str) -> str:
+    """Write a key as part of a URI. `read_name` is the inverse."""
+    if _PLAIN.match(key):
+        return key
+    try:
+        return _quoted_text(name_from_key(key).decode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:
+        return _quoted_text(key)
+
+
+def root_of(source: str) -> str:
+    """The name in full of a source, to compare with readings; it ends in "/"."""
+    scheme, separator, rest = source.partition("://")
+    name = read_name(rest) if scheme == "file" else _literal(rest)
+    return f"{scheme}{separator}{name.rstrip('/')}/"
+
+
+def named_root(root: str) -> str:
+    """The URI of what `root_of` gave."""
+    scheme, separator, rest = root.partition("://")
+    return f"{scheme}{separator}{quoted(rest.removesuffix('/'))}"
+
+
+def readings_of(uri: str) -> Iterator[Reading]:
+    """The ways to read *uri* as the name of one file, the likeliest first.
+
+    As it would be written here; then as it stands, for whoever typed a name with ``%`` or ``#``;
+    then with accents composed and decomposed, as other systems write the same name.
+    """
+    file, page = split_page(uri)
+    yield Reading(read_name(file), page)
+    if page is not None:
+        yield Reading(read_name(uri))
+        yield Reading(_literal(uri))
+    yield Reading(_literal(file), page)
+    for form in ("NFC", "NFD"):
+        yield Reading(unicodedata.normalize(form, read_name(file)), page)
+
+
+def pattern_of(uri: str) -> tuple[list[str], list[str]] | None:
+    """The literal parts of a pattern and the wildcards between them; None where there are none."""
+    file, _ = split_page(uri)
+    marks = _WILDCARDS.findall(file)
+    return ([read_name(part) for part in _WILDCARDS.split(file)], marks) if marks else None
+
+
+def read_name(text: str) -> str:
+    """Read what stands in a URI as a name: percent escapes are bytes."""
+    return key_from_name(unquote_to_bytes(text.encode("utf-8", "surrogateescape")))
 
 
 def split_page(uri: str) -> tuple[str, int | None]:
     """Take the page off a URI: counted from 0, None where it names none."""
-    file, mark, number = uri.rpartition(_PAGE)
-    if mark and number.isdecimal() and int(number) > 0:
-        return file, int(number) - 1
-    return uri, None
+    found = _HAS_PAGE.search(uri)
+    if found is None:
+        return uri, None
+    return uri[: found.start()], int(found[0].removeprefix(_PAGE)) - 1
+
+
+def _literal(text: str) -> str:
+    return key_from_name(text.encode("utf-8", "surrogateescape"))
+
+
+def _quoted_text(text: str) -> str:
+    return "".join(
+        char
+        if char.isprintable() and char not in _RESERVED
+        else "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogateescape"))
+        for char in text
+    )
+
+
+@lru_cache(256)
+def _shown_source(source: str) -> str:
+    return named_root(root_of(source))

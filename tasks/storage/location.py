@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from tasks.errors import UsageError
+from tasks.paths import absolute_path
 
 _KINDS = "use s3://bucket/prefix, file:///folder or a path"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
@@ -50,7 +51,7 @@ def parse_location(url: str) -> FolderLocation | BucketLocation:
         raise UsageError(f"{url!r}: holds a NUL character; {_KINDS}")
     scheme = _SCHEME.match(url)
     if scheme is None:
-        return FolderLocation(Path(os.path.abspath(Path(url).expanduser())))  # noqa: PTH100 - keeps links
+        return FolderLocation(absolute_path(url))
     rest = url[scheme.end() :]
     match scheme[1].lower():
         case "s3":

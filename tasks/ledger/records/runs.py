@@ -1,7 +1,7 @@
 """Runs, and what they did."""
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
@@ -40,6 +40,8 @@ class RunFigures:
     def from_json(cls, stored: Mapping[str, object]) -> "RunFigures":
         """Read what `as_json` wrote, by this version or another."""
         known = {name: value for name, value in stored.items() if name in cls.__dataclass_fields__}
+        if isinstance(incomplete := known.pop("incomplete", ()), Iterable):
+            known["incomplete"] = tuple(incomplete)
         listing = known.pop("discovered", None)
         if isinstance(listing, Mapping):
             fields = Discovered.__dataclass_fields__
