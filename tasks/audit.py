@@ -6,14 +6,13 @@ broken off is simply started again.
 """
 
 import logging
+import os
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
-from urllib.parse import unquote
 
 from tasks.errors import AccessDenied, AutochromeError, StorageUnavailable, UsageError
 from tasks.ledger import ItemFilter, Ledger, RunEnding
@@ -32,9 +31,11 @@ from tasks.ledger.records import (
     FixitySubject,
     SourceRow,
 )
+from tasks.ledger.uris import readings_of, root_of, uri_given, uri_of
 from tasks.schema import FixityOutcome
 from tasks.settings import Settings
 from tasks.storage import ObjectMissing, ObjectStore, open_store
+from tasks.storage.keys import key_from_name
 
 logger = logging.getLogger(__name__)
 
@@ -312,7 +313,7 @@ def _due(
 
 
 def _derivative_file(row: DerivativeRow) -> _File:
-    uri = f"{row.store}/{row.key}"
+    uri = uri_of(row.store, row.key)
     return _File(row.id, row.store, row.key, row.sha256, row.size_bytes, None, uri, row.scan_uri)
 
 
@@ -368,14 +369,13 @@ def verify(settings: Settings, ledger: Ledger, derivatives: Sequence[str]) -> li
 
 
 def _verify(settings: Settings, ledger: Ledger, name: str) -> Verification:
-    uri = name if "://" in name else Path(name).absolute().as_uri()
-    rows = find_derivatives(ledger.database, [name, *_keys_in(settings, uri)])
+    rows = find_derivatives(ledger.database, _keys_of(settings, name))
     if not rows:
         raise UsageError(
             f"{name}: the ledger knows no such derivative; `autochrome item` lists a scan's"
         )
     row = rows[-1]
-    uri = f"{row.store}/{row.key}"
+    uri = uri_of(row.store, row.key)
     try:
         digest = open_for_reading(settings, row.store).digest(row.key)
     except StorageUnavailable as error:
@@ -386,10 +386,9 @@ def _verify(settings: Settings, ledger: Ledger, name: str) -> Verification:
     return Verification(uri, is_match=False, detail=detail)
 
 
-def _keys_in(settings: Settings, uri: str) -> list[str]:
-    """The keys that *uri* may mean in the output."""
-    root = open_store(settings.output, settings=settings, writable=True).url.rstrip("/") + "/"
-    if not uri.startswith(root):
-        return []
-    key = uri.removeprefix(root)
-    return [key, unquote(key)]  # as the ledger writes it, and as a file manager does
+def _keys_of(settings: Settings, name: str) -> list[str]:
+    """The keys that *name* may mean: one, or the URI or path of one in the output."""
+    root = root_of(open_store(settings.output, settings=settings, writable=True).url)
+    named = [reading.name for reading in readings_of(uri_given(name))]
+    keys = [full.removeprefix(root) for full in named if full.startswith(root)]
+    return [key_from_name(os.fsencode(name)), *keys]

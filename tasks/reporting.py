@@ -33,8 +33,8 @@ from tasks.report import (
     report_key,
 )
 from tasks.rules import read_limits
+from tasks.scratch import scratch_folder
 from tasks.storage import open_store
-from tasks.workshop import scratch_folder
 
 logger = logging.getLogger(__name__)
 

@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 
 _PROC = Path("/proc")
+_DEAD = ("Z", "X")  # has ended, and its parent has not asked yet
 
 
 def worker_name() -> str:
@@ -22,12 +23,17 @@ def pid_of(worker: str) -> int:
     return int(worker.split("/")[1])
 
 
+def is_of_this_place(worker: str) -> bool:
+    """Whether it can be known of the process of that name if it lives."""
+    place, _, rest = worker.partition("/")
+    return place == _place() and rest.partition("/")[0].isdigit() and _PROC.is_dir()
+
+
 def has_ended(worker: str) -> bool:
     """Whether the process of that name is known to be gone. Of another host's nothing is known."""
-    place, _, rest = worker.partition("/")
-    pid, _, began = rest.partition("/")
-    if place != _place() or not pid.isdigit() or not _PROC.is_dir():
+    if not is_of_this_place(worker):
         return False
+    _, pid, began = worker.split("/", 2)
     return _began(int(pid)) != began
 
 
@@ -47,4 +53,5 @@ def _began(pid: int) -> str:
         stat = (_PROC / str(pid) / "stat").read_text()
     except OSError:
         return "gone"
-    return stat.rpartition(")")[2].split()[19]
+    state, *fields = stat.rpartition(")")[2].split()
+    return "gone" if state in _DEAD else fields[18]

@@ -1,7 +1,6 @@
 """What a worker holds while it works: opened once, shared by all its batches, closed at the end."""
 
 import logging
-import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,7 @@ from colormodel.checkpoint import Checkpoint, CheckpointError
 from colormodel.infer import Colorizer, DeviceError
 from tasks.champion import find_checkpoint
 from tasks.derivatives import OutputPolicy
-from tasks.errors import NoCheckpoint, NoDevice, OutputFull, SourceNotFound
+from tasks.errors import NoCheckpoint, NoDevice
 from tasks.ledger import Ledger, Recipe
 from tasks.ledger.opening import open_ledger
 from tasks.pixels import PixelPool
@@ -23,6 +22,7 @@ from tasks.pool import open_pool
 from tasks.rules import output_policy, read_limits, recipe_of, thresholds
 from tasks.scans.findings import Thresholds
 from tasks.scans.header import ReadLimits
+from tasks.scratch import scratch_folder
 from tasks.settings import Settings
 from tasks.storage import ObjectStore, open_store
 from tasks.worker import has_ended, worker_name
@@ -134,28 +134,3 @@ def _load(checkpoint: Checkpoint, settings: Settings) -> Colorizer:
         raise NoDevice(str(error)) from error
     except CheckpointError as error:
         raise NoCheckpoint(str(error)) from error
-
-
-@contextmanager
-def scratch_folder(settings: Settings) -> Iterator[Path]:
-    """A folder for what is worked on, gone afterwards.
-
-    Raises:
-        SourceNotFound: The settings name a folder that does not exist.
-        OutputFull: It cannot be made.
-    """
-    if settings.scratch is not None and not settings.scratch.is_dir():
-        raise SourceNotFound(
-            f"the scratch folder {settings.scratch} does not exist; make it, or set "
-            "AUTOCHROME_SCRATCH to another"
-        )
-    try:
-        folder = tempfile.TemporaryDirectory(
-            prefix="autochrome-", dir=settings.scratch, ignore_cleanup_errors=True
-        )
-    except OSError as error:
-        raise OutputFull(
-            f"no scratch folder can be made: {error}; free space there, or set AUTOCHROME_SCRATCH"
-        ) from error
-    with folder as name:
-        yield Path(name)

@@ -3,6 +3,7 @@
 from flows.cli.talk import stdout
 from tasks.ledger import ItemStory
 from tasks.ledger.records import ItemHistory, ScanRow
+from tasks.ledger.uris import uri_of
 
 
 def print_story(story: ItemStory) -> None:
@@ -48,7 +49,7 @@ def _print_history(history: ItemHistory) -> None:
     for derivative in history.derivatives:
         gate = "" if derivative.max_delta_l is None else f", |ΔL*| ≤ {derivative.max_delta_l:.3f}"
         luma = ", luma identical" if derivative.luma_identical else ""
-        _line(f"{derivative.kind}: {derivative.store}/{derivative.key}{gate}{luma}", 2)
+        _line(f"{derivative.kind}: {uri_of(derivative.store, derivative.key)}{gate}{luma}", 2)
     for decision in history.decisions:
         _line(
             f"{decision.kind} by {decision.who}, {decision.decided_at:%Y-%m-%d %H:%M}: "

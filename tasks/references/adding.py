@@ -25,10 +25,10 @@ from tasks.references.rules import (
     split_of,
 )
 from tasks.scans.header import ReadLimits
+from tasks.scratch import scratch_folder
 from tasks.settings import Settings
 from tasks.storage import open_store
 from tasks.storage.streams import file_chunks, sha256_of
-from tasks.workshop import scratch_folder
 
 #: Pictures of one delivery whose colours are asked about: more say nothing new.
 _ASKED = 200
