@@ -8,6 +8,9 @@ from tasks.derivatives.policy import WrittenFile
 from tasks.storage.keys import safe_key
 
 _PICTURES = {".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".png", ".jp2", ".j2k", ".jpf", ".json"}
+_LIKE_A_FILE = re.compile(
+    r"\.(?:jpe?g|jpe|tiff?|png|jp2|j2k|jpf|json|xmp)(?:\.d)*(?=/)", re.IGNORECASE
+)
 _MARK = re.compile(r"\.(?:page|rev)-\d{4,}$")
 _UNNAMED = ".scan"
 
@@ -38,11 +41,14 @@ def derivative_key(recipe_digest: str, item: Item, file: WrittenFile) -> str:
     Recipe and source are named by the beginnings of digests: two sources may hold scans of one key.
     A scan `box 12/a.jpg` becomes `7e7e…-c0ff…/master/box 12/a.jpg`, `a.tif` becomes `a.tif.jpg`,
     its second page `a.tif.page-0002.jpg`, its second revision `a.tif.rev-0002.jpg`. Scans whose own
-    names look like these get a longer name, so that no two items ever share one. Keys that would
-    leave the store, or that no store can hold, are made safe; the result is what is recorded.
+    names look like these get a longer name, so that no two items ever share one. Folders that are
+    named like a picture, `a.jpg/b.tif`, become `a.jpg.d`: a bucket may hold a scan `a.jpg` beside
+    them, which a folder could not. Keys that would leave the store, or that no store can hold, are
+    made safe; the result is what is recorded.
     """
     source = hashlib.sha256(item.source.encode()).hexdigest()
-    return safe_key(f"{recipe_digest[:12]}-{source[:8]}/{file.kind}/{_named(item, file.suffix)}")
+    name = _LIKE_A_FILE.sub(r"\g<0>.d", _named(item, file.suffix))
+    return safe_key(f"{recipe_digest[:12]}-{source[:8]}/{file.kind}/{name}")
 
 
 def _named(item: Item, suffix: str) -> str:

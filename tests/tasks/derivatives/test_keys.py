@@ -38,6 +38,10 @@ class Named:
         (Named("a.jpg", revision=2), ".jpg", "a.jpg.rev-0002.jpg"),
         (Named("box.12/a"), ".jpg", "box.12/a.scan.jpg"),
         (Named("a.tif.jpg"), ".jpg", "a.tif.jpg.jpg"),
+        (Named("a.jpg/b.jpg"), ".jpg", "a.jpg.d/b.jpg"),
+        (Named("A.JPG.d/x.tif/b.jpg"), ".jpg", "A.JPG.d.d/x.tif.d/b.jpg"),
+        (Named("a.jpg.d.jpg"), ".jpg", "a.jpg.d.jpg"),
+        (Named("box.jpg 12/a.jpg"), ".jpg", "box.jpg 12/a.jpg"),
     ],
 )
 def test_names(item: Named, suffix: str, name: str) -> None:
@@ -48,7 +52,20 @@ def test_names(item: Named, suffix: str, name: str) -> None:
 
 _PARTS = st.lists(
     st.sampled_from(
-        ["a", "b", ".jpg", ".JPG", ".tif", ".scan", ".page-0002", ".rev-0002", ".json", ".", "/"]
+        [
+            "a",
+            "b",
+            ".jpg",
+            ".JPG",
+            ".tif",
+            ".scan",
+            ".page-0002",
+            ".rev-0002",
+            ".json",
+            ".",
+            "/",
+            ".d",
+        ]
     ),
     min_size=1,
     max_size=6,
@@ -71,3 +88,18 @@ def test_no_two_items_share_a_name(first: Named, second: Named, suffix: str) -> 
     file = replace(JPEG, suffix=suffix)
     same = derivative_key(RECIPE, first, file) == derivative_key(RECIPE, second, file)
     assert same == (first == second)
+
+
+_SUFFIXES = st.sampled_from([".jpg", ".tif", ".json"])
+
+
+@settings(max_examples=300)
+@given(_ITEMS, _ITEMS, _SUFFIXES, _SUFFIXES)
+@example(Named("a.jpg"), Named("a.jpg/b.jpg"), ".jpg", ".jpg")
+@example(Named("a.tif"), Named("a.tif.jpg/b.tif"), ".jpg", ".tif")
+@example(Named("a"), Named("a.scan.jpg/b"), ".jpg", ".jpg")
+@example(Named("a", page=1), Named("a.page-0002.tif/b"), ".tif", ".jpg")
+def test_no_name_is_a_folder_of_another(first: Named, second: Named, one: str, other: str) -> None:
+    """A bucket may hold "a.jpg" beside "a.jpg/b.jpg"; a folder takes the derivatives of both."""
+    file = derivative_key(RECIPE, first, replace(JPEG, suffix=one))
+    assert not derivative_key(RECIPE, second, replace(JPEG, suffix=other)).startswith(f"{file}/")
