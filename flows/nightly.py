@@ -66,12 +66,13 @@ def nightly(collections: tuple[str, ...] = (), resumes: int | None = None) -> Ni
         share = Share(collections=tuple(only), deadline=deadline, run_id=night.run_id)
         summary = colorize_share(settings, share, label=f"night {night.name}")
         night.count(summary)
+        night.end(summary.ending(), detail=summary.aborted)
         report = report_night(unsearched(night), unsearched(summary))
         show_counts(report.counts, report.samples, key="counts")
         show_pictures(report.pictures, key="before-after")
-        show_report(report.link, "\n\n".join([*night.figures.incomplete, summary.in_words()]))
-        logger.info("report: %s", report.link)
-        night.end(summary.ending(), detail=summary.aborted)
+        told = [*night.figures.incomplete, summary.in_words(), report.failure]
+        show_report(report.link, "\n\n".join(filter(None, told)))
+        logger.info("report: %s", report.link or report.failure)
     if summary.aborted:
         raise RunAborted(summary.aborted)
     return NightSummary(summary.by_status, report.link)

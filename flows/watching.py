@@ -138,7 +138,8 @@ def _inline(jpeg: bytes) -> str:
 
 def show_report(link: str, summary_line: str) -> None:
     """Put a link to the report into the UI."""
-    create_markdown_artifact(f"{summary_line}\n\n[Open the report]({link})", key="report")
+    opening = f"[Open the report]({link})" if link else "There is no report."
+    create_markdown_artifact(f"{summary_line}\n\n{opening}", key="report")
 
 
 def _most_first(reasons: Mapping[Reason, int]) -> list[tuple[Reason, int]]:

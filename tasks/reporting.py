@@ -2,15 +2,17 @@
 
 import hashlib
 import logging
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from tasks.batch import BatchSummary, DerivativeSample
-from tasks.errors import Reason
-from tasks.ledger import Counts, ItemRow, ItemStatus, RecipeRow, RunEnding
+from tasks.batch import SAMPLES, BatchSummary, DerivativeSample
+from tasks.errors import AutochromeError, DatabaseUnavailable, Reason, UsageError
+from tasks.ledger import Counts, ItemRow, ItemStatus, Ledger, RecipeRow, RunEnding, RunRow
+from tasks.ledger.done import Done, list_done
 from tasks.ledger.rates import measured_rates
 from tasks.night import Night
 from tasks.pixels import PixelPool
@@ -24,6 +26,7 @@ from tasks.report import (
     Found,
     Picture,
     RecipeFacts,
+    ReportFile,
     RunFacts,
     RunReport,
     Sample,
@@ -34,7 +37,9 @@ from tasks.report import (
 )
 from tasks.rules import read_limits
 from tasks.scratch import scratch_folder
+from tasks.settings import Settings
 from tasks.storage import open_store
+from tasks.storage.streams import naming_errors
 
 logger = logging.getLogger(__name__)
 
@@ -50,16 +55,20 @@ Samples = Mapping[tuple[ItemStatus, Reason], Sequence[ItemRow]]
 class ReportPlace:
     """A report that has been put."""
 
-    link: str
+    link: str  #: empty where it could not be made
     counts: Counts  #: of the recipe in service, as the report shows them
     samples: Samples
     pictures: tuple[Picture, ...]  #: before and after, as on the contact sheet
+    failure: str = ""  #: Why there is none, and what makes it
 
 
 def write_report(
     night: Night, summary: BatchSummary, *, ending: RunEnding, pixels: PixelPool | None = None
 ) -> ReportPlace:
-    """Make the report of a night that has just ended, and put all its forms into the output.
+    """Make the report of a night that has ended, and put all its forms into the output.
+
+    Whatever keeps it from being made, the night is what it was: the error is told, and
+    `autochrome report --again` makes it later.
 
     Args:
         night: The night.
@@ -67,21 +76,84 @@ def write_report(
         ending: How it ended.
         pixels: A pool to make previews with, which its owner closes; none: one is opened here.
     """
+    try:
+        return make_report(night, summary, ending=ending, pixels=pixels)
+    except Exception as error:
+        again = f"`autochrome report {night.run_id} --again` makes it, once that is mended"
+        logger.debug("no report", exc_info=True)
+        return ReportPlace("", _counts(night), {}, (), failure=f"{error}; {again}")
+
+
+def _counts(night: Night) -> Counts:
+    try:
+        recipe = night.ledger.current_recipe()
+        return night.ledger.counts(recipe.id if recipe else None)
+    except DatabaseUnavailable:
+        return Counts(0, 0, {}, {})
+
+
+def make_report(
+    night: Night, summary: BatchSummary, *, ending: RunEnding, pixels: PixelPool | None = None
+) -> ReportPlace:
+    """As `write_report`, for those who want the report and nothing else.
+
+    Raises:
+        AutochromeError: Ledger, scratch or output cannot be used.
+    """
+    run = night.ledger.get_run(night.run_id)
     recipe = night.ledger.current_recipe()
-    if recipe is None:
-        raise RuntimeError("a night enqueues under a recipe before it reports")
-    counts = night.ledger.counts(recipe.id)
+    if run is None or recipe is None:
+        raise UsageError(f"run {night.run_id} has enqueued nothing: there is nothing to report")
+    # What they are counted by may change meanwhile: neither is looked up by the other.
     samples = night.ledger.samples(recipe.id, per_reason=SAMPLES_PER_REASON)
+    counts = night.ledger.counts(recipe.id)
     pictures = _pictures(night, summary.samples, pixels)
-    report = _gather(night, summary, recipe, counts, samples, ending, pictures)
+    report = _gather(night, run, summary, recipe, counts, samples, ending, pictures)
     with scratch_folder(night.settings) as scratch:
         for file in render_report(report):
-            path = scratch / "report"
-            path.write_bytes(file.content)
-            digest = hashlib.sha256(file.content).hexdigest()
-            night.output.put(file.key, path, content_type=file.content_type, sha256=digest)
-    link = _link(night, report_key(night.name, "html"))
+            _put(night, file, scratch / "report")
+    link = _link(night, report_key(run.name, run.id, "html"))
     return ReportPlace(link, counts, samples, report.pictures)
+
+
+def _put(night: Night, file: ReportFile, path: Path) -> None:
+    with naming_errors(f"cannot write {path}"):
+        path.write_bytes(file.content)
+    digest = hashlib.sha256(file.content).hexdigest()
+    night.output.put(file.key, path, content_type=file.content_type, sha256=digest)
+
+
+def make_report_again(settings: Settings, ledger: Ledger, run: RunRow) -> ReportPlace:
+    """The report of a run that has ended, from what the ledger remembers of it.
+
+    Raises:
+        UsageError: It has not ended yet.
+        AutochromeError: Ledger, scratch or output cannot be used.
+    """
+    if run.ending is None:
+        raise UsageError(f"the run {run.name!r} has not ended; its report is made when it has")
+    output = open_store(settings.output, settings=settings, writable=True)
+    night = Night(settings, ledger, output, run.id, run.name, run.figures)
+    done = list_done(ledger, run.id, derivatives=SAMPLES)
+    return make_report(night, _remembered(run, done), ending=run.ending)
+
+
+def _remembered(run: RunRow, done: Done) -> BatchSummary:
+    """The total of a run as it was when it ended."""
+    coloured = sum(done.statuses[status] for status in (ItemStatus.PUBLISHED, ItemStatus.REVIEW))
+    return BatchSummary(
+        statuses=done.statuses,
+        reasons=done.reasons,
+        seconds=defaultdict(float, run.figures.stage_s),
+        given_back=run.figures.given_back,
+        coloured=coloured,
+        confidence_sum=coloured * (run.figures.confidence or 0.0),
+        samples=[
+            DerivativeSample(one.item, one.key, one.sha256, one.status, one.reason, one.confidence)
+            for one in done.derivatives
+        ],
+        aborted=run.detail if run.ending is RunEnding.ABORTED else "",
+    )
 
 
 def _link(night: Night, key: str) -> str:
@@ -93,6 +165,7 @@ def _link(night: Night, key: str) -> str:
 
 def _gather(  # noqa: PLR0913, PLR0917  what a report is made of
     night: Night,
+    run: RunRow,
     summary: BatchSummary,
     recipe: RecipeRow,
     counts: Counts,
@@ -100,18 +173,17 @@ def _gather(  # noqa: PLR0913, PLR0917  what a report is made of
     ending: RunEnding,
     pictures: Sequence[Picture],
 ) -> RunReport:
-    run = night.ledger.get_run(night.run_id)
-    if run is None:
-        raise RuntimeError(f"run {night.run_id} is not in the ledger")
-    seconds = (run.seen_at - run.started_at).total_seconds()
+    ended_at = run.ended_at or run.seen_at
+    seconds = (ended_at - run.started_at).total_seconds()
     listing = night.figures.discovered
     return RunReport(
         title=f"Night of {night.name}" if run.kind == "nightly" else f"Run {night.name}",
         run=RunFacts(
-            name=night.name,
+            id=run.id,
+            name=run.name,
             kind=run.kind,
             started_at=run.started_at.astimezone(),
-            ended_at=run.seen_at.astimezone(),
+            ended_at=ended_at.astimezone(),
             ending=ending,
             detail=summary.aborted,
         ),
@@ -149,8 +221,7 @@ def _troubles(summary: BatchSummary, counts: Counts, samples: Samples) -> list[T
         Trouble(
             status=status,
             reason=reason,
-            # One reason may stand in two statuses; a short list of samples is the whole of them.
-            items=len(rows) if len(rows) < SAMPLES_PER_REASON else counts.reasons[reason],
+            items=_items(rows, counts.reasons.get(reason, 0)),
             new=summary.reasons[reason],
             samples=tuple(Sample(row.uri, row.detail, row.attempts) for row in rows),
         )
@@ -159,9 +230,19 @@ def _troubles(summary: BatchSummary, counts: Counts, samples: Samples) -> list[T
     ]
 
 
+def _items(samples: Sequence[ItemRow], with_reason: int) -> int:
+    """How many there are: a short list of samples is the whole of them.
+
+    One reason may stand in two statuses; and it may have come up, or gone, between two looks.
+    """
+    if len(samples) < SAMPLES_PER_REASON:
+        return len(samples)
+    return max(len(samples), with_reason)
+
+
 def _previous_confidence(night: Night) -> float | None:
     for run in night.ledger.list_runs(limit=20):
-        if run.id != night.run_id and run.figures.confidence is not None:
+        if run.id < night.run_id and run.figures.confidence is not None:
             return run.figures.confidence
     return None
 
@@ -183,8 +264,12 @@ def _pictures(
         return []
     settings = night.settings
     opened = nullcontext(pixels) if pixels else closing(open_pool(settings, workers=1))
-    with opened as pool, scratch_folder(settings) as scratch:
-        pictures = [_picture(night, sample, pool, scratch) for sample in samples]
+    try:
+        with opened as pool, scratch_folder(settings) as scratch:
+            pictures = [_picture(night, sample, pool, scratch) for sample in samples]
+    except AutochromeError as error:
+        logger.warning("the report shows no pictures: %s", error)
+        return []
     return [picture for picture in pictures if picture is not None]
 
 

@@ -67,17 +67,22 @@ def item(
 
 @app.command()
 def report(
-    name: Annotated[str | None, typer.Argument(help="The run's name.  [default: the last]")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="The run's name or number.  [default: the last]")
+    ] = None,
     out: options.Output = None,
     database: options.Database = None,
     as_json: options.AsJson = False,
     as_premis: options.AsPremis = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Make it anew, from what the ledger remembers.")
+    ] = False,
 ) -> None:
     """Print where the report of a run is, or the report itself as JSON."""
     settings = load_settings(database_url=database, output=out)
     if as_premis:
         raise typer.Exit(archive.run_as_premis(settings, name))
-    raise typer.Exit(archive.report(settings, name, as_json=as_json))
+    raise typer.Exit(archive.report(settings, name, as_json=as_json, again=again))
 
 
 @app.command()

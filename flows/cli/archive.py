@@ -187,18 +187,22 @@ def _move(ledger: Ledger, kind: str) -> Callable[..., int]:
     }[kind]
 
 
-def report(settings: Settings, name: str | None, *, as_json: bool) -> ExitCode:
-    """Print where a run's report is, or the report as JSON."""
+def report(settings: Settings, name: str | None, *, as_json: bool, again: bool) -> ExitCode:
+    """Print where a run's report is, or the report as JSON; make it anew before, if asked to."""
     from tasks.report import report_key  # noqa: PLC0415  brings the page's templates along
 
     with open_ledger(settings) as ledger:
-        chosen = _chosen_run(ledger, name, kinds=_REPORTED).name
+        chosen = _chosen_run(ledger, name, kinds=_REPORTED)
+        if again:
+            from tasks.reporting import make_report_again  # noqa: PLC0415  brings torch along
+
+            make_report_again(settings, ledger, chosen)
     # As its writer: the role that writes the output may get, but not list.
     output = open_store(settings.output, settings=settings, writable=True)
     if as_json:
-        stdout.print(output.read(report_key(chosen, "json")).decode())
+        stdout.print(output.read(report_key(chosen.name, chosen.id, "json")).decode())
     else:
-        stdout.print(output.link(report_key(chosen, "html")))
+        stdout.print(output.link(report_key(chosen.name, chosen.id, "html")))
     return ExitCode.CLEAN
 
 
@@ -223,19 +227,24 @@ _REPORTED = ("nightly", "run")  # the kinds of runs that write a report
 
 
 def _chosen_run(ledger: Ledger, name: str | None, *, kinds: Sequence[str] | None = None) -> RunRow:
-    """The run of that name, or the last; of these kinds only, where some are given.
+    """The run of that name or number, or the last; of these kinds only, where some are given.
 
     Raises:
-        UsageError: There is none.
+        UsageError: There is none, or the name is that of several.
     """
     latest = ledger.list_runs(limit=200)
+    if name is not None and name.isdecimal():
+        latest = [run for run in (ledger.get_run(int(name)),) if run is not None] or latest
     runs = [run for run in latest if kinds is None or run.kind in kinds]
     if not runs:
         raise UsageError("there is no run yet; `autochrome run SOURCE` makes one, and its report")
-    chosen = next((run for run in runs if name in {None, run.name}), None)
-    if chosen is None:
+    chosen = [run for run in runs if name in {None, run.name, str(run.id)}]
+    if not chosen:
         raise UsageError(f"there is no run named {name!r}; the last is {runs[0].name!r}")
-    return chosen
+    if name is not None and len(chosen) > 1:
+        numbers = ", ".join(str(run.id) for run in chosen)
+        raise UsageError(f"{len(chosen)} runs are named {name!r}; say which by number: {numbers}")
+    return chosen[0]
 
 
 def restore(derivative: Path, original: Path) -> ExitCode:

@@ -34,15 +34,19 @@ def run(settings: Settings, *, as_json: bool, pixels: PixelPool | None = None) -
         summary = _colorize(settings, night, stop, pixels)
         night.count(summary)
         ending = summary.ending(stopped=stop.is_set())
-        report = write_report(night, summary, ending=ending, pixels=pixels)
         night.end(ending, detail=summary.aborted)
+        report = write_report(night, summary, ending=ending, pixels=pixels)
     seconds = time.monotonic() - began
     if as_json:
         data = counts_as_dict(report.counts)
         print_json(data | {"seconds": round(seconds, 1), "report": report.link})
     else:
         print_counts(report.counts)
-        say(f"{summary.items} items ended in {seconds:.0f} s. Report: {report.link}")
+        say(f"{summary.items} items ended in {seconds:.0f} s.")
+    if report.failure:
+        say(f"autochrome: there is no report: {report.failure}")
+    elif not as_json:
+        say(f"Report: {report.link}")
     if summary.aborted:
         say(f"autochrome: {summary.aborted}")
     if summary.aborted or stop.is_set():

@@ -29,9 +29,12 @@ class ReportFile:
     content_type: str
 
 
-def report_key(run_name: str, form: str) -> str:
-    """Where in the output store the report of a run is; *form* is "html", "csv" or "json"."""
-    return safe_key(f"reports/{run_name.replace('/', '-')}/{_NAMES[form]}")
+def report_key(run_name: str, run_id: int, form: str) -> str:
+    """Where in the output store the report of a run is; *form* is "html", "csv" or "json".
+
+    Runs may begin in the same second, and so have one name: the number tells them apart.
+    """
+    return safe_key(f"reports/{run_name.replace('/', '-')}-run{run_id}/{_NAMES[form]}")
 
 
 def render_report(report: RunReport) -> tuple[ReportFile, ...]:
@@ -42,7 +45,7 @@ def render_report(report: RunReport) -> tuple[ReportFile, ...]:
         "html": render_page(report),
     }
     return tuple(
-        ReportFile(report_key(report.run.name, form), content.encode(), _TYPES[form])
+        ReportFile(report_key(report.run.name, report.run.id, form), content.encode(), _TYPES[form])
         for form, content in contents.items()
     )
 

@@ -16,6 +16,7 @@ WAITING = (ItemStatus.PENDING, ItemStatus.CLAIMED)
 class RunFacts:
     """When the run was, and how it ended. Times are aware; they are shown in their own zone."""
 
+    id: int  # in the ledger: names are not unique
     name: str
     kind: str  # "nightly", "run", "backfill", …
     started_at: datetime

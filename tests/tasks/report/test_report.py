@@ -51,7 +51,7 @@ def make_report() -> RunReport:
     """Make the report of a night in which most things happened."""
     return RunReport(
         title="The night of 22 November 2026",
-        run=RunFacts("2026-11-22 22:00", "nightly", STARTED, ENDED, RunEnding.COMPLETED),
+        run=RunFacts(7, "2026-11-22 22:00", "nightly", STARTED, ENDED, RunEnding.COMPLETED),
         sources=("s3://scans",),
         output="s3://colour",
         recipe=RecipeFacts("default", "9f" * 32, "7e" * 32),
@@ -130,12 +130,12 @@ def test_three_forms_of_one_report() -> None:
     """The page last: whoever finds it finds the others."""
     files = render_report(make_report())
     assert [file.key for file in files] == [
-        "reports/2026-11-22 22:00/report.csv",
-        "reports/2026-11-22 22:00/report.json",
-        "reports/2026-11-22 22:00/index.html",
+        "reports/2026-11-22 22:00-run7/report.csv",
+        "reports/2026-11-22 22:00-run7/report.json",
+        "reports/2026-11-22 22:00-run7/index.html",
     ]
     assert [file.key for file in files] == [
-        report_key("2026-11-22 22:00", form) for form in ("csv", "json", "html")
+        report_key("2026-11-22 22:00", 7, form) for form in ("csv", "json", "html")
     ]
     assert [file.content_type.partition(";")[0] for file in files] == [
         "text/csv", "application/json", "text/html",
@@ -145,7 +145,8 @@ def test_three_forms_of_one_report() -> None:
 @pytest.mark.parametrize("name", ["../../etc", "a/b", "", "x" * 500, "..", HOSTILE])
 def test_a_run_may_be_called_anything(name: str) -> None:
     """Its report stays under `reports/`."""
-    key = report_key(name, "html")
+    key = report_key(name, 7, "html")
+    assert key != report_key(name, 8, "html")
     assert key.startswith("reports/")
     assert key.count("/") == 2
     assert is_storable(key)

@@ -1,0 +1,129 @@
+"""A report never fails a night, never overwrites another's, and can be made again."""
+
+import errno
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks import reporting
+from tasks.errors import Reason
+from tasks.ledger import Ledger, RunEnding
+from tasks.night import begin_night
+from tasks.reporting import ReportPlace, make_report_again, write_report
+from tasks.settings import Settings
+from tasks.share import Share, work_off
+from tasks.workshop import open_workshop
+from tests.workshops import MakeSettings
+
+
+def work(settings: Settings, *, name: str = "one second") -> tuple[ReportPlace, int]:
+    """A whole night, its report, and its number."""
+    with begin_night(settings, kind="nightly", name=name) as night:
+        for source in settings.sources:
+            night.discover(source)
+        night.enqueue()
+        with open_workshop(settings) as workshop:
+            summary = work_off(workshop, Share(run_id=night.run_id))
+        night.count(summary)
+        night.end(summary.ending(), detail=summary.aborted)
+        report = write_report(night, summary, ending=summary.ending())
+        return report, night.run_id
+
+
+def reports(settings: Settings) -> dict[str, dict[str, Any]]:
+    """The reports in the output, by the folder that they are in."""
+    found = Path(settings.output).glob("reports/*/report.json")
+    return {path.parent.name: json.loads(path.read_text()) for path in found}
+
+
+def test_runs_of_one_second_have_reports_of_their_own(make_settings: MakeSettings) -> None:
+    """The second one, which found nothing to do, does not take the first one's place."""
+    settings = make_settings()
+    work(settings)
+    work(settings)
+    found = reports(settings)
+    assert set(found) == {"one second-run1", "one second-run2"}
+    assert found["one second-run1"]["tonight"]["statuses"] == {"review": 6}
+    assert found["one second-run2"]["tonight"]["statuses"] == {}
+
+
+def test_one_made_again_tells_the_same(make_settings: MakeSettings, archive: Path) -> None:
+    """From what the ledger remembers: outcomes, reasons, speed, pictures; damage among them."""
+    (archive / "torn.jpg").write_bytes((archive / "0.jpg").read_bytes()[:400])
+    settings = make_settings()
+    _, run_id = work(settings)
+    (first,) = reports(settings).values()
+    page = Path(settings.output) / "reports" / f"one second-run{run_id}" / "index.html"
+    before = page.read_text()
+    page.unlink()
+    with Ledger.open(settings.database_url.get_secret_value()) as ledger:
+        run = ledger.get_run(run_id)
+        assert run is not None
+        place = make_report_again(settings, ledger, run)
+    assert place.link == page.as_uri()
+    assert page.read_text().count("data:image/") == before.count("data:image/") == 12
+    (again,) = reports(settings).values()
+    assert again["tonight"] == first["tonight"]
+    assert again["tonight"]["statuses"] == {"review": 6, "quarantined": 1}
+    for part in ("run", "found", "archive", "confidence", "troubles", "recipe", "sources"):
+        near = pytest.approx(first[part]) if part == "confidence" else first[part]
+        assert again[part] == near, part
+    shown = {(one["title"], one["status"]) for one in first["pictures"]}
+    assert {(one["title"], one["status"]) for one in again["pictures"]} == shown
+
+
+@pytest.mark.parametrize("where", ["scratch", "output"])
+def test_a_full_disk_costs_the_report_and_not_the_night(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Its outcome stands in the ledger; what makes the report later is said."""
+    settings = make_settings()
+    full = OSError(errno.ENOSPC, "No space left on device")
+    real = Path.write_bytes
+
+    def write_bytes(path: Path, content: bytes) -> int:
+        if path.name == "report":
+            raise full
+        return real(path, content)
+
+    if where == "scratch":
+        monkeypatch.setattr(Path, "write_bytes", write_bytes)
+    else:
+        monkeypatch.setattr(reporting, "_put", lambda *_: (_ for _ in ()).throw(full))
+    report, run_id = work(settings)
+    assert report.link == ""
+    assert "no space left" in report.failure.lower()
+    assert f"`autochrome report {run_id} --again`" in report.failure
+    assert sum(report.counts.items.values()) == 6
+    monkeypatch.undo()
+    with Ledger.open(settings.database_url.get_secret_value()) as ledger:
+        run = ledger.get_run(run_id)
+        assert run is not None
+        assert run.ending is RunEnding.COMPLETED
+        assert make_report_again(settings, ledger, run).link
+    assert len(reports(settings)) == 1
+
+
+def test_a_reason_that_appears_meanwhile_is_no_mishap(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, archive: Path
+) -> None:
+    """Other workers go on while the report is made."""
+    for number in range(7):
+        (archive / f"torn{number}.jpg").write_bytes((archive / "0.jpg").read_bytes()[:400])
+    real = Ledger.counts
+
+    def earlier(ledger: Ledger, recipe_id: int | None = None) -> object:
+        counts = real(ledger, recipe_id)
+        reasons = {reason: n for reason, n in counts.reasons.items() if reason is not torn}
+        return type(counts)(counts.scans, counts.vanished, counts.items, reasons)
+
+    torn = Reason.TRUNCATED
+    monkeypatch.setattr(Ledger, "counts", earlier)
+    settings = make_settings()
+    report, _ = work(settings)
+    assert report.failure == ""
+    ((told),) = reports(settings).values()
+    assert {one["reason"] for one in told["troubles"]} == {"truncated"}
+    assert told["troubles"][0]["items"] >= 5
