@@ -43,6 +43,10 @@ class Reason(enum.StrEnum):
     LOW_CONFIDENCE = "low_confidence"
     NEGATIVE_SUSPECTED = "negative_suspected"
     TONED = "toned"
+    OWN_COLOUR = "own_colour"
+    NEARLY_COLOUR = "nearly_colour"
+    PRINT_SUSPECTED = "print_suspected"
+    NEARLY_BLANK = "nearly_blank"
     TONE_DOUBTFUL = "tone_doubtful"
     METADATA_UNREADABLE = "metadata_unreadable"
     DECIDED_BEFORE = "decided_before"
@@ -81,6 +85,10 @@ _VERDICTS = {
     Reason.LOW_CONFIDENCE: Verdict.REVIEW,
     Reason.NEGATIVE_SUSPECTED: Verdict.REVIEW,
     Reason.TONED: Verdict.REVIEW,
+    Reason.OWN_COLOUR: Verdict.REVIEW,
+    Reason.NEARLY_COLOUR: Verdict.REVIEW,
+    Reason.PRINT_SUSPECTED: Verdict.REVIEW,
+    Reason.NEARLY_BLANK: Verdict.REVIEW,
     Reason.TONE_DOUBTFUL: Verdict.REVIEW,
     Reason.METADATA_UNREADABLE: Verdict.REVIEW,
     Reason.DECIDED_BEFORE: Verdict.REVIEW,

@@ -76,7 +76,7 @@ def read_scan(request: ReadRequest) -> ReadScan:
         lightness,
         neutral_mask(lightness),
         tone_doubt=scan.tone_doubt,
-        notes=(*scan.header.notes, *scan.tone_notes),
+        notes=(*scan.header.notes, *scan.tone_notes, *findings.notes),
     )
 
 

@@ -112,6 +112,22 @@ REASON_HELP = {
         "is a sepia or otherwise toned print; its lightness alone was used",
         "Decide whether the tone is part of the work; reject if so.",
     ),
+    Reason.OWN_COLOUR: Help(
+        "has parts in a colour of their own, as stamps, ink, tinting or a target",
+        "Read in the notes where they are; reject it if the derivative does them no justice.",
+    ),
+    Reason.NEARLY_COLOUR: Help(
+        "has a tone so uneven, or colours so faint, that it may be a colour photograph",
+        "Compare it with the scan; reject if its own colours were meant.",
+    ),
+    Reason.PRINT_SUSPECTED: Help(
+        "looks like a page of print with a picture on it, or like a drawing",
+        "Reject it if there is no photograph on it, or only one that belongs to the page.",
+    ),
+    Reason.NEARLY_BLANK: Help(
+        "holds next to nothing: fog, snow, a night, a thin plate, or an empty sheet",
+        "Reject it if it is empty; else see whether colour does it any good.",
+    ),
     Reason.TONE_DOUBTFUL: Help(
         "has a tone that can be read in two ways, or that was guessed",
         "Read the notes of the item; compare the derivative with the scan in a viewer you trust.",

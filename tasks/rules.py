@@ -5,7 +5,8 @@ from dataclasses import asdict
 from colormodel.checkpoint import Checkpoint
 from tasks.derivatives import OutputPolicy
 from tasks.ledger import Recipe
-from tasks.scans.findings import BlankRule, Thresholds
+from tasks.scans.blank import BlankRule
+from tasks.scans.findings import Thresholds
 from tasks.scans.frame import FrameRule
 from tasks.scans.header import ReadLimits
 from tasks.scans.hue import HueRule
@@ -40,7 +41,11 @@ def thresholds(settings: Settings) -> Thresholds:
     """Where each judgement of a scan turns."""
     return Thresholds(
         frame=FrameRule(dark=settings.border_dark_l, light=settings.border_light_l),
-        hue=HueRule(grey_mean=settings.grey_below_chroma, toned_rest=settings.toned_below_chroma),
+        hue=HueRule(
+            grey_mean=settings.grey_below_chroma,
+            toned_rest=settings.toned_below_chroma,
+            colour_rest=settings.colour_from_chroma,
+        ),
         two_tone=TwoToneRule(
             pure_between=settings.print_between_share, text_between=settings.text_between_share
         ),

@@ -79,6 +79,7 @@ class Settings(BaseSettings):
     blank_below_l: float = Field(default=3.0, ge=0.0, le=100.0)
     grey_below_chroma: float = Field(default=3.0, ge=0.0)
     toned_below_chroma: float = Field(default=2.5, ge=0.0)
+    colour_from_chroma: float = Field(default=4.5, ge=0.0)
     print_between_share: float = Field(default=0.01, ge=0.0, le=1.0)
     text_between_share: float = Field(default=0.2, ge=0.0, le=1.0)
     negative_score: float = 1.5

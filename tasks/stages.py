@@ -252,8 +252,8 @@ def _review_reason(workshop: Workshop, work: Work) -> Reason | None:
         return Reason.NEGATIVE_SUSPECTED
     if work.tone_doubt:
         return Reason.TONE_DOUBTFUL
-    if work.scan.findings.toned:
-        return Reason.TONED
+    if work.scan.findings.reason:
+        return work.scan.findings.reason
     if (work.confidence or 0.0) < workshop.settings.review_below_confidence:
         return Reason.LOW_CONFIDENCE
     return None

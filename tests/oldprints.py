@@ -142,8 +142,10 @@ def yellowed(picture: Picture, rng: Random) -> Picture:
     away = np.clip(np.maximum(np.abs(x), np.abs(y)) ** 4 + 0.3 * rng.normal() * x, 0, 1)
     cover = (rng.uniform(0.4, 0.8) * away)[..., None]
     paper = np.array([0.90, 0.80, 0.56])
-    return picture * (1 - cover) + (0.35 * picture + 0.65 * paper) * cover * 0.5 + (
-        picture * paper * cover * 0.5
+    return (
+        picture * (1 - cover)
+        + (0.35 * picture + 0.65 * paper) * cover * 0.5
+        + (picture * paper * cover * 0.5)
     )
 
 

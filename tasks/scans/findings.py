@@ -1,38 +1,31 @@
 """What a scan is: a photograph to be coloured, or something that must not be."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.errors import AlreadyColour, Bilevel, BlankScan
+from tasks.errors import AlreadyColour, Bilevel, BlankScan, Reason
+from tasks.scans.blank import BlankRule, measure_faintness
 from tasks.scans.frame import Box, FrameRule, find_frame, surroundings
 from tasks.scans.hue import Hue, HueRule, judge_hue, measure_chroma
+from tasks.scans.islands import Island, IslandRule, find_islands
+from tasks.scans.mount import find_mount, mounted_picture
 from tasks.scans.negative import NegativeDoubt, NegativeRule, doubt_about
+from tasks.scans.page import PageRule, picture_share
 from tasks.scans.reader import Scan
 from tasks.scans.resample import resize
-from tasks.scans.tone import Codes
+from tasks.scans.toning import lab_of, unexplained
 from tasks.scans.twotone import TwoToneRule, is_print, measure_tones
 from tasks.scans.wedge import WedgeRule, find_wedges
 
 Floats32 = NDArray[np.float32]
+Bools = NDArray[np.bool_]
 
-_BLANK_PX = 96  # long side on which a picture is looked at for being blank
 _CHROMA_PX = 384  # long side on which chroma is measured: JPEG's blocks and grain are averaged away
-
-
-@dataclass(frozen=True)
-class BlankRule:
-    """When a picture holds nothing.
-
-    Attributes:
-        spread: L* between its 2nd and 98th percentile, once grain and dust are averaged away, below
-            which it is blank.
-        inset: Share of the picture left out at each side, for what lies along its edges.
-    """
-
-    spread: float = 3.0
-    inset: float = 0.06
+_ISLANDS_PX = 768  # the same for islands of own colour: strokes of a pen are still there
+_NAMED_ISLANDS = 5  # islands that are described one by one
 
 
 @dataclass(frozen=True)
@@ -51,10 +44,19 @@ class Thresholds:
 
     frame: FrameRule = field(default_factory=FrameRule)
     hue: HueRule = field(default_factory=HueRule)
+    island: IslandRule = field(default_factory=IslandRule)
     two_tone: TwoToneRule = field(default_factory=TwoToneRule)
+    page: PageRule = field(default_factory=PageRule)
     blank: BlankRule = field(default_factory=BlankRule)
     negative: NegativeRule = field(default_factory=NegativeRule)
     wedge: WedgeRule = field(default_factory=WedgeRule)
+
+
+class Doubt(NamedTuple):
+    """Why a person has to look at what was coloured, and the words for it."""
+
+    reason: Reason
+    words: str
 
 
 @dataclass(frozen=True)
@@ -62,17 +64,31 @@ class Findings:
     """What was seen on a scan that is to be coloured.
 
     Attributes:
-        toned: The print is sepia, cyanotype or the like; its lightness alone is used.
+        doubts: Why a person has to look, the weightiest first; none where nothing is in the way.
         negative_doubt: What the network needs to tell whether the scan is a negative that was never
             inverted; None where its border or its tones clear it.
-        picture: Where the picture lies within film border or margin.
-        neutral: Parts that must stay neutral: borders, margins, step wedges.
+        picture: Where the picture lies within film border, margin or mount.
+        neutral: Parts that must stay neutral: borders, margins, mounts, step wedges.
+        islands: Stamps, ink, tints and targets in a colour of their own.
+        own_colour: Where these are, bool (h, w) of any size; None where there are none.
     """
 
-    toned: bool
+    doubts: tuple[Doubt, ...]
     negative_doubt: NegativeDoubt | None
     picture: Box
     neutral: tuple[Box, ...]
+    islands: tuple[Island, ...] = ()
+    own_colour: Bools | None = field(default=None, compare=False)
+
+    @property
+    def reason(self) -> Reason | None:
+        """The weightiest doubt."""
+        return self.doubts[0].reason if self.doubts else None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All doubts, a sentence each."""
+        return tuple(doubt.words for doubt in self.doubts)
 
     def keep_neutral(self, height: int, width: int) -> NDArray[np.bool_]:
         """Mark where no colour may be put, bool (height, width)."""
@@ -86,62 +102,109 @@ def examine(scan: Scan, *, thresholds: Thresholds | None = None) -> Findings:
     """Look at a scan as a whole, by what one pass over it left behind.
 
     Raises:
-        AlreadyColour: It holds colour of its own.
-        Bilevel: It is text or line art in two tones.
-        BlankScan: It holds no picture.
+        AlreadyColour: It surely is in colour.
+        Bilevel: It surely is text or line art in two tones.
+        BlankScan: It surely holds no picture.
         UnreadableScan: Its data is damaged.
     """
     rules = thresholds or Thresholds()
     lightness = scan.survey.lightness
     frame = find_frame(lightness, rules.frame)
     inner = frame.picture.inset(rules.blank.inset)
-    _refuse_blank(lightness[inner.slices(*lightness.shape)], rules.blank)
-    sample = scan.survey.sample
-    _refuse_print(scan, sample[inner.slices(*sample.shape)], rules.two_tone)
-    toned = _refuse_colour(scan, frame.picture, rules.hue)
+    doubts = [
+        _doubt_blank(lightness[inner.slices(*lightness.shape)], rules.blank),
+        _doubt_print(scan, inner, rules),
+    ]
+    light = scan.colour_light(_ISLANDS_PX)
+    if light is None:
+        islands, own_colour, picture = (), None, frame.picture
+    else:
+        hue_doubt = _doubt_colour(light, frame.picture, rules.hue)
+        islands, own_colour, mounted = _own_colour(light, frame.picture, rules.island)
+        if hue_doubt and hue_doubt.reason is Reason.NEARLY_COLOUR:
+            islands, own_colour = (), None
+        doubts[:0] = [_doubt_islands(islands), hue_doubt]
+        picture = frame.picture.within(mounted)
     return Findings(
-        toned=toned,
+        doubts=tuple(doubt for doubt in doubts if doubt),
         negative_doubt=doubt_about(lightness, frame, rules.negative),
-        picture=frame.picture,
-        neutral=(*surroundings(frame.picture), *find_wedges(lightness, rules.wedge)),
+        picture=picture,
+        neutral=(*surroundings(picture), *find_wedges(lightness, rules.wedge)),
+        islands=islands,
+        own_colour=own_colour,
     )
 
 
-def _refuse_blank(lightness: Floats32, rule: BlankRule) -> None:
-    scale = min(1.0, _BLANK_PX / max(lightness.shape))
-    small = resize(lightness, *(max(1, round(side * scale)) for side in lightness.shape))
-    low, high = np.percentile(small, [2, 98])
-    spread = float(high - low)
-    if spread < rule.spread:
-        raise BlankScan(
-            f"the scan is blank: its lightness spreads by {spread:.2f} L* (a picture: "
-            f"{rule.spread:g} or more); nothing to do"
-        )
+def _doubt_blank(lightness: Floats32, rule: BlankRule) -> Doubt | None:
+    """Refuse an empty sheet; doubt a picture that is only faint."""
+    found = measure_faintness(lightness, rule)
+    if found.spread >= rule.spread:
+        return None
+    seen = f"its lightness spreads by {found.spread:.2f} L* (a picture: {rule.spread:g} or more)"
+    if found.structure < rule.structure and not found.has_points:
+        raise BlankScan(f"the scan is blank: {seen}, with no structure in it; nothing to do")
+    return Doubt(Reason.NEARLY_BLANK, f"The scan is nearly blank: {seen}, yet it has structure.")
 
 
-def _refuse_print(scan: Scan, sample: Codes, rule: TwoToneRule) -> None:
+def _doubt_print(scan: Scan, inner: Box, rules: Thresholds) -> Doubt | None:
+    """Refuse text and line art; doubt a page that shows a picture, too."""
     if scan.header.stored_bits == 1:
         raise Bilevel("the scan has one bit a pixel: text or line art; nothing to do")
-    tones = measure_tones(sample, scan.tone.lightness)
-    if is_print(tones, rule):
-        raise Bilevel(
-            f"the scan is in two tones, {tones.contrast:.0f} L* apart, with {tones.between:.1%} of "
-            "its pixels between them: text or line art; nothing to do"
-        )
+    sample, lightness = scan.survey.sample, scan.survey.lightness
+    tones = measure_tones(sample[inner.slices(*sample.shape)], scan.tone.lightness)
+    if not is_print(tones, rules.two_tone):
+        return None
+    seen = (
+        f"two tones, {tones.contrast:.0f} L* apart, with {tones.between:.1%} of its pixels "
+        "between them"
+    )
+    share = picture_share(lightness[inner.slices(*lightness.shape)], rules.page)
+    if share < rules.page.picture:
+        raise Bilevel(f"the scan is in {seen}: text or line art; nothing to do")
+    words = f"The scan is in {seen}, as print is, but {share:.0%} of it may be a picture."
+    return Doubt(Reason.PRINT_SUSPECTED, words)
 
 
-def _refuse_colour(scan: Scan, picture: Box, rule: HueRule) -> bool:
-    """Refuse colour; tell whether the picture is toned."""
-    light = scan.colour_light(_CHROMA_PX)
-    if light is None:
-        return False
-    rows, columns = picture.slices(*light.shape[1:])
-    chroma = measure_chroma(light[:, rows, columns], rule)
+def _doubt_colour(light: Floats32, picture: Box, rule: HueRule) -> Doubt | None:
+    """Refuse colour; doubt what is toned, or nearly colour."""
+    scale = min(1.0, _CHROMA_PX / max(light.shape[1:]))
+    height, width = (max(1, round(side * scale)) for side in light.shape[1:])
+    rows, columns = picture.slices(height, width)
+    small = np.stack([resize(plane, height, width) for plane in light])
+    chroma = measure_chroma(small[:, rows, columns], rule)
     hue = judge_hue(chroma, rule)
+    if hue == Hue.GREY:
+        return None
+    seen = (
+        f"chroma {chroma.mean:.1f} on average, {chroma.rest:.1f} of it explained neither by "
+        f"lightness nor by place (toned prints: up to {rule.toned_rest:g}; colour: from "
+        f"{rule.colour_rest:g})"
+    )
     if hue == Hue.COLOUR:
-        raise AlreadyColour(
-            f"the scan has colour of its own: chroma {chroma.mean:.1f} on average, and "
-            f"{chroma.rest:.1f} that its lightness does not explain (toned prints: up to "
-            f"{rule.toned_rest:g}); nothing to do"
-        )
-    return hue == Hue.TONED
+        raise AlreadyColour(f"the scan has colour of its own: {seen}; nothing to do")
+    if hue == Hue.TONED:
+        return Doubt(Reason.TONED, f"The print is toned: {seen}.")
+    return Doubt(Reason.NEARLY_COLOUR, f"The scan may have colour of its own: {seen}.")
+
+
+def _own_colour(
+    light: Floats32, picture: Box, rule: IslandRule
+) -> tuple[tuple[Island, ...], Bools | None, Box]:
+    """Find islands of own colour, where they are, and the picture on its mount."""
+    lab = lab_of(light)
+    mount = find_mount(lab)
+    counted = ~mount
+    inside = np.zeros_like(counted)
+    inside[picture.slices(*counted.shape)] = True
+    if (counted & inside).any():
+        counted &= inside
+    islands, cover = find_islands(lab, unexplained(lab, counted), rule)
+    return tuple(islands), cover if islands else None, mounted_picture(mount)
+
+
+def _doubt_islands(islands: tuple[Island, ...]) -> Doubt | None:
+    if not islands:
+        return None
+    named = "; ".join(str(island) for island in islands[:_NAMED_ISLANDS])
+    more = f"; and {len(islands) - _NAMED_ISLANDS} more" if len(islands) > _NAMED_ISLANDS else ""
+    return Doubt(Reason.OWN_COLOUR, f"Parts have a colour of their own: {named}{more}.")

@@ -35,6 +35,12 @@ class Box:
             slice(round(self.left * width), max(1, round(self.right * width))),
         )
 
+    def within(self, other: "Box") -> "Box":
+        """Give the part that lies in another box, too; it itself where that leaves nothing."""
+        top, left = max(self.top, other.top), max(self.left, other.left)
+        bottom, right = min(self.bottom, other.bottom), min(self.right, other.right)
+        return Box(top, left, bottom, right) if top < bottom and left < right else self
+
     def inset(self, share: float) -> "Box":
         """Shrink the box on each side by a share of its size."""
         down, across = share * (self.bottom - self.top), share * (self.right - self.left)

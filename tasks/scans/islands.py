@@ -15,7 +15,9 @@ from tasks.scans.frame import Box
 Floats32 = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
-_WINDOW = 5  # pixels averaged: fringes of a scanner, and noise of JPEG, cancel out in it
+_WINDOW = 3  # pixels averaged
+_AROUND = 9  # the same, in which fringes of a scanner cancel out
+_DEEPEST = 2.5  # times the expected chroma: a deeper shade of it is another colour
 _REACH = 4  # pixels by which islands grow, so that their soft edges are in, and parts join
 #: Up to which hue angle, in degrees, a colour has a name.
 _HUES = (
@@ -34,14 +36,16 @@ class IslandRule:
         faint: The same of what is around the core and belongs to it.
         stain: The same where it is brown or yellow, as stains are.
         stain_hues: Hue angles of such colours, in degrees.
+        around: What of it must be left when the surroundings are averaged: fringes cancel out.
         least: Share of the picture that a core covers, at least.
         most: Share that all islands may cover; above, they are none.
     """
 
-    strange: float = 10.0
-    faint: float = 6.0
-    stain: float = 26.0
+    strange: float = 8.5
+    faint: float = 5.0
+    stain: float = 24.0
     stain_hues: tuple[float, float] = (48.0, 112.0)
+    around: float = 2.5
     least: float = 0.0001
     most: float = 0.25
 
@@ -74,11 +78,13 @@ def find_islands(lab: Floats32, rest: Floats32, rule: IslandRule) -> tuple[list[
     Returns:
         The islands, largest first, and where they are, (h, w); none where they cover too much.
     """
-    distance, hue = _strangeness(lab, rest)
+    distance, hue = _strangeness(lab, rest, _WINDOW)
+    around, _ = _strangeness(lab, rest, _AROUND)
     low, high = rule.stain_hues
     is_stain = (hue >= low) & (hue <= high)
     meant = distance >= np.where(is_stain, rule.stain, rule.faint)
     sure = distance >= np.where(is_stain, rule.stain, rule.strange)
+    sure &= around >= rule.around
     parts, _ = label(binary_dilation(meant, iterations=_REACH))
     sizes = np.bincount(parts[sure], minlength=parts.max() + 1)
     is_large = sizes >= max(rule.least * meant.size, 1)
@@ -92,18 +98,17 @@ def find_islands(lab: Floats32, rest: Floats32, rule: IslandRule) -> tuple[list[
     return islands, cover
 
 
-def _strangeness(lab: Floats32, rest: Floats32) -> tuple[Floats32, Floats32]:
+def _strangeness(lab: Floats32, rest: Floats32, window: int) -> tuple[Floats32, Floats32]:
     """How far a*, b* are from all paler and deeper shades of what is expected, and their hue.
 
     Returns:
         The distance, (h, w), and the hue angle in degrees, (h, w).
     """
-    own = uniform_filter(lab[1:], (0, _WINDOW, _WINDOW))
-    expected = uniform_filter(lab[1:] - rest, (0, _WINDOW, _WINDOW))
-    length = np.hypot(*expected) + np.float32(1e-6)
-    along = (own * expected).sum(axis=0) / length
-    across = np.abs(own[0] * expected[1] - own[1] * expected[0]) / length
-    distance = np.where(along > 0, across, np.hypot(*own))
+    own = uniform_filter(lab[1:], (0, window, window))
+    expected = uniform_filter(lab[1:] - rest, (0, window, window))
+    squared = (expected * expected).sum(axis=0) + np.float32(1e-6)
+    shade = np.clip((own * expected).sum(axis=0) / squared, 0, _DEEPEST)
+    distance = np.hypot(*(own - shade * expected))
     return distance, np.degrees(np.arctan2(own[1], own[0])) % 360
 
 

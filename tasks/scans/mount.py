@@ -3,12 +3,18 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.scans.frame import Box
+
 Floats32 = NDArray[np.float32]
+Floats64 = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 _RING = 0.025  # share of height and width, along each edge, that shows what surrounds the picture
 _EVEN = 0.6  # of such a strip's pixels are near its median, where it is of one paper
 _NEAR_L, _NEAR_AB = 9.0, 5.0
+_LINE = 0.7  # of a line's pixels are mount where the picture has not begun: small print is the rest
+_EDGE, _BEHIND = 0.02, 0.35  # behind its end, over so much of a side, so little of a line is mount
+_SIDE = 0.02  # share of height or width that a side of a mount takes, at least
 _MOST = 0.85  # of the picture that may be mount: otherwise it is no mount but an even picture
 
 
@@ -27,6 +33,28 @@ def find_mount(lab: Floats32) -> Bools:
         if _is_near(strip, level).mean() >= _EVEN:
             mount |= _is_near(lab, level)
     return mount if mount.mean() <= _MOST else np.zeros_like(mount)
+
+
+def mounted_picture(mount: Bools) -> Box:
+    """Give where a picture lies on its mount; the whole where three sides of it are not seen.
+
+    A mount ends at a straight edge; a studio's backdrop, which may reach three edges, does not.
+    """
+    shares = mount.mean(axis=1), mount.mean(axis=0)
+    top, bottom, left, right = (_depth(lines) for share in shares for lines in (share, share[::-1]))
+    if sum(depth > 0 for depth in (top, bottom, left, right)) < 3:
+        return Box(0.0, 0.0, 1.0, 1.0)
+    return Box(top, left, 1 - bottom, 1 - right)
+
+
+def _depth(share: Floats64) -> float:
+    """Share of lines that are mount, from the first on; 0 where it ends without an edge."""
+    is_mount = share >= _LINE
+    depth = len(share) if is_mount.all() else int(np.argmin(is_mount))
+    behind = share[depth + 1 : depth + 1 + max(3, int(_EDGE * len(share)))]
+    if depth < _SIDE * len(share) or depth > len(share) / 2 or behind.mean() > _BEHIND:
+        return 0.0
+    return depth / len(share)
 
 
 def _is_near(lab: Floats32, level: Floats32) -> Bools:

@@ -8,13 +8,14 @@ painted cheeks do, does not bend it.
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.scans.surface import smooth_surface
+
 Floats32 = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
 _LEVELS = 16  # of lightness, in each of which a toned print has one colour
-_LEAST_SHARE = 0.001  # of the pixels, in a level that is to be trusted
+_LEAST_SHARE = 0.02  # of the pixels, in a level that is to be trusted: a stamp covers less
 _LEAST_PIXELS = 30
-_ROUNDS = 2  # in which the drift is fitted again to what lies near it
 # sRGB's colorants under D50 (columns X, Y, Z of red, green, blue), for the chroma of RGB scans.
 _TO_XYZ = np.array(
     [[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]]
@@ -42,7 +43,7 @@ def unexplained(lab: Floats32, counted: Bools) -> Floats32:
         a* and b*, (2, h, w).
     """
     rest = np.stack([plane - _of_lightness(lab[0], plane, counted) for plane in lab[1:]])
-    return rest - _of_place(rest, counted)
+    return rest - smooth_surface(rest, counted)
 
 
 def _of_lightness(lightness: Floats32, values: Floats32, counted: Bools) -> Floats32:
@@ -56,24 +57,3 @@ def _of_lightness(lightness: Floats32, values: Floats32, counted: Bools) -> Floa
     medians = [np.median(own[level == one]) for one in levels]
     centres = (np.array(levels) + 0.5) * 100 / _LEVELS
     return np.interp(lightness, centres, medians).astype(np.float32)
-
-
-def _of_place(rest: Floats32, counted: Bools) -> Floats32:
-    """The smooth drift over the picture: a quadratic surface, of what lies near it."""
-    height, width = counted.shape
-    y, x = np.meshgrid(
-        np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij", sparse=True
-    )
-    surfaces = np.stack(np.broadcast_arrays(np.float64(1), x, y, x * x, x * y, y * y)[0:6])
-    drift = np.zeros_like(rest)
-    used = counted
-    for _ in range(_ROUNDS):
-        away = np.hypot(*(rest - drift))
-        if not used.any():
-            break
-        used = counted & (away <= 3 * np.median(away[counted]) + 0.5)
-        known = surfaces[:, used]
-        sums = known @ known.T + 1e-3 * np.eye(len(surfaces))
-        weights = np.linalg.solve(sums, known @ rest[:, used].T)
-        drift = np.einsum("khw,kc->chw", surfaces, weights).astype(np.float32)
-    return drift

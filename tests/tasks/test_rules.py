@@ -29,6 +29,7 @@ JUDGEMENTS = {
     "blank_below_l": 4.0,
     "grey_below_chroma": 2.0,
     "toned_below_chroma": 3.0,
+    "colour_from_chroma": 5.0,
     "print_between_share": 0.02,
     "text_between_share": 0.1,
     "negative_score": 2.0,

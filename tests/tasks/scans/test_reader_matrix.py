@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.errors import AutochromeError, UnreadableScan
+from tasks.errors import AutochromeError, Reason, UnreadableScan
 from tasks.scans.findings import examine
 from tasks.scans.header import ReadLimits, read_header
 from tasks.scans.reader import Scan, open_scan
@@ -62,7 +62,7 @@ def test_every_kind_gives_a_thumbnail_of_the_size_asked_for(made: Made) -> None:
 
 def test_every_kind_is_found_fit_to_be_coloured(made: Made) -> None:
     """None is taken for colour, print or blank; none is toned."""
-    assert not examine(open_scan(made.path, page=made.page)).toned
+    assert examine(open_scan(made.path, page=made.page)).reason is None
 
 
 @pytest.mark.parametrize("kind", sorted(scanfiles.REFUSED))
@@ -190,7 +190,7 @@ def test_a_toned_print_is_read_by_its_lightness(kind: str, tmp_path: Path) -> No
     pixels = scanfiles.toned(photograph(), kind)
     path = scanfiles.write_tiff(tmp_path / "t.tif", pixels, photometric="rgb")
     scan = open_scan(path)
-    assert examine(scan).toned
+    assert examine(scan).reason is Reason.TONED
     picture = scanfiles.pyvips.Image.new_from_array(pixels).copy(interpretation="srgb")
     expected = picture.icc_import(input_profile="srgb", pcs="lab").numpy()[..., 0]
     found = scan.tone.lightness[whole(scan)]

@@ -1,0 +1,79 @@
+"""Telling an empty sheet from a picture that is only faint: fog, snow, stars, a thin plate."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.scans.resample import resize
+from tasks.scans.surface import smooth_surface
+
+Floats32 = NDArray[np.float32]
+
+_LOOK_PX = 96  # long side on which a picture is looked at for being blank
+_SPECKS_PX = 768  # the same for points of light
+_EXTREMES = 1.0  # percent at both ends that dust may be
+
+
+@dataclass(frozen=True)
+class BlankRule:
+    """When a picture holds nothing.
+
+    Attributes:
+        spread: L* between its 2nd and 98th percentile, once grain and dust are averaged away, below
+            which it is blank, or faint.
+        inset: Share of the picture left out at each side, for what lies along its edges.
+        structure: L* by which places differ as their neighbours do, beyond even shading, from which
+            it is faint rather than blank: grain does not go on from place to place.
+        dark: L* up to which a sheet may be a night, and points of light in it stars.
+        point: L* by which such a point is lighter than the sheet.
+        points: Share of the picture that such points cover, at least.
+    """
+
+    spread: float = 3.0
+    inset: float = 0.06
+    structure: float = 0.12
+    dark: float = 25.0
+    point: float = 8.0
+    points: float = 0.0003
+
+
+@dataclass(frozen=True)
+class Faintness:
+    """How little a picture holds.
+
+    Attributes:
+        spread: L* between its 2nd and 98th percentile, reduced.
+        structure: L* by which places differ as their neighbours do, beyond even shading.
+        has_points: Whether it is dark, with points of light.
+    """
+
+    spread: float
+    structure: float
+    has_points: bool
+
+
+def measure_faintness(lightness: Floats32, rule: BlankRule) -> Faintness:
+    """Measure L*, (h, w)."""
+    small = _reduced(lightness, _LOOK_PX)
+    low, high = np.percentile(small, [2, 98])
+    rest = small - smooth_surface(small)
+    rest = np.clip(rest, *np.percentile(rest, [_EXTREMES, 100 - _EXTREMES]))
+    goes_on = [np.mean(rest[1:] * rest[:-1]), np.mean(rest[:, 1:] * rest[:, :-1])]
+    return Faintness(
+        spread=float(high - low),
+        structure=float(np.sqrt(max(0.0, min(goes_on)))),
+        has_points=_has_points(lightness, rule),
+    )
+
+
+def _has_points(lightness: Floats32, rule: BlankRule) -> bool:
+    level = float(np.median(lightness))
+    if level > rule.dark:
+        return False
+    return bool((_reduced(lightness, _SPECKS_PX) > level + rule.point).mean() >= rule.points)
+
+
+def _reduced(lightness: Floats32, long_side: int) -> Floats32:
+    scale = min(1.0, long_side / max(lightness.shape))
+    return resize(lightness, *(max(2, round(side * scale)) for side in lightness.shape))

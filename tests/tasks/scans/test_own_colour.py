@@ -1,0 +1,109 @@
+"""Toned prints as archives have them: mounted, aged, stamped, written on, tinted."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tasks.errors import AlreadyColour, Reason
+from tasks.scans.findings import Findings, examine
+from tasks.scans.reader import open_scan
+from tests import oldprints
+from tests.oldprints import AGEING, INKS, MOUNTS, TONES, Picture
+from tests.scanfiles import in_colour, photograph, write_png
+
+DATA = Path(__file__).parents[4] / "shared" / "data"
+
+
+def _print(tone: str, seed: int = 0) -> Picture:
+    return oldprints.toned(photograph(480, 640, seed=seed), tone)
+
+
+def _findings(picture: Picture, tmp_path: Path) -> Findings:
+    """Scan it as JPEG, with the noise in its colours."""
+    path = tmp_path / "p.jpg"
+    codes = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    Image.fromarray(codes).save(path, "JPEG", quality=85, subsampling=2)
+    return examine(open_scan(path))
+
+
+@pytest.mark.parametrize("tone", TONES)
+def test_a_toned_print_is_seen(tone: str, tmp_path: Path) -> None:
+    """Of every process, none is colour, and none has islands."""
+    found = _findings(_print(tone), tmp_path)
+    assert found.reason in {Reason.TONED, None}
+    assert not found.islands
+
+
+@pytest.mark.parametrize("mount", MOUNTS)
+def test_a_mount_is_judged_as_a_frame_is(mount: str, tmp_path: Path) -> None:
+    """Its card makes no print colour; what is neutral is card, and never the picture."""
+    rng = np.random.default_rng(4)
+    mounted = oldprints.mounted(_print("sepia"), mount, rng)
+    found = _findings(mounted, tmp_path)
+    assert found.reason is Reason.TONED
+    assert found.picture.area >= 480 * 640 / mounted[..., 0].size - 0.02
+    neutral = found.keep_neutral(*mounted.shape[:2])
+    assert neutral.mean() == pytest.approx(1 - found.picture.area, abs=0.02)
+    if mount != "brown":  # which a sepia print may go over into
+        assert neutral.mean() > 0.2
+
+
+@pytest.mark.parametrize("ageing", AGEING)
+def test_ageing_is_no_colour(ageing: str, tmp_path: Path) -> None:
+    """Foxing, yellowing, silver and a scanner's fringes are asked about at most."""
+    found = _findings(AGEING[ageing](_print("sepia"), np.random.default_rng(2)), tmp_path)
+    assert found.reason in {Reason.TONED, Reason.NEARLY_COLOUR, Reason.OWN_COLOUR}
+
+
+@pytest.mark.parametrize("ink", INKS)
+def test_a_stamp_on_a_grey_photograph_is_named(ink: str, tmp_path: Path) -> None:
+    """A grey photograph is not published with the stamp's colour guessed; it is said where."""
+    picture = np.repeat(0.25 + 0.7 * photograph(480, 640)[..., None], 3, axis=2)
+    found = _findings(oldprints.stamped(picture, ink, np.random.default_rng(5)), tmp_path)
+    assert found.reason is Reason.OWN_COLOUR
+    assert "from the left" in found.notes[0]
+    assert found.own_colour is not None
+    assert 0.001 < found.own_colour.mean() < 0.1
+
+
+def test_tinted_cheeks_and_targets_are_named(tmp_path: Path) -> None:
+    """On a grey print and on a toned one."""
+    rng = np.random.default_rng(1)
+    grey = np.repeat(0.4 + 0.4 * photograph(480, 640)[..., None], 3, axis=2)
+    assert _findings(oldprints.tinted(grey, rng), tmp_path).reason is Reason.OWN_COLOUR
+    beside = oldprints.beside_target(_print("sepia"), rng)
+    assert _findings(beside, tmp_path).reason is Reason.OWN_COLOUR
+
+
+def test_a_mostly_tinted_print_is_never_published_unseen(tmp_path: Path) -> None:
+    """Colour is skipped where it is sure; paler versions of it are asked about."""
+    picture = photograph(480, 640)
+    colour = in_colour(picture) / 255
+    grey = np.repeat(picture[..., None], 3, axis=2)
+    with pytest.raises(AlreadyColour):
+        _findings(colour, tmp_path)
+    reasons = []
+    for share in (0.5, 0.3, 0.2, 0.12):
+        try:
+            reasons.append(_findings(grey + share * (colour - grey), tmp_path).reason)
+        except AlreadyColour:
+            reasons.append(Reason.ALREADY_COLOUR)
+    assert None not in reasons
+    assert Reason.NEARLY_COLOUR in reasons
+
+
+def test_a_grey_scan_in_three_channels_has_no_doubts(tmp_path: Path) -> None:
+    """Equal channels, or a cast of one code, are grey."""
+    codes = np.rint(photograph(480, 640) * 250).astype(np.uint8)
+    three = np.stack([codes, codes, codes + 1], axis=2)
+    assert examine(open_scan(write_png(tmp_path / "g.png", three))).reason is None
+
+
+@pytest.mark.skipif(not (DATA / "toned").is_dir(), reason="../shared/data/toned is not there")
+@pytest.mark.timeout(600)
+def test_no_real_toned_print_is_skipped() -> None:
+    """Of every fourth; `tests/bench/judgements.py` sees them all."""
+    for path in sorted((DATA / "toned").glob("*.jpg"))[::4]:
+        assert examine(open_scan(path)).reason is not None
