@@ -22,6 +22,7 @@ from tasks.errors import AutochromeError
 from tasks.scans.findings import examine
 from tasks.scans.frame import FrameRule, find_frame
 from tasks.scans.reader import Scan, open_scan
+from tests import oldprints
 from tests.scanfiles import (
     Codes,
     codes_of,
@@ -30,10 +31,13 @@ from tests.scanfiles import (
     text_page,
     toned,
     with_step_wedge,
+    write_jpeg,
     write_png,
 )
 
 MADE = 40
+
+Treatment = Callable[[oldprints.Picture, np.random.Generator], oldprints.Picture]
 
 
 class Judge:
@@ -49,7 +53,7 @@ class Judge:
             found = examine(scan)
         except AutochromeError as error:
             return error.reason.value
-        words = ["toned"] * found.toned
+        words = [found.reason.value] if found.reason else []
         if found.negative_doubt is not None:
             self.asked += 1
             (score,) = self._colorizer.negativity([found.negative_doubt.view])
@@ -75,6 +79,28 @@ def made(folder: Path, draw: Callable[[int], Codes]) -> Iterator[Path]:
     """Write pictures that are drawn from a number."""
     for seed in range(MADE):
         yield write_png(folder / "made.png", draw(seed))
+
+
+def treatments() -> dict[str, Treatment]:
+    """What happens to prints, by name."""
+    mounts, inks = list(oldprints.MOUNTS), list(oldprints.INKS)
+    return {
+        **oldprints.AGEING,
+        "mounted": lambda picture, rng: oldprints.mounted(picture, rng.choice(mounts), rng),
+        "stamped": lambda picture, rng: oldprints.stamped(picture, rng.choice(inks), rng),
+        "written on": lambda picture, rng: oldprints.annotated(picture, rng.choice(inks), rng),
+        "tinted": oldprints.tinted,
+        "beside a target": oldprints.beside_target,
+    }
+
+
+def treated(paths: list[Path], folder: Path, change: Treatment) -> Iterator[Path]:
+    """Write each picture, reduced and treated, as JPEG."""
+    for seed, path in enumerate(paths):
+        image = pyvips.Image.thumbnail(str(path), 800, height=800, size="down")
+        picture = image.colourspace("srgb")[:3].numpy() / 255
+        codes = np.clip(change(picture, np.random.default_rng(seed)), 0, 1) * 255
+        yield write_jpeg(folder / "treated.jpg", np.rint(codes).astype(np.uint8), quality=85)
 
 
 def photos(data: Path, folder: Path) -> list[Path]:
@@ -123,6 +149,11 @@ def main() -> None:
             "made negative, in clear film", changed(colour, folder, lambda n: _with_margin(255 - n))
         )
         row("period colour photographs", iter(sorted((data / "references").glob("*.jpg"))))
+        prints = sorted((data / "toned").glob("*.jpg"))
+        row("toned prints", iter(prints))
+        for name, change in treatments().items():
+            row(f"toned prints, {name}", treated(prints, folder, change))
+            row(f"archive scans, {name}", treated(scans[::2], folder, change))
 
 
 def _framed(seed: int) -> Codes:
