@@ -151,9 +151,9 @@ def main() -> None:
         row("period colour photographs", iter(sorted((data / "references").glob("*.jpg"))))
         prints = sorted((data / "toned").glob("*.jpg"))
         row("toned prints", iter(prints))
-        for name, change in treatments().items():
-            row(f"toned prints, {name}", treated(prints, folder, change))
-            row(f"archive scans, {name}", treated(scans[::2], folder, change))
+        for what, change in treatments().items():
+            row(f"toned prints, {what}", treated(prints, folder, change))
+            row(f"archive scans, {what}", treated(scans[::2], folder, change))
 
 
 def _framed(seed: int) -> Codes:
