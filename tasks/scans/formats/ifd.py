@@ -5,8 +5,8 @@ offset is checked against the file's size, and only the tags that are asked for 
 """
 
 import math
+import struct
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -27,6 +27,7 @@ _SIZES = {
     for kind, code in _COMPONENT.items()
 }
 _MAX_ENTRIES = 4096
+_USUAL_BYTES = 512  # what is read at once: most tables are smaller
 _MAX_TEXT_BYTES = 1 << 20
 
 Values = NDArray[np.generic]
@@ -49,7 +50,7 @@ class Layout:
         return 8 if self.is_big else 4
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)  # not frozen, for there are many: that would take twice the time
 class Entry:
     """One tag: where its values lie, and how many there are.
 
@@ -181,36 +182,39 @@ def read_directory(source: ByteSource, layout: Layout, offset: int) -> Directory
         UnreadableScan: The table has no, or absurdly many, entries.
     """
     head_bytes, word = (8, 8) if layout.is_big else (2, 4)
-    count = layout.number(source.read(offset, head_bytes))
+    stride = 4 + 2 * word
+    block = source.read_up_to(offset, _USUAL_BYTES)
+    if len(block) < head_bytes:
+        block = source.read(offset, head_bytes)
+    count = layout.number(block[:head_bytes])
     if not 0 < count <= _MAX_ENTRIES:
         raise UnreadableScan(
             f"the directory at byte {offset:,} announces {count:,} tags (1 to {_MAX_ENTRIES:,} are "
             "believable); rescan, or restore the file from a copy"
         )
-    start, stride = offset + head_bytes, 4 + 2 * word
-    size = "u8" if layout.is_big else "u4"
-    row = [("tag", "u2"), ("kind", "u2"), ("count", size), ("place", f"V{word}")]
-    dtype = np.dtype([(name, f"{layout.order}{code}") for name, code in row])
-    table = np.frombuffer(source.read(start, count * stride), dtype=dtype)
+    end = head_bytes + count * stride
+    if len(block) < end + word:
+        block = source.read(offset, end) + source.read_up_to(offset + end, word)
+    row = f"{layout.order}HH{'Q8s' if layout.is_big else 'I4s'}"
     entries: dict[int, Entry] = {}
-    tags = table["tag"].tolist()
-    kinds, counts = table["kind"].tolist(), table["count"].tolist()
-    for i, place in enumerate(table["place"].tolist()):
-        tag, kind = tags[i], kinds[i]
-        if kind not in _COMPONENT or tag in entries:
-            continue
-        if _SIZES[kind] * counts[i] <= word:
-            inline = start + i * stride + 4 + word
-            entries[tag] = Entry(kind, counts[i], inline, place)
-        else:
-            entries[tag] = Entry(kind, counts[i], layout.number(place))
-    after = source.read_up_to(start + count * stride, word)  # an EXIF block may end before it
+    tags = []
+    place = offset + head_bytes + 4 + word
+    for tag, kind, values, inline in struct.iter_unpack(row, block[head_bytes:end]):
+        tags.append(tag)
+        size = _SIZES.get(kind)
+        if size is not None and tag not in entries:
+            if size * values <= word:
+                entries[tag] = Entry(kind, values, place, inline)
+            else:
+                entries[tag] = Entry(kind, values, layout.number(inline))
+        place += stride
+    after = block[end : end + word]  # an EXIF block may end before it
     return Directory(
         source,
         layout,
         offset,
         entries,
         layout.number(after) if len(after) == word else 0,
-        is_sorted=all(below < above for below, above in pairwise(tags)),
-        unknown=frozenset(tag for tag, kind in zip(tags, kinds, strict=True) if kind not in _SIZES),
+        is_sorted=len(set(tags)) == count and sorted(tags) == tags,
+        unknown=frozenset(tags) - entries.keys(),
     )

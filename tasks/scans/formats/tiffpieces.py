@@ -1,5 +1,6 @@
 """Strips and tiles of a TIFF, decoded one by one by tifffile and the codecs of imagecodecs."""
 
+import math
 import zlib
 from typing import Any, BinaryIO, cast
 
@@ -18,7 +19,7 @@ Codes = NDArray[np.unsignedinteger[Any]]
 #: What tifffile and the codecs raise at damaged data.
 DAMAGE = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, OSError)
 
-_LOOK_BANDS, _LOOK_CELLS = 24, 32  # rows and columns that a look at a picture is reduced to
+_LOOK_BANDS, _LOOK_CELLS = 16, 64  # rows and columns that a look at a picture is reduced to
 _MAX_TABLE_BITS = 16
 
 
@@ -125,7 +126,8 @@ def _table(structure: Structure) -> Codes | None:
 
 def _meant(numbers: Array, rule: Values, bits: int) -> NDArray[np.float64]:
     """Read two's complement out of numbers that a decoder gave as unsigned."""
-    found = numbers.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # numbers that are none
+        found = numbers.astype(np.float64)
     if rule.is_signed and numbers.dtype.kind != "f" and numbers.min(initial=0) >= 0:
         found -= np.where(found >= 1 << bits - 1, float(1 << bits), 0.0)
     return found
@@ -139,7 +141,7 @@ def _scaled(numbers: NDArray[np.float64], rule: Values, *, depth: int) -> Codes:
 
 
 def look_at(source: ByteSource, structure: Structure) -> Look | None:
-    """Look at a page in a few bands across it; None where it cannot be decoded.
+    """Look at a page in bands across it, half of it in all; None where it cannot be decoded.
 
     Returns:
         Mean codes in [0, 1] of its cells, float32 (`_LOOK_BANDS`, `_LOOK_CELLS`).
@@ -151,9 +153,13 @@ def look_at(source: ByteSource, structure: Structure) -> Look | None:
     try:
         pieces = Pieces(source, structure)
         for number in range(_LOOK_BANDS):
-            top = min(height - 1, (2 * number + 1) * height // (2 * _LOOK_BANDS))
-            rows = pieces.rows(top, min(height, top + max(1, height // (4 * _LOOK_BANDS))))
-            bands.append(_cells(rows.mean(axis=(0, 2))))
+            top = (number + 0.25) * height / _LOOK_BANDS
+            bottom = top + height / (2 * _LOOK_BANDS)
+            first, last = math.floor(top), min(height, math.ceil(bottom))
+            rows = pieces.rows(first, last).mean(axis=2)
+            edges = np.arange(first, last + 1)
+            weights = np.diff(np.clip(edges, top, bottom))
+            bands.append(_cells(weights @ rows / weights.sum()))
     except AutochromeError:
         return None
     full = (1 << (structure.bits if structure.values else structure.stored_bits)) - 1
@@ -163,11 +169,10 @@ def look_at(source: ByteSource, structure: Structure) -> Look | None:
 
 
 def _cells(line: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Reduce a line to its cells' means; a shorter one repeats its pixels."""
-    edges = np.arange(_LOOK_CELLS + 1) * line.size // _LOOK_CELLS
-    if line.size < _LOOK_CELLS:
-        return line[edges[:-1]]
-    found: NDArray[np.float64] = np.add.reduceat(line, edges[:-1]) / np.diff(edges)
+    """Reduce a line to the means of its cells, whose borders may lie within pixels."""
+    edges = np.linspace(0, line.size, _LOOK_CELLS + 1)
+    sums = np.interp(edges, np.arange(line.size + 1), np.concatenate([[0], np.cumsum(line)]))
+    found: NDArray[np.float64] = np.diff(sums) / np.diff(edges)
     return found
 
 
