@@ -267,7 +267,7 @@ def _structure(
         ),
         values=values,
         in_pieces=in_pieces,
-        buffer_bytes=_buffer_bytes(geometry),
+        buffer_bytes=_buffer_bytes(geometry, in_pieces=in_pieces),
         resolution_ppcm=exif.resolution_ppcm,
         icc=None if photometric in CONVERTED else icc,
         ink_icc=press_profile(icc, "TIFF") if is_cmyk else None,
@@ -277,10 +277,12 @@ def _structure(
     )
 
 
-def _buffer_bytes(geometry: Geometry) -> int:
-    """What is decoded at once: a row of tiles, or a strip."""
+def _buffer_bytes(geometry: Geometry, *, in_pieces: bool) -> int:
+    """What is decoded at once: a row of tiles, or a strip; in pieces, the codes made of it too."""
     across = -(-geometry.width // geometry.piece_width)
-    return geometry.piece_bytes * across * (geometry.samples if geometry.is_separate else 1)
+    stored = geometry.piece_bytes * across * (geometry.samples if geometry.is_separate else 1)
+    numbers = geometry.piece_length * geometry.piece_width * across * geometry.samples
+    return stored + in_pieces * numbers * (2 if geometry.bits <= 16 else 16)
 
 
 def _values(
