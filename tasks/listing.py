@@ -90,11 +90,24 @@ def record_source(
         leaves_out=selection.left_out_by,
         may_vanish=doubts.may_vanish,
     )
-    changed = compare_doubts(ledger, store).changed
+    changed = _compare(settings, ledger, store)
     found = replace(
         found, changed=found.changed + changed, unchanged=max(0, found.unchanged - changed)
     )
     return _told(Listing(found, "; ".join(doubts.said), look.left_out))
+
+
+def _compare(settings: Settings, ledger: Ledger, store: ObjectStore) -> int:
+    """Settle the doubts about what *store* holds, whichever source it belongs to."""
+    changed = 0
+    for url in ledger.owners(store.url):
+        try:
+            owner = store if url == store.url else open_store(url, settings=settings)
+        except AutochromeError as error:
+            logger.warning("%s", error)
+        else:
+            changed += compare_doubts(ledger, owner).changed
+    return changed
 
 
 def collection_of(url: str) -> str:

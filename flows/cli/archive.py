@@ -1,6 +1,7 @@
 """The commands that only ask or change the ledger: at once, without torch or Prefect."""
 
 import enum
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -140,7 +141,9 @@ def decide(
     recipe: str | None,
     as_json: bool,
 ) -> ExitCode:
-    """Move items, under any recipe or one, and say how many."""
+    """Move items, under any recipe or one, and say how many; where none is moved, why not."""
+    if decision.kind == "hold" and not decision.dry_run:  # it stands, before anything is found
+        migrate.make_if_missing(settings.database_url.get_secret_value())
     with open_ledger(settings) as ledger:
         move = _move(ledger, decision.kind)
         if recipe:
@@ -150,12 +153,32 @@ def decide(
             move(one, who=decision.who, why=decision.why, dry_run=decision.dry_run)
             for one in chosen
         )
+        if not moved:
+            say(_why_nothing(ledger, decision.kind, chosen))
     if as_json:
         print_json({"command": decision.kind, "items": moved, "dry_run": decision.dry_run})
     else:
         would = "would move" if decision.dry_run else "moved"
-        stdout.print(f"{decision.kind} {would} {moved:,} items")
-    return ExitCode.CLEAN
+        what = "scans" if decision.kind in {"hold", "release"} else "items"
+        stdout.print(f"{decision.kind} {would} {moved:,} {what}")
+    return ExitCode.CLEAN if moved else ExitCode.FINISHED_WITH_FAULTS
+
+
+def _why_nothing(ledger: Ledger, kind: str, chosen: Sequence[ItemFilter]) -> str:
+    """Say where the items stand that a decision could not move."""
+    places = {one.uri for one in chosen} & {*ledger.held_places()}
+    if kind == "hold" and places:
+        named = ", ".join(sorted(map(str, places)))
+        return f"hold moved nothing now: it stands for what is discovered at {named}"
+    stand = Counter[ItemStatus]()
+    for one in chosen:
+        stand.update(ledger.count_by_status(one))
+    there = ", ".join(f"{number:,} {status}" for status, number in stand.items())
+    return f"{kind} moved nothing: " + (
+        f"it moves none of what is there ({there}); `autochrome item URI` shows more"
+        if there
+        else "there are no such items; `autochrome discover` finds scans, `run` colours them"
+    )
 
 
 def sweep(settings: Settings, workers: Sequence[str], *, dry_run: bool, as_json: bool) -> ExitCode:

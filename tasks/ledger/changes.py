@@ -71,6 +71,7 @@ class Place:
     store_id: int
     collection: str
     run_id: int | None
+    keeps_collection: bool = False  # known scans are not moved into *collection*
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,14 @@ def ensure_store(connection: Connection, url: str) -> int:
         connection.execute(new.on_conflict_do_nothing())
         found = int(connection.execute(wanted).scalar_one())
     return found
+
+
+def ensure_source(connection: Connection, url: str) -> int:
+    """The id of the store with this URL, in which scans are looked for from now on."""
+    store_id = ensure_store(connection, url)
+    mine = update(store).where(store.c.id == store_id, store.c.is_source.is_(False))
+    connection.execute(mine.values(is_source=True))
+    return store_id
 
 
 def insert_scans(connection: Connection, place: Place, facts: Sequence[dict[str, Any]]) -> Inserted:

@@ -35,6 +35,7 @@ from sqlalchemy.sql.selectable import FromClause
 
 from tasks.ledger import sql
 from tasks.ledger.records import Claim, ClaimedItem
+from tasks.ledger.refusals import ARE_THERE
 from tasks.ledger.sweeping import IS_EXPIRED, sweep, uncount
 from tasks.ledger.uris import uri_of
 from tasks.schema import (
@@ -180,7 +181,13 @@ _MAKE = (
     .returning(claim.c.id, claim.c.expires_at)
 )
 _HELD = (
-    select(claim.c.id, claim.c.recipe_id, claim.c.max_attempts, claim.c.worker)
+    select(
+        claim.c.id,
+        claim.c.recipe_id,
+        claim.c.max_attempts,
+        claim.c.worker,
+        ARE_THERE.label("has_refusals"),
+    )
     .where(claim.c.token == bindparam("token"), _OPEN, claim.c.expires_at > sql.now())
     .with_for_update()
 )

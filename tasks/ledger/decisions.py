@@ -23,10 +23,19 @@ from sqlalchemy import (
 )
 
 from tasks.errors import Reason
-from tasks.ledger import sql
-from tasks.ledger.filters import condition_of, parameters_of
+from tasks.ledger import refusals, sql
+from tasks.ledger.filters import condition_of, parameters_of, scans_at
 from tasks.ledger.records import ItemFilter
-from tasks.schema import DecisionKind, ItemStatus, decision, decision_item, item, scan, status_in
+from tasks.schema import (
+    DecisionKind,
+    ItemStatus,
+    decision,
+    decision_item,
+    item,
+    refusal,
+    scan,
+    status_in,
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,8 @@ class Move:
     target: ItemStatus
     # Where the filter names no status: only those of the sources that are surely meant.
     by_default: tuple[ItemStatus, ...] | None = None
+    # Where it names no status, but the scans.
+    by_name: tuple[ItemStatus, ...] | None = None
 
 
 MOVES = {
@@ -45,15 +56,23 @@ MOVES = {
         ItemStatus.PENDING,
         by_default=(ItemStatus.FAILED,),
     ),
-    DecisionKind.HOLD: Move(
-        (ItemStatus.PENDING, ItemStatus.FAILED, ItemStatus.QUARANTINED), ItemStatus.HELD
+    DecisionKind.APPROVE: Move(
+        (ItemStatus.REVIEW, ItemStatus.REJECTED),
+        ItemStatus.PUBLISHED,
+        by_default=(ItemStatus.REVIEW,),
     ),
-    DecisionKind.RELEASE: Move((ItemStatus.HELD,), ItemStatus.PENDING),
-    DecisionKind.APPROVE: Move((ItemStatus.REVIEW,), ItemStatus.PUBLISHED),
-    DecisionKind.REJECT: Move((ItemStatus.REVIEW,), ItemStatus.REJECTED),
+    DecisionKind.REJECT: Move(
+        (ItemStatus.REVIEW, ItemStatus.PUBLISHED),
+        ItemStatus.REJECTED,
+        by_default=(ItemStatus.REVIEW,),
+        by_name=(ItemStatus.REVIEW, ItemStatus.PUBLISHED),
+    ),
     DecisionKind.REDO: Move((ItemStatus.PUBLISHED, ItemStatus.REVIEW), ItemStatus.PENDING),
     DecisionKind.SUPERSEDE: Move((ItemStatus.PUBLISHED, ItemStatus.REVIEW), ItemStatus.SUPERSEDED),
 }
+
+
+_NO = (DecisionKind.REJECT, DecisionKind.SUPERSEDE)
 
 
 @dataclass(frozen=True)
@@ -78,23 +97,95 @@ def decide(
     who: str,
     why: str,
 ) -> int:
-    """Move what the filter finds, and record it; returns how many."""
+    """Move what the filter finds, and record it; returns how many (`holds` has the other two).
+
+    A no stands for scan and bytes until a person says yes. Where scans are named that have nothing
+    yet that could be turned down, a reject stands for what will be made of them.
+    """
     made = Decision(kind, MOVES[kind].target, who, why, scope=chosen.as_json())
-    return carry_out(connection, made, _where(connection, kind, chosen), parameters_of(chosen))
+    if kind in _NO or kind is DecisionKind.APPROVE:
+        refusals.lock(connection)
+    where, given = _where(connection, kind, chosen), parameters_of(chosen)
+    decision_id, moved = _carry_out(connection, made, where, given)
+    if decision_id is not None and kind in _NO:
+        refusals.refuse_moved(connection, kind, decision_id)
+    if decision_id is not None and kind is DecisionKind.APPROVE:
+        refusals.lift_moved(connection, decision_id)
+    if kind is DecisionKind.REJECT and _names(chosen):
+        moved += _refuse_beforehand(connection, made, chosen, decision_id)
+    return moved
 
 
 def count_decided(connection: Connection, kind: DecisionKind, chosen: ItemFilter) -> int:
     """How many items `decide` would move now."""
     found = select(func.count()).select_from(item).where(_where(connection, kind, chosen))
-    return connection.execute(found, parameters_of(chosen)).scalar_one()
+    given = parameters_of(chosen)
+    count: int = connection.execute(found, given).scalar_one()
+    if kind is DecisionKind.REJECT and _names(chosen):
+        ahead = select(func.count()).select_from(scan).where(_not_yet(connection, chosen))
+        count += connection.execute(ahead, given).scalar_one()
+    return count
+
+
+def count_by_status(connection: Connection, chosen: ItemFilter) -> dict[ItemStatus, int]:
+    """Where the items stand that a filter means, whatever a decision may move."""
+    rows = connection.execute(
+        select(item.c.status, func.count())
+        .where(condition_of(connection, chosen))
+        .group_by(item.c.status),
+        parameters_of(chosen),
+    )
+    return {ItemStatus(status): n for status, n in rows}
+
+
+def _names(chosen: ItemFilter) -> bool:
+    """Whether a filter names scans, not the status of items."""
+    return chosen.uri is not None and not (chosen.statuses or chosen.reasons or chosen.recipe_id)
+
+
+def _not_yet(connection: Connection, chosen: ItemFilter) -> ColumnElement[bool]:
+    """On `scan`: it is named, and none of its items has come to anything that a person decided."""
+    known = (
+        ItemStatus.REVIEW,
+        ItemStatus.PUBLISHED,
+        ItemStatus.REJECTED,
+        ItemStatus.HELD,
+        ItemStatus.SUPERSEDED,
+    )
+    decided = select(item.c.id).where(item.c.scan_id == scan.c.id, status_in(*known))
+    noted = select(refusal.c.id).where(
+        refusal.c.scan_id == scan.c.id, refusal.c.kind == DecisionKind.REJECT
+    )
+    here = scans_at(connection, chosen.uri or "")
+    if chosen.collections:
+        here = and_(here, scan.c.collection.in_(list(chosen.collections)))
+    return and_(here, ~decided.correlate(scan).exists(), ~noted.correlate(scan).exists())
+
+
+def _refuse_beforehand(
+    connection: Connection, made: Decision, chosen: ItemFilter, decision_id: int | None
+) -> int:
+    scans, given = _not_yet(connection, chosen), parameters_of(chosen)
+    if connection.execute(select(scan.c.id).where(scans).limit(1), given).first() is None:
+        return 0
+    if decision_id is None:
+        decision_id = record(connection, made.kind, who=made.who, why=made.why, scope=made.scope)
+    return refusals.refuse(connection, made.kind, decision_id, scans, given)
 
 
 def _where(connection: Connection, kind: DecisionKind, chosen: ItemFilter) -> ColumnElement[bool]:
     move = MOVES[kind]
     sources = move.sources
     if not chosen.statuses and move.by_default is not None:
-        sources = move.by_default
-    return and_(status_in(*sources), condition_of(connection, chosen))
+        sources = (move.by_name if chosen.uri is not None else None) or move.by_default
+    where = and_(status_in(*sources), condition_of(connection, chosen))
+    if kind is not DecisionKind.APPROVE:
+        return where
+    # A yes is about the bytes that the curator saw: not about what is there now.
+    as_it_is = select(scan.c.id).where(
+        scan.c.id == item.c.scan_id, scan.c.revision == item.c.revision
+    )
+    return and_(where, as_it_is.exists())
 
 
 def carry_out(
@@ -102,22 +193,43 @@ def carry_out(
     made: Decision,
     where: ColumnElement[bool],
     parameters: Mapping[str, str],
+    *,
+    decision_id: int | None = None,
 ) -> int:
     """Move the items for which *where* holds, and record it; where there are none, nothing.
 
     The rows are locked as they are noted, so what is noted is what is changed, whoever else is at
-    work.
+    work. Items of scans that are held are held, whatever brings them back to pending.
+
+    Args:
+        connection: To the ledger.
+        made: What is decided.
+        where: On `item`.
+        parameters: To execute *where* with.
+        decision_id: Of a decision that is on record already, which moves these, too.
     """
+    return _carry_out(connection, made, where, parameters, decision_id)[1]
+
+
+def _carry_out(
+    connection: Connection,
+    made: Decision,
+    where: ColumnElement[bool],
+    parameters: Mapping[str, str],
+    decision_id: int | None = None,
+) -> tuple[int | None, int]:
+    """The same; returns the decision's id, too, None where it was about nothing."""
     if connection.execute(select(item.c.id).where(where).limit(1), parameters).first() is None:
-        return 0
-    decision_id = record(
-        connection,
-        made.kind,
-        who=made.who,
-        why=made.why,
-        scope=made.scope,
-        backfill_id=made.backfill_id,
-    )
+        return decision_id, 0
+    if decision_id is None:
+        decision_id = record(
+            connection,
+            made.kind,
+            who=made.who,
+            why=made.why,
+            scope=made.scope,
+            backfill_id=made.backfill_id,
+        )
     columns = {
         "decision_id": literal(decision_id, BigInteger()),
         "item_id": item.c.id,
@@ -128,13 +240,26 @@ def carry_out(
     chosen = select(*columns.values()).where(where).with_for_update(of=item)
     noted = insert(decision_item).from_select(list(columns), chosen)
     moved = sql.affected(connection, noted, parameters)
-    mine = select(decision_item.c.item_id).where(decision_item.c.decision_id == decision_id)
-    connection.execute(
-        update(item).where(item.c.id.in_(mine)).values({**_values(made), **made.values})
+    mine = item.c.id.in_(
+        select(decision_item.c.item_id).where(
+            decision_item.c.decision_id == decision_id, decision_item.c.became == made.target
+        )
     )
+    connection.execute(update(item).where(mine).values({**_values(made), **made.values}))
     if made.target is ItemStatus.PUBLISHED:
         _supersede_after(connection, decision_id, who=made.who)
-    return moved
+    if made.target is ItemStatus.PENDING and made.kind is not DecisionKind.RELEASE:
+        _keep_held(connection, mine)
+    return decision_id, moved
+
+
+def _keep_held(connection: Connection, moved: ColumnElement[bool]) -> None:
+    if not connection.execute(select(refusals.ARE_THERE)).scalar():
+        return
+    kept = Decision(DecisionKind.HOLD, ItemStatus.HELD, "ledger", "its scan is held")
+    held = select(scan.c.id).where(scan.c.id == item.c.scan_id, refusals.is_held())
+    waiting = and_(status_in(ItemStatus.PENDING), moved, held.correlate(item).exists())
+    carry_out(connection, kept, waiting, {})
 
 
 def record(  # noqa: PLR0913 - one argument a column

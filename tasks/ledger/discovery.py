@@ -23,6 +23,7 @@ from sqlalchemy import (
     and_,
     case,
     func,
+    literal,
     select,
 )
 
@@ -30,7 +31,6 @@ from tasks.ledger import sql
 from tasks.ledger.changes import (
     Inserted,
     Place,
-    ensure_store,
     facts_of,
     insert_scans,
     is_told_otherwise,
@@ -40,6 +40,8 @@ from tasks.ledger.changes import (
 from tasks.ledger.engine import Database
 from tasks.ledger.filters import LAST_CHARACTER
 from tasks.ledger.records import Discovered, Doubt, ListedObject, Missing
+from tasks.ledger.refusals import hold_found, hold_moved_files
+from tasks.ledger.sources import Router, find_routes
 from tasks.ledger.vanishing import (
     mark_archived,
     mark_left_out,
@@ -146,26 +148,31 @@ class _Seen:
 
 def record_listing(database: Database, listing: Listing) -> Discovered:
     """Record what a source holds; see `Ledger.record_listing`."""
-    store_id = database.write(partial(ensure_store, url=listing.source))
-    place = Place(store_id, listing.collection, listing.run_id)
+    router = database.write(
+        partial(
+            find_routes, url=listing.source, collection=listing.collection, run_id=listing.run_id
+        )
+    )
     # What another process adds from now on is not ours to call vanished.
     newest = database.read(_newest)
     seen = _Seen()
     found = new = changed = reappeared = vanished = left_out = otherwise = 0
     for objects in _chunks(listing.objects, CHUNK_OBJECTS):
-        differs, written = _record_chunk(database, place, objects)
-        found += len(differs.new) + sum(map(seen.add, differs.known))
-        for scan_id in (*written.inserted.added, *written.inserted.known):
-            seen.add(scan_id)
-        new += len(written.inserted.added)
-        changed += written.changed
-        otherwise += len(differs.otherwise)
-        reappeared += len(differs.reappeared)
+        for route, mine in router.sort(objects):
+            differs, written = _record_chunk(database, route.place, mine)
+            found += len(differs.new) + sum(map(seen.add, differs.known))
+            for scan_id in (*written.inserted.added, *written.inserted.known):
+                seen.add(scan_id)
+            new += len(written.inserted.added)
+            changed += written.changed
+            otherwise += len(differs.otherwise)
+            reappeared += len(differs.reappeared)
     if listing.complete:
-        absent = _absent(database, place, seen, listing, newest=newest)
+        absent = _absent(database, router, seen, listing, newest=newest)
         left_out = _mark_left_out(database, absent)
         if listing.may_vanish(Missing(absent.known, absent.folders)):
             vanished = _mark_all(database, mark_vanished, absent.missing)
+        database.write(partial(hold_moved_files, newest=newest))
     return Discovered(
         found=found,
         new=new,
@@ -239,10 +246,11 @@ def comparison(connection: Connection, place: Place) -> Select[Any]:
     """
     listed = _LISTED.table(connection)
     is_known = and_(scan.c.store_id == place.store_id, scan.c.key == listed.c.key, scan.c.page == 0)
+    is_elsewhere = scan.c.collection != place.collection
     difference = (
         case((is_told_otherwise(listed), 1), else_=0)
         + case((scan.c.vanished_at.is_not(None), 2), else_=0)
-        + case((scan.c.collection != place.collection, 4), else_=0)
+        + (literal(0) if place.keeps_collection else case((is_elsewhere, 4), else_=0))
         + case((scan.c.archived != listed.c.archived, 8), else_=0)
     )
     known = select(scan.c.id * (1 << _FLAGS) + difference).where(is_known).scalar_subquery()
@@ -251,6 +259,8 @@ def comparison(connection: Connection, place: Place) -> Select[Any]:
 
 def _write(connection: Connection, place: Place, differs: _Comparison) -> _Written:
     inserted = insert_scans(connection, place, differs.new)
+    if inserted.added:
+        hold_found(connection, place.store_id, inserted.added)
     changed = relist_scans(connection, place, differs.otherwise) if differs.otherwise else 0
     if differs.archived:
         mark_archived(connection, differs.archived)
@@ -264,18 +274,24 @@ def _write(connection: Connection, place: Place, differs: _Comparison) -> _Writt
 
 
 def _absent(
-    database: Database, place: Place, seen: _Seen, listing: Listing, *, newest: int
+    database: Database, router: Router, seen: _Seen, listing: Listing, *, newest: int
 ) -> _Absent:
     """Find the known scans under the listing's prefix that were not seen."""
-    after, absent = "", _Absent()
-    while rows := database.read(
-        partial(_known_after, store_id=place.store_id, prefix=listing.prefix, after=after)
-    ):
-        after = rows[-1].key
-        absent.known += len(rows)
-        for row in rows:
-            if row.id <= newest and row.id not in seen:
-                absent.add(row.id, row.key, listing.leaves_out(row.key))
+    absent = _Absent()
+    for route in router.routes:
+        prefix = route.prefix_of(listing.prefix)
+        if prefix is None:
+            continue
+        after = ""
+        while rows := database.read(
+            partial(_known_after, store_id=route.store_id, prefix=prefix, after=after)
+        ):
+            after = rows[-1].key
+            absent.known += len(rows)
+            for row in rows:
+                if row.id <= newest and row.id not in seen:
+                    key = route.listed_as(row.key)
+                    absent.add(row.id, key, listing.leaves_out(key))
     return absent
 
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from tasks.errors import Reason
-from tasks.ledger import sql
+from tasks.ledger import refusals, sql
 from tasks.ledger.decisions import Decision, carry_out
 from tasks.ledger.engine import Database
 from tasks.ledger.records import EnqueueMode, EnqueuePlan, Recipe
@@ -170,9 +170,10 @@ def _insert_new(
     backfill_id: int | None,
 ) -> int:
     other = item.alias("other")
-    is_held = select(other.c.id).where(
+    held_before = select(other.c.id).where(
         other.c.scan_id == scan.c.id, other.c.status == ItemStatus.HELD
     )
+    is_held = or_(held_before.exists(), refusals.is_held())
     is_gone, is_archived = scan.c.vanished_at.is_not(None), scan.c.archived.is_(True)
     columns = {
         "scan_id": scan.c.id,
@@ -180,18 +181,18 @@ def _insert_new(
         "collection": scan.c.collection,
         "revision": scan.c.revision,
         "status": case(
-            (is_held.exists(), ItemStatus.HELD.value),
+            (is_held, ItemStatus.HELD.value),
             (or_(is_gone, is_archived), GONE.value),
             else_=ItemStatus.PENDING.value,
         ),
         "reason": case(
-            (is_held.exists(), null()),
+            (is_held, null()),
             (is_gone, GONE_REASON.value),
             (is_archived, Reason.ARCHIVED.value),
             else_=null(),
         ),
         "detail": case(
-            (is_held.exists(), null()),
+            (is_held, null()),
             (is_gone, GONE_DETAIL),
             (is_archived, ARCHIVED_DETAIL),
             else_=null(),

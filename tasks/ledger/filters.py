@@ -8,7 +8,15 @@ from sqlalchemy import ColumnElement, Connection, and_, or_, select, true
 from tasks.errors import UsageError
 from tasks.ledger import sql
 from tasks.ledger.records import ItemFilter
-from tasks.ledger.uris import named_root, pattern_of, read_name, readings_of, root_of
+from tasks.ledger.uris import (
+    canonical,
+    named_root,
+    pattern_of,
+    read_name,
+    readings_of,
+    root_of,
+    without_links,
+)
 from tasks.schema import LOOKED_AFTER, LOOKED_AFTER_STATUSES, item, scan, status_in, store
 
 LAST_CHARACTER = "\U0010ffff"  # sorts behind every other, in UTF-8 as in Python
@@ -56,7 +64,37 @@ def scans_at(connection: Connection, uri: str) -> ColumnElement[bool]:
     Raises:
         UsageError: It lies in no store that scans were discovered in.
     """
-    roots = _roots(connection)
+    sources = _sources(connection)
+    roots = {number: root_of(url) for number, url in sources.items()}
+    found = _scans_under(connection, roots, uri)
+    if found is None or not _has_scans(connection, found):
+        # By another name of the same folder.
+        real = {number: f"{canonical(url)}/" for number, url in sources.items()}
+        other = _scans_under(connection, real, without_links(uri))
+        found = found if other is None else other
+    if found is None:
+        known = ", ".join(sorted(map(named_root, roots.values()))) or "none yet"
+        raise UsageError(f"no scans are known at {uri}; the sources are: {known}")
+    return found
+
+
+def places_condition(store_id: int, source: str, place: str) -> ColumnElement[bool] | None:
+    """On `scan`: it is of that source, and lies at *place* or in it; None where nothing of it does.
+
+    Whether there is a scan yet that tells a file from a folder or not.
+    """
+    found: list[ColumnElement[bool]] = []
+    for root, name in ((root_of(source), place), (f"{canonical(source)}/", without_links(place))):
+        roots = {store_id: root}
+        found += [] if place.endswith("/") else _file_conditions(roots, name)
+        others = (_folder_condition(roots, read_name(name)), _pattern_condition(roots, name))
+        found += [one for one in others if one is not None]
+    return or_(*found) if found else None
+
+
+def _scans_under(
+    connection: Connection, roots: Mapping[int, str], uri: str
+) -> ColumnElement[bool] | None:
     for condition in () if uri.endswith("/") else _file_conditions(roots, uri):
         if _has_scans(connection, condition):
             return condition
@@ -64,17 +102,12 @@ def scans_at(connection: Connection, uri: str) -> ColumnElement[bool]:
     if folder is not None and _has_scans(connection, folder):
         return folder
     pattern = _pattern_condition(roots, uri)
-    found = folder if pattern is None else pattern
-    if found is None:
-        known = ", ".join(sorted(map(named_root, roots.values()))) or "none yet"
-        raise UsageError(f"no scans are known at {uri}; the sources are: {known}")
-    return found
+    return folder if pattern is None else pattern
 
 
-def _roots(connection: Connection) -> dict[int, str]:
-    has_scans = select(scan.c.id).where(scan.c.store_id == store.c.id).exists()
-    sources = connection.execute(select(store.c.id, store.c.url).where(has_scans)).all()
-    return {row.id: root_of(row.url) for row in sources}
+def _sources(connection: Connection) -> dict[int, str]:
+    known = select(store.c.id, store.c.url).where(store.c.is_source.is_(True))
+    return {row.id: row.url for row in connection.execute(known)}
 
 
 def _has_scans(connection: Connection, condition: ColumnElement[bool]) -> bool:

@@ -10,7 +10,7 @@ holder has finished, its record tells; where it has not, a reason on the claimed
 
 import random
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -46,6 +46,7 @@ from tasks.ledger.decisions import Decision, carry_out, supersede_others
 from tasks.ledger.notes import lines_of
 from tasks.ledger.pages import add_pages
 from tasks.ledger.records import Backoff, Outcome
+from tasks.ledger.refusals import Refusal, standing
 from tasks.ledger.vanishing import GONE, GONE_DETAIL, GONE_REASON
 from tasks.schema import (
     CLAIMED,
@@ -135,6 +136,7 @@ _HELD_ITEMS = (
         item.c.reason,
         scan.c.page,
         scan.c.size_bytes,
+        scan.c.sha256,
         scan.c.vanished_at,
     )
     .join(scan, scan.c.id == item.c.scan_id)
@@ -284,6 +286,8 @@ def finish(
         _settle(outcome, rows[item_id], max_attempts=held.max_attempts, backoff=backoff)
         for item_id, outcome in accepted.items()
     ]
+    if held.has_refusals:
+        settled = _obey(connection, settled, rows)
     given = {**_SETTLED.given(vars(one) for one in settled), "of_claim": held.id}
     for statement in _statements(connection.dialect.name).settled:
         connection.execute(statement, given)
@@ -360,6 +364,38 @@ def _settle(outcome: Outcome, row: sql.AnyRow, *, max_attempts: int, backoff: Ba
         bits=outcome.bits,
         pages=outcome.pages,
         notes=None if outcome.notes is None else lines_of(outcome.notes),
+    )
+
+
+def _obey(
+    connection: Connection, settled: Sequence[_Settled], rows: Mapping[int, sql.AnyRow]
+) -> list[_Settled]:
+    """A person's no stands: what would be open to users, or look fresh in review, waits."""
+    coloured = {ItemStatus.PUBLISHED.value, ItemStatus.REVIEW.value}
+    asked = [
+        {
+            "item_id": one.item_id,
+            "scan_id": one.scan_id,
+            "sha256": one.sha256 or rows[one.item_id].sha256,
+            "page": rows[one.item_id].page,
+        }
+        for one in settled
+        if one.status in coloured
+    ]
+    against = standing(connection, asked) if asked else {}
+    return [
+        _refused(one, against[one.item_id]) if one.item_id in against else one for one in settled
+    ]
+
+
+def _refused(one: _Settled, refusal: Refusal) -> _Settled:
+    said = [refusal.in_words(), *([one.reason] if one.reason else []), one.detail or ""]
+    is_hold = refusal.kind is DecisionKind.HOLD
+    return replace(
+        one,
+        status=(ItemStatus.HELD if is_hold else ItemStatus.REVIEW).value,
+        reason=Reason.DECIDED_BEFORE.value,
+        detail=sql.storable("; ".join(part for part in said if part)),
     )
 
 

@@ -16,8 +16,11 @@ from tasks.ledger import (
     discovery,
     enqueue,
     finishing,
+    holds,
     reading,
+    refusals,
     runs,
+    sources,
     story,
     waiting,
 )
@@ -143,6 +146,10 @@ class Ledger:
     def doubts(self, source: str, *, after_key: str = "", limit: int = 64) -> list[Doubt]:
         """Files of which the listing tells otherwise, by key from *after_key* on."""
         return discovery.doubts(self.database, source, after_key=after_key, limit=limit)
+
+    def owners(self, source: str) -> list[str]:
+        """The addresses of the sources that what *source* holds belongs to: sources may overlap."""
+        return self.database.read(lambda c: sources.owners(c, source))
 
     def record_digests(self, digests: Sequence[Digest]) -> int:
         """Settle doubts; returns how many files hold other bytes, and have a new revision.
@@ -319,19 +326,43 @@ class Ledger:
         return self._decide(DecisionKind.RETRY, chosen, who=who, why=why, dry_run=dry_run)
 
     def hold(self, chosen: ItemFilter, *, who: str, why: str, dry_run: bool = False) -> int:
-        """pending, failed, quarantined -> held."""
-        return self._decide(DecisionKind.HOLD, chosen, who=who, why=why, dry_run=dry_run)
+        """Hold scans, whether or not an item exists; returns how many were not held before.
+
+        Their items that are pending, claimed, failed, quarantined, in review or published are held,
+        and so are those of scans that will be discovered at the place that *chosen* names.
+        """
+        if dry_run:
+            return self.database.read(lambda c: holds.count_held(c, chosen))
+        return self.database.write(lambda c: holds.hold(c, chosen, who=who, why=why))
 
     def release(self, chosen: ItemFilter, *, who: str, why: str, dry_run: bool = False) -> int:
-        """Held -> pending."""
-        return self._decide(DecisionKind.RELEASE, chosen, who=who, why=why, dry_run=dry_run)
+        """End holds, of how many scans; what was coloured goes to review, all else to pending."""
+        if dry_run:
+            return self.database.read(lambda c: holds.count_released(c, chosen))
+        return self.database.write(lambda c: holds.release(c, chosen, who=who, why=why))
+
+    def held_places(self) -> list[str]:
+        """Places where whatever is discovered is held."""
+        return self.database.read(refusals.list_held_places)
+
+    def count_by_status(self, chosen: ItemFilter) -> dict[ItemStatus, int]:
+        """Where the items stand that *chosen* means, whatever a decision may move."""
+        return self.database.read(lambda c: decisions.count_by_status(c, chosen))
 
     def approve(self, chosen: ItemFilter, *, who: str, why: str, dry_run: bool = False) -> int:
-        """Review -> published; older recipes' derivatives of the same scans are superseded."""
+        """Review -> published; older recipes' derivatives of the same scans are superseded.
+
+        Where *chosen* names the status, also rejected -> published. Items of scans that hold other
+        bytes by now are passed over.
+        """
         return self._decide(DecisionKind.APPROVE, chosen, who=who, why=why, dry_run=dry_run)
 
     def reject(self, chosen: ItemFilter, *, who: str, why: str, dry_run: bool = False) -> int:
-        """Review -> rejected."""
+        """Review -> rejected; published -> rejected, too, where scans are named.
+
+        The same bytes wait for a person from now on, wherever they lie and under whatever recipe;
+        and so does whatever these scans hold later.
+        """
         return self._decide(DecisionKind.REJECT, chosen, who=who, why=why, dry_run=dry_run)
 
     def redo(self, chosen: ItemFilter, *, who: str, why: str, dry_run: bool = False) -> int:

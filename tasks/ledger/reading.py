@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, select
 
 from tasks.errors import Reason, UsageError
-from tasks.ledger.filters import condition_of, parameters_of
+from tasks.ledger.filters import condition_of, parameters_of, scans_at
 from tasks.ledger.notes import notes_in
 from tasks.ledger.records import (
     Counts,
@@ -66,8 +66,12 @@ def counts(
 
 def count_present(connection: Connection, source: str) -> int:
     """How many scans of a source are known, those that vanished not counted."""
-    mine = select(scan.c.id).join(store, store.c.id == scan.c.store_id).where(store.c.url == source)
-    present = mine.where(scan.c.page == 0, scan.c.vanished_at.is_(None)).subquery()
+    try:
+        here = scans_at(connection, f"{source.rstrip('/')}/")
+    except UsageError:
+        return 0
+    mine = select(scan.c.id).where(here, scan.c.page == 0, scan.c.vanished_at.is_(None))
+    present = mine.subquery()
     return int(connection.execute(select(func.count()).select_from(present)).scalar_one())
 
 

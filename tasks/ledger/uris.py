@@ -17,6 +17,7 @@ from urllib.parse import unquote_to_bytes
 from tasks.paths import absolute_path
 from tasks.storage.keys import key_from_name, name_from_key
 
+_FILE = "file://"
 _PAGE = "#page="
 _HAS_PAGE = re.compile(r"#page=[1-9][0-9]*\Z")
 _WILDCARDS = re.compile(r"[*?]")
@@ -85,6 +86,38 @@ def named_root(root: str) -> str:
     """The URI of what `root_of` gave."""
     scheme, separator, rest = root.partition("://")
     return f"{scheme}{separator}{quoted(rest.removesuffix('/'))}"
+
+
+def canonical(source: str) -> str:
+    """The one name of a store, as in `root_of` without its slash: of a folder, without links."""
+    root = root_of(source)
+    if not root.startswith(_FILE):
+        return root.rstrip("/")
+    path = os.fsdecode(name_from_key(root.removeprefix(_FILE)))
+    return _FILE + key_from_name(os.fsencode(os.path.realpath(path)))
+
+
+def without_links(uri: str) -> str:
+    """The URI of a file, folder or pattern whose folder is named without links."""
+    fixed = _WILDCARDS.split(uri)[0].removeprefix(_FILE)
+    folder = fixed.rpartition("/")[0]
+    if not uri.startswith(_FILE) or not folder:
+        return uri
+    real = canonical(_FILE + folder).removeprefix(_FILE).rstrip("/")
+    return _FILE + quoted(real) + uri.removeprefix(_FILE + folder)
+
+
+def key_between(outer: str, inner: str) -> str | None:
+    """What the keys of the store *inner* begin with in *outer*, which it lies in or is.
+
+    Returns:
+        "" where both are the same place; None where *inner* does not lie there.
+    """
+    around, within = canonical(outer), canonical(inner)
+    if around == within:
+        return ""
+    folder = around.rstrip("/") + "/"
+    return f"{within.removeprefix(folder)}/" if within.startswith(folder) else None
 
 
 def readings_of(uri: str) -> Iterator[Reading]:

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from tasks.errors import Reason, UsageError
-from tasks.ledger import enqueue
+from tasks.ledger import enqueue, refusals
 from tasks.ledger.backfills.records import (
     BackfillPlan,
     BackfillRow,
@@ -118,7 +118,12 @@ def _is_eligible(recipe_id: int, scope: Scope) -> ColumnElement[bool]:
         .correlate(scan)
         .exists()
     )
-    eligible = and_(enqueue.is_there(), ~refused)
+    eligible = and_(
+        enqueue.is_there(),
+        ~refused,
+        ~refusals.is_held(),
+        ~refusals.is_refused_as_it_is(),
+    )
     if scope.confidence_below is None:
         return eligible
     return and_(eligible, _is_doubted(recipe_id, scope.confidence_below))

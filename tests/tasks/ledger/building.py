@@ -88,12 +88,14 @@ def claims_nothing(ledger: Ledger, recipe_id: int) -> bool:
     return found is None
 
 
-def done(item_id: int, status: ItemStatus = ItemStatus.REVIEW) -> Outcome:
+def done(
+    item_id: int, status: ItemStatus = ItemStatus.REVIEW, *, sha256: str | None = None
+) -> Outcome:
     """The outcome of an item that was coloured."""
     return Outcome(
         item_id,
         status,
-        scan_sha256=DIGEST,
+        scan_sha256=DIGEST if sha256 is None else sha256,
         width=600,
         height=400,
         bits=8,

@@ -12,6 +12,7 @@ from tasks.schema import DecisionKind, ItemStatus
 from tests.tasks.ledger.building import (
     SOURCE,
     claim,
+    done,
     enqueued,
     finish_all,
     keys,
@@ -50,8 +51,8 @@ def test_retried_killer_is_tried_alone(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_hold_takes_what_nobody_is_working_on(ledger: Ledger, dry_run: bool) -> None:
-    """Pending, failed and quarantined; a dry run counts the same and changes nothing."""
+def test_hold_takes_what_is_not_decided_yet(ledger: Ledger, dry_run: bool) -> None:
+    """Pending, claimed, failed, quarantined; a dry run counts the same and changes nothing."""
     recipe_id = enqueued(ledger, 4)
     held = claim(ledger, recipe_id, limit=3)
     working, failed, truncated = held.items
@@ -60,12 +61,12 @@ def test_hold_takes_what_nobody_is_working_on(ledger: Ledger, dry_run: bool) -> 
         [outcome_for(failed.id, Reason.TONE_GATE), outcome_for(truncated.id, Reason.TRUNCATED)],
     )
     before = statuses(ledger, recipe_id)
-    assert ledger.hold(ItemFilter(), who="curator", why="rights", dry_run=dry_run) == 3
-    expected = before if dry_run else {"claimed": 1, "held": 3}
+    assert ledger.hold(ItemFilter(), who="curator", why="rights", dry_run=dry_run) == 4
+    expected = before if dry_run else {"held": 4}
     assert statuses(ledger, recipe_id) == expected
     decisions = ledger.story(failed.uri).items[0].decisions
     assert len(decisions) == (0 if dry_run else 1)
-    assert ledger.story(working.uri).items[0].decisions == ()
+    assert ledger.finish(held.token, [done(working.id)]) == ({working.id} if dry_run else set())
 
 
 def test_held_item_shows_why_and_is_released_afresh(ledger: Ledger) -> None:

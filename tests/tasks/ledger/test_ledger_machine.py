@@ -34,6 +34,9 @@ class ModelItem:
     attempts: int = 0
     alone: bool = False
     warned: bool = False  # someone else may have stored its derivative
+    is_held: bool = False
+    is_refused: bool = False  # a person turned it down, and none has approved it since
+    was: ItemStatus = ItemStatus.PENDING  # before it was held
 
 
 @dataclass
@@ -133,6 +136,8 @@ class LedgerMachine(RuleBasedStateMachine):
             may_pass, one.status = True, ItemStatus.FAILED
         if may_pass and one.attempts < MAX_ATTEMPTS:
             one.status = ItemStatus.PENDING
+        if one.status is ItemStatus.PUBLISHED and one.is_refused:
+            one.status = ItemStatus.REVIEW
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data())
@@ -163,16 +168,11 @@ class LedgerMachine(RuleBasedStateMachine):
         expected = len(claim.held) if claim.alive else 0
         assert self.ledger.renew(claim.claim.token, lease_s=600) == expected
 
-    @rule(kind=st.sampled_from(["retry", "hold", "release", "approve", "reject"]))
+    @rule(kind=st.sampled_from(["retry", "approve", "reject"]))
     def decide(self, kind: str) -> None:
         """A person moves whatever the decision is for."""
         sources, target = {
             "retry": ({ItemStatus.FAILED}, ItemStatus.PENDING),
-            "hold": (
-                {ItemStatus.PENDING, ItemStatus.FAILED, ItemStatus.QUARANTINED},
-                ItemStatus.HELD,
-            ),
-            "release": ({ItemStatus.HELD}, ItemStatus.PENDING),
             "approve": ({ItemStatus.REVIEW}, ItemStatus.PUBLISHED),
             "reject": ({ItemStatus.REVIEW}, ItemStatus.REJECTED),
         }[kind]
@@ -180,7 +180,39 @@ class LedgerMachine(RuleBasedStateMachine):
         assert getattr(self.ledger, kind)(self.mine, who="model", why=kind) == len(chosen)
         for one in chosen:
             one.status = target
+            one.is_refused = {"approve": False, "reject": True}.get(kind, one.is_refused)
             if target is ItemStatus.PENDING:
+                one.attempts = 0
+
+    @rule()
+    def hold(self) -> None:
+        """Whatever becomes of them: also what is in work, which is taken from its worker."""
+        chosen = [one for one in self.items.values() if not one.is_held]
+        assert self.ledger.hold(self.mine, who="model", why="hold") == len(chosen)
+        for item_id, one in self.items.items():
+            if one.is_held:
+                continue
+            one.is_held = True
+            if one.status is ItemStatus.CLAIMED:
+                one.attempts -= 1
+            if one.status not in {ItemStatus.SKIPPED, ItemStatus.REJECTED}:
+                one.was, one.status = one.status, ItemStatus.HELD
+            for claim in self.claims:
+                claim.held.discard(item_id)
+
+    @rule()
+    def release(self) -> None:
+        """What was coloured goes to review, all else is to be coloured."""
+        held = [one for one in self.items.values() if one.status is ItemStatus.HELD]
+        assert self.ledger.release(self.mine, who="model", why="release") == len(held)
+        for one in held:
+            one.is_held = False
+            one.status = (
+                ItemStatus.REVIEW
+                if one.was in {ItemStatus.REVIEW, ItemStatus.PUBLISHED}
+                else ItemStatus.PENDING
+            )
+            if one.status is ItemStatus.PENDING:
                 one.attempts = 0
 
     @invariant()
@@ -202,7 +234,7 @@ def _outcome(item_id: int, ending: str) -> Outcome:
         return Outcome(item_id, ItemStatus.FAILED, Reason.TIMEOUT, retry_in_s=0)
     if ending in ("blank", "gate"):
         return outcome_for(item_id, Reason.BLANK if ending == "blank" else Reason.TONE_GATE)
-    return done(item_id, ItemStatus(ending))
+    return done(item_id, ItemStatus(ending), sha256=f"{item_id:064x}")
 
 
 @pytest.mark.parametrize("examples", [12, pytest.param(300, marks=pytest.mark.slow)])

@@ -1,0 +1,183 @@
+"""Holding scans, whether or not an item exists, and letting go of them."""
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    true,
+)
+
+from tasks.errors import Reason, UsageError
+from tasks.ledger import refusals, sql
+from tasks.ledger.decisions import Decision, carry_out, record
+from tasks.ledger.filters import condition_of, parameters_of, scans_at
+from tasks.ledger.records import ItemFilter
+from tasks.ledger.sweeping import uncount
+from tasks.schema import (
+    CLAIMED,
+    AttemptEnding,
+    DecisionKind,
+    ItemStatus,
+    decision_item,
+    derivative,
+    held_place,
+    item,
+    refusal,
+    scan,
+    status_in,
+)
+
+HELD_FROM = (
+    ItemStatus.PENDING,
+    ItemStatus.FAILED,
+    ItemStatus.QUARANTINED,
+    ItemStatus.REVIEW,
+    ItemStatus.PUBLISHED,
+)
+"""Where a hold takes items from; those in work are taken from their workers first."""
+
+
+def hold(connection: Connection, chosen: ItemFilter, *, who: str, why: str) -> int:
+    """Hold scans under every recipe, and what will lie at the place; returns how many are new.
+
+    Where the filter says something of items, scans of such items are held; else all that lie there.
+    """
+    refusals.lock(connection)
+    scans, given = _scans(connection, chosen), parameters_of(chosen)
+    fresh = and_(scans, ~_is_held_itself())
+    place = _new_place(connection, chosen)
+    is_nothing = connection.execute(select(scan.c.id).where(fresh).limit(1), given).first() is None
+    if is_nothing and place is None:
+        return 0
+    made = Decision(DecisionKind.HOLD, ItemStatus.HELD, who, why, scope=chosen.as_json())
+    decision_id = record(connection, made.kind, who=who, why=why, scope=made.scope)
+    if place is not None:
+        connection.execute(insert(held_place).values(decision_id=decision_id, place=place))
+    count = refusals.refuse(connection, made.kind, decision_id, scans, given)
+    newly = select(refusal.c.scan_id).where(refusal.c.decision_id == decision_id)
+    mine = item.c.scan_id.in_(newly)
+    uncount(
+        connection,
+        and_(CLAIMED, mine),
+        AttemptEnding.REVOKED,
+        detail="its scan is held",
+        parameters={},
+    )
+    carry_out(connection, made, and_(status_in(*HELD_FROM), mine), {}, decision_id=decision_id)
+    return count
+
+
+def release(connection: Connection, chosen: ItemFilter, *, who: str, why: str) -> int:
+    """End holds of scans, and of places; returns how many scans are free.
+
+    What was coloured goes to review, all else is to be coloured: a release publishes nothing.
+    """
+    refusals.lock(connection)
+    ids = _held_ids(connection, chosen)
+    places = _places_in(connection, chosen)
+    if not ids and not places:
+        return 0
+    made = Decision(DecisionKind.RELEASE, ItemStatus.PENDING, who, why, scope=chosen.as_json())
+    decision_id = record(connection, made.kind, who=who, why=why, scope=made.scope)
+    connection.execute(delete(held_place).where(held_place.c.place.in_(places)))
+    refusals.lift_holds(connection, ids)
+    given = sql.as_ids(ids)
+    held = and_(status_in(ItemStatus.HELD), item.c.scan_id.in_(sql.given_ids(connection)))
+    done = Decision(made.kind, ItemStatus.REVIEW, who, why)
+    carry_out(connection, done, and_(held, _was_coloured()), given, decision_id=decision_id)
+    carry_out(connection, made, held, given, decision_id=decision_id)
+    return len(ids)
+
+
+def count_held(connection: Connection, chosen: ItemFilter) -> int:
+    """How many scans `hold` would hold now."""
+    fresh = and_(_scans(connection, chosen), ~_is_held_itself())
+    found = select(func.count()).select_from(scan).where(fresh)
+    return connection.execute(found, parameters_of(chosen)).scalar_one()
+
+
+def count_released(connection: Connection, chosen: ItemFilter) -> int:
+    """How many scans `release` would let go of now."""
+    return len(_held_ids(connection, chosen))
+
+
+def _is_about_items(chosen: ItemFilter) -> bool:
+    said = (chosen.statuses, chosen.reasons, chosen.recipe_id, chosen.older_than_s, chosen.ids)
+    return any(value not in (None, (), []) for value in said)
+
+
+def _scans(
+    connection: Connection, chosen: ItemFilter, status: ItemStatus | None = None
+) -> ColumnElement[bool]:
+    """On `scan`: the filter means it, by its items (in *status*) or by where it lies."""
+    if _is_about_items(chosen):
+        items = select(item.c.scan_id).where(condition_of(connection, chosen))
+        if status is not None:
+            items = items.where(status_in(status))
+        return scan.c.id.in_(items)
+    conditions: list[ColumnElement[bool]] = [true()]
+    if chosen.collections:
+        conditions.append(scan.c.collection.in_(list(chosen.collections)))
+    if chosen.uri is not None:
+        try:
+            conditions.append(scans_at(connection, chosen.uri))
+        except UsageError:  # nothing is known there yet
+            conditions.append(scan.c.id.is_(None))
+    return and_(*conditions)
+
+
+def _is_held_itself() -> ColumnElement[bool]:
+    own = and_(refusal.c.kind == DecisionKind.HOLD, refusal.c.scan_id == scan.c.id)
+    return select(refusal.c.id).where(own).correlate(scan).exists()
+
+
+def _held_ids(connection: Connection, chosen: ItemFilter) -> list[int]:
+    theirs = select(item.c.id).where(item.c.scan_id == scan.c.id, status_in(ItemStatus.HELD))
+    is_held = or_(_is_held_itself(), theirs.correlate(scan).exists())
+    wanted = select(scan.c.id).where(_scans(connection, chosen, ItemStatus.HELD), is_held)
+    return list(connection.execute(wanted, parameters_of(chosen)).scalars())
+
+
+def _new_place(connection: Connection, chosen: ItemFilter) -> str | None:
+    """The place that a hold is to stand for; None where it names none, or one that is held."""
+    if chosen.uri is None or _is_about_items(chosen) or chosen.collections:
+        return None
+    known = select(held_place.c.id).where(held_place.c.place == chosen.uri)
+    return chosen.uri if connection.execute(known).first() is None else None
+
+
+def _places_in(connection: Connection, chosen: ItemFilter) -> list[str]:
+    """The held places that a release names, or that lie in the folder it names; or all."""
+    if _is_about_items(chosen) or chosen.collections:
+        return []
+    places = refusals.list_held_places(connection)
+    if chosen.uri is None:
+        return places
+    folder = chosen.uri.rstrip("/") + "/"
+    return [one for one in places if one == chosen.uri or f"{one.rstrip('/')}/".startswith(folder)]
+
+
+def _was_coloured() -> ColumnElement[bool]:
+    """On a held `item`: it has a derivative of the scan as it is."""
+    latest = (
+        select(decision_item.c.was)
+        .where(
+            decision_item.c.item_id == item.c.id,
+            decision_item.c.became == ItemStatus.HELD,
+        )
+        .order_by(decision_item.c.decision_id.desc())
+        .limit(1)
+        .correlate(item)
+        .scalar_subquery()
+    )
+    ended = (ItemStatus.REVIEW.value, ItemStatus.PUBLISHED.value)
+    has_derivative = select(derivative.c.id).where(
+        derivative.c.item_id == item.c.id, derivative.c.revision == item.c.revision
+    )
+    is_done = or_(latest.in_(ended), item.c.reason == Reason.DECIDED_BEFORE)
+    return and_(is_done, has_derivative.correlate(item).exists())

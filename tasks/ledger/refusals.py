@@ -1,0 +1,275 @@
+"""A person's no that stands: about scans, and about their bytes wherever they lie.
+
+Whoever decides has these tables to himself until his transaction ends, and whoever works reads them
+in his: so a decision and a worker, a discovery or an enqueueing never miss each other.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    Text,
+    and_,
+    case,
+    delete,
+    insert,
+    literal,
+    null,
+    or_,
+    select,
+    text,
+    union_all,
+    update,
+)
+
+from tasks.ledger import sql
+from tasks.ledger.filters import places_condition
+from tasks.schema import (
+    DecisionKind,
+    decision,
+    decision_item,
+    held_place,
+    item,
+    refusal,
+    scan,
+    scan_revision,
+    store,
+)
+
+_PAST = {
+    DecisionKind.HOLD: "held",
+    DecisionKind.REJECT: "rejected",
+    DecisionKind.SUPERSEDE: "withdrawn",
+}
+_ASKED = sql.Rows("asked", item_id=BigInteger, scan_id=BigInteger, sha256=Text, page=Integer)
+ARE_THERE = select(refusal.c.id).exists()
+"""Whether any stands. Read it before anything is locked that a decision may wait for."""
+
+_IS_HOLD = refusal.c.kind == DecisionKind.HOLD
+_SAME_BYTES = and_(refusal.c.sha256 == scan.c.sha256, refusal.c.page == scan.c.page)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What was decided before about a scan or its bytes."""
+
+    kind: DecisionKind
+    who: str
+    why: str
+    decided_at: datetime
+    is_of_scan: bool  #: decided about this very scan; else about the same bytes elsewhere
+    is_of_bytes: bool  #: and about these bytes; else about those that it held before
+
+    def in_words(self) -> str:
+        """Say it, for the item's detail."""
+        about = "" if self.is_of_bytes else " when it held other bytes"
+        if not self.is_of_scan:
+            about = " as the same bytes elsewhere"
+        why = f": {self.why}" if self.why else ""
+        return f"{_PAST[self.kind]} before{about}, by {self.who} on {self.decided_at:%Y-%m-%d}{why}"
+
+
+def lock(connection: Connection) -> None:
+    """Wait for all that read refusals now, and let others wait until this transaction ends."""
+    if sql.is_postgresql(connection):
+        connection.execute(text("LOCK TABLE refusal, held_place IN ACCESS EXCLUSIVE MODE"))
+
+
+def is_held() -> ColumnElement[bool]:
+    """On `scan`: it is held, or its bytes are, elsewhere."""
+    return or_(
+        *(
+            select(refusal.c.id).where(_IS_HOLD, which).correlate(scan).exists()
+            for which in (refusal.c.scan_id == scan.c.id, _SAME_BYTES)
+        )
+    )
+
+
+def is_refused_as_it_is() -> ColumnElement[bool]:
+    """On `scan`: somebody said no to the bytes that it holds now."""
+    return select(refusal.c.id).where(_SAME_BYTES).correlate(scan).exists()
+
+
+def refuse(
+    connection: Connection,
+    kind: DecisionKind,
+    decision_id: int,
+    scans: ColumnElement[bool],
+    parameters: Mapping[str, Any],
+) -> int:
+    """Note a no to scans, and to the bytes that they hold, unless it is noted; returns how many."""
+    other = refusal.alias("other")
+    is_noted = select(other.c.id).where(other.c.kind == kind, other.c.scan_id == scan.c.id)
+    noted = insert(refusal).from_select(
+        ["kind", "decision_id", "scan_id", "sha256", "page"],
+        select(
+            literal(kind.value),
+            literal(decision_id, BigInteger()),
+            scan.c.id,
+            scan.c.sha256,
+            scan.c.page,
+        ).where(scans, ~is_noted.correlate(scan).exists()),
+    )
+    return sql.affected(connection, noted, parameters)
+
+
+def refuse_moved(connection: Connection, kind: DecisionKind, decision_id: int) -> None:
+    """Note a no to the items that a decision moved: to the bytes that each was about."""
+    read_then = (
+        select(scan_revision.c.sha256)
+        .where(scan_revision.c.scan_id == scan.c.id, scan_revision.c.revision == item.c.revision)
+        .scalar_subquery()
+    )
+    sha256 = case((item.c.revision == scan.c.revision, scan.c.sha256), else_=read_then)
+    moved = (
+        select(
+            literal(kind.value),
+            literal(decision_id, BigInteger()),
+            scan.c.id,
+            sha256,
+            scan.c.page,
+        )
+        .select_from(decision_item)
+        .join(item, item.c.id == decision_item.c.item_id)
+        .join(scan, scan.c.id == item.c.scan_id)
+        .where(decision_item.c.decision_id == decision_id)
+        .distinct()
+    )
+    columns = ["kind", "decision_id", "scan_id", "sha256", "page"]
+    connection.execute(insert(refusal).from_select(columns, moved))
+
+
+def lift_moved(connection: Connection, decision_id: int) -> None:
+    """A person has said yes to the items that a decision moved: to these bytes of these scans.
+
+    What other bytes of the scans were refused for stays refused, wherever they turn up.
+    """
+    approved = (
+        select(scan.c.id, scan.c.sha256, scan.c.page)
+        .select_from(decision_item)
+        .join(item, item.c.id == decision_item.c.item_id)
+        .join(scan, scan.c.id == item.c.scan_id)
+        .where(decision_item.c.decision_id == decision_id)
+        .cte("approved")
+    )
+    same = and_(refusal.c.sha256 == approved.c.sha256, refusal.c.page == approved.c.page)
+    connection.execute(
+        delete(refusal).where(select(approved.c.id).where(same).correlate(refusal).exists())
+    )
+    theirs = refusal.c.scan_id.in_(select(approved.c.id))
+    connection.execute(delete(refusal).where(theirs, refusal.c.sha256.is_(None)))
+    connection.execute(update(refusal).where(theirs).values(scan_id=null()))
+
+
+def lift_holds(connection: Connection, scan_ids: Iterable[int]) -> None:
+    """End holds on scans, and on their bytes elsewhere as far as they are about bytes."""
+    given = sql.as_ids(scan_ids)
+    mine = sql.given_ids(connection)
+    connection.execute(delete(refusal).where(_IS_HOLD, refusal.c.scan_id.in_(mine)), given)
+    same = select(scan.c.id).where(scan.c.id.in_(mine), _SAME_BYTES).correlate(refusal)
+    connection.execute(update(refusal).where(_IS_HOLD, same.exists()).values(sha256=null()), given)
+
+
+def hold_found(connection: Connection, store_id: int, scan_ids: Iterable[int]) -> None:
+    """Hold new scans of a store that lie where a person has said so."""
+    places = connection.execute(select(held_place.c.decision_id, held_place.c.place)).all()
+    if not places:
+        return
+    url = connection.execute(select(store.c.url).where(store.c.id == store_id)).scalar_one()
+    given = sql.as_ids(scan_ids)
+    for decision_id, place in places:
+        here = places_condition(store_id, url, place)
+        if here is not None:
+            scans = and_(scan.c.id.in_(sql.given_ids(connection)), here)
+            refuse(connection, DecisionKind.HOLD, decision_id, scans, given)
+
+
+def hold_moved_files(connection: Connection, *, newest: int) -> int:
+    """Hold scans newer than *newest* that are held ones under another name.
+
+    Of a held scan that nobody has read the bytes are not known. Where it is gone, and a new one has
+    its size and its very time or ETag, it was moved. Returns how many were.
+    """
+    old, new = scan.alias("old"), scan.alias("new")
+    is_strong = and_(old.c.etag != "", ~old.c.etag.startswith("W/"))
+    gone = (
+        select(refusal.c.decision_id, old.c.size_bytes, old.c.etag)
+        .join(old, old.c.id == refusal.c.scan_id)
+        .where(
+            _IS_HOLD, refusal.c.sha256.is_(None), old.c.vanished_at.is_not(None), is_strong,
+        )
+        .cte("gone")
+    )  # fmt: skip
+    if connection.execute(select(gone.c.decision_id).limit(1)).first() is None:
+        return 0
+    moved = (
+        select(
+            literal(DecisionKind.HOLD.value), gone.c.decision_id, new.c.id, new.c.sha256, new.c.page
+        )
+        .select_from(gone)
+        .join(new, and_(new.c.size_bytes == gone.c.size_bytes, new.c.etag == gone.c.etag))
+        .where(
+            new.c.id > newest,
+            new.c.vanished_at.is_(None),
+            ~select(refusal.c.id).where(refusal.c.scan_id == new.c.id).correlate(new).exists(),
+        )
+    )
+    columns = ["kind", "decision_id", "scan_id", "sha256", "page"]
+    return sql.affected(connection, insert(refusal).from_select(columns, moved))
+
+
+def standing(connection: Connection, asked: Iterable[Mapping[str, Any]]) -> dict[int, Refusal]:
+    """What stands against items, by their ids: a hold before all else, then what came last.
+
+    Args:
+        connection: To the ledger.
+        asked: For each item, its id, its scan's, and page and sha256 of the bytes it is about.
+    """
+    given = _ASKED.given(asked)
+    rows = connection.execute(_standing(connection), given).all()
+    found: dict[int, Refusal] = {}
+    for row in rows:  # the weightiest last
+        found[row.item_id] = Refusal(
+            DecisionKind(row.kind), row.who, row.why, row.decided_at, row.of_scan, row.of_bytes
+        )
+    return found
+
+
+def _standing(connection: Connection) -> Select[Any]:
+    new = _ASKED.table(connection)
+    of_scan = refusal.c.scan_id == new.c.scan_id
+    of_bytes = and_(refusal.c.sha256 == new.c.sha256, refusal.c.page == new.c.page)
+    either = union_all(
+        *(select(new.c.item_id, refusal.c.id).join(refusal, which) for which in (of_scan, of_bytes))
+    ).subquery()
+    is_same = case((of_bytes, 1), else_=0)
+    is_here = case((of_scan, 1), else_=0)
+    return (
+        select(
+            either.c.item_id,
+            refusal.c.kind,
+            decision.c.who,
+            decision.c.why,
+            decision.c.decided_at,
+            is_here.label("of_scan"),
+            is_same.label("of_bytes"),
+        )
+        .join(refusal, refusal.c.id == either.c.id)
+        .join(decision, decision.c.id == refusal.c.decision_id)
+        .join(new, new.c.item_id == either.c.item_id)
+        .order_by(case((_IS_HOLD, 1), else_=0), is_here, decision.c.id)
+    )
+
+
+def list_held_places(connection: Connection) -> list[str]:
+    """Places where whatever is discovered is held."""
+    return list(
+        connection.execute(select(held_place.c.place).order_by(held_place.c.place)).scalars()
+    )

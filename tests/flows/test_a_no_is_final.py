@@ -1,0 +1,111 @@
+"""The command line, from `discover` to `run`: a person's no is final, and bytes decide."""
+
+import json
+import os
+import shutil
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli.app import app
+from tasks.ledger import ItemFilter, Ledger
+from tests.scanfiles import codes_of, photograph, write_jpeg
+from tests.workshops import MakeSettings
+
+
+@pytest.fixture
+def box(archive: Path, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> "Box":
+    """An archive, a ledger and an output, for commands in this process."""
+    return Box(archive, make_settings(review_below_confidence=0.0), monkeypatch)
+
+
+class Box:
+    """An archive and the commands over it."""
+
+    def __init__(self, folder: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401
+        self.folder = folder
+        self.url = settings.database_url.get_secret_value()
+        for name, value in settings.model_dump(exclude_unset=True, mode="json").items():
+            told = value if isinstance(value, str) else json.dumps(value)
+            monkeypatch.setenv(f"AUTOCHROME_{name.upper()}", told)
+        monkeypatch.setenv("AUTOCHROME_DATABASE_URL", self.url)
+
+    def do(self, *arguments: str) -> int:
+        """Run a command; its exit code."""
+        return CliRunner().invoke(app, [*arguments]).exit_code
+
+    def statuses(self) -> dict[str, str]:
+        """Where each scan stands, by key; each has one item."""
+        with Ledger.open(self.url) as ledger:
+            rows = ledger.list_items(ItemFilter(), limit=99)
+            keys = [ledger.story(row.uri).scan.key for row in rows]
+            assert max(Counter(keys).values()) == 1
+            return {
+                key: f"{row.status}" + (f": {row.reason}" if row.reason else "")
+                for key, row in zip(keys, rows, strict=True)
+            }
+
+    def revision(self, name: str) -> int:
+        """The revision of a scan."""
+        with Ledger.open(self.url) as ledger:
+            return ledger.story((self.folder / name).as_uri()).scan.revision
+
+    def touch(self) -> None:
+        """Give every file another time."""
+        for number, path in enumerate(sorted(self.folder.rglob("*.*"))):
+            os.utime(path, (time.time() + number, time.time() + number))
+
+
+def test_touched_scans_are_what_they_were(box: Box) -> None:
+    """Rejected, withdrawn and published ones: no revision, no work, no other status."""
+    source = str(box.folder)
+    assert box.do("run", source) == 0
+    assert box.do("reject", f"{source}/0.jpg", "--why", "blue face") == 0
+    assert box.do("approve", f"{source}/1.jpg", "--why", "good") == 0
+    assert box.do("approve", f"{source}/2.jpg", "--why", "good") == 0
+    assert box.do("supersede", f"{source}/2.jpg", "--why", "withdrawn") == 0
+    before = box.statuses()
+    assert (before["0.jpg"], before["1.jpg"], before["2.jpg"]) == (
+        "rejected",
+        "published",
+        "superseded",
+    )
+    box.touch()
+    assert box.do("run", source, "--publish") == 0
+    assert box.statuses() == before
+    assert box.revision("0.jpg") == 1
+    write_jpeg(box.folder / "0.jpg", codes_of(photograph(96, 128, seed=99)))
+    shutil.copy(box.folder / "2.jpg", box.folder / "copy.jpg")
+    assert box.do("run", source, "--publish") == 0
+    after = box.statuses()
+    assert after["0.jpg"] == after["copy.jpg"] == "review: decided_before"
+    assert {key: status for key, status in after.items() if key in before and key != "0.jpg"} == {
+        key: status for key, status in before.items() if key != "0.jpg"
+    }
+
+
+def test_holds_stand_before_there_is_an_item(box: Box) -> None:
+    """A scan, a folder without its slash, a place that is not discovered yet, and two sources."""
+    source = str(box.folder)
+    inner = next(path for path in sorted(box.folder.iterdir()) if path.is_dir())
+    assert box.do("hold", f"{source}/later.jpg", "--why", "rights") == 3
+    assert box.do("discover", source) == 0
+    assert box.do("hold", f"{source}/0.jpg", "--why", "rights") == 0
+    assert box.do("hold", f"{source}/0.jpg", "--why", "rights") == 3
+    assert box.do("hold", str(inner), "--why", "rights") == 0
+    assert box.do("retry", f"{source}/1.jpg") == 3
+    shutil.copy(box.folder / "1.jpg", box.folder / "later.jpg")
+    assert box.do("run", source, "--publish") == 0
+    assert box.do("run", str(inner), "--publish") == 0
+    statuses = box.statuses()
+    kept = {key for key, status in statuses.items() if status.startswith("held")}
+    inside = {key for key in statuses if key.startswith(f"{inner.name}/")}
+    assert kept == {"0.jpg", "later.jpg", *inside}
+    assert inside
+    assert box.do("release", f"{source}/0.jpg", "--why", "cleared") == 0
+    assert box.do("run", source, "--publish") == 0
+    assert box.statuses()["0.jpg"] == "published"

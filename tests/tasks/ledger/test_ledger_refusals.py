@@ -1,0 +1,246 @@
+"""A person's no is final: for scans, for their bytes, for places; whether or not an item exists."""
+
+import pytest
+
+from tasks.errors import Reason
+from tasks.ledger import Digest, EnqueueMode, ItemFilter, Ledger
+from tasks.schema import ItemStatus
+from tests.tasks.ledger.building import (
+    DIGEST,
+    SOURCE,
+    Listed,
+    claim,
+    claims_nothing,
+    done,
+    enqueued,
+    finish_all,
+    keys,
+    listing,
+    recipe,
+    statuses,
+)
+
+OTHER = "cd" * 32
+ALL = ItemFilter(uri=f"{SOURCE}/")
+NOS = {"reject": "rejected", "supersede": "withdrawn"}
+
+
+def discover(ledger: Ledger, *objects: Listed) -> None:
+    """Record a listing."""
+    ledger.record_listing(SOURCE, objects, collection="photographs")
+
+
+def refused(ledger: Ledger, kind: str) -> int:
+    """A recipe under which a curator said no to the one scan there is."""
+    recipe_id = enqueued(ledger, 1)
+    finish_all(ledger, claim(ledger, recipe_id))
+    assert getattr(ledger, kind)(ALL, who="curator", why="blue face") == 1
+    return recipe_id
+
+
+def publish(ledger: Ledger, recipe_id: int, *, sha256: str = DIGEST) -> tuple[str, str | None, str]:
+    """Colour what waits, with every wish to publish it; what the last of it became."""
+    held = claim(ledger, recipe_id)
+    for one in held.items:
+        ledger.finish(held.token, [done(one.id, ItemStatus.PUBLISHED, sha256=sha256)])
+    (row,) = ledger.list_items(ItemFilter(ids=[held.items[-1].id]), limit=1)
+    return row.status, row.reason, row.detail
+
+
+@pytest.mark.parametrize("kind", NOS)
+def test_other_bytes_after_a_no_wait_for_a_person(ledger: Ledger, kind: str) -> None:
+    """With a word of what was decided; a yes ends it, for these bytes."""
+    recipe_id = refused(ledger, kind)
+    discover(ledger, Listed(keys(1)[0]).changed())
+    assert ledger.enqueue(recipe_id) == 1
+    status, reason, detail = publish(ledger, recipe_id, sha256=OTHER)
+    assert (status, reason) == ("review", "decided_before")
+    assert detail.startswith(f"{NOS[kind]} before when it held other bytes, by curator on ")
+    assert detail.endswith(": blue face")
+    assert ledger.approve(ALL, who="curator", why="lovely") == 1
+    ledger.redo(ALL, who="curator", why="again")
+    assert publish(ledger, recipe_id, sha256=OTHER)[:2] == ("published", None)
+
+
+@pytest.mark.parametrize("kind", NOS)
+def test_the_same_bytes_elsewhere_wait_for_a_person(ledger: Ledger, kind: str) -> None:
+    """Copied, moved or in another source."""
+    recipe_id = refused(ledger, kind)
+    discover(ledger, Listed("copy.tif"))
+    ledger.enqueue(recipe_id)
+    status, reason, detail = publish(ledger, recipe_id)
+    assert (status, reason) == ("review", "decided_before")
+    assert "as the same bytes elsewhere" in detail
+
+
+@pytest.mark.parametrize("kind", NOS)
+def test_the_same_bytes_under_another_recipe_wait_for_a_person(ledger: Ledger, kind: str) -> None:
+    """And backfills pass them by."""
+    refused(ledger, kind)
+    other = recipe(ledger, "b")
+    ledger.enqueue(other, mode=EnqueueMode.MISSING)
+    assert publish(ledger, other)[:2] == ("review", "decided_before")
+
+
+def test_bytes_that_return_are_those_that_were_turned_down(ledger: Ledger) -> None:
+    """Approved were others."""
+    recipe_id = refused(ledger, "reject")
+    discover(ledger, Listed(keys(1)[0]).changed())
+    ledger.enqueue(recipe_id)
+    publish(ledger, recipe_id, sha256=OTHER)
+    ledger.approve(ALL, who="curator", why="these are good")
+    discover(ledger, Listed(keys(1)[0]))
+    ledger.enqueue(recipe_id)
+    assert publish(ledger, recipe_id)[:2] == ("review", "decided_before")
+
+
+def test_a_rejection_of_what_changed_meanwhile_is_about_what_was_seen(ledger: Ledger) -> None:
+    """The curator has not seen the new bytes; they wait, as after every no."""
+    recipe_id = enqueued(ledger, 1)
+    finish_all(ledger, claim(ledger, recipe_id))
+    discover(ledger, Listed(keys(1)[0]).touched())
+    (doubt,) = ledger.doubts(SOURCE)
+    assert ledger.record_digests([Digest(doubt.scan_id, doubt.listing, OTHER)]) == 1
+    assert ledger.reject(ALL, who="curator", why="blue face") == 1
+    discover(ledger, Listed(keys(1)[0]).touched(), Listed("copy.tif"))
+    ledger.enqueue(recipe_id)
+    assert publish(ledger, recipe_id)[:2] == ("review", "decided_before")
+
+
+def test_a_yes_is_not_about_bytes_that_nobody_saw(ledger: Ledger) -> None:
+    """An item whose scan changed meanwhile is passed over."""
+    recipe_id = enqueued(ledger, 1)
+    finish_all(ledger, claim(ledger, recipe_id))
+    discover(ledger, Listed(keys(1)[0]).changed())
+    assert ledger.approve(ALL, who="curator", why="good") == 0
+    assert statuses(ledger, recipe_id) == {"review": 1}
+
+
+def test_a_published_scan_is_turned_down_by_its_name(ledger: Ledger) -> None:
+    """And not by a filter that happens to find it."""
+    recipe_id = enqueued(ledger, 1)
+    finish_all(ledger, claim(ledger, recipe_id), ItemStatus.PUBLISHED)
+    assert ledger.reject(ItemFilter(collections=["photographs"]), who="c", why="") == 0
+    assert ledger.reject(ALL, who="curator", why="wrong") == 1
+    assert statuses(ledger, recipe_id) == {"rejected": 1}
+    rejected = ItemFilter(uri=ALL.uri, statuses=[ItemStatus.REJECTED])
+    assert ledger.approve(ALL, who="curator", why="sorry") == 0
+    assert ledger.approve(rejected, who="curator", why="sorry") == 1
+
+
+def test_a_no_before_anything_was_coloured_stands(ledger: Ledger) -> None:
+    """It is coloured, and waits."""
+    discover(ledger, *listing(keys(1)))
+    assert ledger.reject(ALL, who="curator", why="not this one", dry_run=True) == 1
+    assert ledger.reject(ALL, who="curator", why="not this one") == 1
+    assert ledger.reject(ALL, who="curator", why="not this one") == 0
+    recipe_id = recipe(ledger)
+    ledger.enqueue(recipe_id)
+    assert publish(ledger, recipe_id)[:2] == ("review", "decided_before")
+
+
+# --- holds ---------------------------------------------------------------------------------------
+
+
+def test_scans_without_an_item_are_held(ledger: Ledger) -> None:
+    """Under every recipe that comes, until somebody lets go of them."""
+    discover(ledger, *listing(keys(2)))
+    one = ItemFilter(uri=f"{SOURCE}/{keys(1)[0]}")
+    assert ledger.hold(one, who="curator", why="rights") == 1
+    assert ledger.hold(one, who="curator", why="rights") == 0
+    for name in ("a", "b"):
+        recipe_id = recipe(ledger, name)
+        ledger.enqueue(recipe_id)
+        assert statuses(ledger, recipe_id) == {"held": 1, "pending": 1}
+    assert ledger.release(one, who="curator", why="cleared") == 1
+    assert len(claim(ledger, recipe_id).items) == 2
+
+
+@pytest.mark.parametrize("place", ["box-7", "box-7/", "box-7/*", "box-7/a.tif", "box-?/a.*"])
+def test_places_are_held_before_anything_is_found_there(ledger: Ledger, place: str) -> None:
+    """A file, a folder with or without its slash, a pattern; nothing else, until the release."""
+    chosen = ItemFilter(uri=f"{SOURCE}/{place}")
+    assert ledger.hold(chosen, who="curator", why="rights") == 0
+    assert ledger.held_places() == [chosen.uri]
+    discover(ledger, Listed("box-7/a.tif"), Listed("box-70/a.tif"), Listed("a.tif"))
+    recipe_id = recipe(ledger)
+    ledger.enqueue(recipe_id)
+    assert {one.key for one in claim(ledger, recipe_id).items} == {"box-70/a.tif", "a.tif"}
+    assert ledger.release(chosen, who="curator", why="cleared") == 1
+    assert ledger.held_places() == []
+    assert [one.key for one in claim(ledger, recipe_id).items] == ["box-7/a.tif"]
+
+
+def test_what_is_in_work_is_taken_from_its_worker(ledger: Ledger) -> None:
+    """What it made is not recorded."""
+    recipe_id = enqueued(ledger, 1)
+    held = claim(ledger, recipe_id)
+    assert ledger.hold(ALL, who="curator", why="rights") == 1
+    assert ledger.finish(held.token, [done(held.items[0].id, ItemStatus.PUBLISHED)]) == set()
+    assert statuses(ledger, recipe_id) == {"held": 1}
+
+
+@pytest.mark.parametrize("status", [ItemStatus.REVIEW, ItemStatus.PUBLISHED])
+def test_what_was_coloured_goes_to_review_when_it_is_free(
+    ledger: Ledger, status: ItemStatus
+) -> None:
+    """A release publishes nothing, and colours nothing twice."""
+    recipe_id = enqueued(ledger, 1)
+    finish_all(ledger, claim(ledger, recipe_id), status)
+    assert ledger.hold(ALL, who="curator", why="rights") == 1
+    assert statuses(ledger, recipe_id) == {"held": 1}
+    assert ledger.release(ALL, who="curator", why="cleared") == 1
+    assert statuses(ledger, recipe_id) == {"review": 1}
+
+
+def test_the_same_bytes_as_held_ones_are_held(ledger: Ledger) -> None:
+    """A copy is found out when it is read; of scans that were read, when it is enqueued."""
+    recipe_id = enqueued(ledger, 1)
+    finish_all(ledger, claim(ledger, recipe_id))
+    ledger.hold(ItemFilter(uri=f"{SOURCE}/{keys(1)[0]}"), who="curator", why="rights")
+    discover(ledger, *listing(keys(1)), Listed("copy.tif"))
+    ledger.enqueue(recipe_id)
+    assert publish(ledger, recipe_id)[:2] == ("held", "decided_before")
+    copy = ItemFilter(uri=f"{SOURCE}/copy.tif")
+    assert ledger.release(copy, who="curator", why="another") == 1
+    assert statuses(ledger, recipe_id) == {"held": 1, "review": 1}
+
+
+def test_a_held_file_that_is_moved_before_anybody_read_it_stays_held(ledger: Ledger) -> None:
+    """Its size and ETag, which holds its time, tell."""
+    first = Listed("a.tif", etag="one", size_bytes=11)
+    discover(ledger, first, Listed("b.tif", etag="two", size_bytes=11))
+    ledger.hold(ItemFilter(uri=f"{SOURCE}/a.tif"), who="curator", why="rights")
+    discover(
+        ledger,
+        Listed("moved/a.tif", etag="one", size_bytes=11),
+        Listed("b.tif", etag="two", size_bytes=11),
+    )
+    recipe_id = recipe(ledger)
+    ledger.enqueue(recipe_id)
+    assert [one.key for one in claim(ledger, recipe_id).items] == ["b.tif"]
+
+
+def test_held_scans_that_come_back_are_held(ledger: Ledger) -> None:
+    """Gone and back, archived and restored, retried: nothing but a release ends a hold."""
+    recipe_id = enqueued(ledger, 1)
+    discover(ledger)
+    ledger.hold(ALL, who="curator", why="rights")
+    discover(ledger, *listing(keys(1)))
+    assert statuses(ledger, recipe_id) == {"held": 1}
+    assert claims_nothing(ledger, recipe_id)
+
+
+def test_pages_are_refused_one_by_one(ledger: Ledger) -> None:
+    """The digest is the file's: its other pages are other pictures."""
+    recipe_id = enqueued(ledger, 1)
+    held = claim(ledger, recipe_id)
+    ledger.add_pages(held.items[0].scan_id, 2)
+    finish_all(ledger, held)
+    finish_all(ledger, claim(ledger, recipe_id))
+    second = ItemFilter(uri=f"{held.items[0].uri}#page=2")
+    assert ledger.reject(second, who="curator", why="a ruler") == 1
+    ledger.redo(ALL, who="curator", why="again")
+    assert publish(ledger, recipe_id)[:2] == ("published", None)
+    assert ledger.counts(recipe_id).reasons == {}
+    assert Reason.DECIDED_BEFORE not in ledger.counts(recipe_id).reasons
