@@ -15,7 +15,7 @@ from tasks.derivatives.second_reading.tone import SRGB, Curve, StatedTone, power
 _REDUCED_OR_MASK, _OLD_REDUCED = 0b101, 2  # of NewSubfileType, and SubfileType
 _SUBFILE_TYPE, _MAX_SAMPLE, _RESPONSE_UNIT, _RESPONSE, _TRANSFER = 255, 281, 290, 291, 301
 _WHITE_POINT, _PRIMARIES, _REFERENCE, _ICC, _EXIF, _ORIENTATION = 318, 319, 532, 34675, 34665, 274
-_SMALLEST, _LARGEST = 340, 341
+_SMALLEST, _LARGEST, _PHOTOMETRIC = 340, 341, 262
 _MIN_WHITE, _MIN_BLACK, _RGB, _PALETTE, _INKS, _YCBCR, _ICC_LAB = 0, 1, 2, 3, 5, 6, 9
 _LAB = {8, _ICC_LAB, 10}  # of which L* alone is looked at
 _CHANNELS = {
@@ -51,6 +51,8 @@ def tiff_page(path: Path, page: int, directory: int) -> StoredPage:
     with tifffile.TiffFile(path) as file:
         check_directory(file, page, directory)
         found = _directory(file, directory)
+        if _PHOTOMETRIC not in found.tags:
+            raise ValueError("it does not say what its samples mean")
         kind = int(found.photometric)
         is_plain_ycbcr = kind == _YCBCR and found.compression != _JPEG
         if kind not in _CHANNELS or (is_plain_ycbcr and found.bitspersample != 8):

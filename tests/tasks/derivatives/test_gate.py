@@ -1,5 +1,6 @@
 """The tone gate: what is off is found out before it is published."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -69,3 +70,19 @@ def test_an_orientation_that_does_not_exist_is_none(tmp_path: Path, orientation:
     path.write_bytes(make_grey_jpeg(make_picture(40, 60), exif=exif.tobytes()))
     (master,) = colour(path, tmp_path)
     assert master.tone.luma_identical
+
+
+@pytest.mark.parametrize("tag", [262, 278])
+def test_a_scan_whose_pixels_are_whole_passes_whatever_its_tags_say(
+    tag: int, tmp_path: Path
+) -> None:
+    """A guess about the pixels is a doubt, for a person, and no fault of ours."""
+    path = make_tiff(tmp_path / "odd.tif", make_picture(64, 80))
+    data = bytearray(path.read_bytes())
+    at = data.index(struct.pack("<HHI", tag, 3 if tag == 262 else 4, 1))
+    data[at : at + 2] = struct.pack("<H", 40_000)  # a private tag: the other is missing
+    path.write_bytes(data)
+    tone = colour(path, tmp_path / "out")[0].tone
+    assert tone is not None
+    assert tone.passed
+    assert bool(tone.doubt) == (tag == 262)
