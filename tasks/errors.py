@@ -8,6 +8,8 @@ import enum
 import errno
 from typing import ClassVar
 
+from tasks.redaction import without_secrets
+
 
 class Verdict(enum.StrEnum):
     """What follows from a reason."""
@@ -108,6 +110,10 @@ class AutochromeError(Exception):
     """Something with a name went wrong. The message says what, with values, and then what to do."""
 
     reason: ClassVar[Reason] = Reason.UNEXPECTED
+
+    def __str__(self) -> str:
+        """The message, for logs, records and people: without what must not get there."""
+        return without_secrets(super().__str__())
 
 
 class UsageError(AutochromeError):

@@ -125,6 +125,11 @@ def parse_url(url: str) -> URL:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
         raise UsageError(f"the database URL cannot be read; write {_FORMS}") from None
+    if "@" in (parsed.host or ""):  # not repeated: it holds the end of the password
+        raise UsageError(
+            "the database URL holds an @ in its name or password: write it as %40, or keep the "
+            "password in ~/.pgpass"
+        )
     if parsed.drivername in {"postgresql", "postgres", "postgresql+psycopg"}:
         return parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername in _SQLITE:

@@ -19,6 +19,7 @@ from sqlalchemy import (
 
 from tasks.ledger import sql
 from tasks.ledger.records import Failures, RunEnding, RunFigures, RunRow
+from tasks.redaction import without_secrets
 from tasks.schema import claim, run
 
 #: The kinds of runs that say every minute that they live.
@@ -108,7 +109,7 @@ def finish_run(
         "ended_at": sql.now(),
         "seen_at": sql.now(),
         "ending": ending,
-        "detail": sql.storable(detail),
+        "detail": sql.storable(without_secrets(detail)),
     }
     if figures is not None:
         values["figures"] = figures.as_json()

@@ -29,6 +29,11 @@ def make_client(settings: Settings) -> "S3Client":
             "set both, or neither to use AWS's own profiles and roles"
         )
     endpoint = settings.s3_endpoint_url
+    if endpoint and "@" in endpoint:  # not repeated: what stands before it is a secret
+        raise UsageError(
+            "AUTOCHROME_S3_ENDPOINT_URL: credentials do not belong into it; set "
+            "AUTOCHROME_S3_ACCESS_KEY_ID and AUTOCHROME_S3_SECRET_ACCESS_KEY"
+        )
     session = boto3.Session(
         aws_access_key_id=key_id.get_secret_value() if key_id else None,
         aws_secret_access_key=secret.get_secret_value() if secret else None,

@@ -245,7 +245,7 @@ def refused(machine: Machine, *more: str, **variables: str) -> str:
 def test_what_cannot_work_is_said_in_one_line(archive: Path, quick_checkpoint: Path) -> None:
     """With the remedy, and before anything is started."""
     machine = Machine(archive.parent, quick_checkpoint)
-    assert "AUTOCHROME_API_AUTH" in refused(machine, AUTOCHROME_API_AUTH="no password")
+    assert "as name:password" in refused(machine, AUTOCHROME_API_AUTH="no password")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", machine.port))
         taken.listen()
