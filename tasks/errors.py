@@ -121,7 +121,9 @@ class UsageError(AutochromeError):
 
 
 class SourceNotFound(UsageError):
-    """The named source or output does not exist."""
+    """The named source or output does not exist. For a scan that was listed in it: not now."""
+
+    reason = Reason.STORAGE_UNAVAILABLE
 
 
 class AlreadyColour(AutochromeError):

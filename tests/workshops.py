@@ -12,6 +12,7 @@ from colormodel.checkpoint import Card, save_checkpoint
 from colormodel.networks import NetworkConfig, build_network
 from tasks.ledger import ItemFilter, ItemRow, Ledger
 from tasks.ledger.records import AttemptRow
+from tasks.ledger.uris import read_name
 from tasks.night import begin_night
 from tasks.settings import Settings
 from tasks.workshop import Workshop, open_workshop
@@ -89,7 +90,8 @@ def workshop_for() -> Iterator[OpenWorkshop]:
 def items_of(ledger: Ledger) -> dict[str, ItemRow]:
     """Every item, by the name of its scan's file."""
     return {
-        row.uri.rpartition("/")[2]: row for row in ledger.list_items(ItemFilter(), limit=10_000)
+        read_name(row.uri.rpartition("/")[2]): row
+        for row in ledger.list_items(ItemFilter(), limit=10_000)
     }
 
 

@@ -35,7 +35,7 @@ from tasks.pixelwork import read_scan, write_scan
 from tasks.share import Share, work_off
 from tasks.workshop import Workshop
 from tests.scanfiles import write_jpeg
-from tests.workshops import MakeSettings, OpenWorkshop, files_under, items_of
+from tests.workshops import MakeSettings, OpenWorkshop, attempts_of, files_under, items_of
 
 VICTIM = "1.jpg"
 
@@ -74,6 +74,18 @@ def test_every_scan_of_the_archive_is_stored_and_verified(
             assert hashlib.sha256(data).hexdigest() == derivative.sha256
             assert len(data) == derivative.size_bytes
     assert not stored, "files that no item knows"
+
+
+def test_a_source_that_goes_away_is_waited_for(
+    make_settings: MakeSettings, workshop_for: OpenWorkshop, archive: Path
+) -> None:
+    """A disk that is not mounted is no fault of ours or of the scans: all are tried again."""
+    workshop = workshop_for(make_settings())
+    archive.rename(archive.with_name("away"))
+    summary = colorize_batch(workshop, claim_all(workshop))
+    assert (summary.tried_again, summary.items, summary.aborted) == (6, 0, "")
+    attempts = attempts_of(workshop.ledger)
+    assert {one.reason for one in attempts} == {Reason.STORAGE_UNAVAILABLE}
 
 
 def test_samples_are_pictures_whatever_else_is_written(
