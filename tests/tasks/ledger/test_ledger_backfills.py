@@ -190,7 +190,7 @@ def known_scans(ledger: Ledger) -> int:
         outcome_for(skipped, Reason.BLANK),
         outcome_for(failed, Reason.TONE_GATE),
         outcome_for(quarantined, Reason.TRUNCATED),
-        done(rejected),
+        done(rejected, sha256="ee" * 32),  # other bytes: the same ones would all be refused
     ]
     assert len(ledger.finish(held.token, outcomes)) == 6
     ledger.reject(ItemFilter(ids=[rejected]), who="curator", why="green sky")
