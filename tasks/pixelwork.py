@@ -47,6 +47,7 @@ class WriteRequest:
     chroma_map: ChromaMap
     provenance: Provenance
     policy: OutputPolicy
+    own_colour: np.ndarray | None = None  #: bool (h, w): where the scan's own colours are kept
 
 
 def measure_scan(request: ReadRequest) -> int:
@@ -95,4 +96,5 @@ def write_scan(request: WriteRequest) -> list[WrittenFile]:
         provenance=request.provenance,
         policy=request.policy,
         folder=folder,
+        own_colour=request.own_colour,
     )

@@ -113,7 +113,7 @@ REASON_HELP = {
         "Decide whether the tone is part of the work; reject if so.",
     ),
     Reason.OWN_COLOUR: Help(
-        "has parts in a colour of their own, as stamps, ink, tinting or a target",
+        "has stamps, ink, tinting or a target in colours of their own, which are kept",
         "Read in the notes where they are; reject it if the derivative does them no justice.",
     ),
     Reason.NEARLY_COLOUR: Help(

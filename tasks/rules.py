@@ -62,4 +62,5 @@ def recipe_of(checkpoint: Checkpoint, settings: Settings) -> Recipe:
     """All that decides a derivative's pixels: also which parts of a scan stay neutral."""
     rules = thresholds(settings)
     neutral = {"frame": asdict(rules.frame), "wedge": asdict(rules.wedge)}
+    neutral["own_colour"] = asdict(rules.island)
     return Recipe(checkpoint.digest, {**output_policy(settings).as_dict(), "neutral": neutral})

@@ -185,6 +185,7 @@ def _write_request(workshop: Workshop, work: Work, chroma_map: ChromaMap) -> Wri
         chroma_map=_keep_neutral(chroma_map, work),
         provenance=_provenance(workshop, work),
         policy=workshop.policy,
+        own_colour=work.scan.findings.own_colour,
     )
 
 

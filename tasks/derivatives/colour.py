@@ -7,12 +7,18 @@ pixel's light is scaled to the scan's.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from colormodel.planes import ChromaMap, GuidedUpsampler, Plane, linear_in_gamut
 from tasks.scans.reader import Scan
 from tasks.scans.tone import Codes, ToneCurve, tone_curve
+
+Bools = NDArray[np.bool_]
+Values = TypeVar("Values", bound=NDArray[Any])
 
 #: Pixels whose colours are computed at once: the temporary arrays stay in the processor's cache,
 #: and are bounded, whatever the width.
@@ -47,7 +53,12 @@ def output_tone(scan: Scan) -> ToneCurve:
 
 
 def coloured_strips(
-    scan: Scan, chroma_map: ChromaMap, *, tone: ToneCurve, rows: int
+    scan: Scan,
+    chroma_map: ChromaMap,
+    *,
+    tone: ToneCurve,
+    rows: int,
+    own_colour: Bools | None = None,
 ) -> Iterator[Codes]:
     """Colour the scan from top to bottom.
 
@@ -56,26 +67,70 @@ def coloured_strips(
         chroma_map: What the network says of it.
         tone: The tone curve to write with.
         rows: Rows of a strip; the last may have fewer.
+        own_colour: Where the scan's own colours are kept, (h, w) of any size; None for nowhere.
 
     Yields:
         R, G, B codes, uint8 or uint16 (rows, W, 3), whose L* is the scan's.
     """
     upsampler = GuidedUpsampler(chroma_map, scan.header.height, scan.header.width)
     dtype = np.uint8 if tone.bits == 8 else np.uint16
+    own = None if own_colour is None else _OwnColour(scan, own_colour, rows)
     for top, codes in even_strips(scan.strips(rows), rows):
+        kept = own.next_strip() if own else None
         strip = np.empty((*codes.shape, 3), dtype)
         step = max(1, BLOCK_PIXELS // codes.shape[1])
         for start in range(0, codes.shape[0], step):
             part = slice(start, start + step)
             linear = _colour(scan.tone, codes[part], upsampler, top + start)
+            if kept is not None and kept.share[part].any():
+                linear = hold_light(kept.over(linear, part), scan.tone.linear[codes[part]])
             for channel, light in enumerate(linear):
                 strip[part, :, channel] = tone.encode(light)
         yield strip
 
 
-def even_strips(strips: Iterable[tuple[int, Codes]], rows: int) -> Iterator[tuple[int, Codes]]:
+@dataclass(frozen=True)
+class _Kept:
+    """Colours of the scan's own, light (rows, W, 3), and how much of them counts, (rows, W)."""
+
+    light: Plane
+    share: Plane
+
+    def over(self, linear: Plane, part: slice) -> Plane:
+        """Lay them over others, (3, rows, W)."""
+        light, share = np.moveaxis(self.light[part], 2, 0), self.share[part]
+        return linear + share * (np.clip(light, 0, 1) - linear)
+
+
+class _OwnColour:
+    """The scan's own colours where they are kept, strip by strip, with soft edges."""
+
+    def __init__(self, scan: Scan, where: Bools, rows: int) -> None:
+        self._where = where.astype(np.float32)
+        self._height, self._width = scan.header.height, scan.header.width
+        self._strips = even_strips(scan.colour_strips(rows), rows)
+
+    def next_strip(self) -> _Kept:
+        top, light = next(self._strips)
+        places = np.arange(top, top + len(light))
+        rows = _between(places, self._height, self._where)
+        columns = _between(np.arange(self._width), self._width, rows.T)
+        return _Kept(light, columns.T)
+
+
+def _between(places: NDArray[np.intp], full: int, small: Plane) -> Plane:
+    """Rows of a small plane at places of a full one, linear between centres."""
+    centre = np.clip((places + 0.5) * len(small) / full - 0.5, 0, len(small) - 1)
+    before = np.minimum(centre.astype(np.intp), max(0, len(small) - 2))
+    share = (centre - before).astype(np.float32)[:, None]
+    after = np.minimum(before + 1, len(small) - 1)
+    between: Plane = small[before] * (1 - share) + small[after] * share
+    return between
+
+
+def even_strips(strips: Iterable[tuple[int, Values]], rows: int) -> Iterator[tuple[int, Values]]:
     """Cut strips of any height anew into strips of *rows* rows; the last may have fewer."""
-    held: list[Codes] = []
+    held: list[Any] = []
     count = top = 0
     for _, strip in strips:
         held.append(strip)

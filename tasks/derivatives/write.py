@@ -7,6 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from colormodel.planes import ChromaMap
 from tasks.derivatives.access import MAX_JPEG_PX, is_whole, write_access, write_thumbnail
 from tasks.derivatives.chroma import chroma_planes, encode_plane, stored
@@ -44,6 +47,7 @@ class _Item:
     policy: OutputPolicy
     folder: Path
     own: Metadata
+    own_colour: NDArray[np.bool_] | None = None
 
     def said(self, kind: Kind) -> Said:
         """What one kind of file says of itself."""
@@ -63,6 +67,7 @@ def write_derivatives(  # noqa: PLR0913 -- each is a different thing, and the la
     provenance: Provenance,
     policy: OutputPolicy,
     folder: Path,
+    own_colour: NDArray[np.bool_] | None = None,
 ) -> list[WrittenFile]:
     """Write every file that the policy asks for, and gate each one by reading it back.
 
@@ -73,6 +78,7 @@ def write_derivatives(  # noqa: PLR0913 -- each is a different thing, and the la
         provenance: What the files say of their origin.
         policy: Which files, and how.
         folder: Where a folder with the files is made; it is gone if anything fails.
+        own_colour: Where the scan's own colours are kept, upright, (h, w) of any size.
 
     Returns:
         The files: first the master (or what stands for it), then access copy, thumbnail, sidecar.
@@ -86,7 +92,7 @@ def write_derivatives(  # noqa: PLR0913 -- each is a different thing, and the la
     made = Path(tempfile.mkdtemp(prefix="derivatives-", dir=folder))
     try:
         own = read_metadata(_own_structure(path, scan))
-        item = _Item(path, scan, chroma_map, provenance, policy, made, own)
+        item = _Item(path, scan, chroma_map, provenance, policy, made, own, own_colour)
         files = list(_pictures(item))
         if policy.thumbnail_px:
             files.append(_thumbnail(item, files[0]))
@@ -186,7 +192,9 @@ def _interleaved(item: _Item) -> WrittenFile:
 
 def _write_lossless(item: _Item, path: Path) -> None:
     tone = output_tone(item.scan)
-    strips = coloured_strips(item.scan, item.chroma_map, tone=tone, rows=TILE_PX)
+    strips = coloured_strips(
+        item.scan, item.chroma_map, tone=tone, rows=TILE_PX, own_colour=item.own_colour
+    )
     write_master(path, strips, header=item.scan.header, tone=tone, said=item.said("master"))
 
 

@@ -17,18 +17,26 @@ _SRGB_PROFILE: bytes = imagecodecs.cms_profile("srgb")
 def lightness_of(
     pixels: NDArray[np.unsignedinteger[Any]], icc: bytes
 ) -> NDArray[np.float32] | None:
-    """Transform pixels to L* by a profile, relative colorimetric.
+    """Transform pixels to L* by a profile, as `lab_of_pixels` does, float32 (rows, W)."""
+    lab = lab_of_pixels(pixels, icc)
+    return None if lab is None else np.clip(lab[..., 0], 0, 100)
+
+
+def lab_of_pixels(
+    pixels: NDArray[np.unsignedinteger[Any]], icc: bytes
+) -> NDArray[np.float32] | None:
+    """Transform pixels to L*, a*, b* by a profile, relative colorimetric.
 
     Args:
         pixels: uint8 or uint16, (rows, W, channels), channels as the profile has them.
         icc: The profile.
 
     Returns:
-        L* in [0, 100], float32 (rows, W); None where the engine refuses the profile.
+        L*, a*, b* under D50, float32 (rows, W, 3); None where the engine refuses the profile.
     """
     is_grey = pixels.shape[2] == 1
     try:
-        lab = imagecodecs.cms_transform(
+        lab: NDArray[np.float32] = imagecodecs.cms_transform(
             np.ascontiguousarray(pixels[..., 0] if is_grey else pixels),
             icc,
             LAB_PROFILE,
@@ -39,8 +47,7 @@ def lightness_of(
         )
     except (imagecodecs.CmsError, ValueError):
         return None
-    lightness: NDArray[np.float32] = np.clip(lab[..., 0], 0, 100)
-    return lightness
+    return lab
 
 
 def srgb_of(pixels: NDArray[Any], icc: bytes, *, space: str) -> NDArray[np.uint16] | None:

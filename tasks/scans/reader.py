@@ -13,11 +13,12 @@ from tasks.scans.decode import Samples, decode_strips, verify_data
 from tasks.scans.formats.source import ByteSource
 from tasks.scans.formats.structure import Structure
 from tasks.scans.header import ReadLimits, ScanHeader, header_of, read_structure
-from tasks.scans.lcms import lightness_of
+from tasks.scans.lcms import lab_of_pixels, lightness_of
 from tasks.scans.orient import TurnedStrips, orient
 from tasks.scans.resample import StripReducer, resize
-from tasks.scans.tone import Codes, ToneCurve, light_from_lightness
+from tasks.scans.tone import Codes, ToneCurve, ToneSource, light_from_lightness
 from tasks.scans.tone_rule import tone_rule
+from tasks.scans.toning import light_of_lab
 
 Floats32 = NDArray[np.float32]
 
@@ -74,6 +75,39 @@ class Scan:
         grey = (self._grey(samples) for samples in self._samples(rows))
         turned = TurnedStrips(grey, self.header.orientation)
         return turned.upright(rows, self._scratch)
+
+    def colour_strips(self, rows: int = 256) -> Iterator[tuple[int, Floats32]]:
+        """Decode a scan of three channels at full size in its own colours, from top to bottom.
+
+        Each channel is decoded and turned for itself: three passes.
+
+        Yields:
+            The first row's number, and red, green and blue light with sRGB's primaries under D50,
+            float32 (rows, W, 3); what sRGB cannot show lies outside [0, 1].
+
+        Raises:
+            UnreadableScan: The data is damaged.
+            OSError: The scratch disk is full.
+        """
+        turned = [
+            TurnedStrips(self._channel(channel, rows), self.header.orientation)
+            for channel in range(3)
+        ]
+        channels = (one.upright(rows, self._scratch) for one in turned)
+        for parts in zip(*channels, strict=True):
+            yield parts[0][0], self._own_light(np.stack([codes for _, codes in parts], axis=2))
+
+    def _channel(self, channel: int, rows: int) -> Iterator[Codes]:
+        for samples in self._samples(rows):
+            yield self.code_range.spread(np.ascontiguousarray(samples[..., channel]))
+
+    def _own_light(self, codes: Codes) -> Floats32:
+        icc = self._structure.icc
+        lab = lab_of_pixels(codes, icc) if icc and self.tone.source == ToneSource.PROFILE else None
+        if lab is not None:
+            return light_of_lab(lab)
+        tables = self._rule.colour.channels
+        return np.stack([tables[one][codes[..., one]] for one in range(3)], axis=2)
 
     def thumbnail(self, height: int, width: int) -> Floats32:
         """Give L* at exactly this size, antialiased: float32 (height, width), in [0, 100]."""
