@@ -108,6 +108,8 @@ HERE, _, _ = worker_name().partition("/")
         (None, 1, False),
         (None, 25, True),
     ],
+    # A worker's name is another in each process that runs tests.
+    ids=["alive", "number", "other-fresh", "other-old", "unread", "unnamed-fresh", "unnamed-old"],
 )
 def test_who_owns_it_and_how_old_it_is_decide(
     tmp_path: Path, owner: str | None, age_h: float, goes: bool
