@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter
 
 from colormodel.planes import ChromaMap, GuidedUpsampler, Plane, linear_in_gamut
 from tasks.scans.reader import Scan
@@ -19,6 +20,9 @@ from tasks.scans.tone import Codes, ToneCurve, tone_curve
 
 Bools = NDArray[np.bool_]
 Values = TypeVar("Values", bound=NDArray[Any])
+
+#: Pixels of the map of own colours over which its edges fade.
+_SOFT_PX = 5
 
 #: Pixels whose colours are computed at once: the temporary arrays stay in the processor's cache,
 #: and are bounded, whatever the width.
@@ -106,7 +110,7 @@ class _OwnColour:
     """The scan's own colours where they are kept, strip by strip, with soft edges."""
 
     def __init__(self, scan: Scan, where: Bools, rows: int) -> None:
-        self._where = where.astype(np.float32)
+        self._where = uniform_filter(where.astype(np.float32), _SOFT_PX)
         self._height, self._width = scan.header.height, scan.header.width
         self._strips = even_strips(scan.colour_strips(rows), rows)
 
