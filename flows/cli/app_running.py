@@ -126,11 +126,9 @@ def login(
     ] = None,
 ) -> None:
     """Print a link that logs a browser in to what `serve` serves. Whoever has it is let in."""
-    settings = load_settings(home=home)
-    from flows.serving.environment import login_url  # noqa: PLC0415  as in `app`
-    from flows.serving.password import with_password  # noqa: PLC0415  as in `app`
+    from flows.serving.environment import read_login  # noqa: PLC0415  as in `app`
 
-    typer.echo(login_url(with_password(settings)))
+    typer.echo(read_login(load_settings(home=home)))
 
 
 @app.command()

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from flows.prefect_home import TASK_RUNS_TOGETHER
 from flows.serving.guard import ANY_ADDRESS
+from tasks.errors import UsageError
 from tasks.settings import Settings
 
 #: Prefect's events are most of what its database holds.
@@ -79,14 +80,44 @@ def write_profile(settings: Settings) -> None:
         f"{name} = {json.dumps(known[name], ensure_ascii=False)}"
         for name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
     ]
-    folder = prefect_home(settings)
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / "profiles.toml.part"
+    text = "\n".join(["active = 'autochrome'", "[profiles.autochrome]", *profile, ""])
+    _write_secret(prefect_home(settings) / "profiles.toml", text)
+
+
+def write_login(settings: Settings) -> None:
+    """Keep the link for `autochrome login`, which need not be told again where all is served."""
+    _write_secret(_login_file(settings), login_url(settings))
+
+
+def read_login(settings: Settings) -> str:
+    """The link of the `serve` that was started last with this home.
+
+    Raises:
+        UsageError: There has been none.
+    """
+    file = _login_file(settings)
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"{file}: {(error.strerror or 'unreadable').lower()}; start `autochrome serve` first, "
+            "and name its --home if it was given one"
+        ) from error
+
+
+def _login_file(settings: Settings) -> Path:
+    return settings.home.absolute() / "login"
+
+
+def _write_secret(file: Path, text: str) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f"{file.name}.part")
     part.unlink(missing_ok=True)
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write("\n".join(["active = 'autochrome'", "[profiles.autochrome]", *profile, ""]))
-    part.replace(folder / "profiles.toml")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as new:
+        new.write(text)
+    part.replace(file)
 
 
 def server_environment(settings: Settings) -> dict[str, str]:

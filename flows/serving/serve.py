@@ -26,6 +26,7 @@ from flows.serving.environment import (
     ui_url,
     web_url,
     worker_environment,
+    write_login,
     write_profile,
 )
 from flows.serving.password import with_password
@@ -74,6 +75,7 @@ def serve(settings: Settings, options: ServeOptions) -> ExitCode:
         _check_port(settings.host, settings.port, "AUTOCHROME_PORT")
         upgrade(settings.database_url.get_secret_value())
         write_profile(settings)
+        write_login(settings)
         # Imported by Prefect's client below: the address must be there before.
         os.environ.update(client_environment(settings))
         from flows.serving.web import WebServer  # noqa: PLC0415  its libraries, when they are needed
@@ -211,7 +213,9 @@ def _run(settings: Settings, options: ServeOptions, children: Children, stop: St
 
 def _way_in(settings: Settings) -> str:
     """The link, for a person at the terminal; a log is told where to find it, and no secret."""
-    return login_url(settings) if sys.stderr.isatty() else "the link that `autochrome login` prints"
+    if sys.stderr.isatty():
+        return login_url(settings)
+    return f"the link that `autochrome login --home {settings.home.absolute()}` prints"
 
 
 def _supervise(

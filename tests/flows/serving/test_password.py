@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from flows.serving.environment import login_url, write_profile
+from flows.serving.environment import login_url, read_login, write_login, write_profile
 from flows.serving.password import password_file, with_password
 from tasks.errors import UsageError
 from tasks.settings import Settings
@@ -69,6 +69,17 @@ def test_the_link_carries_any_password() -> None:
     settings = Settings(api_auth=SecretStr("a curator:p@ss/wörd:2"))
     url = "http://a%20curator:p%40ss%2Fw%C3%B6rd%3A2@127.0.0.1:4201/login"
     assert login_url(settings) == url
+
+
+def test_the_link_is_kept_for_its_owner(tmp_path: Path) -> None:
+    """As it was when `serve` started, whatever the next command is told of ports."""
+    home = tmp_path / "home"
+    with pytest.raises(UsageError, match="autochrome serve"):
+        read_login(Settings(home=home))
+    served = with_password(Settings(home=home, web_port=4711))
+    write_login(served)
+    assert read_login(Settings(home=home)) == login_url(served)
+    assert stat.S_IMODE((home / "login").stat().st_mode) == 0o600
 
 
 def test_prefect_commands_are_let_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -193,7 +193,7 @@ def test_an_archive_is_served_interrupted_and_served_again(machine: Machine) -> 
         assert run["state_type"] == "CANCELLED"
         names = [one["name"] for one in machine.post("deployments/filter", {})]
         assert len(names) == len(set(names))
-        assert "autochrome-gpu" in machine.prefect("work-pool", "ls")
+        assert "autochrome-gpu" in machine.prefect("work-pool", "inspect", "autochrome-gpu")
         check_nothing_tells(machine, process)
         automations = machine.post("automations/filter", {})
         assert len(automations) == 1
