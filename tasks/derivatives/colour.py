@@ -8,7 +8,7 @@ pixel's light is scaled to the scan's.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from tasks.scans.reader import Scan
 from tasks.scans.tone import Codes, ToneCurve, tone_curve
 
 Bools = NDArray[np.bool_]
-Values = TypeVar("Values", bound=NDArray[Any])
+Values = TypeVar("Values", bound=np.generic)
 
 #: Pixels of the map of own colours over which its edges fade.
 _SOFT_PX = 5
@@ -132,9 +132,11 @@ def _between(places: NDArray[np.intp], full: int, small: Plane) -> Plane:
     return between
 
 
-def even_strips(strips: Iterable[tuple[int, Values]], rows: int) -> Iterator[tuple[int, Values]]:
+def even_strips(
+    strips: Iterable[tuple[int, NDArray[Values]]], rows: int
+) -> Iterator[tuple[int, NDArray[Values]]]:
     """Cut strips of any height anew into strips of *rows* rows; the last may have fewer."""
-    held: list[Any] = []
+    held: list[NDArray[Values]] = []
     count = top = 0
     for _, strip in strips:
         held.append(strip)

@@ -110,9 +110,9 @@ def examine(scan: Scan, *, thresholds: Thresholds | None = None) -> Findings:
         _doubt_print(scan, inner, rules),
     ]
     light = scan.colour_light(_ISLANDS_PX)
-    if light is None:
-        islands, own_colour, picture = (), None, frame.picture
-    else:
+    islands: tuple[Island, ...] = ()
+    own_colour, picture = None, frame.picture
+    if light is not None:
         hue_doubt = _doubt_colour(light, frame.picture, rules.hue)
         islands, own_colour, mounted = _own_colour(light, frame.picture, rules.island)
         if hue_doubt and hue_doubt.reason is Reason.NEARLY_COLOUR:

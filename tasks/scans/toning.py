@@ -65,4 +65,5 @@ def _of_lightness(lightness: Floats32, values: Floats32, counted: Bools) -> Floa
         return np.full_like(values, np.median(own) if own.size else 0)
     medians = [np.median(own[level == one]) for one in levels]
     centres = (np.array(levels) + 0.5) * 100 / _LEVELS
-    return np.interp(lightness, centres, medians).astype(np.float32)
+    found: Floats32 = np.interp(lightness, centres, medians).astype(np.float32)
+    return found
