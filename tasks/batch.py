@@ -26,7 +26,7 @@ from tasks.errors import (
     Verdict,
 )
 from tasks.lease import Lease
-from tasks.ledger import Claim, ClaimedItem, ItemStatus, RunEnding
+from tasks.ledger import Claim, ClaimedItem, Ending, ItemStatus, RunEnding
 from tasks.stages import Done, StageSeconds, Work, end_with_error, read_item, write_item
 from tasks.workshop import Workshop
 
@@ -316,21 +316,21 @@ class _Batch:
         accepted = self._workshop.ledger.finish(self._claim.token, outcomes)
         self._summary.seconds["finish"] += time.perf_counter() - start
         for done in self._done:
-            self._count(done, is_accepted=done.outcome.item_id in accepted)
+            self._count(done, accepted.get(done.outcome.item_id))
         self._done.clear()
 
-    def _count(self, done: Done, *, is_accepted: bool) -> None:
+    def _count(self, done: Done, ending: Ending | None) -> None:
         self._summary.add_seconds(done.work.seconds)
-        if not is_accepted:
+        if ending is None:
             self._summary.lost_leases += 1
-        elif done.is_tried_again:
+        elif ending.status is ItemStatus.PENDING:
             self._summary.tried_again += 1
         else:
-            self._summary.statuses[done.outcome.status] += 1
-            if done.outcome.reason is not None:
-                self._summary.reasons[done.outcome.reason] += 1
+            self._summary.statuses[ending.status] += 1
+            if ending.reason is not None:
+                self._summary.reasons[ending.reason] += 1
             if done.outcome.derivatives:
-                self._summary.count_derivative(_sample(done))
+                self._summary.count_derivative(_sample(done, ending))
             if done.outcome.notes:
                 self._summary.keep_notes({done.work.item.uri: done.outcome.notes})
 
@@ -341,14 +341,14 @@ class _Batch:
             self._summary.lost_leases += len(item_ids) - given_back
 
 
-def _sample(done: Done) -> DerivativeSample:
+def _sample(done: Done, ending: Ending) -> DerivativeSample:
     by_kind = {record.kind: record for record in done.outcome.derivatives}
     shown = by_kind.get("access") or by_kind["master"]  # the smaller file where there are both
     return DerivativeSample(
         item=done.work.item,
         key=shown.key,
         sha256=shown.sha256,
-        status=done.outcome.status,
-        reason=done.outcome.reason,
+        status=ending.status,
+        reason=ending.reason,
         confidence=done.outcome.confidence or 0.0,
     )

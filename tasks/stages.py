@@ -18,7 +18,7 @@ import numpy as np
 from colormodel.planes import ChromaMap
 from tasks.derivatives import WrittenFile
 from tasks.derivatives.keys import derivative_key
-from tasks.errors import FixityMismatch, Reason, Verdict, WriteUnverified, reason_of
+from tasks.errors import FixityMismatch, Reason, WriteUnverified, reason_of
 from tasks.lease import Lease, LeaseLost
 from tasks.ledger import STATUS_AFTER, ClaimedItem, DerivativeRecord, ItemStatus, Outcome
 from tasks.pixelwork import (
@@ -92,7 +92,6 @@ class Done:
 
     work: Work
     outcome: Outcome
-    is_tried_again: bool  #: the ledger will make it pending again, and count the attempt
     is_lost: bool = False  #: it is in other hands: there is nothing to record
 
 
@@ -129,7 +128,7 @@ def write_item(workshop: Workshop, work: Work, chroma_map: ChromaMap) -> Done:
     publish = workshop.settings.publish_directly and reason is None
     status = ItemStatus.PUBLISHED if publish else ItemStatus.REVIEW
     unread = "; ".join(work.scan.header.unread)
-    return _end(workshop, work, status, reason, unread or work.tone_doubt or files[0].note)
+    return _end(work, status, reason, unread or work.tone_doubt or files[0].note)
 
 
 def _tone_doubt(work: Work, files: list[WrittenFile]) -> str:
@@ -147,7 +146,7 @@ def end_with_error(workshop: Workshop, work: Work, error: BaseException) -> Done
     if reason is Reason.UNEXPECTED:
         detail = f"{type(error).__name__}: {detail}"
     status = STATUS_AFTER.get(reason.verdict, ItemStatus.FAILED)
-    done = _end(workshop, work, status, reason, detail)
+    done = _end(work, status, reason, detail)
     return replace(done, is_lost=isinstance(error, LeaseLost))
 
 
@@ -260,9 +259,7 @@ def _review_reason(workshop: Workshop, work: Work) -> Reason | None:
     return None
 
 
-def _end(
-    workshop: Workshop, work: Work, status: ItemStatus, reason: Reason | None, detail: str
-) -> Done:
+def _end(work: Work, status: ItemStatus, reason: Reason | None, detail: str) -> Done:
     header = work.read.header if work.read else None
     outcome = Outcome(
         item_id=work.item.id,
@@ -280,12 +277,7 @@ def _end(
         derivatives=tuple(work.derivatives),
         seconds=sum(work.seconds.values()),
     )
-    again = reason is not None and (
-        reason.verdict is Verdict.RETRY or reason is Reason.KILLED_WORKER
-    )
-    return Done(
-        work, outcome, is_tried_again=again and work.item.attempt < workshop.settings.max_attempts
-    )
+    return Done(work, outcome)
 
 
 def _is_full(folder: Path) -> bool:

@@ -45,7 +45,7 @@ from tasks.ledger.claims import holds_nothing, lock_claim
 from tasks.ledger.decisions import Decision, carry_out, supersede_others
 from tasks.ledger.notes import lines_of
 from tasks.ledger.pages import add_pages
-from tasks.ledger.records import Backoff, Outcome
+from tasks.ledger.records import Backoff, Ending, Outcome
 from tasks.ledger.refusals import Refusal, standing
 from tasks.ledger.vanishing import GONE, GONE_DETAIL, GONE_REASON
 from tasks.schema import (
@@ -271,7 +271,7 @@ def finish(
     *,
     backoff: Backoff,
     store_ids: Mapping[str, int],
-) -> frozenset[int]:
+) -> dict[int, Ending]:
     """Write the outcomes of items that the token still holds; see `Ledger.finish`."""
     held = lock_claim(connection, token)
     rows = _held_items(connection, held.id) if held else {}
@@ -281,7 +281,7 @@ def finish(
         _warn_next_holders(connection, token, refused)
         _do_again_what_was_overwritten(connection, refused, store_ids)
     if held is None or not accepted:
-        return frozenset()
+        return {}
     settled = [
         _settle(outcome, rows[item_id], max_attempts=held.max_attempts, backoff=backoff)
         for item_id, outcome in accepted.items()
@@ -297,15 +297,20 @@ def finish(
     if published:
         supersede_others(connection, published, recipe_id=held.recipe_id, who=held.worker)
     _count(connection, held.id, settled, _Amounts.of(settled, accepted, rows))
-    return frozenset(accepted)
+    return {one.item_id: _ending(one.status, one.reason) for one in settled}
+
+
+def _ending(status: str, reason: str | None) -> Ending:
+    return Ending(ItemStatus(status), Reason(reason) if reason else None)
 
 
 def finished_before(
     connection: Connection, token: str, item_ids: Collection[int]
-) -> frozenset[int]:
-    """Which of the items this token's holder has finished already."""
+) -> dict[int, Ending]:
+    """Which of the items this token's holder has finished already, and where they stand now."""
     rows = connection.execute(
-        select(attempt.c.item_id)
+        select(item.c.id, item.c.status, item.c.reason)
+        .join(attempt, attempt.c.item_id == item.c.id)
         .join(claim, claim.c.id == attempt.c.claim_id)
         .where(
             claim.c.token == token,
@@ -314,7 +319,7 @@ def finished_before(
         ),
         sql.as_ids(item_ids),
     )
-    return frozenset(rows.scalars())
+    return {row.id: _ending(row.status, row.reason) for row in rows}
 
 
 def _held_items(connection: Connection, claim_id: int) -> dict[int, sql.AnyRow]:

@@ -38,6 +38,7 @@ from tasks.ledger.records import (
     Digest,
     Discovered,
     Doubt,
+    Ending,
     EnqueueMode,
     EnqueuePlan,
     Failures,
@@ -258,18 +259,20 @@ class Ledger:
         """Let the lease last for *lease_s* from now; returns how many items are still held."""
         return self.database.write(lambda c: claims.renew(c, token, lease_s=lease_s))
 
-    def finish(self, token: str, outcomes: Sequence[Outcome]) -> frozenset[int]:
+    def finish(self, token: str, outcomes: Sequence[Outcome]) -> dict[int, Ending]:
         """Record what became of items, of the whole batch or some of it.
 
         Returns:
-            The ids that were accepted. The others were lost meanwhile: the lease ran out, or the
-            scan changed; they are in other hands, and nothing is recorded about them.
+            Where each accepted item stands now, by its id: pending where it will be tried again, in
+            review where a person said no to the scan before, whatever the outcome was. The others
+            were lost meanwhile: the lease ran out, or the scan changed; they are in other hands,
+            and nothing is recorded about them.
         """
         urls = {record.store for outcome in outcomes for record in outcome.derivatives}
         store_ids = {url: self._store_id(url) for url in urls}
         is_retry = False
 
-        def work(connection: Connection) -> frozenset[int]:
+        def work(connection: Connection) -> dict[int, Ending]:
             nonlocal is_retry
             accepted = finishing.finish(
                 connection, token, outcomes, backoff=self._backoff, store_ids=store_ids

@@ -448,3 +448,19 @@ def test_batches_leave_no_scratch_behind(
     workshop = workshop_for(make_settings())
     work_off(workshop, Share())
     assert list(workshop.scratch.iterdir()) == []
+
+
+def test_a_night_counts_what_the_ledger_made_of_it(
+    make_settings: MakeSettings, workshop_for: OpenWorkshop
+) -> None:
+    """Of bytes that a person rejected once, none are published, nor counted as if they were."""
+    settings = make_settings(publish_directly=True, review_below_confidence=0)
+    workshop = workshop_for(settings)
+    ledger = workshop.ledger
+    victim = items_of(ledger)[VICTIM]
+    ledger.reject(ItemFilter(uri=victim.uri), who="archivist", why="rights")
+    summary = work_off(workshop, Share())
+    counts = ledger.counts(workshop.recipe_id)
+    assert counts.reasons[Reason.DECIDED_BEFORE] == 1
+    assert summary.reasons[Reason.DECIDED_BEFORE] == 1
+    assert dict(summary.statuses) == {s: n for s, n in counts.items.items() if n}

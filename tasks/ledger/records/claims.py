@@ -90,6 +90,14 @@ class Outcome:
             raise ValueError(f"item {self.item_id} cannot finish as {self.status}")
 
 
+@dataclass(frozen=True)
+class Ending:
+    """Where a finished item stands: the ledger decides, an outcome only proposes."""
+
+    status: ItemStatus
+    reason: Reason | None
+
+
 FINISHED = frozenset(
     {
         ItemStatus.PUBLISHED,

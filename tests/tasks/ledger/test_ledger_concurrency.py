@@ -179,4 +179,4 @@ def test_connections_cut_off_by_the_server(postgresql_url: str, postgresql_serve
         )
         held = claim(ledger, recipe_id)
         outcome = outcome_for(held.items[0].id, Reason.BLANK)
-        assert ledger.finish(held.token, [outcome]) == {held.items[0].id}
+        assert ledger.finish(held.token, [outcome]).keys() == {held.items[0].id}

@@ -118,7 +118,7 @@ class LedgerMachine(RuleBasedStateMachine):
         ids = data.draw(st.sets(st.sampled_from(sorted(self.items)), min_size=1))
         endings = st.sampled_from(["review", "published", "blank", "timeout", "gate"])
         outcomes = [_outcome(item_id, data.draw(endings)) for item_id in sorted(ids)]
-        accepted = self.ledger.finish(claim.claim.token, outcomes)
+        accepted = set(self.ledger.finish(claim.claim.token, outcomes))
         assert accepted == (ids & claim.held if claim.alive else set())
         for outcome in outcomes:
             one = self.items[outcome.item_id]

@@ -149,7 +149,7 @@ def overwrite(ledger: Ledger, *, sha256: str) -> tuple[int, str]:
     outcome = Outcome(
         one.id, ItemStatus.PUBLISHED, derivatives=(derivative(one.id, sha256=sha256),)
     )
-    assert ledger.finish(late.token, [outcome]) == frozenset()
+    assert ledger.finish(late.token, [outcome]) == {}
     check_tallies(ledger)
     return recipe_id, one.uri
 
@@ -174,7 +174,7 @@ def test_a_derivative_that_a_late_worker_may_have_written_over_is_made_again(
     held = claim(ledger, recipe_id, worker="in time")
     (one,) = late.items
     assert [mine.id for mine in held.items] == [one.id]
-    assert ledger.finish(late.token, [done(one.id)]) == frozenset()
+    assert ledger.finish(late.token, [done(one.id)]) == {}
     finish_all(ledger, held, ItemStatus.PUBLISHED)
     (history,) = ledger.story(one.uri).items
     assert history.item.status is ItemStatus.PENDING
@@ -193,10 +193,10 @@ def test_a_late_worker_that_stored_nothing_disturbs_nobody(ledger: Ledger) -> No
     late = claim(ledger, recipe_id, worker="late")
     ledger.expire_leases(["late"])
     (one,) = late.items
-    assert ledger.finish(late.token, [done(one.id)]) == frozenset()  # nobody else holds it yet
+    assert ledger.finish(late.token, [done(one.id)]) == {}  # nobody else holds it yet
     held = claim(ledger, recipe_id, worker="in time")
     failed = outcome_for(one.id, Reason.STORAGE_UNAVAILABLE)
-    assert ledger.finish(late.token, [failed]) == frozenset()
+    assert ledger.finish(late.token, [failed]) == {}
     finish_all(ledger, held)
     assert statuses(ledger) == {"review": 1}
 

@@ -176,7 +176,7 @@ def test_what_is_in_work_is_taken_from_its_worker(ledger: Ledger) -> None:
     recipe_id = enqueued(ledger, 1)
     held = claim(ledger, recipe_id)
     assert ledger.hold(ALL, who="curator", why="rights") == 1
-    assert ledger.finish(held.token, [done(held.items[0].id, ItemStatus.PUBLISHED)]) == set()
+    assert ledger.finish(held.token, [done(held.items[0].id, ItemStatus.PUBLISHED)]) == {}
     assert statuses(ledger, recipe_id) == {"held": 1}
 
 
