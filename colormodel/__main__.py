@@ -41,7 +41,7 @@ def colorize(
 
 
 @app.command()
-def train(
+def train(  # noqa: PLR0913 — typer: an option is a parameter
     *,
     recipe: Annotated[Path, typer.Argument(help="TOML file; see colormodel/recipes/.")],
     out: Annotated[Path, typer.Option(help="Folder for checkpoint.safetensors and the state.")],
@@ -55,6 +55,9 @@ def train(
         list[Path] | None,
         typer.Option(help="Picture to look at while it trains: look.jpg at every save."),
     ] = None,
+    processes: Annotated[
+        int, typer.Option(min=1, help="That train together on a CPU, one thread each.")
+    ] = 1,
 ) -> None:
     """Train a network by a recipe; killed, it goes on where it last saved."""
     _run(
@@ -64,6 +67,7 @@ def train(
         resume=resume,
         overrides=override or [],
         look=look or [],
+        processes=processes,
     )
 
 

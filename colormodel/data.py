@@ -1,47 +1,22 @@
-"""Training photographs, decoded once into memory; a step's number decides its minibatch."""
+"""From photographs to minibatches, made on the device; a step's number decides its minibatch."""
 
-import csv
-import io
-import tarfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from colormodel.color import srgb_to_lab
-from colormodel.film import film_lightness, plain_lightness
+from colormodel.color import linear_to_lab, srgb_to_linear
+from colormodel.film import photograph
+from colormodel.photos import Bank, DataError, Photos
 
-Pixels = npt.NDArray[np.uint8]
-
-
-class DataError(Exception):
-    """Photographs are missing or damaged; the message says what to do."""
-
-
-@dataclass(frozen=True)
-class Photos:
-    """Photographs in memory.
-
-    Attributes:
-        pictures: sRGB, uint8, (h, w, 3) each, of any size.
-        sources: Where each comes from.
-        licences: Under which terms each source is used.
-    """
-
-    pictures: list[Pixels]
-    sources: list[str]
-    licences: dict[str, str]
-
-    def __len__(self) -> int:
-        return len(self.pictures)
+#: Of the border, the step wedge and the flat field that neutral squares get.
+_NEUTRALS = (0.7, 0.2, 0.1)
+#: Hints in a square at most, and how far one reaches to each side at most.
+_MOST_HINTS, _MOST_REACH = 80, 4
 
 
 @dataclass(frozen=True)
@@ -75,150 +50,106 @@ class Minibatch(NamedTuple):
     lightness: Tensor  # L* in [0, 100]; (N, 1, H, W)
     chroma: Tensor  # true a*, b*; (N, 2, H, W)
     hints: Tensor  # a*, b*, mask; (N, 3, H, W)
-
-
-def load_photos(
-    folder: Path, *, split: str = "train", least_chroma: float = 0.0, limit: int | None = None
-) -> Photos:
-    """Decode the photographs `{split}-*.tar` that `{split}.csv` lists.
-
-    Args:
-        folder: Where they are.
-        split: Which of them.
-        least_chroma: Photographs of less mean chroma are left out.
-        limit: Look at so many only, drawn by their names: the same ones every time.
-
-    Raises:
-        DataError: There are none, or one is damaged.
-    """
-    listing, archives = folder / f"{split}.csv", sorted(folder.glob(f"{split}-*.tar"))
-    if not listing.is_file() or not archives:
-        raise DataError(
-            f"{folder}: no photographs: need {split}.csv and {split}-*.tar; "
-            "name their folder with --photos"
-        )
-    with listing.open(encoding="utf-8", newline="") as file:
-        listed = sorted(csv.DictReader(file), key=lambda row: zlib.crc32(row["name"].encode()))
-    rows = {row["name"]: row for row in listed[:limit]}
-    photos = Photos([], [], {row["source"]: row["licence"] for row in rows.values()})
-    for archive in archives:
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                if member.name in rows:
-                    pixels = _decode(tar, member, archive)
-                    if least_chroma <= 0 or _mean_chroma(pixels) >= least_chroma:
-                        photos.pictures.append(pixels)
-                        photos.sources.append(rows[member.name]["source"])
-    return photos
+    is_hinted: bool  # whether there is any hint, known without asking the device
 
 
 class MinibatchMaker:
-    """Makes the minibatch of any step, the same one every time."""
+    """Makes the minibatch of any step, the same one every time on the same kind of device."""
 
-    def __init__(self, photos: Photos, recipe: DataRecipe, *, seed: int) -> None:
+    def __init__(
+        self, photos: Photos, recipe: DataRecipe, *, seed: int, device: torch.device | None = None
+    ) -> None:
         if not len(photos):
             raise DataError("no photograph is left to train on; lower least_chroma in the recipe")
         self.photos, self.recipe, self.seed = photos, recipe, seed
+        self.bank = Bank(photos.pictures, device or torch.device("cpu"))
         weights = np.array([recipe.source_weights.get(s, 1.0) for s in photos.sources])
         self.odds = weights / weights.sum()
 
     def minibatch(self, step: int) -> Minibatch:
         """Draw, cut and degrade the minibatch of a step."""
-        recipe, draw = self.recipe, np.random.default_rng((self.seed, step))
-        generator = torch.Generator().manual_seed(int(draw.integers(2**62)))
-        chosen = draw.choice(len(self.photos), recipe.batch, p=self.odds)
-        squares = [
-            _cut(self.photos.pictures[i], recipe.crop_px, draw, recipe.least_cover) for i in chosen
-        ]
-        srgb = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).float() / 255
-        srgb = add_neutrals(srgb, draw, share=recipe.neutral_share)
-        chroma = srgb_to_lab(srgb)[:, 1:]
-        lightness = plain_lightness(srgb)
-        on_film = torch.from_numpy(draw.random(recipe.batch) < recipe.film_share)
-        if on_film.any():
-            lightness[on_film] = film_lightness(srgb[on_film], generator)
-        return Minibatch(lightness, chroma, draw_hints(chroma, draw, share=recipe.hint_share))
+        recipe, device = self.recipe, self.bank.device
+        draw = np.random.default_rng((self.seed, step))
+        generator = torch.Generator(device).manual_seed(int(draw.integers(2**62)))
+
+        def some(share: float) -> Tensor:
+            """Numbers of so many squares; how many is known to the host, so no device is asked."""
+            return torch.from_numpy(np.flatnonzero(draw.random(recipe.batch) < share)).to(device)
+
+        chosen = torch.from_numpy(draw.choice(len(self.photos), recipe.batch, p=self.odds))
+        srgb = self.bank.squares(
+            chosen.to(device), recipe.crop_px, least_cover=recipe.least_cover, generator=generator
+        )
+        neutral, on_film, hinted = map(
+            some, (recipe.neutral_share, recipe.film_share, recipe.hint_share)
+        )
+        if len(neutral):
+            srgb[neutral] = add_neutrals(srgb[neutral], generator)
+        linear = srgb_to_linear(srgb)
+        lightness, chroma = torch.split(linear_to_lab(linear), [1, 2], 1)
+        if len(on_film):
+            lightness = lightness.index_copy(0, on_film, photograph(linear[on_film], generator))
+        hints = torch.zeros_like(srgb)
+        if len(hinted):
+            hints[hinted] = draw_hints(chroma[hinted], generator)
+        return Minibatch(lightness, chroma, hints, bool(len(hinted)))
 
 
-def draw_hints(chroma: Tensor, draw: np.random.Generator, *, share: float) -> Tensor:
+def draw_hints(chroma: Tensor, generator: torch.Generator) -> Tensor:
     """Reveal true colours at random places: mostly a few, sometimes many.
 
     Args:
         chroma: True a*, b*, (N, 2, H, W).
-        draw: Source of all that is random.
-        share: Of pictures that get hints at all.
+        generator: Source of all that is random, on the same device.
 
     Returns:
         a*, b*, mask; (N, 3, H, W).
     """
     n, _, height, width = chroma.shape
-    mask = torch.zeros(n, 1, height, width)
+    draw = torch.rand((4, n, _MOST_HINTS), generator=generator, device=chroma.device)
+    # Ten more than one on average, by the geometric distribution.
+    count = 2 + (draw[0, :, :1].clamp(min=1e-6).log() / np.log(0.9)).floor()
+    counts = torch.arange(_MOST_HINTS, device=chroma.device) < count  # (n, points)
+    reach = (draw[1] * (_MOST_REACH + 1)).long()  # a point is one pixel to nine across
+    y, x = (draw[2] * height).long(), (draw[3] * width).long()
+    top, bottom = (y - reach).clamp(min=0), (y + reach + 1).clamp(max=height)
+    left, right = (x - reach).clamp(min=0), (x + reach + 1).clamp(max=width)
+    # Each rectangle begins to count in two corners and ceases to in the others; summed up from the
+    # first row and column on, that gives the number of rectangles over each pixel.
+    corners = torch.stack(
+        [i * (width + 1) + j for i in (top, bottom) for j in (left, right)], 1
+    )  # (n, 4, points)
+    signs = chroma.new_tensor([1, -1, -1, 1]).view(1, 4, 1) * counts[:, None].to(chroma)
+    plane = chroma.new_zeros(n, (height + 1) * (width + 1))
+    plane = plane.scatter_add(1, corners.flatten(1), signs.expand(n, 4, _MOST_HINTS).flatten(1))
+    covered = plane.view(n, 1, height + 1, width + 1).cumsum(2).cumsum(3)
+    mask = (covered[..., :height, :width] > 0.5).to(chroma)
     smooth = functional.avg_pool2d(chroma, 3, 1, 1, count_include_pad=False)
-    for i in range(n):
-        if draw.random() >= share:
-            continue
-        for _ in range(min(1 + draw.geometric(1 / 10), 80)):
-            # A point is a disc of one pixel to nine across.
-            reach = int(draw.integers(0, 5))
-            y, x = int(draw.integers(height)), int(draw.integers(width))
-            mask[i, 0, max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1] = 1
     return torch.cat((smooth * mask, mask), 1)
 
 
-def add_neutrals(srgb: Tensor, draw: np.random.Generator, *, share: float) -> Tensor:
-    """Give some pictures the neutral things that scans have: borders, step wedges, flat fields.
+def add_neutrals(srgb: Tensor, generator: torch.Generator) -> Tensor:
+    """Give pictures the neutral things that scans have: a border, a step wedge or a flat field.
 
     Args:
-        srgb: In [0, 1], (N, 3, H, W); changed in place.
-        draw: Source of all that is random.
-        share: Of pictures that get one.
+        srgb: In [0, 1], (N, 3, H, W).
+        generator: Source of all that is random, on the same device.
 
     Returns:
-        *srgb*.
+        The same with one of these things each.
     """
-    height, width = srgb.shape[-2:]
-    for picture in srgb:
-        if draw.random() >= share:
-            continue
-        kind = draw.choice(["border", "wedge", "flat"], p=[0.7, 0.2, 0.1])
-        if kind == "border":
-            frame = torch.ones(height, width, dtype=torch.bool)
-            top, bottom, left, right = draw.uniform(0, 0.12, 4)
-            rows = slice(int(top * height), height - int(bottom * height))
-            frame[rows, int(left * width) : width - int(right * width)] = False
-            picture[:, frame] = float(draw.choice([0.02, 0.98, draw.random()]))
-        elif kind == "wedge":
-            steps = int(draw.integers(4, 20))
-            ramp = torch.linspace(0, 1, width).mul(steps).floor().clamp(max=steps - 1) / (steps - 1)
-            depth = int(height * draw.uniform(0.06, 0.2))
-            picture[:, :depth] = ramp
-        else:
-            picture[:] = float(draw.random())
-    return srgb
-
-
-def _decode(tar: tarfile.TarFile, member: tarfile.TarInfo, archive: Path) -> Pixels:
-    file = tar.extractfile(member)
-    try:
-        return np.asarray(Image.open(io.BytesIO(file.read() if file else b"")).convert("RGB"))
-    except OSError as error:
-        raise DataError(
-            f"{archive}: {member.name} cannot be decoded ({error}); copy the archive again"
-        ) from error
-
-
-def _mean_chroma(pixels: Pixels) -> float:
-    small = torch.from_numpy(pixels[::8, ::8].copy()).permute(2, 0, 1).float() / 255
-    return float(srgb_to_lab(small)[1:].norm(dim=0).mean())
-
-
-def _cut(pixels: Pixels, edge: int, draw: np.random.Generator, least_cover: float) -> Pixels:
-    """Cut a random square, mirror it half the time and bring it to *edge* × *edge*."""
-    height, width = pixels.shape[:2]
-    side = min(height, width) * draw.uniform(least_cover, 1)
-    left, top = draw.uniform(0, width - side), draw.uniform(0, height - side)
-    box = (left, top, left + side, top + side)
-    square = np.asarray(
-        Image.fromarray(pixels).resize((edge, edge), Image.Resampling.BILINEAR, box)
-    )
-    return square[:, ::-1] if draw.random() < 0.5 else square
+    n, _, height, width = srgb.shape
+    draw = torch.rand((9, n, 1, 1, 1), generator=generator, device=srgb.device)
+    row = (torch.arange(height, device=srgb.device).view(-1, 1) + 0.5) / height
+    column = (torch.arange(width, device=srgb.device) + 0.5) / width
+    top, bottom, left, right = draw[:4] * 0.12
+    border = (row < top) | (row > 1 - bottom) | (column < left) | (column > 1 - right)
+    tone = torch.where(draw[4] < 1 / 3, 0.02, torch.where(draw[4] < 2 / 3, 0.98, draw[5]))
+    steps = (4 + draw[6] * 16).floor()
+    ramp = (column * steps).floor() / (steps - 1)
+    wedge = row < 0.06 + 0.14 * draw[7]
+    kind = draw[8]
+    is_border, is_wedge = kind < _NEUTRALS[0], kind >= 1 - _NEUTRALS[1]
+    is_flat = ~is_border & ~is_wedge
+    painted = torch.where((is_border & border) | is_flat, tone, srgb)
+    return torch.where(is_wedge & wedge, ramp.clamp(max=1), painted)

@@ -29,10 +29,11 @@ from colormodel.checkpoint import (
     write_tensors,
 )
 from colormodel.color import srgb_to_lab
-from colormodel.data import DataError, DataRecipe, Photos, Pixels
+from colormodel.data import DataRecipe
 from colormodel.film import plain_lightness
 from colormodel.metrics import ciede2000
 from colormodel.networks import ColorNetwork
+from colormodel.photos import DataError, Photos, Pixels
 from colormodel.planes import network_size
 from colormodel.recipe import TrainRecipe
 from colormodel.train import Trainer, minibatches_ahead
@@ -320,7 +321,7 @@ def _mixed(material: Material) -> Photos:
     base, references = material.base, material.references
     return Photos(
         [*references.pictures, *base.pictures],
-        [_REFERENCES] * len(references) + base.sources,
+        [*[_REFERENCES] * len(references), *base.sources],
         {**base.licences, **references.licences},
     )
 

@@ -54,7 +54,9 @@ def chroma_distance(predicted: Tensor, chroma: Tensor, *, vivid_discount: float)
     """
     # The one under the root keeps the gradient finite where the answer is exact.
     distance = ((predicted - chroma).square().sum(1) + 1).sqrt()
-    loss: Tensor = (distance / (1 + vivid_discount * chroma.norm(dim=1))).mean() / _TYPICAL_ERROR
+    # Not `chroma.norm(dim=1)`: over two channels it takes a fifth of a training step on a CPU.
+    vividness = chroma.square().sum(1).sqrt()
+    loss: Tensor = (distance / (1 + vivid_discount * vividness)).mean() / _TYPICAL_ERROR
     return loss
 
 

@@ -1,5 +1,6 @@
 """Training: from a recipe and photographs to a checkpoint, resumable at any moment."""
 
+import itertools
 import logging
 import math
 import time
@@ -25,7 +26,7 @@ from colormodel.checkpoint import (
     save_checkpoint,
     write_tensors,
 )
-from colormodel.data import Minibatch, MinibatchMaker, Photos, load_photos
+from colormodel.data import Minibatch, MinibatchMaker
 from colormodel.infer import resolve_device
 from colormodel.losses import (
     LossWeights,
@@ -35,8 +36,10 @@ from colormodel.losses import (
     mean_square,
     rarity_weights,
 )
-from colormodel.networks import ColorNetwork, Heads, build_network
-from colormodel.networks.unet import UNet
+from colormodel.networks import ColorNetwork, Every, Heads, build_network
+from colormodel.networks.unet import COARSE_PX, UNet
+from colormodel.peers import Peers
+from colormodel.photos import Photos, load_photos
 from colormodel.recipe import RecipeError, TrainRecipe, fingerprint
 
 log = logging.getLogger(__name__)
@@ -62,6 +65,7 @@ def train(  # noqa: PLR0913 — all but the recipe are keywords with plain meani
     photos: Photos | None = None,
     stop_after: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    together: Peers | None = None,
 ) -> Checkpoint:
     """Train, saving every few minutes; a killed training goes on where it last saved.
 
@@ -73,6 +77,7 @@ def train(  # noqa: PLR0913 — all but the recipe are keywords with plain meani
         photos: What to train on; read from the recipe's folder where none are given.
         stop_after: Stop, saved, before this step, short of the schedule's end.
         on_progress: Called after each step.
+        together: The processes that train with this one, if any.
 
     Returns:
         The checkpoint in *out*.
@@ -81,35 +86,47 @@ def train(  # noqa: PLR0913 — all but the recipe are keywords with plain meani
         DataError: There are no photographs.
         RecipeError: The state in *out* is of another recipe or damaged.
     """
+    together = together or Peers()
     if photos is None:
-        photos = load_photos(Path(recipe.photos), least_chroma=recipe.data.least_chroma)
-    trainer = Trainer(recipe, photos)
+        photos = load_photos(
+            Path(recipe.photos), least_chroma=recipe.data.least_chroma, cache=out / "photos"
+        )
+    trainer = Trainer(recipe, photos, together=together)
     state = out / "state.safetensors"
     if resume and state.is_file():
         trainer.load_state(state)
         log.info("going on from step %d", trainer.step)
+    trainer.start_clock()
     saved_at = time.monotonic()
     last = recipe.steps if stop_after is None else min(stop_after, recipe.steps)
-    for minibatch in minibatches_ahead(trainer.maker, trainer.step, last):
+    for minibatch in minibatches_ahead(trainer.maker, trainer.step, last, together):
         progress = trainer.advance(minibatch)
         if on_progress is not None:
             on_progress(progress)
-        if time.monotonic() - saved_at > recipe.save_every_s:
+        if not together.rank and time.monotonic() - saved_at > recipe.save_every_s:
             trainer.save(out)
             saved_at = time.monotonic()
-        if progress.share >= 1:
+        if progress.share >= 1 and together.meets_after(progress.step):
             break
-    return trainer.save(out)
+    return trainer.save(out / f"peer-{together.rank}" if together.rank else out)
 
 
 class Trainer:
     """A training in memory: network, averaged network, optimiser, and where they stand."""
 
-    def __init__(self, recipe: TrainRecipe, photos: Photos, *, device: str = "auto") -> None:
+    def __init__(
+        self,
+        recipe: TrainRecipe,
+        photos: Photos,
+        *,
+        device: str = "auto",
+        together: Peers | None = None,
+    ) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
+        self.together = together or Peers()
         self.device = resolve_device(device)
-        self.maker = MinibatchMaker(photos, recipe.data, seed=recipe.seed)
+        self.maker = MinibatchMaker(photos, recipe.data, seed=recipe.seed, device=self.device)
         self.network = self._prepared(build_network(recipe.network))
         self.average = self._prepared(build_network(recipe.network))
         if recipe.encoder_weights:
@@ -121,24 +138,33 @@ class Trainer:
         for module in self._still():
             module.requires_grad_(requires_grad=False)
         self.optimizer = torch.optim.AdamW(
-            _groups(self.network, recipe), weight_decay=recipe.weight_decay
+            _groups(self.network, recipe), weight_decay=recipe.weight_decay, fused=True
         )
         self.criterion = self._criterion()
+        self._averaged, self._current = _moving(self.average, self.network)
         self.step = 0
         self.elapsed_s = 0.0
         self.loss = math.nan
+        self.start_clock()
+
+    def start_clock(self) -> None:
+        """From now on, time counts as time of the training."""
+        self._looked_at = time.monotonic()
 
     def advance(self, minibatch: Minibatch) -> Progress:
         """Do one step."""
-        began = time.monotonic()
         share = self._share_done()
         rate = _rate(share, self.step, self.recipe)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["factor"]
         self._begin_step()
-        lightness, chroma, hints = (t.to(self.device) for t in minibatch)
+        lightness, chroma, hints, is_hinted = minibatch
         with _fast_precision(self.device):
-            heads = self.network.heads(lightness, hints if hints[:, 2].any() else None)
+            heads = self.network.heads(
+                lightness,
+                hints if is_hinted else None,
+                every=Every(2, self.step // 2 % 2, self.step % 2),
+            )
         loss = self.criterion(heads, chroma)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -148,9 +174,25 @@ class Trainer:
         self._update_average()
         value = float(loss.detach())
         self.loss = value if math.isnan(self.loss) else 0.98 * self.loss + 0.02 * value
-        took = time.monotonic() - began
+        took = self._count_time()
+        if self.together.meets_after(self.step):
+            self._meet()
+        squares = len(lightness) * self.together.count
+        return Progress(self.step, self._share_done(), self.loss, rate, squares / took)
+
+    def _count_time(self) -> float:
+        """Seconds since it was last asked, which count as the training's."""
+        now = time.monotonic()
+        took, self._looked_at = now - self._looked_at, now
         self.elapsed_s += took
-        return Progress(self.step, self._share_done(), self.loss, rate, len(lightness) / took)
+        return took
+
+    def _meet(self) -> None:
+        """Be at one with the other processes: in weights, statistics, and what o'clock it is."""
+        clock = torch.tensor([self.elapsed_s], dtype=torch.float32)
+        self.together.take_means([*self._current, clock])
+        if self.together.count > 1:
+            self.elapsed_s = float(clock)
 
     def save(self, out: Path) -> Checkpoint:
         """Write the state and the checkpoint, each wholly or not at all."""
@@ -181,6 +223,11 @@ class Trainer:
             index, key = name.split(".")
             optimizer["state"].setdefault(int(index), {})[key] = tensor
         self.optimizer.load_state_dict(optimizer)
+        for parameter, state in self.optimizer.state.items():
+            for key, tensor in state.items():
+                if tensor.shape == parameter.shape:
+                    # Laid out as the weights are: the fused optimiser goes through both at once.
+                    state[key] = torch.empty_like(parameter).copy_(tensor)
         self.step = int(metadata["step"])
         self.elapsed_s = float(metadata["elapsed_s"])
         self.loss = float(metadata["loss"])
@@ -198,9 +245,9 @@ class Trainer:
             ),
             recipe=fingerprint(self.recipe),
             training=(
-                f"{self.step} steps of {self.recipe.data.batch} squares of "
+                f"{self.step} steps of {self.recipe.data.batch * self.together.count} squares of "
                 f"{self.recipe.data.crop_px} px in {self.elapsed_s / 60:.0f} minutes on "
-                f"{torch.get_num_threads()} threads of a CPU"
+                f"{max(torch.get_num_threads(), self.together.count)} threads of a CPU"
                 if self.device.type == "cpu"
                 else f"{self.step} steps in {self.elapsed_s / 60:.0f} minutes on a GPU"
             ),
@@ -245,13 +292,8 @@ class Trainer:
         return min(self.recipe.ema, (1 + self.step) / (10 + self.step))
 
     def _update_average(self) -> None:
-        decay = self._decay()
-        average, current = self.average.state_dict(), self.network.state_dict()
-        for name, tensor in average.items():
-            if tensor.is_floating_point():
-                tensor.lerp_(current[name], 1 - decay)
-            else:
-                tensor.copy_(current[name])
+        """Move the averaged weights and statistics a little; what is frozen is the same in both."""
+        torch._foreach_lerp_(self._averaged, self._current, 1 - self._decay())
 
     def _tensors(self) -> dict[str, Tensor]:
         tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
@@ -282,8 +324,7 @@ def _both_heads(network: UNet, weights: LossWeights, rarity: Tensor) -> Criterio
 
     def loss(heads: Heads, chroma: Tensor) -> Tensor:
         assert heads.logits is not None  # noqa: S101 — narrows types; the U-Net has all heads
-        size = chroma.shape[-1] // heads.logits.shape[-1]
-        coarse = functional.avg_pool2d(chroma, size)
+        coarse = heads.every.of(functional.avg_pool2d(chroma, COARSE_PX))
         return weights.distribution * distribution_loss(
             heads.logits, coarse, bins=network.bins, weights=rarity
         ) + weights.regression * chroma_distance(
@@ -305,6 +346,21 @@ def _groups(network: ColorNetwork, recipe: TrainRecipe) -> list[dict[str, Any]]:
     ]
 
 
+def _moving(average: ColorNetwork, network: ColorNetwork) -> tuple[list[Tensor], list[Tensor]]:
+    """Pair what training changes in two equal networks: weights and statistics, no counts."""
+    still = {id(p) for p in network.parameters() if not p.requires_grad}
+    pairs = [
+        (mean.detach(), now.detach())
+        for mean, now in zip(
+            itertools.chain(average.parameters(), average.buffers()),
+            itertools.chain(network.parameters(), network.buffers()),
+            strict=True,
+        )
+        if now.is_floating_point() and id(now) not in still
+    ]
+    return [mean for mean, _ in pairs], [now for _, now in pairs]
+
+
 def _rate(share: float, step: int, recipe: TrainRecipe) -> float:
     """Rise over the warm-up, then fall by a cosine to a hundredth."""
     warmup = min(1.0, (step + 1) / max(recipe.warmup_steps, 1))
@@ -317,16 +373,26 @@ def _fast_precision(device: torch.device) -> AbstractContextManager[object]:
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
 
-def minibatches_ahead(maker: MinibatchMaker, first: int, last: int) -> Iterator[Minibatch]:
-    """Give the minibatches of steps first … last - 1, each made while the one before is used."""
+def minibatches_ahead(
+    maker: MinibatchMaker, first: int, last: int, together: Peers | None = None
+) -> Iterator[Minibatch]:
+    """Give the minibatches of steps first … last - 1, each made while the one before is used.
+
+    Of several processes, each gets others.
+    """
+    together = together or Peers()
+
+    def make(step: int) -> Minibatch:
+        return maker.minibatch(step * together.count + together.rank)
+
     with ThreadPoolExecutor(1, thread_name_prefix="minibatches") as pool:
         ready: list[Future[Minibatch]] = [
-            pool.submit(maker.minibatch, step) for step in range(first, min(first + 2, last))
+            pool.submit(make, step) for step in range(first, min(first + 2, last))
         ]
         for step in range(first, last):
             minibatch = ready.pop(0).result()
             if step + 2 < last:
-                ready.append(pool.submit(maker.minibatch, step + 2))
+                ready.append(pool.submit(make, step + 2))
             yield minibatch
 
 

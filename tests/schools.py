@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from colormodel.data import DataRecipe, load_photos
+from colormodel.data import DataRecipe
+from colormodel.photos import load_photos
 from colormodel.networks import NetworkConfig
 from colormodel.recipe import TrainRecipe
 from colormodel.train import train

@@ -39,7 +39,16 @@ ERRORS = (CheckpointError, DeviceError, MemoryError, PhotographsError, WeightsEr
 TOGETHER = 16
 
 #: What a card keeps of a row of the table.
-CARD_FIGURES = ("ciede2000", "psnr", "colourfulness_ratio", "lpips", "photographs")
+CARD_FIGURES = (
+    "ciede2000",
+    "ms_ssim",
+    "psnr",
+    "colourfulness_ratio",
+    "lpips",
+    "green_ground",
+    "blotches",
+    "photographs",
+)
 
 
 @dataclass(frozen=True)

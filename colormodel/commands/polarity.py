@@ -11,7 +11,7 @@ from colormodel.checkpoint import (
     load_network,
     read_checkpoint,
 )
-from colormodel.data import DataError, load_photos
+from colormodel.photos import DataError, load_photos
 from colormodel.polarity_fit import fit_weights, save_weights
 
 ERRORS = (CheckpointError, DataError, ValueError)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+import time
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,12 @@ from rich.console import Console
 from rich.progress import Progress as Bar
 
 from colormodel.checkpoint import CheckpointError, read_checkpoint
-from colormodel.data import DataError, DataRecipe
+from colormodel.data import DataRecipe
 from colormodel.infer import Colorizer
 from colormodel.losses import LossWeights
 from colormodel.networks import NetworkConfig
+from colormodel.peers import peers
+from colormodel.photos import DataError
 from colormodel.pictures import PictureError
 from colormodel.recipe import RecipeError, TrainRecipe, load_recipe
 from colormodel.strips import Strip, make_strip
@@ -26,7 +29,7 @@ ERRORS = (CheckpointError, DataError, PictureError, RecipeError)
 Part = TypeVar("Part", TrainRecipe, DataRecipe, LossWeights, NetworkConfig)
 
 #: Between two lines of progress where stderr is not a terminal.
-LINE_EVERY_STEPS = 200
+LINE_EVERY_S = 30
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Options:
         resume: Go on from *out*.
         overrides: ``key=value`` each, with the recipe's keys ("data.batch=16").
         look: Pictures to look at while it trains: a strip of them at every save.
+        processes: That train together, one thread each.
     """
 
     recipe: Path
@@ -46,6 +50,7 @@ class Options:
     resume: bool
     overrides: list[str]
     look: list[Path]
+    processes: int = 1
 
 
 def run(options: Options) -> int:
@@ -53,9 +58,14 @@ def run(options: Options) -> int:
     recipe = override(load_recipe(options.recipe), options.overrides)
     with Bar(console=Console(stderr=True)) as bar:
         watcher = _Watcher(bar, options)
-        checkpoint = train(
-            recipe, out=options.out, resume=options.resume, on_progress=watcher.on_progress
-        )
+        with peers(options.processes, options.out) as together:
+            checkpoint = train(
+                recipe,
+                out=options.out,
+                resume=options.resume,
+                on_progress=watcher.on_progress,
+                together=together,
+            )
         watcher.look()
     typer.echo(checkpoint.path)
     return 0
@@ -94,12 +104,14 @@ class _Watcher:
         self._task = bar.add_task("train", total=1.0)
         self._checkpoint = options.out / "checkpoint.safetensors"
         self._looked_at = self._saved_at()
+        self._told_at = 0.0
 
     def on_progress(self, progress: Progress) -> None:
         step, _, loss, _, speed = progress
         text = f"step {step}  loss {loss:.3f}  {speed:.0f} pictures/s"
         self._bar.update(self._task, completed=progress.share, description=text)
-        if not sys.stderr.isatty() and step % LINE_EVERY_STEPS == 0:
+        if not sys.stderr.isatty() and time.monotonic() - self._told_at > LINE_EVERY_S:
+            self._told_at = time.monotonic()
             typer.echo(f"{progress.share:6.1%}  {text}", err=True)
         if self._options.look and self._saved_at() != self._looked_at:
             self._looked_at = self._saved_at()

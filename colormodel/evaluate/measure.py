@@ -19,9 +19,13 @@ from colormodel.infer import Colorizer
 from colormodel.metrics import (
     Lpips,
     Recognizer,
+    blotches,
+    chroma_ms_ssim,
     ciede2000,
     colourfulness,
+    dark_warmth,
     edge_band_error,
+    green_ground,
     psnr,
 )
 from colormodel.pictures import put_colour, resize_lightness
@@ -155,13 +159,19 @@ class Measurer:
     ) -> tuple[list[dict[str, float]], Tensor | None]:
         """All metrics of pictures (R, 3, H, W); features of truth and pictures, (1 + R, d)."""
         lab, true_lab = srgb_to_lab(srgb), truth.lab[None]
+        chroma, true_chroma = lab[:, 1:], true_lab[:, 1:]
         vivid = colourfulness(srgb)
         columns = {
             "ciede2000": ciede2000(lab, true_lab).mean(dim=(-2, -1)),
             "psnr": psnr(srgb, truth.srgb[None]),
             "colourfulness": vivid,
             "true_colourfulness": colourfulness(truth.srgb).expand_as(vivid),
-            "edge_band": edge_band_error(lab[:, 1:], true_lab[:, 1:]),
+            "edge_band": edge_band_error(chroma, true_chroma),
+            "ms_ssim": chroma_ms_ssim(chroma, true_chroma.expand_as(chroma)),
+            "green_ground": green_ground(chroma, true_lab),
+            "blotches": blotches(chroma, true_lab),
+            "true_blotches": blotches(true_chroma, true_lab).expand_as(vivid),
+            "dark_warmth": dark_warmth(chroma, true_lab),
         }
         both = torch.cat((truth.srgb[None], srgb)).contiguous(memory_format=torch.channels_last)
         if self._lpips:

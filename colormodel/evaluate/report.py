@@ -9,13 +9,16 @@ from colormodel.evaluate.summary import Summary, TableRow
 from colormodel.metrics import ReliabilityBin
 
 _HEADER = (
-    "| input | row | ΔE₀₀ | PSNR dB | colourfulness | of the truth | edge band | LPIPS | KID ×10³ "
-    "| recognised |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|"
+    "| input | row | ΔE₀₀ | MS-SSIM | PSNR dB | colourfulness | of the truth | edge band | LPIPS "
+    "| KID ×10³ | recognised | green ground | blotches | dark warmth |\n"
+    "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
 )
 _LEGEND = (
     "Chroma is measured under the photograph's own lightness, predicted from plain grey and from "
     "grey degraded as on old film. ΔE₀₀, edge band (a*b* error where true colours meet), LPIPS and "
-    "KID: less is better. Recognised: MobileNetV2 names what it names in the original."
+    "KID: less is better; MS-SSIM of a*b*: more is. Recognised: MobileNetV2 names what it names in "
+    "the original. Faults: share of road-like ground painted green; how much chroma varies where "
+    "lightness does not, over the truth's; b* of dark places less the truth's."
 )
 _EDGE, _MARGIN, _GAP = 300, 56, 40  # of a plot, in SVG units
 _COLOURS = ("#1f6f8b", "#c8553d", "#588157", "#6d597a")
@@ -84,6 +87,7 @@ def _line(row: TableRow) -> str:
         row.input,
         row.row,
         f"{row.ciede2000:.2f}",
+        f"{row.ms_ssim:.3f}",
         f"{row.psnr:.2f}",
         f"{row.colourfulness:.1f} ({row.colourfulness_difference:+.1f})",
         f"{row.colourfulness_ratio:.2f}",
@@ -91,6 +95,9 @@ def _line(row: TableRow) -> str:
         _or_dash(row.lpips, ".4f"),
         _or_dash(None if row.kid is None else 1000 * row.kid, ".2f"),
         _or_dash(row.recognised, ".1%"),
+        _or_dash(row.green_ground, ".1%"),
+        _or_dash(row.blotches, ".2f"),
+        _or_dash(row.dark_warmth, "+.1f"),
     ]
     return f"| {' | '.join(cells)} |"
 

@@ -40,6 +40,10 @@ class TableRow:
         colourfulness_difference: Colourfulness less the truth's; below 0 is washed out.
         colourfulness_ratio: Mean colourfulness over the truth's.
         edge_band: Mean a*b* error where true colours meet.
+        ms_ssim: Structural likeness of a* and b* to the truth's; 1 is the truth.
+        green_ground: Share of road-like ground that is painted green.
+        blotches: How much chroma varies where lightness does not, over the truth's.
+        dark_warmth: How much yellower dark places are than the truth, in b*.
         lpips: Perceptual distance, SqueezeNet.
         kid: Kernel distance to the true photographs on MobileNetV2's features.
         recognised: Share that MobileNetV2 classifies as it does the original.
@@ -54,6 +58,10 @@ class TableRow:
     colourfulness_difference: float
     colourfulness_ratio: float
     edge_band: float | None
+    ms_ssim: float
+    green_ground: float | None
+    blotches: float | None
+    dark_warmth: float | None
     lpips: float | None
     kid: float | None
     recognised: float | None
@@ -151,7 +159,7 @@ def _table_row(key: Key, measurements: Sequence[Measurement], features: Features
         for metric in measurements[0].figures
     }
     vivid, truly = figures["colourfulness"].mean(), figures["true_colourfulness"].mean()
-    edges = figures["edge_band"][np.isfinite(figures["edge_band"])]
+    unevenness, true_unevenness = (_known(figures[m]) for m in ("blotches", "true_blotches"))
     return TableRow(
         row=key[0],
         input=key[1],
@@ -161,11 +169,21 @@ def _table_row(key: Key, measurements: Sequence[Measurement], features: Features
         colourfulness=float(vivid),
         colourfulness_difference=float(vivid - truly),
         colourfulness_ratio=float(vivid / truly) if truly else 0.0,
-        edge_band=float(edges.mean()) if edges.size else None,
+        edge_band=_known(figures["edge_band"]),
+        ms_ssim=float(figures["ms_ssim"].mean()),
+        green_ground=_known(figures["green_ground"]),
+        blotches=unevenness / true_unevenness if unevenness and true_unevenness else unevenness,
+        dark_warmth=_known(figures["dark_warmth"]),
         lpips=float(figures["lpips"].mean()) if "lpips" in figures else None,
         kid=_kid(key, features),
         recognised=float(figures["recognised"].mean()) if "recognised" in figures else None,
     )
+
+
+def _known(values: Values) -> float | None:
+    """Mean over the photographs that a metric says something of."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else None
 
 
 def _kid(key: Key, features: Features) -> float | None:

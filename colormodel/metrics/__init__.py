@@ -7,6 +7,7 @@ from colormodel.metrics.colour import (
     edge_band_error,
     psnr,
 )
+from colormodel.metrics.faults import blotches, dark_warmth, green_ground
 from colormodel.metrics.perceptual import Lpips, Recognition, Recognizer, WeightsError, kid
 from colormodel.metrics.statistics import (
     PairedDifference,
@@ -15,6 +16,7 @@ from colormodel.metrics.statistics import (
     reliability,
     spearman,
 )
+from colormodel.metrics.structure import chroma_ms_ssim
 
 __all__ = [
     "Lpips",
@@ -23,10 +25,14 @@ __all__ = [
     "Recognizer",
     "ReliabilityBin",
     "WeightsError",
+    "blotches",
+    "chroma_ms_ssim",
     "ciede2000",
     "colourfulness",
+    "dark_warmth",
     "edge_band",
     "edge_band_error",
+    "green_ground",
     "kid",
     "paired_bootstrap",
     "psnr",

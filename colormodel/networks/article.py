@@ -4,7 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from colormodel.networks.base import (
+    EVERYWHERE,
     ColorNetwork,
+    Every,
     Heads,
     NetworkConfig,
     Prediction,
@@ -47,8 +49,11 @@ class ArticleNetwork(ColorNetwork):
             nn.Upsample(scale_factor=2),  # (N, 2, H, W)
         )
 
-    def heads(self, lightness: Tensor, hints: Tensor | None = None) -> Heads:
+    def heads(
+        self, lightness: Tensor, hints: Tensor | None = None, *, every: Every = EVERYWHERE
+    ) -> Heads:
         """Give the regression, the only head there is."""
+        del every  # of the distribution's places
         if hints is not None and bool(hints[:, 2].any()):
             raise ValueError("the article's network takes no hints; use a checkpoint of the U-Net")
         require_multiple_of_32(lightness)

@@ -15,6 +15,8 @@ class NetworkConfig:
 
     Attributes:
         name: "article" or "unet".
+        encoder: Of the U-Net: "mobilenet_v2", which headers that name none mean, or
+            "efficientnet_lite0".
         network_px: The shorter side at which the network looks at a picture: about the size at
             which it was trained.
         width: Channels of the decoder's finest stage; the coarser ones follow from it.
@@ -32,6 +34,7 @@ class NetworkConfig:
     """
 
     name: str
+    encoder: str = "mobilenet_v2"
     network_px: int = 160
     width: int = 64
     freeze_shallow: bool = True
@@ -45,12 +48,31 @@ class NetworkConfig:
     confidence_scale: float = 20.0
 
 
+class Every(NamedTuple):
+    """Places of a plane: every so many rows and columns, from some on.
+
+    Neighbours have nearly the same colours: a loss over 261 bins learns as much from a quarter of
+    the places, if each has its turn, and takes a quarter of the time.
+    """
+
+    step: int = 1
+    row: int = 0
+    column: int = 0
+
+    def of(self, plane: Tensor) -> Tensor:
+        """(N, C, h, w) to (N, C, h / step, w / step)."""
+        return plane[..., self.row :: self.step, self.column :: self.step]
+
+
+EVERYWHERE = Every()
+
+
 class Heads(NamedTuple):
     """What training sees: the heads before they are blended, clamped or upsampled further."""
 
     regression: Tensor  # a*, b*; (N, 2, H, W), unclamped
     logits: Tensor | None = None  # (N, bins, h, w)
-    kernel: Tensor | None = None  # (N, 9, 16, h, w): how a coarse plane becomes a fine one
+    every: Every = EVERYWHERE  # the places of the coarse plane that the logits are of
 
 
 class Prediction(NamedTuple):
@@ -78,8 +100,16 @@ class ColorNetwork(nn.Module, ABC):
         self.config = config
 
     @abstractmethod
-    def heads(self, lightness: Tensor, hints: Tensor | None = None) -> Heads:
-        """Give what the losses are taken of; arguments as for `forward`."""
+    def heads(
+        self, lightness: Tensor, hints: Tensor | None = None, *, every: Every = EVERYWHERE
+    ) -> Heads:
+        """Give what the losses are taken of; arguments as for `forward`.
+
+        Args:
+            lightness: As for `forward`.
+            hints: As for `forward`.
+            every: Where a distribution is wanted; regressions are given everywhere.
+        """
 
     @abstractmethod
     def forward(self, lightness: Tensor, hints: Tensor | None = None) -> Prediction:

@@ -7,11 +7,13 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from colormodel.networks.efficientnet import ScaledConv
+
 Network = TypeVar("Network", bound=nn.Module)
 
 
 def fold_batch_norm(network: Network) -> Network:
-    """Put each batch normalization that follows a convolution into that convolution's weights.
+    """Put each batch normalization, and each scale, into the weights of the convolution before it.
 
     What comes out is the same but for rounding (of chroma, about 1e-5). A normalization is a pass
     over memory that adds nothing once its statistics are fixed; folding also keeps the network
@@ -24,6 +26,9 @@ def fold_batch_norm(network: Network) -> Network:
     Returns:
         The same network.
     """
+    for module in network.modules():
+        if isinstance(module, ScaledConv):
+            module.fold()
     for sequence in [module for module in network.modules() if isinstance(module, nn.Sequential)]:
         for (_, first), (name, second) in itertools.pairwise(sequence.named_children()):
             if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):

@@ -1,6 +1,7 @@
-"""The default network: a U-Net on MobileNetV2 with a distribution, a regression and hints."""
+"""The default network: a U-Net with a distribution, a regression and hints."""
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,17 +11,25 @@ from torch.nn import functional
 
 from colormodel.gamut import ColorBins
 from colormodel.networks.base import (
+    EVERYWHERE,
     ColorNetwork,
+    Every,
     Heads,
     NetworkConfig,
     Prediction,
     require_multiple_of_32,
 )
-from colormodel.networks.encoder import STAGE_CHANNELS, MobileNetEncoder
+from colormodel.networks.efficientnet import EfficientNetEncoder
+from colormodel.networks.encoder import Encoder
 from colormodel.networks.hints import HintAttention, pool_hints
+from colormodel.networks.mobilenet import MobileNetEncoder
 
 _CHROMA_SCALE = 100.0  # hints and regression pass through the network in units of this
-_FINEST = 4  # the heads work at a quarter of the input's size
+COARSE_PX = 4  # the heads work at a quarter of the input's size
+_ENCODERS: dict[str, Callable[[], Encoder]] = {
+    "mobilenet_v2": MobileNetEncoder,
+    "efficientnet_lite0": EfficientNetEncoder,
+}
 
 
 class UNet(ColorNetwork):
@@ -35,9 +44,13 @@ class UNet(ColorNetwork):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__(config)
         width = config.width
-        c4, c8, c16, c32 = STAGE_CHANNELS
+        if config.encoder not in _ENCODERS:
+            raise ValueError(
+                f"no encoder is called {config.encoder!r}; there are {sorted(_ENCODERS)}"
+            )
         self.bins = ColorBins(config.bin_spacing)
-        self.encoder = MobileNetEncoder()
+        self.encoder = _ENCODERS[config.encoder]()
+        c4, c8, c16, c32 = self.encoder.channels
         self.up16 = Fuse(c32, c16 + 3, 3 * width)
         self.up8 = Fuse(3 * width, c8 + 3, 2 * width)
         self.attention = HintAttention(2 * width)
@@ -45,18 +58,20 @@ class UNet(ColorNetwork):
         self.distribution = nn.Conv2d(width, len(self.bins), 1)
         self.regression = nn.Conv2d(width, 2, 1)
         self.kernel = nn.Sequential(
-            nn.Conv2d(width + _FINEST**2, width, 1),
+            nn.Conv2d(width + COARSE_PX**2, width, 1),
             nn.ReLU(inplace=True),
-            nn.Conv2d(width, 9 * _FINEST**2, 1),
+            nn.Conv2d(width, 9 * COARSE_PX**2, 1),
         )
 
-    def heads(self, lightness: Tensor, hints: Tensor | None = None) -> Heads:
+    def heads(
+        self, lightness: Tensor, hints: Tensor | None = None, *, every: Every = EVERYWHERE
+    ) -> Heads:
         """Give distribution, regression and upsampling kernel."""
-        coarse = self._coarse(lightness, hints)
+        coarse = self._coarse(lightness, hints, every)
         return Heads(
             regression=upsample(coarse.regression, coarse.kernel),  # (N, 2, H, W)
-            logits=coarse.logits,  # (N, bins, H/4, W/4)
-            kernel=coarse.kernel,
+            logits=coarse.logits,  # (N, bins, H/4, W/4), or every so many of them
+            every=every,
         )
 
     def forward(self, lightness: Tensor, hints: Tensor | None = None) -> Prediction:
@@ -70,7 +85,9 @@ class UNet(ColorNetwork):
         fine = upsample(torch.cat((chroma, confidence), 1), kernel)  # (N, 3, H, W)
         return Prediction(self.clamp(fine[:, :2]), fine[:, 2:].clamp(0, 1), logits)
 
-    def _coarse(self, lightness: Tensor, hints: Tensor | None) -> "_Coarse":
+    def _coarse(
+        self, lightness: Tensor, hints: Tensor | None, every: Every = EVERYWHERE
+    ) -> "_Coarse":
         require_multiple_of_32(lightness)
         tone = lightness / 50 - 1
         scaled = None if hints is None else _scaled(hints)  # (N, 3, H, W)
@@ -81,11 +98,11 @@ class UNet(ColorNetwork):
         known = self.attention.nothing(x) if hints is None else self.attention(x, hints8)
         x = torch.cat((x, known), 1)
         x = self.up4(x, torch.cat((x4, hints4), 1))  # (N, width, H/4, W/4)
-        edges = functional.pixel_unshuffle(tone, _FINEST)  # (N, 16, H/4, W/4)
+        edges = functional.pixel_unshuffle(tone, COARSE_PX)  # (N, 16, H/4, W/4)
         kernel = self.kernel(torch.cat((x, edges), 1))  # (N, 144, H/4, W/4)
-        kernel = kernel.unflatten(1, (9, _FINEST**2)).float().softmax(1)  # (N, 9, 16, H/4, W/4)
+        kernel = kernel.unflatten(1, (9, COARSE_PX**2)).float().softmax(1)  # (N, 9, 16, H/4, W/4)
         regression = self.regression(x).float() * _CHROMA_SCALE  # (N, 2, H/4, W/4)
-        return _Coarse(regression, self.distribution(x), kernel)
+        return _Coarse(regression, self.distribution(every.of(x)), kernel)
 
     def _doubt(self, logits: Tensor) -> Tensor:
         """How undecided each distribution is, (N, 1, H/4, W/4)."""
@@ -97,16 +114,17 @@ class UNet(ColorNetwork):
         return measure(logits)
 
     def summary(self, lightness: Tensor) -> Tensor:
-        """Sum pictures up in the encoder's mean features, (N, 128)."""
+        """Sum pictures up in the encoder's mean features, (N, F)."""
         require_multiple_of_32(lightness)
         return self.encoder.summary(lightness / 50 - 1)
 
     def frozen(self) -> list[nn.Module]:
-        """Give the encoder's shallow part: ImageNet has taught it well enough."""
-        return [self.encoder.shallow] if self.config.freeze_shallow else []
+        """Give what ImageNet has taught well enough: the encoder's shallow part above all."""
+        shallow = [self.encoder.shallow] if self.config.freeze_shallow else []
+        return [*shallow, *self.encoder.frozen()]
 
     def load_imagenet(self, path: Path) -> None:
-        """Start the encoder from MobileNetV2's weights in torchvision's names."""
+        """Start the encoder from ImageNet's weights."""
         self.encoder.load_imagenet(path)
 
 
@@ -175,7 +193,8 @@ def upsample(coarse: Tensor, kernel: Tensor) -> Tensor:
     n, channels, h, w = coarse.shape
     padded = functional.pad(coarse, (1, 1, 1, 1), mode="replicate")[:, :, None]
     fine = coarse.new_zeros(n, channels, kernel.shape[2], h, w)
-    for neighbour in range(9):
+    # Unbound at once: nine selections would fill nine planes of the kernel's size going back.
+    for neighbour, weights in enumerate(kernel[:, None].unbind(2)):
         y, x = divmod(neighbour, 3)
-        fine = fine.addcmul(padded[..., y : y + h, x : x + w], kernel[:, None, neighbour])
-    return functional.pixel_shuffle(fine.flatten(1, 2), _FINEST)
+        fine = fine.addcmul(padded[..., y : y + h, x : x + w], weights)
+    return functional.pixel_shuffle(fine.flatten(1, 2), COARSE_PX)

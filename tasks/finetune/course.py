@@ -25,9 +25,9 @@ from colormodel.checkpoint import (
     read_checkpoint,
     with_metrics,
 )
-from colormodel.data import DataError
 from colormodel.finetune import Finetuned, FinetuneRecipe, Look, finetune
 from colormodel.infer import Colorizer, DeviceError
+from colormodel.photos import DataError
 from colormodel.recipe import RecipeError
 from tasks.champion import fetch_checkpoint, find_champion, register_file
 from tasks.errors import NoCheckpoint, NoDevice, RunAborted, UsageError

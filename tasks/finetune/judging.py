@@ -21,10 +21,12 @@ class Scores:
     Attributes:
         errors: ΔE₀₀ of each picture, by row; the pictures in the same order in each.
         colourfulness: Mean over the pictures, over the truth's, by row.
+        likeness: MS-SSIM of a*b* of each picture, by row; as *errors*.
     """
 
     errors: Mapping[str, tuple[float, ...]]
     colourfulness: Mapping[str, float]
+    likeness: Mapping[str, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,8 @@ class Rules:
     Attributes:
         least_pictures: Held-out references that are needed to judge at all.
         base_margin: How much its error on the base set may be larger, as a share.
-        least_colourfulness: Over the truth's, on each set.
-        most_colourfulness: The same.
+        least_colourfulness: Over the truth's, on each set: a guard against grey, no more.
+        most_colourfulness: The same, against neon.
     """
 
     least_pictures: int
@@ -61,6 +63,7 @@ class Row:
     pictures: int
     ciede2000: float
     colourfulness: float
+    likeness: float  #: MS-SSIM of a*b*
     difference: PairedDifference | None  #: to the champion's ΔE₀₀; below 0 is better
 
 
@@ -101,6 +104,7 @@ def measure(
     return Scores(
         {row: tuple(f["ciede2000"] for f in of_row) for row, of_row in figures.items()},
         {row: _colourfulness(of_row) for row, of_row in figures.items()},
+        {row: tuple(f["ms_ssim"] for f in of_row) for row, of_row in figures.items()},
     )
 
 
@@ -120,6 +124,7 @@ def judge(references: Scores | None, base: Scores | None, rules: Rules) -> Judge
         return Judgement(tuple(check for check in checks if not check.passed), ())
     sets = {"references held out": references, "base photographs": base}
     checks = [_is_better(references), _is_no_worse(base, rules)]
+    checks += [_is_as_alike(name, scores) for name, scores in sets.items()]
     checks += [_is_colourful(name, scores, rules) for name, scores in sets.items()]
     table = [*_rows("held out", references), *_rows("base", base)]
     return Judgement(tuple(checks), tuple(table))
@@ -136,7 +141,10 @@ def _is_whole(name: str, scores: Scores | None, least: int) -> Check:
     champion, challenger = (scores.errors.get(row, ()) for row in (CHAMPION, CHALLENGER))
     if not champion or len(champion) != len(challenger):
         return Check(passed=False, words=f"champion or challenger has no score on some of {name}")
-    values = [*champion, *challenger, *scores.colourfulness.values()]
+    alike = [value for row in (CHAMPION, CHALLENGER) for value in scores.likeness.get(row, ())]
+    if len(alike) != 2 * len(champion):
+        return Check(passed=False, words=f"the likeness of some of {name} was not measured")
+    values = [*champion, *challenger, *alike, *scores.colourfulness.values()]
     if not all(math.isfinite(value) for value in values):
         return Check(passed=False, words=f"a score on {name} is not a number")
     enough = len(champion) >= least
@@ -164,6 +172,17 @@ def _is_no_worse(scores: Scores, rules: Rules) -> Check:
     return Check(is_no_worse, words if is_no_worse else f"{words}: it may have forgotten")
 
 
+def _is_as_alike(name: str, scores: Scores) -> Check:
+    """Whether colours are structured as the truth's no less than the champion's, as people see."""
+    found = paired_bootstrap(scores.likeness[CHAMPION], scores.likeness[CHALLENGER])
+    words = (
+        f"on the {name} its MS-SSIM of a*b* is {_mean(scores.likeness[CHALLENGER]):.3f} "
+        f"({found.mean:+.4f}, 95 % interval {found.low:+.4f} to {found.high:+.4f})"
+    )
+    is_as_alike = found.high >= 0
+    return Check(is_as_alike, words if is_as_alike else f"{words}: surely less like the truth")
+
+
 def _is_colourful(name: str, scores: Scores, rules: Rules) -> Check:
     ratio, least, most = (
         scores.colourfulness[CHALLENGER],
@@ -184,6 +203,7 @@ def _rows(name: str, scores: Scores) -> Sequence[Row]:
             pictures=len(scores.errors[row]),
             ciede2000=_mean(scores.errors[row]),
             colourfulness=scores.colourfulness[row],
+            likeness=_mean(scores.likeness[row]),
             difference=difference(scores) if row == CHALLENGER else None,
         )
         for row in rows

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colormodel.checkpoint import Card
-from colormodel.data import DataError, Photos, load_photos
 from colormodel.evaluate import Photograph, PhotographsError, iter_photographs
 from colormodel.finetune import Material
 from colormodel.infer import Colorizer
+from colormodel.photos import DataError, Photos, load_photos
 from tasks.errors import FixityMismatch, UsageError
 from tasks.ledger import Ledger
 from tasks.ledger.reference_records import ReferenceRow, ReferenceSetRow, Split

@@ -29,8 +29,8 @@ Codes = NDArray[np.uint8]
 def table_markdown(judgement: Judgement) -> str:
     """Table and questions, for people."""
     lines = [
-        "| set | row | n | ΔE₀₀ | change, 95 % interval | colour |",
-        "|---|---|--:|--:|---|--:|",
+        "| set | row | n | ΔE₀₀ | change, 95 % interval | MS-SSIM | colour |",
+        "|---|---|--:|--:|---|--:|--:|",
         *(_line(row) for row in judgement.table),
     ]
     asked = [f"- {'✓' if check.passed else '✗'} {check.words}" for check in judgement.checks]
@@ -81,7 +81,7 @@ def _line(row: Row) -> str:
     against = f"{found.mean:+.2f} ({found.low:+.2f} to {found.high:+.2f})" if found else ""
     return (
         f"| {row.set} | {row.row} | {row.pictures} | {row.ciede2000:.2f} | {against} | "
-        f"{row.colourfulness:.2f} |"
+        f"{row.likeness:.3f} | {row.colourfulness:.2f} |"
     )
 
 

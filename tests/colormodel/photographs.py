@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from colormodel.data import Photos, Pixels
+from colormodel.photos import Photos, Pixels
 from colormodel.planes import Plane
 
 

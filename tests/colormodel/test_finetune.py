@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import load_file
 
 from colormodel.checkpoint import Card, Checkpoint, read_checkpoint, save_checkpoint
-from colormodel.data import DataError, Photos
 from colormodel.finetune import BLENDS, Finetuned, FinetuneRecipe, Look, Material, finetune
 from colormodel.networks import NetworkConfig, build_network
+from colormodel.photos import DataError, Photos
 from colormodel.recipe import RecipeError
 from tests.colormodel.photographs import make_scene
 

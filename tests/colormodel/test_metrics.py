@@ -10,15 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from skimage import color, data
+from skimage.metrics import structural_similarity
 
 from colormodel.metrics import (
     Lpips,
     Recognizer,
     WeightsError,
+    blotches,
+    chroma_ms_ssim,
     ciede2000,
     colourfulness,
+    dark_warmth,
     edge_band,
     edge_band_error,
+    green_ground,
     kid,
     paired_bootstrap,
     psnr,
@@ -246,3 +251,68 @@ def test_weights_that_are_not_there_are_named(tmp_path: Path) -> None:
     """The message says which file, and what to give."""
     with pytest.raises(WeightsError, match=r"squeezenet.*--weights"):
         Lpips(tmp_path)
+
+
+def test_ms_ssim_of_one_scale_is_ssim() -> None:
+    """Below 22 px there is one scale: scikit-image's, under the same Gaussian window."""
+    draw = np.random.default_rng(3)
+    first = draw.normal(10, 20, (2, 20, 21))
+    second = first + draw.normal(0, 10, first.shape)
+    expected = np.mean(
+        [
+            structural_similarity(
+                *pair, data_range=255, gaussian_weights=True, use_sample_covariance=False
+            )
+            for pair in zip(first, second, strict=True)
+        ]
+    )
+    found = chroma_ms_ssim(torch.from_numpy(first)[None], torch.from_numpy(second)[None])
+    assert float(found) == pytest.approx(expected, abs=1e-6)
+
+
+def test_ms_ssim_falls_with_what_is_lost() -> None:
+    """Same colours: 1; washed out less; grey less still; moved to another place least."""
+    draw = torch.Generator().manual_seed(2)
+    coarse = torch.randn((1, 2, 8, 8), generator=draw) * 25
+    truth = torch.nn.functional.interpolate(coarse, size=(192, 192), mode="bicubic")
+    guesses = torch.cat((truth, 0.6 * truth, 0 * truth, -truth))
+    same, washed, grey, inverse = chroma_ms_ssim(guesses, truth.expand_as(guesses)).tolist()
+    assert same == pytest.approx(1)
+    assert same > washed > grey > inverse
+
+
+def test_green_streets_are_counted_where_the_ground_is_grey() -> None:
+    """Not in the sky, not where grass is truly green; without ground nothing is said."""
+    truth = torch.zeros(1, 3, 40, 40)
+    truth[:, 0] = 60
+    truth[:, 1:, 20:, :10] = torch.tensor([-30.0, 30.0]).view(2, 1, 1)  # a lawn
+    chroma = torch.zeros(3, 2, 40, 40)
+    chroma[1, 0, :20] = -20  # a green sky
+    chroma[2, 0, 20:, :25] = -20  # the lawn, and half of the street
+    assert green_ground(chroma, truth).tolist() == pytest.approx([0, 0, 0.5])
+    truth[:, 1] = -30
+    assert green_ground(chroma, truth).isnan().all()
+
+
+def test_blotches_are_what_varies_where_lightness_does_not() -> None:
+    """Variation beside an edge of lightness counts nothing, on a flat wall it does."""
+    truth = torch.zeros(1, 3, 64, 128)
+    truth[:, 0] = 50
+    truth[:, 0, :, 64::2] = 90  # flat on the left alone
+    chroma = torch.zeros(3, 2, 64, 128)
+    chroma[1, :, :, 90:110] = 30
+    chroma[2, :, 20:40, 10:40] = 30
+    calm, elsewhere, blotchy = blotches(chroma, truth).tolist()
+    assert calm == elsewhere == 0
+    assert blotchy > 2
+    truth[:, 0] = torch.rand(64, 128, generator=torch.Generator().manual_seed(1)) * 90
+    assert blotches(chroma, truth).isnan().all()
+
+
+def test_warmth_is_of_dark_places() -> None:
+    """Signed, against the truth; light places count nothing."""
+    truth = torch.zeros(1, 3, 8, 8)
+    truth[:, 0, :4], truth[:, 0, 4:], truth[:, 2] = 20, 80, 5
+    chroma = torch.full((2, 2, 8, 8), 5.0)
+    chroma[0, 1, :4], chroma[1, 1, 4:] = 17, 60
+    assert dark_warmth(chroma, truth).tolist() == pytest.approx([12, 0])

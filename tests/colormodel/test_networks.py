@@ -3,10 +3,12 @@
 import copy
 import subprocess
 import sys
+from pathlib import Path
 from typing import Literal
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -14,21 +16,27 @@ from torchvision import models
 
 from colormodel.networks import (
     ColorNetwork,
+    Every,
     NetworkConfig,
     build_network,
     cast_convolutions,
     fold_batch_norm,
 )
-from colormodel.networks.encoder import MobileNetEncoder
+from colormodel.networks.efficientnet import EfficientNetEncoder, ScaledConv
 from colormodel.networks.hints import HintAttention, pool_hints
+from colormodel.networks.mobilenet import MobileNetEncoder
 from colormodel.networks.unet import upsample
 
+WEIGHTS = Path(__file__).parents[3] / "shared/data/weights/efficientnet_lite0_imagenet.safetensors"
 
-@pytest.fixture(scope="module", params=["article", "unet"])
+
+@pytest.fixture(scope="module", params=["article", "unet", "unet on EfficientNet"])
 def network(request: pytest.FixtureRequest) -> ColorNetwork:
     """Each network, small, with random weights."""
     torch.manual_seed(3)
-    return build_network(NetworkConfig(request.param, width=16)).eval()
+    name, _, other = request.param.partition(" on ")
+    encoder = "efficientnet_lite0" if other else "mobilenet_v2"
+    return build_network(NetworkConfig(name, encoder=encoder, width=16)).eval()
 
 
 @pytest.fixture(scope="module")
@@ -257,6 +265,64 @@ def test_the_encoders_are_those_that_imagenet_weights_are_for() -> None:
         for name, tensor in theirs.items()
         if not name.startswith("18.") and name != "0.0.weight"
     }
+
+
+@pytest.mark.skipif(not WEIGHTS.is_file(), reason=f"{WEIGHTS} is not there")
+@torch.no_grad()
+def test_fixed_norms_are_those_of_the_imagenet_weights() -> None:
+    """Scaled convolutions give what convolution and normalization give one after the other."""
+    weights = load_file(WEIGHTS)
+    encoder = EfficientNetEncoder().eval()
+    encoder.load_imagenet(WEIGHTS)
+    widen, x = encoder.deep[1][0].widen, torch.randn(2, 40, 8, 8)
+    norm = nn.BatchNorm2d(240, eps=1e-3).eval()
+    for part in ("weight", "bias", "running_mean", "running_var"):
+        getattr(norm, part).copy_(weights[f"_blocks.5._bn0.{part}"])
+    expected = norm(nn.functional.conv2d(x, weights["_blocks.5._expand_conv.weight"].float()))
+    torch.testing.assert_close(widen(x), expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("size", "stride"), [(3, 1), (5, 1), (3, 2), (5, 2)])
+@torch.no_grad()
+def test_filters_are_padded_as_tensorflow_pads(size: int, stride: int) -> None:
+    """Of even planes, at stride 2 the row that does not fit is at the bottom and at the right."""
+    conv = ScaledConv(4, 4, size=size, stride=stride, groups=4)
+    conv.weight.zero_()
+    conv.weight[:, :, 0, 0] = 1  # each output is the first pixel that its filter sees
+    plane = torch.arange(64.0).view(1, 1, 8, 8).expand(1, 4, 8, 8)
+    before = max(8 // stride * stride - stride + size - 8, 0) // 2  # as TensorFlow's SAME
+    padded = nn.functional.pad(plane, (before, size, before, size))
+    out = conv(plane)
+    torch.testing.assert_close(out, padded[..., :8:stride, :8:stride])
+
+
+def test_training_leaves_what_imagenet_taught_well_enough() -> None:
+    """Shallow layers and all filters that see one channel; what mixes channels learns."""
+    for encoder in ("mobilenet_v2", "efficientnet_lite0"):
+        network = build_network(NetworkConfig("unet", encoder=encoder, width=16))
+        still = {id(p) for module in network.frozen() for p in module.parameters()}
+        learnt = [p for p in network.encoder.deep.parameters() if id(p) not in still]
+        assert all(p.shape[1:] != (1, 3, 3) for p in learnt)
+        assert any(p.ndim == 4 for p in learnt)
+
+
+def test_logits_at_some_places_are_those_of_all_places() -> None:
+    """What training asks of a quarter of the places is what it would get there anyway."""
+    torch.manual_seed(2)
+    network = build_network(NetworkConfig("unet", width=16)).eval()
+    lightness, every = torch.rand(1, 1, 64, 64) * 100, Every(2, 1, 0)
+    with torch.no_grad():
+        some, everything = network.heads(lightness, every=every), network.heads(lightness)
+    assert some.logits is not None
+    assert everything.logits is not None
+    torch.testing.assert_close(some.logits, everything.logits[:, :, 1::2, ::2])
+    torch.testing.assert_close(some.regression, everything.regression)
+
+
+def test_an_unknown_encoder_is_named() -> None:
+    """With those that there are."""
+    with pytest.raises(ValueError, match=r"'vgg'.*efficientnet_lite0"):
+        build_network(NetworkConfig("unet", encoder="vgg"))
 
 
 def test_colourizing_imports_no_torchvision() -> None:

@@ -14,9 +14,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from colormodel.checkpoint import DEFAULT_CHECKPOINT, load_network, read_checkpoint
-from colormodel.data import DataError, DataRecipe, MinibatchMaker
+from colormodel.data import DataRecipe, MinibatchMaker
 from colormodel.losses import LossWeights
 from colormodel.networks import NetworkConfig
+from colormodel.photos import DataError
 from colormodel.recipe import RECIPES, RecipeError, TrainRecipe, load_recipe
 from colormodel.train import Progress, train
 from tests.colormodel.photographs import make_photos, write_photos
