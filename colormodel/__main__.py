@@ -58,6 +58,9 @@ def train(  # noqa: PLR0913 — typer: an option is a parameter
     processes: Annotated[
         int, typer.Option(min=1, help="That train together on a CPU, one thread each.")
     ] = 1,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.01, help="By the clock, whatever the recipe says.")
+    ] = None,
 ) -> None:
     """Train a network by a recipe; killed, it goes on where it last saved."""
     _run(
@@ -68,6 +71,7 @@ def train(  # noqa: PLR0913 — typer: an option is a parameter
         overrides=override or [],
         look=look or [],
         processes=processes,
+        minutes=minutes,
     )
 
 

@@ -29,7 +29,9 @@ def negativity(network: ColorNetwork, lightness: Tensor, weights: Tensor) -> Ten
         (N,), positive for negatives; None where the network has nothing to tell by.
     """
     difference = difference_from_inverse(network, lightness)
-    return None if difference is None else difference @ weights
+    if difference is None or difference.shape[1] != len(weights):
+        return None  # fitted to an encoder of another kind
+    return difference @ weights
 
 
 def load_weights(path: Path = DEFAULT_POLARITY) -> Tensor:

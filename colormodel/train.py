@@ -314,7 +314,7 @@ class Trainer:
 def _rarity(network: UNet, recipe: TrainRecipe, maker: MinibatchMaker) -> Tensor:
     """How much each bin counts, (bins,), by how often the recipe's photographs show it."""
     # Steps far away: the prior's minibatches are none that training sees.
-    chroma = torch.cat([maker.minibatch(2**31 + i).chroma[:, :, ::4, ::4] for i in range(32)])
+    chroma = torch.cat([maker.minibatch(2**31 + i).chroma[:, :, ::4, ::4].cpu() for i in range(32)])
     prior = color_prior(chroma, network.bins.cpu())
     return rarity_weights(prior, mix=recipe.losses.rare_mix, power=recipe.losses.rare_power)
 

@@ -1,5 +1,6 @@
 """``python -m colormodel train``: from a recipe and photographs to a checkpoint."""
 
+import csv
 import dataclasses
 import sys
 import time
@@ -30,6 +31,8 @@ Part = TypeVar("Part", TrainRecipe, DataRecipe, LossWeights, NetworkConfig)
 
 #: Between two lines of progress where stderr is not a terminal.
 LINE_EVERY_S = 30
+#: More steps than any training has: then the clock alone ends it.
+_BY_THE_CLOCK = 10**9
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Options:
         overrides: ``key=value`` each, with the recipe's keys ("data.batch=16").
         look: Pictures to look at while it trains: a strip of them at every save.
         processes: That train together, one thread each.
+        minutes: The whole schedule, by the clock, whatever the recipe says.
     """
 
     recipe: Path
@@ -51,11 +55,14 @@ class Options:
     overrides: list[str]
     look: list[Path]
     processes: int = 1
+    minutes: float | None = None
 
 
 def run(options: Options) -> int:
     """Train, or go on training; the checkpoint's path goes to stdout."""
     recipe = override(load_recipe(options.recipe), options.overrides)
+    if options.minutes:
+        recipe = dataclasses.replace(recipe, minutes=options.minutes, steps=_BY_THE_CLOCK)
     with Bar(console=Console(stderr=True)) as bar:
         watcher = _Watcher(bar, options)
         with peers(options.processes, options.out) as together:
@@ -113,9 +120,19 @@ class _Watcher:
         if not sys.stderr.isatty() and time.monotonic() - self._told_at > LINE_EVERY_S:
             self._told_at = time.monotonic()
             typer.echo(f"{progress.share:6.1%}  {text}", err=True)
-        if self._options.look and self._saved_at() != self._looked_at:
+        if self._saved_at() != self._looked_at:
             self._looked_at = self._saved_at()
+            self._note(progress)
             self.look()
+
+    def _note(self, progress: Progress) -> None:
+        """A line a save in ``progress.csv``: how far it was, and how it went."""
+        path = self._options.out / "progress.csv"
+        with path.open("a", encoding="utf-8", newline="") as file:
+            lines = csv.writer(file)
+            if not file.tell():
+                lines.writerow(Progress._fields)
+            lines.writerow(progress)
 
     def look(self) -> None:
         """Colourize the pictures with what is saved, into ``look.jpg`` beside it."""

@@ -124,7 +124,7 @@ class _Inverted(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, h, w) to (N, outputs, h / stride, w / stride)."""
-        y = x if self.widen is None else _bounded(self.widen(x))
+        y: Tensor = x if self.widen is None else _bounded(self.widen(x))
         y = self.narrow(_bounded(self.filter(y)))
         return x + y if self.adds else y
 

@@ -15,8 +15,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from colormodel.__main__ import app
-from colormodel.checkpoint import Card, save_checkpoint
+from colormodel.checkpoint import Card, read_checkpoint, save_checkpoint
 from colormodel.networks import NetworkConfig, build_network
+from colormodel.peers import TOGETHER_EVERY_STEPS
 from tests.colormodel.photographs import make_scene, write_photos
 
 
@@ -186,3 +187,34 @@ def test_train_stops_resumes_and_can_be_looked_at(tmp_path: Path, scans: list[Pa
     assert "--set data.bach=4" in done.stderr
     done = call("train", recipe, "--out", out, "--set", "steps=3", code=2)
     assert "another recipe" in done.stderr
+
+
+def test_processes_train_one_network_by_the_clock(tmp_path: Path) -> None:
+    """Two meet, take means, end together after the minutes, and leave one checkpoint."""
+    write_photos(tmp_path / "photos", 4)
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(
+        f'name = "tiny"\nversion = "1"\nphotos = "{tmp_path / "photos"}"\nsteps = 3\n'
+        'save_every_s = 0.5\n[network]\nname = "article"\nnetwork_px = 64\n'
+        "[data]\ncrop_px = 32\nbatch = 2\n"
+    )
+    out = tmp_path / "out"
+    command = ["train", recipe, "--out", out, "--processes", "2", "--minutes", "0.1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "colormodel", *map(str, command)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(out / "checkpoint.safetensors")
+    training = read_checkpoint(out / "checkpoint.safetensors").card.training
+    steps, squares = int(training.split()[0]), int(training.split()[3])
+    assert steps > 3
+    assert steps % TOGETHER_EVERY_STEPS == 0
+    assert squares == 4  # of both
+    assert not list(out.glob(".meet-*"))
+    lines = (out / "progress.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "step,share,loss,rate,pictures_per_s"
+    assert len(lines) > 1
