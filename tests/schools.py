@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from colormodel.data import DataRecipe
-from colormodel.photos import load_photos
 from colormodel.networks import NetworkConfig
+from colormodel.photos import load_photos
 from colormodel.recipe import TrainRecipe
 from colormodel.train import train
 from tasks.champion import register_file

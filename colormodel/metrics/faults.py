@@ -39,7 +39,7 @@ def blotches(chroma: Tensor, truth: Tensor) -> Tensor:
     """How much chroma varies where lightness does not, in a*b* units.
 
     Args:
-        chroma: a*, b*, (N, 2, H, W), sides from 17 px.
+        chroma: a*, b*, (N, 2, H, W).
         truth: L*, a*, b*, (1, 3, H, W); the flat places are its.
 
     Returns:
@@ -67,5 +67,6 @@ def dark_warmth(chroma: Tensor, truth: Tensor) -> Tensor:
 
 def _variance(x: Tensor) -> Tensor:
     """Variance within windows at every fourth place, (N, C, h, w)."""
-    mean = functional.avg_pool2d(x, _WINDOW_PX, 4)
-    return (functional.avg_pool2d(x.square(), _WINDOW_PX, 4) - mean.square()).clamp(min=0)
+    window = min(_WINDOW_PX, *x.shape[-2:])
+    mean = functional.avg_pool2d(x, window, 4)
+    return (functional.avg_pool2d(x.square(), window, 4) - mean.square()).clamp(min=0)

@@ -18,12 +18,15 @@ def chroma_ms_ssim(first: Tensor, second: Tensor) -> Tensor:
     of 1,300 rated pictures with a rank correlation of 0.57 (LPIPS 0.50, colourfulness -0.02).
 
     Args:
-        first: a*, b*, (N, 2, H, W), sides from 11 px; below 176 px there are fewer scales.
+        first: a*, b*, (N, 2, H, W); of sides below 176 px there are fewer scales.
         second: The same shape.
 
     Returns:
         (N,), in [0, 1].
     """
+    enlarged = -(-_WINDOW_PX // min(first.shape[-2:]))  # what is smaller than the window
+    if enlarged > 1:
+        first, second = (functional.interpolate(x, scale_factor=enlarged) for x in (first, second))
     scales = 1
     while scales < len(_WEIGHTS) and min(first.shape[-2:]) >> scales >= _WINDOW_PX:
         scales += 1

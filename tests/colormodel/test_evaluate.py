@@ -116,6 +116,11 @@ def evidence_of(scores: np.ndarray, errors: np.ndarray) -> Evidence:
             "colourfulness": 10.0,
             "true_colourfulness": 20.0,
             "edge_band": float("nan") if index == 0 else 4.0,
+            "ms_ssim": 0.75,
+            "green_ground": float("nan") if index == 0 else 0.125,
+            "blotches": 3.0,
+            "true_blotches": 2.0,
+            "dark_warmth": float("nan"),
         }
         evidence.measurements.append(
             Measurement(f"{index}", "source", "network", "plain", figures, score)
@@ -137,6 +142,12 @@ def test_confidence_that_knows_finds_all_of_the_worst() -> None:
     assert 1 - 75 / 100 <= threshold.threshold <= 1 - 74 / 100
     (row,) = summary.table
     assert row.edge_band == 4
+    assert (row.ms_ssim, row.green_ground, row.blotches, row.dark_warmth) == (
+        0.75,
+        0.125,
+        1.5,
+        None,
+    )
     assert row.colourfulness_ratio == 0.5
 
 
@@ -156,7 +167,11 @@ def test_reports_hold_the_figures(tmp_path: Path) -> None:
     assert read["table"][0]["ciede2000"] == pytest.approx(errors.mean())
     text = to_markdown([summary], command="python -m colormodel evaluate --photos x")
     assert "`python -m colormodel evaluate --photos x`" in text
-    assert f"| plain | network | {errors.mean():.2f} | 20.00 | 10.0 (-10.0) | 0.50 | 4.00 |" in text
+    assert (
+        f"| plain | network | {errors.mean():.2f} | 0.750 | 20.00 | 10.0 (-10.0) | 0.50 | 4.00 |"
+        in text
+    )
+    assert "| 12.5% | 1.50 | – |" in text
     picture = ET.fromstring(reliability_svg([summary]))  # noqa: S314 — our own text
     assert len(picture.findall(".//{*}polyline")) == 2
     assert len(picture.findall(".//{*}circle")) == 20

@@ -279,6 +279,7 @@ def test_ms_ssim_falls_with_what_is_lost() -> None:
     same, washed, grey, inverse = chroma_ms_ssim(guesses, truth.expand_as(guesses)).tolist()
     assert same == pytest.approx(1)
     assert same > washed > grey > inverse
+    assert chroma_ms_ssim(truth[..., :3, :5], truth[..., :3, :5]).item() == pytest.approx(1)
 
 
 def test_green_streets_are_counted_where_the_ground_is_grey() -> None:
