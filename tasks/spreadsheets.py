@@ -70,7 +70,9 @@ def read_table(
     named = _SEPARATOR_LINE.match(text)
     body = text[named.end() :] if named else text
     separator = named[1] if named else _separator(body)
-    reader = csv.reader(io.StringIO(body, newline=""), delimiter=separator, strict=True)
+    # Any line ends, an old Macintosh's too, which csv takes for a character in the line.
+    lines = io.StringIO(body, newline=None)
+    reader = csv.reader(lines, delimiter=separator, strict=True)
     offset = 1 if named else 0
     try:
         header = next(reader, [])
@@ -116,8 +118,9 @@ def _decoded(content: bytes, name: str, encoding: str | None) -> str:
 
 
 def _separator(body: str) -> str:
-    header = body.partition("\n")[0]
-    return max(_SEPARATORS, key=lambda one: len(next(csv.reader([header], delimiter=one), [])))
+    """The one that parts the header into most columns; names of columns hold none of them."""
+    header = re.split(r"[\r\n]", body, maxsplit=1)[0]
+    return max(_SEPARATORS, key=header.count)
 
 
 def _row(number: int, cells: list[str], columns: tuple[str, ...]) -> Row:

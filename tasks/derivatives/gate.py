@@ -91,7 +91,9 @@ class _Tally:
 
     def add(self, difference: Floats32) -> None:
         absolute = np.abs(difference)
-        self._largest = max(self._largest, float(absolute.max(initial=0)))
+        # What is no number is no agreement: compared with a limit, it would pass.
+        largest = float(absolute.max(initial=0))
+        self._largest = max(self._largest, largest if np.isfinite(largest) else np.inf)
         self._absolute += float(absolute.sum(dtype=np.float64))
         self._signed += float(difference.sum(dtype=np.float64))
         self._pixels += difference.size
@@ -169,7 +171,7 @@ def check_access(path: Path, scan: Scan, master: Path, checked: ToneCheck) -> To
         mean_delta_l=found.mean_delta_l + checked.mean_delta_l,
         bias_l=found.bias_l + checked.bias_l,
     )
-    if abs(check.bias_l) > MAX_BIAS_L:
+    if not abs(check.bias_l) <= MAX_BIAS_L:
         raise _failed(path, f"L* differs by {check.bias_l:+.3f} on average, over {MAX_BIAS_L:g}")
     return check
 
@@ -253,8 +255,8 @@ def _reported(
 def _check_greys(path: Path, written: Light, scan: Light) -> None:
     ramp = np.arange(256, dtype=np.uint8)[None, :, None]
     greys = written.lightness(np.repeat(ramp, 3, axis=2)) - scan.lightness(ramp)
-    worst = int(np.abs(greys).argmax())
-    if abs(greys[0, worst]) > MAX_CURVE_L:
+    worst = int(np.abs(greys).argmax())  # NaN counts as the largest
+    if not abs(greys[0, worst]) <= MAX_CURVE_L:
         raise _failed(
             path, f"grey {worst} has an L* that differs by {greys[0, worst]:+.3f} under its profile"
         )

@@ -96,7 +96,7 @@ def _find_local(search: Search, path: Path) -> Iterator[Found]:
     if path.is_dir():
         for file in sorted(path.rglob("*")):
             if file.suffix.lower() in SUFFIXES and file.is_file():
-                yield _local_file(file, search.described)
+                yield _in_folder(search, file, path)
     elif not path.is_file():
         raise SourceNotFound(f"{path}: there is no such file or folder")
     elif path.suffix.lower() == _MANIFEST:
@@ -104,6 +104,15 @@ def _find_local(search: Search, path: Path) -> Iterator[Found]:
         yield from _of_manifest(search, content, str(path.parent), path.name)
     else:
         yield _local_file(path, search.described)
+
+
+def _in_folder(search: Search, file: Path, folder: Path) -> Found:
+    """A file of a folder; a link out of it needs the same leave as a manifest's row."""
+    try:
+        _require_leave(search, FolderLocation(file), str(folder), file.name)
+    except UsageError as error:
+        return _local_file(file, search.described, wrong=str(error))
+    return _local_file(file, search.described)
 
 
 def _local_file(path: Path, described: Description, *, wrong: str = "") -> Found:
@@ -134,27 +143,33 @@ def _remote_file(settings: Settings, url: str, described: Description, *, wrong:
 
 def _of_manifest(search: Search, content: bytes, folder: str, name: str) -> Iterator[Found]:
     """Give the files of a manifest; a row that cannot be followed is wrong by itself."""
-    settings = search.settings
-    allowed = (folder, *settings.sources, settings.output, *search.allowed)
     for row in read_manifest(content, name=name, default=search.described):
         try:
-            yield _of_row(settings, row, folder, allowed)
+            yield _of_row(search, row, folder)
         except AutochromeError as error:
             yield Found(row.file, row.description, wrong=str(error))
 
 
-def _of_row(settings: Settings, row: Described, folder: str, allowed: Sequence[str]) -> Found:
+def _of_row(search: Search, row: Described, folder: str) -> Found:
     is_whole = "://" in row.file or row.file.startswith("/")
     address = row.file if is_whole else f"{folder}/{row.file}"
     location = parse_location(address)
-    if not any(_lies_in(location, parse_location(place)) for place in allowed):
-        raise UsageError(
-            f"{row.file}: a manifest names files beside it, in a source or in the output, and this "
-            "lies elsewhere; --allow PLACE lets it name the files of another folder or prefix"
-        )
+    _require_leave(search, location, folder, row.file)
     if isinstance(location, FolderLocation):
         return _local_file(location.path, row.description, wrong=row.wrong)
-    return _remote_file(settings, address, row.description, wrong=row.wrong)
+    return _remote_file(search.settings, address, row.description, wrong=row.wrong)
+
+
+def _require_leave(
+    search: Search, location: FolderLocation | BucketLocation, folder: str, said: str
+) -> None:
+    settings = search.settings
+    allowed = (folder, *settings.sources, settings.output, *search.allowed)
+    if not any(_lies_in(location, parse_location(place)) for place in allowed):
+        raise UsageError(
+            f"{said}: a delivery names files beside it, in a source or in the output, and this "
+            "lies elsewhere; --allow PLACE lets it name the files of another folder or prefix"
+        )
 
 
 def _lies_in(

@@ -24,6 +24,9 @@ from tasks.storage import open_store
         "postgresql://db/ledger?user=me&password=hush&sslmode=require",
         "host=db password=hush dbname=ledger",
         "https://hooks.example.org/x?token=hush",
+        """postgresql://me:it's>"hush@db/ledger""",
+        "host=db password='two words: hush' dbname=ledger",
+        'refused: {"user": "me", "password": "two \\"words\\" hush"}',
     ],
 )
 def test_secrets_are_left_out(text: str) -> None:

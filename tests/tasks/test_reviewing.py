@@ -120,3 +120,14 @@ def test_an_encoding_that_nothing_tells_is_asked_for(ledger: Ledger) -> None:
     assert review.note == "grün"
     with pytest.raises(UsageError, match="no encoding 'klingon'"):
         read_reviews(ledger, content, name="r.csv", who="w", encoding="klingon")
+
+
+@pytest.mark.parametrize("ends", ["\r", "\r\n", "\n"])
+def test_any_line_ends_are_read_and_what_is_no_table_is_named(ledger: Ledger, ends: str) -> None:
+    """As an old Macintosh writes them, too; a line without an end is no header."""
+    waiting(ledger, 2)
+    content = ends.join(["item;decision;note", "1;approve;", '2;reject;"two', 'lines"', ""])
+    reviews, _ = read_reviews(ledger, content.encode(), name="r.csv", who="w")
+    assert [review.decision for review in reviews] == ["approve", "reject"]
+    with pytest.raises(UsageError, match=r"r\.csv, line"):
+        read_reviews(ledger, b"item" * 50_000, name="r.csv", who="w")

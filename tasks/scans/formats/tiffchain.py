@@ -102,7 +102,8 @@ def page_numbers(directories: tuple[Directory, ...], look: Looker) -> list[int]:
 
     if len(set(sizes)) == 1:
         return [int(number) for number in candidates]
-    larger = {size: candidates[_may_be_reduced(size, np.array(sizes))] for size in set(sizes)}
+    measured = np.array(sizes)
+    larger = {size: candidates[_may_be_reduced(size, measured)] for size in set(sizes)}
     pages = []
     for number, size in zip(candidates.tolist(), sizes, strict=True):
         nearest = np.argsort(abs(larger[size] - number), kind="stable")[:_MAX_PARTNERS]

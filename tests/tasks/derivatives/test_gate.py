@@ -86,3 +86,12 @@ def test_a_scan_whose_pixels_are_whole_passes_whatever_its_tags_say(
     assert tone is not None
     assert tone.passed
     assert bool(tone.doubt) == (tag == 262)
+
+
+def test_what_is_no_number_agrees_with_nothing() -> None:
+    """One NaN among good pixels, and none is told from zero."""
+    for wrong in (np.nan, np.inf, -np.inf):
+        tally = gate._Tally()
+        tally.add(np.array([[0.0, wrong, 0.1]], dtype=np.float32))
+        tally.add(np.zeros((2, 3), dtype=np.float32))
+        assert tally.check("").max_delta_l == np.inf

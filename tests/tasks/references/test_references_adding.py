@@ -247,6 +247,8 @@ def test_a_manifest_names_nothing_that_its_author_could_not_bring(
     words = [one.verdict.detail if one.verdict else "taken" for one in answers]
     assert ["--allow PLACE" in one for one in words] == [True, True, True, True, False, False]
     assert words[4] == "taken"
+    by_folder = bring(settings, manifest.parent, dry_run=True)
+    assert ["--allow PLACE" in one.verdict.detail for one in by_folder if one.verdict] == [True]
     for open_to in (
         bring(settings, manifest, allowed=[str(elsewhere.parent)], dry_run=True),
         bring(settings.model_copy(update={"sources": (str(elsewhere.parent),)}), manifest,
