@@ -181,9 +181,9 @@ def _where(connection: Connection, kind: DecisionKind, chosen: ItemFilter) -> Co
     where = and_(status_in(*sources), condition_of(connection, chosen))
     if kind is not DecisionKind.APPROVE:
         return where
-    # A yes is about the bytes that the curator saw: not about what is there now.
+    # A yes is about the bytes that the curator saw: not about what is there now. It ends no hold.
     as_it_is = select(scan.c.id).where(
-        scan.c.id == item.c.scan_id, scan.c.revision == item.c.revision
+        scan.c.id == item.c.scan_id, scan.c.revision == item.c.revision, ~refusals.is_held()
     )
     return and_(where, as_it_is.exists())
 

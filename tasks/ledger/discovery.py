@@ -39,8 +39,9 @@ from tasks.ledger.changes import (
 )
 from tasks.ledger.engine import Database
 from tasks.ledger.filters import LAST_CHARACTER
+from tasks.ledger.holds import hold_moved_files
 from tasks.ledger.records import Discovered, Doubt, ListedObject, Missing
-from tasks.ledger.refusals import hold_found, hold_moved_files
+from tasks.ledger.refusals import hold_found
 from tasks.ledger.sources import Router, find_routes
 from tasks.ledger.vanishing import (
     mark_archived,
@@ -172,7 +173,8 @@ def record_listing(database: Database, listing: Listing) -> Discovered:
         left_out = _mark_left_out(database, absent)
         if listing.may_vanish(Missing(absent.known, absent.folders)):
             vanished = _mark_all(database, mark_vanished, absent.missing)
-        database.write(partial(hold_moved_files, newest=newest))
+        # Whatever the loss is taken for: a held file may just have another name now.
+        hold_moved_files(database, absent.missing)
     return Discovered(
         found=found,
         new=new,

@@ -46,7 +46,7 @@ from tasks.ledger.decisions import Decision, carry_out, supersede_others
 from tasks.ledger.notes import lines_of
 from tasks.ledger.pages import add_pages
 from tasks.ledger.records import Backoff, Ending, Outcome
-from tasks.ledger.refusals import Refusal, standing
+from tasks.ledger.refusals import Refusal, bind_to_bytes, standing
 from tasks.ledger.vanishing import GONE, GONE_DETAIL, GONE_REASON
 from tasks.schema import (
     CLAIMED,
@@ -293,6 +293,9 @@ def finish(
         connection.execute(statement, given)
     _write_derivatives(connection, accepted.values(), rows, store_ids)
     _write_pages(connection, settled, rows)
+    read = [one.scan_id for one in settled if one.sha256 and rows[one.item_id].sha256 is None]
+    if held.has_refusals and read:
+        bind_to_bytes(connection, read)
     published = [one.scan_id for one in settled if one.status == ItemStatus.PUBLISHED]
     if published:
         supersede_others(connection, published, recipe_id=held.recipe_id, who=held.worker)

@@ -1,5 +1,7 @@
 """Holding scans, whether or not an item exists, and letting go of them."""
 
+from collections.abc import Mapping, Sequence
+
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -15,9 +17,11 @@ from sqlalchemy import (
 from tasks.errors import Reason, UsageError
 from tasks.ledger import refusals, sql
 from tasks.ledger.decisions import Decision, carry_out, record
+from tasks.ledger.engine import Database
 from tasks.ledger.filters import condition_of, parameters_of, scans_at
 from tasks.ledger.records import ItemFilter
 from tasks.ledger.sweeping import uncount
+from tasks.ledger.vanishing import WHO
 from tasks.schema import (
     CLAIMED,
     AttemptEnding,
@@ -60,16 +64,49 @@ def hold(connection: Connection, chosen: ItemFilter, *, who: str, why: str) -> i
         connection.execute(insert(held_place).values(decision_id=decision_id, place=place))
     count = refusals.refuse(connection, made.kind, decision_id, scans, given)
     newly = select(refusal.c.scan_id).where(refusal.c.decision_id == decision_id)
-    mine = item.c.scan_id.in_(newly)
+    # Copies of the same bytes, too: what has been made of them is open to users, or may be soon.
+    copies = select(scan.c.id).where(refusals.has_bytes_refused_by(decision_id))
+    mine = or_(item.c.scan_id.in_(newly), item.c.scan_id.in_(copies))
+    _take(connection, made, mine, {}, decision_id)
+    return count
+
+
+def hold_moved_files(database: Database, gone_ids: Sequence[int]) -> None:
+    """Hold scans that are held ones under another name, with what was made of them.
+
+    Args:
+        database: The ledger's.
+        gone_ids: Scans that a listing did not bring, whether or not they count as vanished.
+    """
+    if database.read(lambda c: refusals.moved_files(c, gone_ids)):
+        database.write(lambda c: _hold_moved_files(c, gone_ids))
+
+
+def _hold_moved_files(connection: Connection, gone_ids: Sequence[int]) -> None:
+    refusals.lock(connection)
+    moved = refusals.refuse_moved_files(connection, refusals.moved_files(connection, gone_ids))
+    made = Decision(DecisionKind.HOLD, ItemStatus.HELD, WHO, "a held file under another name")
+    mine = item.c.scan_id.in_(sql.given_ids(connection))
+    _take(connection, made, mine, sql.as_ids(moved), None)
+
+
+def _take(
+    connection: Connection,
+    made: Decision,
+    mine: ColumnElement[bool],
+    given: Mapping[str, str],
+    decision_id: int | None,
+) -> None:
+    """Hold items, those in work taken from their workers first."""
     uncount(
         connection,
         and_(CLAIMED, mine),
         AttemptEnding.REVOKED,
         detail="its scan is held",
-        parameters={},
+        parameters=given,
     )
-    carry_out(connection, made, and_(status_in(*HELD_FROM), mine), {}, decision_id=decision_id)
-    return count
+    held = and_(status_in(*HELD_FROM), mine)
+    carry_out(connection, made, held, given, decision_id=decision_id)
 
 
 def release(connection: Connection, chosen: ItemFilter, *, who: str, why: str) -> int:

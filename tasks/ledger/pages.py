@@ -5,6 +5,7 @@ from sqlalchemy import Connection, Integer, and_, null, select, update
 from tasks.ledger import sql
 from tasks.ledger.enqueue import enqueue_scans
 from tasks.ledger.records import EnqueueMode
+from tasks.ledger.refusals import hold_found, refuse_pages
 from tasks.schema import ItemStatus, backfill, item, scan
 
 _NUMBERS = sql.Rows("numbers", page=Integer)
@@ -42,16 +43,20 @@ def add_pages(connection: Connection, scan_id: int, pages: int) -> int:
         "found_at": sql.now(),
     }
     copies = select(*columns.values()).where(scan.c.id == scan_id, scan.c.page < number)
-    added = sql.affected(
-        connection,
-        sql.insert_or(connection, scan).from_select(list(columns), copies).on_conflict_do_nothing(),
-        _NUMBERS.given({"page": page} for page in range(1, pages)),
-    )
     later = and_(
         scan.c.store_id == first.store_id,
         scan.c.key == first.key,
         scan.c.page.between(1, pages - 1),
     )
+    known = set(connection.execute(select(scan.c.id).where(later)).scalars())
+    connection.execute(
+        sql.insert_or(connection, scan).from_select(list(columns), copies).on_conflict_do_nothing(),
+        _NUMBERS.given({"page": page} for page in range(1, pages)),
+    )
+    added = set(connection.execute(select(scan.c.id).where(later)).scalars()) - known
+    if added:
+        refuse_pages(connection, scan_id, added)
+        hold_found(connection, first.store_id, added)
     copied = {name: getattr(first, name) for name in _COPIED}
     connection.execute(
         update(scan)
@@ -72,4 +77,4 @@ def add_pages(connection: Connection, scan_id: int, pages: int) -> int:
             mode=EnqueueMode.MISSING,
             backfill_id=backfill_id,
         )
-    return added
+    return len(added)

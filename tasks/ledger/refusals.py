@@ -120,6 +120,12 @@ def refuse(
     return sql.affected(connection, noted, parameters)
 
 
+def has_bytes_refused_by(decision_id: int) -> ColumnElement[bool]:
+    """On `scan`: it holds the same bytes as one that a decision refuses."""
+    made = and_(refusal.c.decision_id == decision_id, _SAME_BYTES)
+    return select(refusal.c.id).where(made).correlate(scan).exists()
+
+
 def refuse_moved(connection: Connection, kind: DecisionKind, decision_id: int) -> None:
     """Note a no to the items that a decision moved: to the bytes that each was about."""
     read_then = (
@@ -149,7 +155,8 @@ def refuse_moved(connection: Connection, kind: DecisionKind, decision_id: int) -
 def lift_moved(connection: Connection, decision_id: int) -> None:
     """A person has said yes to the items that a decision moved: to these bytes of these scans.
 
-    What other bytes of the scans were refused for stays refused, wherever they turn up.
+    What other bytes of the scans were refused for stays refused, wherever they turn up. Holds stay:
+    only a release ends them.
     """
     approved = (
         select(scan.c.id, scan.c.sha256, scan.c.page)
@@ -161,15 +168,21 @@ def lift_moved(connection: Connection, decision_id: int) -> None:
     )
     same = and_(refusal.c.sha256 == approved.c.sha256, refusal.c.page == approved.c.page)
     connection.execute(
-        delete(refusal).where(select(approved.c.id).where(same).correlate(refusal).exists())
+        delete(refusal).where(
+            ~_IS_HOLD, select(approved.c.id).where(same).correlate(refusal).exists()
+        )
     )
-    theirs = refusal.c.scan_id.in_(select(approved.c.id))
+    theirs = and_(~_IS_HOLD, refusal.c.scan_id.in_(select(approved.c.id)))
     connection.execute(delete(refusal).where(theirs, refusal.c.sha256.is_(None)))
     connection.execute(update(refusal).where(theirs).values(scan_id=null()))
 
 
 def lift_holds(connection: Connection, scan_ids: Iterable[int]) -> None:
-    """End holds on scans, and on their bytes elsewhere as far as they are about bytes."""
+    """End holds on scans, and on their bytes elsewhere as far as they are about bytes.
+
+    A person who names a copy has said that these bytes are free: the scan that was held before is
+    still held, copies that turn up later are not.
+    """
     given = sql.as_ids(scan_ids)
     mine = sql.given_ids(connection)
     connection.execute(delete(refusal).where(_IS_HOLD, refusal.c.scan_id.in_(mine)), given)
@@ -191,38 +204,82 @@ def hold_found(connection: Connection, store_id: int, scan_ids: Iterable[int]) -
             refuse(connection, DecisionKind.HOLD, decision_id, scans, given)
 
 
-def hold_moved_files(connection: Connection, *, newest: int) -> int:
-    """Hold scans newer than *newest* that are held ones under another name.
+def moved_files(connection: Connection, gone_ids: Iterable[int]) -> list[sql.AnyRow]:
+    """Files that are held ones under another name, as refusals of them would be noted.
 
-    Of a held scan that nobody has read the bytes are not known. Where it is gone, and a new one has
-    its size and its very time or ETag, it was moved. Returns how many were.
+    Of a held scan that nobody has read the bytes are not known. Where it is gone, and there is
+    another of its size and its very time or ETag that was not read either, or turned up after the
+    hold, it was moved.
+
+    Args:
+        connection: To the ledger.
+        gone_ids: Scans that a listing did not bring, whether or not they count as vanished.
     """
+    unread = and_(_IS_HOLD, refusal.c.sha256.is_(None), refusal.c.scan_id.is_not(None))
+    held = connection.execute(select(refusal.c.scan_id).where(unread)).scalars().all()
+    if not held:
+        return []
     old, new = scan.alias("old"), scan.alias("new")
+    is_gone = or_(old.c.vanished_at.is_not(None), old.c.id.in_(sql.given_ids(connection)))
     is_strong = and_(old.c.etag != "", ~old.c.etag.startswith("W/"))
     gone = (
-        select(refusal.c.decision_id, old.c.size_bytes, old.c.etag)
+        select(refusal.c.decision_id, decision.c.decided_at, old.c.size_bytes, old.c.etag)
         .join(old, old.c.id == refusal.c.scan_id)
-        .where(
-            _IS_HOLD, refusal.c.sha256.is_(None), old.c.vanished_at.is_not(None), is_strong,
-        )
+        .join(decision, decision.c.id == refusal.c.decision_id)
+        .where(unread, is_gone, is_strong)
+        .distinct()
         .cte("gone")
-    )  # fmt: skip
-    if connection.execute(select(gone.c.decision_id).limit(1)).first() is None:
-        return 0
+    )
+    is_held_itself = select(refusal.c.id).where(_IS_HOLD, refusal.c.scan_id == new.c.id)
     moved = (
-        select(
-            literal(DecisionKind.HOLD.value), gone.c.decision_id, new.c.id, new.c.sha256, new.c.page
-        )
+        select(gone.c.decision_id, new.c.id.label("scan_id"), new.c.sha256, new.c.page)
         .select_from(gone)
         .join(new, and_(new.c.size_bytes == gone.c.size_bytes, new.c.etag == gone.c.etag))
         .where(
-            new.c.id > newest,
             new.c.vanished_at.is_(None),
-            ~select(refusal.c.id).where(refusal.c.scan_id == new.c.id).correlate(new).exists(),
+            new.c.id.not_in(sql.given_ids(connection)),
+            or_(new.c.sha256.is_(None), new.c.found_at >= gone.c.decided_at),
+            ~is_held_itself.correlate(new).exists(),
         )
     )
+    given = sql.as_ids(set(held).intersection(gone_ids))
+    return list(connection.execute(moved, given).all())
+
+
+def refuse_moved_files(connection: Connection, moved: Iterable[sql.AnyRow]) -> list[int]:
+    """Note holds of `moved_files`; returns their ids."""
+    values = [{"kind": DecisionKind.HOLD, **row._mapping} for row in moved]
+    if values:
+        connection.execute(insert(refusal), values)
+    return sorted({one["scan_id"] for one in values})
+
+
+def refuse_pages(connection: Connection, first_id: int, page_ids: Iterable[int]) -> None:
+    """What was said of a file before anybody had read it is said of its later pages, too."""
+    page = scan.alias("page")
+    unread = and_(refusal.c.scan_id == first_id, refusal.c.sha256.is_(None))
+    theirs = (
+        select(refusal.c.kind, refusal.c.decision_id, page.c.id, refusal.c.sha256, page.c.page)
+        .select_from(refusal)
+        .join(page, page.c.id.in_(sql.given_ids(connection)))
+        .where(unread)
+    )
     columns = ["kind", "decision_id", "scan_id", "sha256", "page"]
-    return sql.affected(connection, insert(refusal).from_select(columns, moved))
+    connection.execute(insert(refusal).from_select(columns, theirs), sql.as_ids(page_ids))
+
+
+def bind_to_bytes(connection: Connection, scan_ids: Iterable[int]) -> None:
+    """Files are read for the first time: what was said of them before is about these bytes."""
+    page = scan.alias("page")
+    digest = select(scan.c.sha256).where(scan.c.id == refusal.c.scan_id).scalar_subquery()
+    pages = (
+        select(page.c.id)
+        .select_from(scan)
+        .join(page, and_(page.c.store_id == scan.c.store_id, page.c.key == scan.c.key))
+        .where(scan.c.id.in_(sql.given_ids(connection)))
+    )
+    unread = and_(refusal.c.sha256.is_(None), refusal.c.scan_id.in_(pages))
+    connection.execute(update(refusal).where(unread).values(sha256=digest), sql.as_ids(scan_ids))
 
 
 def standing(connection: Connection, asked: Iterable[Mapping[str, Any]]) -> dict[int, Refusal]:

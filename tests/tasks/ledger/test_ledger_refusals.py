@@ -1,5 +1,7 @@
 """A person's no is final: for scans, for their bytes, for places; whether or not an item exists."""
 
+from dataclasses import replace
+
 import pytest
 
 from tasks.errors import Reason
@@ -221,6 +223,88 @@ def test_a_held_file_that_is_moved_before_anybody_read_it_stays_held(ledger: Led
     assert [one.key for one in claim(ledger, recipe_id).items] == ["b.tif"]
 
 
+def test_a_held_file_that_is_moved_out_of_a_doubted_folder_stays_held(ledger: Ledger) -> None:
+    """Whether or not what is missing counts as vanished: a folder left empty is doubted."""
+    discover(ledger, Listed("x/a.tif", etag="one"))
+    ledger.hold(ItemFilter(uri=f"{SOURCE}/x/a.tif"), who="curator", why="rights")
+    moved = [Listed("y/a.tif", etag="one"), Listed("y/b.tif", etag="two")]
+    ledger.record_listing(SOURCE, moved, collection="photographs", may_vanish=lambda _: False)
+    recipe_id = recipe(ledger)
+    ledger.enqueue(recipe_id)
+    assert [one.key for one in claim(ledger, recipe_id).items] == ["y/b.tif"]
+
+
+@pytest.mark.parametrize("is_read", [False, True])
+def test_a_held_file_that_is_moved_into_another_source_stays_held(
+    ledger: Ledger, *, is_read: bool
+) -> None:
+    """Also where the other is listed first, and its file is enqueued or published before."""
+    discover(ledger, Listed("a.tif", etag="one"))
+    ledger.hold(ItemFilter(uri=f"{SOURCE}/a.tif"), who="curator", why="rights")
+    ledger.record_listing("s3://other", [Listed("b.tif", etag="one")], collection="others")
+    recipe_id = recipe(ledger)
+    ledger.enqueue(recipe_id)
+    held = claim(ledger, recipe_id)
+    if is_read:
+        finish_all(ledger, held, ItemStatus.PUBLISHED)
+    discover(ledger)
+    assert statuses(ledger, recipe_id) == {"held": 2}
+    assert claims_nothing(ledger, recipe_id)
+
+
+def test_a_copy_that_was_read_before_the_hold_is_no_moved_file(ledger: Ledger) -> None:
+    """Its time and size are like those of the held one by chance, as far as is known."""
+    ledger.record_listing("s3://other", [Listed("b.tif", etag="one")], collection="others")
+    recipe_id = recipe(ledger)
+    ledger.enqueue(recipe_id)
+    finish_all(ledger, claim(ledger, recipe_id), ItemStatus.PUBLISHED)
+    discover(ledger, Listed("a.tif", etag="one"))
+    ledger.hold(ItemFilter(uri=f"{SOURCE}/a.tif"), who="curator", why="rights")
+    discover(ledger)
+    assert statuses(ledger, recipe_id) == {"published": 1}
+
+
+@pytest.mark.parametrize("status", [ItemStatus.REVIEW, ItemStatus.PUBLISHED])
+def test_copies_of_what_is_held_are_held_whatever_became_of_them(
+    ledger: Ledger, status: ItemStatus
+) -> None:
+    """Neither open to users, nor to be approved."""
+    recipe_id = enqueued(ledger, 2)
+    finish_all(ledger, claim(ledger, recipe_id), status)
+    one = ItemFilter(uri=f"{SOURCE}/{keys(1)[0]}")
+    assert ledger.hold(one, who="curator", why="rights") == 1
+    assert statuses(ledger, recipe_id) == {"held": 2}
+    assert ledger.approve(ALL, who="curator", why="") == 0
+
+
+def test_an_approval_ends_no_hold(ledger: Ledger) -> None:
+    """Of a rejected copy of held bytes, asked for by its status."""
+    recipe_id = enqueued(ledger, 2)
+    finish_all(ledger, claim(ledger, recipe_id))
+    first, second = (ItemFilter(uri=f"{SOURCE}/{key}") for key in keys(2))
+    ledger.reject(second, who="curator", why="blue face")
+    ledger.hold(first, who="curator", why="rights")
+    rejected = ItemFilter(uri=second.uri, statuses=[ItemStatus.REJECTED])
+    assert ledger.approve(rejected, who="curator", why="sorry", dry_run=True) == 0
+    assert ledger.approve(rejected, who="curator", why="sorry") == 0
+    assert statuses(ledger, recipe_id) == {"held": 1, "rejected": 1}
+    ledger.release(first, who="curator", why="cleared")
+    assert ledger.approve(rejected, who="curator", why="sorry") == 1
+
+
+def test_an_approval_leaves_the_hold_of_the_bytes_that_a_scan_held_before(ledger: Ledger) -> None:
+    """It is about other bytes."""
+    recipe_id = enqueued(ledger, 2)
+    finish_all(ledger, claim(ledger, recipe_id))
+    first, second = (ItemFilter(uri=f"{SOURCE}/{key}") for key in keys(2))
+    ledger.hold(first, who="curator", why="rights")
+    ledger.release(second, who="curator", why="another picture")
+    assert ledger.approve(second, who="curator", why="good") == 1
+    assert statuses(ledger, recipe_id) == {"held": 1, "published": 1}
+    ledger.enqueue(recipe_id, mode=EnqueueMode.ALL)
+    assert statuses(ledger, recipe_id) == {"held": 1, "pending": 1}
+
+
 def test_held_scans_that_come_back_are_held(ledger: Ledger) -> None:
     """Gone and back, archived and restored, retried: nothing but a release ends a hold."""
     recipe_id = enqueued(ledger, 1)
@@ -244,3 +328,46 @@ def test_pages_are_refused_one_by_one(ledger: Ledger) -> None:
     assert publish(ledger, recipe_id)[:2] == ("published", None)
     assert ledger.counts(recipe_id).reasons == {}
     assert Reason.DECIDED_BEFORE not in ledger.counts(recipe_id).reasons
+
+
+def test_a_hold_of_a_page_stands_before_anybody_knows_of_it(ledger: Ledger) -> None:
+    """Whoever reads the file makes the page, and it is held."""
+    recipe_id = enqueued(ledger, 1)
+    second = ItemFilter(uri=f"{SOURCE}/{keys(1)[0]}#page=2")
+    ledger.hold(second, who="curator", why="rights")
+    held = claim(ledger, recipe_id)
+    outcome = replace(done(held.items[0].id, ItemStatus.PUBLISHED), pages=3)
+    ledger.finish(held.token, [outcome])
+    assert statuses(ledger, recipe_id) == {"held": 1, "pending": 1, "published": 1}
+    assert ledger.release(second, who="curator", why="cleared") == 1
+
+
+def test_a_no_to_a_file_before_it_is_read_is_about_all_its_pages(ledger: Ledger) -> None:
+    """Nobody knew how many it has."""
+    recipe_id = enqueued(ledger, 1)
+    assert ledger.reject(ALL, who="curator", why="not this one") == 1
+    held = claim(ledger, recipe_id)
+    outcome = replace(done(held.items[0].id, ItemStatus.PUBLISHED), pages=2)
+    ledger.finish(held.token, [outcome])
+    assert publish(ledger, recipe_id)[:2] == ("review", "decided_before")
+    assert statuses(ledger, recipe_id) == {"review": 2}
+
+
+@pytest.mark.parametrize("pages", [1, 2])
+def test_a_no_before_the_bytes_were_read_is_about_the_bytes_that_are_read(
+    ledger: Ledger, pages: int
+) -> None:
+    """A copy waits, too: of each page."""
+    recipe_id = enqueued(ledger, 1)
+    assert ledger.reject(ALL, who="curator", why="not this one") == 1
+    for key in ("first", "copy.tif"):
+        if key == "copy.tif":
+            discover(ledger, *listing(keys(1)), Listed(key))
+            ledger.enqueue(recipe_id)
+        held = claim(ledger, recipe_id)
+        ledger.finish(
+            held.token, [replace(done(held.items[0].id, ItemStatus.PUBLISHED), pages=pages)]
+        )
+        if pages > 1:
+            assert publish(ledger, recipe_id)[:2] == ("review", "decided_before")
+    assert statuses(ledger, recipe_id) == {"review": 2 * pages}
