@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from flows.prefect_home import TASK_RUNS_TOGETHER
-from flows.serving.guard import ANY_ADDRESS
+from flows.serving.guard import ANY_ADDRESS, Address, is_name, known_address
 from tasks.errors import UsageError
 from tasks.settings import Settings
 
@@ -39,9 +39,26 @@ def login_url(settings: Settings) -> str:
 
 
 def allowed_names(settings: Settings) -> tuple[str, ...]:
-    """The names under which browsers and workers may ask the servers."""
+    """The names under which browsers and workers may ask the servers, and URLs of their pages.
+
+    Raises:
+        UsageError: One that the settings have is no name.
+    """
+    names = {_known("allowed_hosts", name).name for name in settings.allowed_hosts}
     own = (socket.gethostname(), socket.getfqdn()) if settings.host in ANY_ADDRESS else ()
-    return (*own, *settings.allowed_hosts)
+    names_of_machine = tuple(name for name in own if is_name(name))
+    # The output's URL may be another's, such as a bucket's: then its pages are not ours.
+    url = settings.public_url
+    is_web = url.startswith(("http://", "https://"))
+    pages = (url,) if is_web and _known("public_url", url).name in names else ()
+    return (*names_of_machine, *settings.allowed_hosts, *pages)
+
+
+def _known(setting: str, name: str) -> Address:
+    try:
+        return known_address(name)
+    except ValueError as error:
+        raise UsageError(f"AUTOCHROME_{setting.upper()}: {error}") from error
 
 
 def _public_host(settings: Settings) -> str:

@@ -16,7 +16,7 @@ import uvicorn
 from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from flows.serving.guard import Guard
+from flows.serving.guard import Guard, known_address
 
 #: Where a browser is logged in; the password follows as a fragment, which no server is sent.
 LOGIN_PATH = "/autochrome/login"
@@ -46,6 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
         sys.exit("who may log in? Set PREFECT_SERVER_API_AUTH_STRING to name:password")
     names = [name.strip() for name in given.allow.split(";") if name.strip()]
+    try:
+        for name in names:
+            known_address(name)
+    except ValueError as error:
+        sys.exit(f"--allow: {error}")
     # Prefect allows every page of every server unless it is told; read when it is imported.
     os.environ["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] = f"http://{given.host}:{given.port}"
     from prefect.server.api.server import create_app  # noqa: PLC0415  see above

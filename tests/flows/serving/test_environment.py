@@ -6,11 +6,13 @@ import pytest
 from pydantic import SecretStr
 
 from flows.serving.environment import (
+    allowed_names,
     api_url,
     client_environment,
     server_environment,
     worker_environment,
 )
+from tasks.errors import UsageError
 from tasks.settings import Settings
 
 
@@ -68,3 +70,18 @@ def test_the_server_asks_for_what_the_clients_show() -> None:
     assert url == "postgresql+asyncpg://u:p@db/prefect"
     assert api_url(settings) == "http://127.0.0.1:4200/api"
     assert not {name for name in server if name.startswith("AUTOCHROME_")}
+
+
+@pytest.mark.parametrize("name", ["x:8o", "https://", "me@scans.example.org"])
+def test_what_is_no_name_is_refused_at_the_start(name: str) -> None:
+    """By the setting's name."""
+    with pytest.raises(UsageError, match=r"AUTOCHROME_ALLOWED_HOSTS: .* is no name of a server"):
+        allowed_names(Settings(allowed_hosts=("scans.example.org", name)))
+
+
+def test_pages_at_the_public_url_are_ours_where_its_name_is() -> None:
+    """And not those of a bucket, or of a network that hands files out."""
+    ours, bucket = "https://scans.example.org:8443/files", "https://bucket.example.com/files"
+    for url, pages in ((ours, {ours}), (bucket, set()), ("", set()), ("file:///colour", set())):
+        settings = Settings(allowed_hosts=("scans.example.org", "2001:db8::5"), public_url=url)
+        assert set(allowed_names(settings)) == {*settings.allowed_hosts, *pages}

@@ -99,12 +99,54 @@ def test_foreign_pages_are_refused(origin: str, method: str) -> None:
 
 
 def test_our_own_pages_may_ask() -> None:
-    """Directly, through a forwarded port, behind a proxy with TLS under a name that is known."""
+    """Directly, through a forwarded port, behind a proxy with TLS, whatever it calls us."""
     assert ask(guarded(), {"Origin": "http://127.0.0.1:4200"}, "POST").text == "in"
     forwarded = {"Host": "localhost:8080", "Origin": "http://localhost:8080"}
     assert ask(guarded(), forwarded, "POST").text == "in"
+    page = {"Origin": "https://scans.example.org"}
+    assert ask(guarded("127.0.0.1", "https://scans.example.org/ui"), page, "POST").text == "in"
+    for known in ("scans.example.org", "https://scans.example.org"):
+        told = {"Host": "scans.example.org", **page}
+        assert ask(guarded("127.0.0.1", known), told, "POST").text == "in"
+    on_port = {"Host": "scans.example.org:8443", "Origin": "https://scans.example.org:8443"}
+    assert ask(guarded("127.0.0.1", "https://scans.example.org:8443"), on_port).text == "in"
+    by_number = {"Host": "[2001:db8:0::5]:4200", "Origin": "http://[2001:db8::5]:4200"}
+    assert ask(guarded("127.0.0.1", "2001:DB8::5"), by_number, "POST").text == "in"
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://scans.example.org",
+        "https://scans.example.org:9000",
+        "http://scans.example.org:443",
+        "ftp://scans.example.org",
+        "scans.example.org",
+        "null",
+    ],
+)
+@pytest.mark.parametrize("host", ["127.0.0.1:4200", "scans.example.org"])
+def test_pages_of_other_servers_under_our_names_are_refused(host: str, origin: str) -> None:
+    """Another port is another server, and so is the port of another scheme."""
+    guard = guarded("127.0.0.1", "https://scans.example.org", "127.0.0.1:1")
+    assert ask(guard, {"Host": host, "Origin": origin}, "POST").status_code == 403
+
+
+def test_a_name_without_a_url_says_nothing_of_pages() -> None:
+    """Where a proxy calls us by another name, only a URL tells which pages are ours."""
     guard = guarded("127.0.0.1", "scans.example.org")
-    assert ask(guard, {"Origin": "https://scans.example.org"}, "POST").text == "in"
+    assert ask(guard, {"Origin": "https://scans.example.org:9000"}, "POST").status_code == 403
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["x:8o", "[::1", "", "https://", "a b", "me@scans.example.org", "*.example.org", "file:///x",
+     "2001:db8::5:port", "a;b", "m\u00fcller.example.org"],
+)  # fmt: skip
+def test_what_is_no_name_is_never_known(name: str) -> None:
+    """Or everything that is no name would be known by it."""
+    with pytest.raises(ValueError, match="is no name of a server"):
+        guarded("127.0.0.1", name)
 
 
 @pytest.mark.parametrize(
