@@ -120,7 +120,6 @@ def _pictures_per_second(pace: Pace, recent: Sequence[EndedBatch]) -> float:
 
 
 def _nights(ledger: Ledger) -> Iterator[Metric]:
-    ledger.end_lost_runs()
     runs = ledger.list_runs(kind="nightly", limit=_NIGHTS)
     since = datetime.now(UTC) - LATELY
     lost = [run for run in runs if run.ending is RunEnding.LOST and run.started_at > since]

@@ -62,8 +62,8 @@ def work_off(
         on_progress: Called with the running total after each batch.
 
     Returns:
-        The total. `aborted` names the cause if the failure budget was spent or every item would
-        have failed.
+        The total. `aborted` names the cause if the failure budget was spent, every item would have
+        failed, or another run has taken this one's place.
     """
     worker = _ShareWorker(workshop, share, run_batch)
     total = BatchSummary()
@@ -72,6 +72,7 @@ def work_off(
         _draining(workshop),
     ):
         while True:
+            _check_replaced(workshop.ledger, share, total)
             worker.fill(executor, total)
             if not worker.running and not worker.waits_for_due_items(total):
                 return total
@@ -170,6 +171,14 @@ class _ShareWorker:
             collections=share.collections or None,
             run_id=share.run_id,
             backfill_id=share.backfill_id,
+        )
+
+
+def _check_replaced(ledger: Ledger, share: Share, total: BatchSummary) -> None:
+    if share.run_id is not None and not total.aborted and ledger.is_run_replaced(share.run_id):
+        total.aborted = (
+            "it gave no sign of life for minutes, was taken for lost, and a later night does its "
+            "rest; see `autochrome status`"
         )
 
 

@@ -487,6 +487,10 @@ class Ledger:
             lambda c: runs.finish_run(c, run_id, ending, figures=figures, detail=detail)
         )
 
+    def is_run_replaced(self, run_id: int) -> bool:
+        """Whether a run was taken for lost, and a later night has taken its place."""
+        return self.database.read(lambda c: runs.is_run_replaced(c, run_id))
+
     def end_lost_runs(self) -> int:
         """End the runs whose heartbeat has ended; returns how many. Whoever looks does it."""
         if not self.database.read(lambda c: runs.has_lost_runs(c, silent_s=RUN_LOST_S)):
@@ -495,11 +499,13 @@ class Ledger:
 
     def get_run(self, run_id: int) -> RunRow | None:
         """One run."""
-        return self.database.read(lambda c: runs.get_run(c, run_id))
+        return self.database.read(lambda c: runs.get_run(c, run_id, silent_s=RUN_LOST_S))
 
     def list_runs(self, *, kind: str | None = None, limit: int = 20) -> list[RunRow]:
         """The latest runs, newest first."""
-        return self.database.read(lambda c: runs.list_runs(c, kind=kind, limit=limit))
+        return self.database.read(
+            lambda c: runs.list_runs(c, kind=kind, limit=limit, silent_s=RUN_LOST_S)
+        )
 
     def failures(self, run_ids: Sequence[int]) -> Failures:
         """How many items these runs finished, and how many failed, for the failure budget."""

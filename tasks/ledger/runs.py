@@ -7,8 +7,10 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
+    Select,
     and_,
     case,
+    exists,
     func,
     insert,
     null,
@@ -24,6 +26,8 @@ from tasks.schema import claim, run
 
 #: The kinds of runs that say every minute that they live.
 BEATING = ("nightly", "run")
+
+_LOST_DETAIL = "it gave no sign of life any more: its process or its machine is gone"
 
 
 def start_run(
@@ -54,8 +58,11 @@ def start_run(
 def beat_run(
     connection: Connection, run_id: int, figures: RunFigures | None, recipe_id: int | None
 ) -> None:
-    """Record that a run is alive, and its figures so far: it was away for long, and is not lost."""
-    lives_on = run.c.ending == RunEnding.LOST
+    """Record that a run is alive, and its figures so far: it was away for long, and is not lost.
+
+    Unless a later night has taken its place: then it stays lost.
+    """
+    lives_on = and_(run.c.ending == RunEnding.LOST, ~_is_replaced())
     values: dict[str, Any] = {
         "seen_at": sql.now(),
         "ended_at": case((lives_on, null()), else_=run.c.ended_at),
@@ -69,6 +76,22 @@ def beat_run(
     connection.execute(update(run).where(run.c.id == run_id).values(values))
 
 
+def is_run_replaced(connection: Connection, run_id: int) -> bool:
+    """Whether a run was taken for lost, and a later night has taken its place."""
+    replaced = select(run.c.id).where(
+        run.c.id == run_id, run.c.ending == RunEnding.LOST, _is_replaced()
+    )
+    return connection.execute(replaced).first() is not None
+
+
+def _is_replaced() -> ColumnElement[bool]:
+    later = run.alias("later")
+    return and_(
+        run.c.kind == "nightly",
+        exists().where(later.c.kind == "nightly", later.c.id > run.c.id).correlate(run),
+    )
+
+
 def end_lost_runs(connection: Connection, *, silent_s: float) -> int:
     """End the runs that said that they live, and have not for so long; returns how many."""
     return connection.execute(
@@ -77,7 +100,7 @@ def end_lost_runs(connection: Connection, *, silent_s: float) -> int:
         .values(
             ended_at=run.c.seen_at,
             ending=RunEnding.LOST,
-            detail="it gave no sign of life any more: its process or its machine is gone",
+            detail=_LOST_DETAIL,
         )
     ).rowcount
 
@@ -104,7 +127,11 @@ def finish_run(
     figures: RunFigures | None,
     detail: str,
 ) -> None:
-    """Record how a run ended; the first ending stands, unless the run was only taken for lost."""
+    """Record how a run ended; the first ending stands, unless the run was only taken for lost.
+
+    A night that another has replaced was lost, however it ended.
+    """
+    only_taken = and_(run.c.ending == RunEnding.LOST, ~_is_replaced())
     values: dict[str, Any] = {
         "ended_at": sql.now(),
         "seen_at": sql.now(),
@@ -115,26 +142,33 @@ def finish_run(
         values["figures"] = figures.as_json()
     connection.execute(
         update(run)
-        .where(run.c.id == run_id, or_(run.c.ended_at.is_(None), run.c.ending == RunEnding.LOST))
+        .where(run.c.id == run_id, or_(run.c.ended_at.is_(None), only_taken))
         .values(values)
     )
 
 
-def list_runs(connection: Connection, *, kind: str | None, limit: int) -> list[RunRow]:
-    """The latest runs, newest first."""
-    wanted = select(run).order_by(run.c.started_at.desc(), run.c.id.desc()).limit(limit)
+def list_runs(
+    connection: Connection, *, kind: str | None, limit: int, silent_s: float
+) -> list[RunRow]:
+    """The latest runs, newest first; who has been silent for so long is told of as lost."""
+    wanted = _as_seen(silent_s).order_by(run.c.started_at.desc(), run.c.id.desc()).limit(limit)
     if kind is not None:
         wanted = wanted.where(run.c.kind == kind)
     return [_run_row(row) for row in connection.execute(wanted)]
 
 
-def get_run(connection: Connection, run_id: int) -> RunRow | None:
-    """One run."""
-    row = connection.execute(select(run).where(run.c.id == run_id)).first()
+def get_run(connection: Connection, run_id: int, *, silent_s: float) -> RunRow | None:
+    """One run; told of as lost where it has been silent for so long."""
+    row = connection.execute(_as_seen(silent_s).where(run.c.id == run_id)).first()
     return None if row is None else _run_row(row)
 
 
+def _as_seen(silent_s: float) -> Select[Any]:
+    return select(run, case((is_lost(silent_s), 1), else_=0).label("is_silent"))
+
+
 def _run_row(row: Row[Any]) -> RunRow:
+    ending = RunEnding.LOST if row.is_silent else row.ending and RunEnding(row.ending)
     return RunRow(
         id=row.id,
         kind=row.kind,
@@ -143,9 +177,9 @@ def _run_row(row: Row[Any]) -> RunRow:
         recipe_id=row.recipe_id,
         started_at=row.started_at,
         seen_at=row.seen_at,
-        ended_at=row.ended_at,
-        ending=RunEnding(row.ending) if row.ending else None,
-        detail=row.detail or "",
+        ended_at=row.seen_at if row.is_silent else row.ended_at,
+        ending=ending or None,
+        detail=_LOST_DETAIL if row.is_silent else row.detail or "",
         figures=RunFigures.from_json(row.figures),
     )
 

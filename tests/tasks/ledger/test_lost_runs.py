@@ -1,11 +1,13 @@
 """A run whose heartbeat has ended is lost; one that was only away for long is not."""
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, select, update
 
+from tasks.batch import BatchSummary
 from tasks.heartbeat import RUN_LOST_S
-from tasks.ledger import Ledger, RunEnding, sql
+from tasks.ledger import Ledger, RunEnding, RunFigures, sql
 from tasks.metrics import exposition
 from tasks.schema import run
+from tasks.share import IN_FLIGHT, Share, work_off
 from tests.workshops import MakeSettings, OpenWorkshop
 
 
@@ -59,6 +61,66 @@ def test_one_that_was_away_for_long_lives_on(ledger: Ledger) -> None:
     assert ending_of(ledger, run_id) is RunEnding.CANCELLED
     ledger.beat_run(run_id)
     assert ending_of(ledger, run_id) is RunEnding.CANCELLED
+
+
+def test_one_that_was_replaced_lives_on_no_more(ledger: Ledger) -> None:
+    """Neither beats nor its own ending bring it back beside the night that took its place."""
+    lost = ledger.start_run("nightly", "frozen")
+    silence(ledger, lost)
+    ledger.end_lost_runs()
+    ledger.start_run("run", "something else")
+    assert not ledger.is_run_replaced(lost)
+    ledger.beat_run(lost)
+    assert ending_of(ledger, lost) is None
+    silence(ledger, lost)
+    resumed = ledger.start_run("nightly", "resumed")
+    assert ledger.is_run_replaced(lost)
+    ledger.beat_run(lost, RunFigures(enqueued=3))
+    assert ending_of(ledger, lost) is RunEnding.LOST
+    ledger.finish_run(lost, RunEnding.COMPLETED)
+    assert ending_of(ledger, lost) is RunEnding.LOST
+    ledger.beat_run(resumed)
+    assert ending_of(ledger, resumed) is None
+    assert not ledger.is_run_replaced(resumed)
+
+
+def test_one_that_was_replaced_colours_nothing_more(
+    make_settings: MakeSettings, workshop_for: OpenWorkshop
+) -> None:
+    """It stops where it would claim its next batch, and says why."""
+    workshop = workshop_for(make_settings(batch_items=1))
+    ledger = workshop.ledger
+    lost = ledger.start_run("nightly", "frozen")
+
+    def replace_it(_: BatchSummary) -> None:
+        if ledger.get_run(lost + 1) is None:
+            silence(ledger, lost)
+            ledger.start_run("nightly", "resumed")
+
+    summary = work_off(workshop, Share(run_id=lost), on_progress=replace_it)
+    assert "taken for lost" in summary.aborted
+    assert 1 <= summary.items <= IN_FLIGHT
+    assert ledger.counts(workshop.recipe_id).items["pending"] >= 6 - IN_FLIGHT
+
+
+def test_looking_changes_nothing(ledger: Ledger) -> None:
+    """What is silent is told of as lost, by figures and lists, before anyone has written it."""
+
+    def stored() -> list[object]:
+        return ledger.database.read(lambda c: [tuple(row) for row in c.execute(select(run))])
+
+    run_id = ledger.start_run("nightly", "one")
+    silence(ledger, run_id)
+    before = stored()
+    told = exposition(ledger)
+    assert b'autochrome_last_night_outcome{outcome="lost"} 1.0' in told
+    assert b"autochrome_nights_lost 1.0" in told
+    (listed,) = ledger.list_runs(kind="nightly", limit=1)
+    assert listed == ledger.get_run(run_id)
+    assert (listed.ending, listed.ended_at) == (RunEnding.LOST, listed.seen_at)
+    assert stored() == before
+    assert ledger.end_lost_runs() == 1
+    assert ledger.get_run(run_id) == listed
 
 
 def test_the_figures_tell_of_it(ledger: Ledger) -> None:
