@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from tasks.batch import SAMPLES, BatchSummary, DerivativeSample
+from tasks.batch import NOTED, SAMPLES, BatchSummary, DerivativeSample
 from tasks.errors import AutochromeError, DatabaseUnavailable, Reason, UsageError
 from tasks.ledger import Counts, ItemRow, ItemStatus, Ledger, RecipeRow, RunEnding, RunRow
 from tasks.ledger.done import Done, list_done
@@ -134,7 +134,7 @@ def make_report_again(settings: Settings, ledger: Ledger, run: RunRow) -> Report
         raise UsageError(f"the run {run.name!r} has not ended; its report is made when it has")
     output = open_store(settings.output, settings=settings, writable=True)
     night = Night(settings, ledger, output, run.id, run.name, run.figures)
-    done = list_done(ledger, run.id, derivatives=SAMPLES)
+    done = list_done(ledger, run.id, derivatives=SAMPLES, noted=NOTED)
     return make_report(night, _remembered(run, done), ending=run.ending)
 
 
@@ -152,6 +152,7 @@ def _remembered(run: RunRow, done: Done) -> BatchSummary:
             DerivativeSample(one.item, one.key, one.sha256, one.status, one.reason, one.confidence)
             for one in done.derivatives
         ],
+        noted=dict(done.noted),
         aborted=run.detail if run.ending is RunEnding.ABORTED else "",
     )
 

@@ -1,7 +1,7 @@
 """What a run has done, as its attempts tell: for a report that is made after it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, Select, and_, func, select
 
 from tasks.errors import Reason
 from tasks.ledger.ledger import Ledger
+from tasks.ledger.notes import notes_in
 from tasks.ledger.records import ClaimedItem
 from tasks.ledger.uris import uri_of
 from tasks.schema import (
@@ -37,16 +38,24 @@ class DoneDerivative:
 
 @dataclass(frozen=True)
 class Done:
-    """The outcomes of a run, and some of its derivatives."""
+    """The outcomes of a run, some of its derivatives, and what was noted about some scans."""
 
     statuses: Counter[ItemStatus]
     reasons: Counter[Reason]
     derivatives: Sequence[DoneDerivative]
+    noted: Mapping[str, tuple[str, ...]]  #: by the scan's URI
 
 
-def list_done(ledger: Ledger, run_id: int, *, derivatives: int) -> Done:
-    """What came of a run's claims; so many derivatives of it, the first by digest."""
-    return ledger.database.read(lambda c: _list_done(c, run_id, derivatives))
+def list_done(ledger: Ledger, run_id: int, *, derivatives: int, noted: int) -> Done:
+    """What came of a run's claims.
+
+    Args:
+        ledger: Where it stands.
+        run_id: The run.
+        derivatives: So many of them are wanted, the first by digest.
+        noted: Of so many scans the notes are wanted, the first by place.
+    """
+    return ledger.database.read(lambda c: _list_done(c, run_id, derivatives, noted))
 
 
 _OUTCOMES = attempt.join(claim, claim.c.id == attempt.c.claim_id)
@@ -55,7 +64,7 @@ _HAS_OUTCOME = and_(
 )
 
 
-def _list_done(connection: Connection, run_id: int, derivatives: int) -> Done:
+def _list_done(connection: Connection, run_id: int, derivatives: int, noted: int) -> Done:
     statuses: Counter[ItemStatus] = Counter()
     reasons: Counter[Reason] = Counter()
     counted = (
@@ -74,7 +83,34 @@ def _list_done(connection: Connection, run_id: int, derivatives: int) -> Done:
         if row.item_id not in by_item or row.kind == "access":
             by_item[row.item_id] = row
     shown = [_derivative(row) for row in list(by_item.values())[:derivatives]]
-    return Done(statuses, reasons, shown)
+    notes = {
+        uri_of(row.url, row.key, row.page): notes_in(row.notes)
+        for row in connection.execute(_noted(run_id).limit(noted))
+    }
+    return Done(statuses, reasons, shown, notes)
+
+
+def _noted(run_id: int) -> Select[Any]:
+    """Items of a run with notes on the files that it has seen."""
+    seen = (
+        select(attempt.c.id)
+        .select_from(_OUTCOMES)
+        .where(
+            claim.c.run_id == run_id,
+            _HAS_OUTCOME,
+            attempt.c.item_id == item.c.id,
+            attempt.c.revision == scan.c.revision,
+        )
+        .correlate(item, scan)
+    )
+    return (
+        select(store.c.url, scan.c.key, scan.c.page, item.c.notes)
+        .select_from(
+            item.join(scan, scan.c.id == item.c.scan_id).join(store, store.c.id == scan.c.store_id)
+        )
+        .where(item.c.notes != "", seen.exists())
+        .order_by(store.c.url, scan.c.key, scan.c.page)
+    )
 
 
 def _derivatives(run_id: int) -> Select[Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import ExifTags, Image
 
 from tasks import reporting
 from tasks.errors import Reason
@@ -50,7 +51,12 @@ def test_runs_of_one_second_have_reports_of_their_own(make_settings: MakeSetting
 
 
 def test_one_made_again_tells_the_same(make_settings: MakeSettings, archive: Path) -> None:
-    """From what the ledger remembers: outcomes, reasons, speed, pictures; damage among them."""
+    """From what the ledger remembers: outcomes, reasons, speed, pictures, notes; also of damage."""
+    for name in ("1.jpg", "2.jpg"):
+        with Image.open(archive / name) as scan:
+            exif = scan.getexif()
+            exif[ExifTags.Base.Orientation] = 9  # means nothing
+            scan.save(archive / name, exif=exif)
     (archive / "torn.jpg").write_bytes((archive / "0.jpg").read_bytes()[:400])
     settings = make_settings()
     _, run_id = work(settings)
@@ -67,7 +73,8 @@ def test_one_made_again_tells_the_same(make_settings: MakeSettings, archive: Pat
     (again,) = reports(settings).values()
     assert again["tonight"] == first["tonight"]
     assert again["tonight"]["statuses"] == {"review": 6, "quarantined": 1}
-    for part in ("run", "found", "archive", "confidence", "troubles", "recipe", "sources"):
+    assert [one["uri"][-5:] for one in first["noted"]] == ["1.jpg", "2.jpg"]
+    for part in ("run", "noted", "found", "archive", "confidence", "troubles", "recipe", "sources"):
         near = pytest.approx(first[part]) if part == "confidence" else first[part]
         assert again[part] == near, part
     shown = {(one["title"], one["status"]) for one in first["pictures"]}
