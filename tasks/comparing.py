@@ -6,7 +6,7 @@ be read now the doubt stays, and so does everything else.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -50,6 +50,34 @@ def compare_doubts(ledger: Ledger, store: ObjectStore) -> Compared:
             same += len(digests) - found
             unread += len(doubts) - len(digests)
     return Compared(changed, same, unread)
+
+
+def read_refused(ledger: Ledger, opened: Callable[[str], ObjectStore]) -> None:
+    """Read the files that a person said no to unread: a no holds for their bytes everywhere.
+
+    What cannot be read now is read by the next discovery.
+
+    Args:
+        ledger: Knows them.
+        opened: Opens a source by its address.
+
+    Raises:
+        DatabaseUnavailable: The ledger cannot be asked or written.
+    """
+    with ThreadPoolExecutor(READERS, thread_name_prefix="compare") as readers:
+        while wanted := ledger.refused_unread(limit=PAGE_FILES):
+            digests = _known(readers.map(lambda one: _digest_in(opened, *one), wanted))
+            ledger.learn_refused(digests)
+            if len(digests) < len(wanted):
+                return  # those would be given again
+
+
+def _digest_in(opened: Callable[[str], ObjectStore], source: str, doubt: Doubt) -> Digest | None:
+    try:
+        return _digest(opened(source), doubt)
+    except AutochromeError as error:
+        logger.warning("%s", error)
+        return None
 
 
 def _known(digests: Iterable[Digest | None]) -> Sequence[Digest]:

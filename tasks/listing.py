@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from tasks.comparing import compare_doubts
+from tasks.comparing import compare_doubts, read_refused
 from tasks.errors import AutochromeError
 from tasks.ledger import Discovered, Ledger, Missing
 from tasks.selection import Selection
@@ -107,6 +107,7 @@ def _compare(settings: Settings, ledger: Ledger, store: ObjectStore) -> int:
             logger.warning("%s", error)
         else:
             changed += compare_doubts(ledger, owner).changed
+    read_refused(ledger, lambda url: open_store(url, settings=settings))
     return changed
 
 

@@ -222,6 +222,11 @@ def report(settings: Settings, name: str | None, *, as_json: bool, again: bool) 
             make_report_again(settings, ledger, chosen)
     # As its writer: the role that writes the output may get, but not list.
     output = open_store(settings.output, settings=settings, writable=True)
+    if output.stat(report_key(chosen.name, chosen.id, "html")) is None:
+        raise UsageError(
+            f"{output.url} holds no report of the run {chosen.name!r}; name the output that it "
+            "wrote to with --out, or make the report there with --again"
+        )
     if as_json:
         stdout.print(output.read(report_key(chosen.name, chosen.id, "json")).decode())
     else:

@@ -152,6 +152,14 @@ class Ledger:
         """The addresses of the sources that what *source* holds belongs to: sources may overlap."""
         return self.database.read(lambda c: sources.owners(c, source))
 
+    def refused_unread(self, *, limit: int = 64) -> list[tuple[str, Doubt]]:
+        """Files that somebody said no to before anybody read them, each with its source."""
+        return self.database.read(lambda c: refusals.list_unread(c, limit=limit))
+
+    def learn_refused(self, digests: Sequence[Digest]) -> None:
+        """Note what such files hold, so that the no is about the bytes, wherever they lie."""
+        self.database.write(lambda c: refusals.learn(c, digests))
+
     def record_digests(self, digests: Sequence[Digest]) -> int:
         """Settle doubts; returns how many files hold other bytes, and have a new revision.
 

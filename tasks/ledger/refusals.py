@@ -31,6 +31,7 @@ from sqlalchemy import (
 
 from tasks.ledger import sql
 from tasks.ledger.filters import places_condition
+from tasks.ledger.records import Digest, Doubt
 from tasks.schema import (
     DecisionKind,
     decision,
@@ -49,6 +50,7 @@ _PAST = {
     DecisionKind.SUPERSEDE: "withdrawn",
 }
 _ASKED = sql.Rows("asked", item_id=BigInteger, scan_id=BigInteger, sha256=Text, page=Integer)
+_LEARNT = sql.Rows("learnt", scan_id=BigInteger, listing=BigInteger, sha256=Text)
 ARE_THERE = select(refusal.c.id).exists()
 """Whether any stands. Read it before anything is locked that a decision may wait for."""
 
@@ -118,6 +120,52 @@ def refuse(
         ).where(scans, ~is_noted.correlate(scan).exists()),
     )
     return sql.affected(connection, noted, parameters)
+
+
+def list_unread(connection: Connection, *, limit: int) -> list[tuple[str, Doubt]]:
+    """Files that somebody said no to and nobody has read: a no is about bytes, so they are wanted.
+
+    Returns:
+        The source's address and the file, of so many at most.
+    """
+    is_refused = select(refusal.c.id).where(refusal.c.scan_id == scan.c.id).correlate(scan).exists()
+    wanted = (
+        select(store.c.url, scan.c.id, scan.c.key, scan.c.listing, scan.c.size_bytes)
+        .join(store, store.c.id == scan.c.store_id)
+        .where(
+            is_refused,
+            scan.c.page == 0,
+            scan.c.sha256.is_(None),
+            scan.c.vanished_at.is_(None),
+            scan.c.archived.is_(False),
+        )
+        .order_by(scan.c.id)
+        .limit(limit)
+    )
+    rows = connection.execute(wanted)
+    return [(row.url, Doubt(row.id, row.key, row.listing, row.size_bytes)) for row in rows]
+
+
+def learn(connection: Connection, digests: Iterable[Digest]) -> None:
+    """Note what files hold that were refused unread, unless they were listed anew meanwhile."""
+    given = _LEARNT.given(vars(one) for one in digests)
+    found = _LEARNT.table(connection)
+    mine = and_(scan.c.id == found.c.scan_id, scan.c.listing == found.c.listing)
+    read = select(found.c.sha256).where(mine).correlate(scan).scalar_subquery()
+    ids = select(found.c.scan_id)
+    connection.execute(
+        update(scan)
+        .where(scan.c.id.in_(ids), scan.c.sha256.is_(None), read.is_not(None))
+        .values(sha256=read, read_listing=scan.c.listing),
+        given,
+    )
+    of_scan = select(scan.c.sha256).where(scan.c.id == refusal.c.scan_id).scalar_subquery()
+    connection.execute(
+        update(refusal)
+        .where(refusal.c.scan_id.in_(ids), refusal.c.sha256.is_(None))
+        .values(sha256=of_scan),
+        given,
+    )
 
 
 def has_bytes_refused_by(decision_id: int) -> ColumnElement[bool]:

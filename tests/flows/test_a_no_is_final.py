@@ -109,3 +109,19 @@ def test_holds_stand_before_there_is_an_item(box: Box) -> None:
     assert box.do("release", f"{source}/0.jpg", "--why", "cleared") == 0
     assert box.do("run", source, "--publish") == 0
     assert box.statuses()["0.jpg"] == "published"
+
+
+def test_a_hold_is_about_the_bytes_though_nobody_has_read_them(box: Box, tmp_path: Path) -> None:
+    """A copy beside the held scan, and one in another source, wait with it."""
+    source, other = str(box.folder), tmp_path / "other"
+    other.mkdir()
+    assert box.do("discover", source) == 0
+    assert box.do("hold", f"{source}/0.jpg", "--why", "rights") == 0
+    shutil.copy(box.folder / "0.jpg", other / "elsewhere.jpg")
+    assert box.do("run", str(other), "--publish") == 0
+    shutil.copy(box.folder / "0.jpg", box.folder / "copy.jpg")
+    assert box.do("run", source, "--publish") == 0
+    statuses = box.statuses()
+    for key in ("0.jpg", "copy.jpg", "elsewhere.jpg"):
+        assert statuses[key].startswith(("held", "review: decided_before")), statuses
+    assert statuses["1.jpg"] == "published"
