@@ -8,6 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from tasks.errors import UsageError
+
 revision = "0008"
 down_revision = "0007"
 branch_labels = None
@@ -21,6 +23,14 @@ DOUBTED = "read_listing != listing"
 
 COUNTS = ("listing", "read_listing")
 BY_MACHINE = "('enqueued under another recipe', 'published under another recipe')"
+OLDER_REASONS = (
+    *("already_colour", "bilevel", "blank", "vanished", "unreadable", "truncated"),
+    *("unsupported_format", "too_large", "fixity_mismatch", "killed_worker"),
+    *("storage_unavailable", "timeout", "out_of_memory", "low_confidence", "negative_suspected"),
+    *("toned", "tone_gate", "write_unverified", "unexpected", "no_device", "no_database"),
+    *("no_checkpoint", "output_full", "access_denied"),
+)
+"""All that the version before knows; its words for others are by the item's status."""
 WITHOUT_RECORD = "held before decisions about scans were kept"
 
 
@@ -112,7 +122,12 @@ def make_decision() -> None:
 
 
 def downgrade() -> None:
-    """Forget them. What waits for an archive class is tried again, as it was before."""
+    """Forget them, and say what is there in the words of before.
+
+    Raises:
+        UsageError: Holds stand that the older version has no place for; nothing was changed.
+    """
+    refuse_to_free_what_is_held()
     op.drop_table("held_place")
     op.drop_table("refusal")
     op.drop_index("ix_scan_doubted", "scan")
@@ -124,18 +139,51 @@ def downgrade() -> None:
     for name in (*COUNTS, "archived"):
         op.drop_column("scan", name)
     op.drop_column("store", "is_source")
+    put_in_older_words()
+
+
+def refuse_to_free_what_is_held() -> None:
+    """The older version would colour and publish what only the tables that go now hold back."""
+    places = count("held_place")
+    scans = count(
+        "scan WHERE EXISTS (SELECT 1 FROM refusal WHERE refusal.scan_id = scan.id "
+        "AND refusal.kind = 'hold') AND NOT EXISTS (SELECT 1 FROM item "
+        "WHERE item.scan_id = scan.id AND item.status IN ('held', 'rejected'))"
+    )
+    if places or scans:
+        message = (
+            f"{places} places and {scans} scans without an item are held, and revision "
+            f"{down_revision} cannot hold them: its version would colour and publish them. Nothing "
+            "was changed. Note what is held (`autochrome status`), keep it out of the sources, let "
+            "go of it with `autochrome release` and downgrade again; or restore the ledger from a "
+            "copy"
+        )
+        raise UsageError(message)
+
+
+def count(what: str) -> int:
+    """How many rows."""
+    found: int = op.get_bind().execute(sa.text(f"SELECT count(*) FROM {what}")).scalar_one()  # noqa: S608 - constants
+    return found
+
+
+def put_in_older_words() -> None:
+    """The version before reads no others. What waits for an archive class is tried again."""
     op.execute(
         "UPDATE item SET status = 'failed', reason = 'storage_unavailable' "
         "WHERE status = 'skipped' AND reason = 'archived'"
     )
-    op.execute("UPDATE item SET reason = NULL WHERE reason IN ('archived', 'decided_before')")
     op.execute("UPDATE attempt SET reason = 'storage_unavailable' WHERE reason = 'archived'")
-    op.execute("UPDATE attempt SET reason = NULL WHERE reason = 'decided_before'")
-    op.execute(
-        "UPDATE decision_item SET was_reason = NULL WHERE was_reason IN ('archived', "
-        "'decided_before')"
-    )
-    for kind, older in (("archived", "vanished"), ("restored", "reappeared")):
+    columns = (("item", "status", "reason"), ("attempt", "status", "reason"))
+    for table, status, reason in (*columns, ("decision_item", "was", "was_reason")):
+        op.execute(
+            f"UPDATE {table} SET {reason} = CASE {status} WHEN 'skipped' THEN 'vanished' "  # noqa: S608 - constants
+            f"WHEN 'failed' THEN 'unexpected' WHEN 'quarantined' THEN 'unreadable' END "
+            f"WHERE {reason} NOT IN {OLDER_REASONS}"
+        )
+    kinds = {"archived": "vanished", "left_out": "vanished", "restored": "reappeared"}
+    for kind, older in kinds.items():
         op.execute(
             f"UPDATE decision SET kind = 'scan_{older}' WHERE kind = 'scan_{kind}'"  # noqa: S608 - constants
         )
+    op.execute("UPDATE run SET ending = 'aborted' WHERE ending = 'lost'")
