@@ -1,8 +1,9 @@
 """The settings: read once, at the edge, from `AUTOCHROME_…` variables and `autochrome.toml`."""
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from difflib import get_close_matches
 from pathlib import Path
@@ -142,9 +143,7 @@ class Settings(BaseSettings):
     @field_validator("sources", "include", "exclude", "allowed_hosts", mode="before")
     @classmethod
     def _split_at_semicolons(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(";") if part.strip())
-        return value
+        return _parts_of(value) if isinstance(value, str) else value
 
     @field_validator("sources", "output", mode="before")
     @classmethod
@@ -228,9 +227,24 @@ def _as_variable(name: str, value: object) -> str:
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
     if isinstance(value, tuple):
-        return ";".join(_absolute(part) if name in _PLACES else part for part in value)
+        return _joined([_absolute(part) if name in _PLACES else part for part in value])
     text = "" if value is None else str(value)
     return _absolute(text) if name in _PLACES else text
+
+
+def _joined(parts: Sequence[str]) -> str:
+    """Parts as `_parts_of` reads them again: those that hold what parts them, as JSON."""
+    text = ";".join(parts)
+    return text if _parts_of(text) == tuple(parts) else json.dumps(parts)
+
+
+def _parts_of(text: str) -> tuple[str, ...]:
+    if text.startswith("["):
+        with suppress(ValueError):
+            parts = json.loads(text)
+            if all(isinstance(part, str) for part in parts):
+                return tuple(parts)
+    return tuple(part.strip() for part in text.split(";") if part.strip())
 
 
 def _absolute(place: str) -> str:

@@ -1,5 +1,6 @@
 """Settings: defaults, precedence, errors, and the document that lists them."""
 
+import json
 import re
 from pathlib import Path
 
@@ -120,3 +121,34 @@ def test_the_network_takes_a_quarter_of_the_cores(threads: int, network: int) ->
     """Pixels have a process for each of them."""
     settings = Settings(threads=threads)
     assert (settings.cores, settings.network_threads) == (threads, network)
+
+
+@pytest.mark.parametrize(
+    "patterns",
+    [
+        ("*.tif", "!notes/*.jpg"),
+        ("a;b.tif", "c.tif"),
+        (" kept.tif", r"trailing\ "),
+        ("[0-9]*.tif", "[ab].jpg"),
+        ("[1]",),
+        ('["a"]',),
+        ("", "*.tif"),
+        ("é\n;.tif",),
+    ],
+)
+def test_patterns_reach_a_worker_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, patterns: tuple[str, ...]
+) -> None:
+    """Also those that hold what parts them in a variable; a file may have them as a list."""
+    source = "file:///scans;of/1931"
+    file = f"exclude = {json.dumps(patterns)}\nsources = [{json.dumps(source)}]\n"
+    (tmp_path / "autochrome.toml").write_text(file)
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings()
+    assert (settings.exclude, settings.sources) == (patterns, (source,))
+    variables = settings.as_environment()
+    (tmp_path / "autochrome.toml").unlink()
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    again = load_settings()
+    assert (again.exclude, again.sources) == (patterns, (source,))
