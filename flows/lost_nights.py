@@ -1,12 +1,16 @@
 """Nights whose process or machine went: what is left of their time is given to another run."""
 
+import logging
 from datetime import UTC, datetime
 
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import PrefectClient, get_client
 from prefect.deployments import arun_deployment
+from prefect.exceptions import ObjectNotFound
 
 from flows.shares import nightly_waits
-from tasks.ledger import Ledger, RunEnding
+from tasks.ledger import Ledger, RunEnding, RunRow
+
+logger = logging.getLogger(__name__)
 
 _NIGHTLY = "nightly/nightly"
 
@@ -15,10 +19,8 @@ async def take_up_lost_night(ledger: Ledger) -> bool:
     """Have the latest night's rest done, if it was lost and has time left; whether it is.
 
     Done again each minute until a run has begun: Prefect may turn one down as long as it believes
-    that the lost one lives.
-
-    Raises:
-        UsageError: There is no such deployment.
+    that the lost one lives. Where there is no deployment of nights, a warning says so, and the
+    rest is left to whatever run comes next: backfills have nothing to do with it.
     """
     ledger.end_lost_runs()
     for night in ledger.list_runs(kind="nightly", limit=1):
@@ -28,13 +30,26 @@ async def take_up_lost_night(ledger: Ledger) -> bool:
         async with get_client() as client:
             if await nightly_waits(client):
                 return False
-            await arun_deployment(
-                _NIGHTLY,
-                client=client,
-                parameters={"resumes": night.id},
-                tags=["nightly", "resumed"],
-                timeout=0,
-                as_subflow=False,
-            )
-        return True
+            return await _begin(client, night)
     return False
+
+
+async def _begin(client: PrefectClient, night: RunRow) -> bool:
+    try:
+        await arun_deployment(
+            _NIGHTLY,
+            client=client,
+            parameters={"resumes": night.id},
+            tags=["nightly", "resumed"],
+            timeout=0,
+            as_subflow=False,
+        )
+    except ObjectNotFound:
+        logger.warning(
+            "night %s was lost, and nobody takes up its rest: there is no deployment %s; make it "
+            "with `autochrome deploy`",
+            night.name,
+            _NIGHTLY,
+        )
+        return False
+    return True

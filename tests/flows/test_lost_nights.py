@@ -9,6 +9,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelled
 
+from flows.backfill import keep_backfills_going
 from flows.lost_nights import take_up_lost_night
 from flows.nightly import nightly
 from tasks.ledger import Ledger, RunEnding
@@ -88,6 +89,22 @@ def test_one_that_prefect_turned_down_is_asked_for_again(
         client.set_flow_run_state(run.id, Cancelled(), force=True)
     assert asyncio.run(take_up_lost_night(ledger))
     assert len(runs()) == 1
+
+
+def test_without_a_deployment_of_nights_backfills_go_on(
+    settings: Settings, ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A turn says once what is missing, and ends as any other."""
+    lost = lose_night(settings)
+    with get_client(sync_client=True) as client:
+        client.delete_deployment(client.read_deployment_by_name("nightly/nightly").id)
+    with settings_in_force(settings):
+        assert asyncio.run(keep_backfills_going()) == {"created": 0}
+    (told,) = [one.getMessage() for one in caplog.records if "nightly/nightly" in one.getMessage()]
+    assert told.startswith("night a night was lost")
+    assert "`autochrome deploy`" in told
+    (night,) = ledger.list_runs(kind="nightly", limit=1)
+    assert (night.id, night.ending) == (lost, RunEnding.LOST)
 
 
 def test_nothing_is_begun_where_no_time_is_left(settings: Settings, ledger: Ledger) -> None:
