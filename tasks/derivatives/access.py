@@ -40,10 +40,16 @@ _UNKNOWN_PPCM = (72 / 2.54, 72 / 2.54)
 _ROOM_BYTES = 1 << 20
 
 
-def write_access(
-    source: Path, path: Path, *, header: ScanHeader, policy: OutputPolicy, said: Said
+def write_access(  # noqa: PLR0913  what a copy is made of
+    source: Path,
+    path: Path,
+    *,
+    header: ScanHeader,
+    policy: OutputPolicy,
+    said: Said,
+    in_srgb: bool,
 ) -> None:
-    """Write a plain interleaved JPEG of a colour file, in its profile, upright.
+    """Write a plain interleaved JPEG of a colour file, upright.
 
     Args:
         source: The file; a JPEG only where the copy is smaller.
@@ -51,6 +57,8 @@ def write_access(
         header: The scan's, for its size.
         policy: Decides size, quality and subsampling.
         said: What goes into EXIF and XMP.
+        in_srgb: Convert to sRGB; else the file's own profile stays. A JPEG has 8 bits, and under
+            some curves, a linear one above all, those show steps where the file has none.
 
     Raises:
         OSError: The file cannot be written.
@@ -62,6 +70,8 @@ def write_access(
         image = pyvips.Image.thumbnail(
             str(source), width, height=height, size="force", fail_on="error"
         )
+    if in_srgb:
+        image = image.icc_transform("srgb", embedded=True, intent="relative", depth=8)
     image = _eight_bits(image)
     mode = "on" if policy.subsample else "off"
     _save(image, path, header, said, Q=policy.jpeg_quality, subsample_mode=mode)

@@ -51,9 +51,15 @@ def output_tone(scan: Scan) -> ToneCurve:
     """
     if scan.tone.linear[0] > _UNUSED_LIGHT or scan.tone.linear[-1] < 1 - _UNUSED_LIGHT:
         return tone_curve(None, bits=16)
-    if scan.tone.bits == 8 and np.diff(scan.tone.lightness).max() > _COARSE_STEP_L:
+    if scan.tone.bits == 8 and is_coarse_in_eight_bits(scan.tone):
         return tone_curve(scan.tone.rgb_profile(), bits=16, channels=3)
     return scan.tone
+
+
+def is_coarse_in_eight_bits(tone: ToneCurve) -> bool:
+    """Whether codes of 8 bits under this curve lie too far apart to show what they mean."""
+    every = 1 if tone.bits == 8 else 257
+    return bool(np.diff(tone.lightness[::every]).max() > _COARSE_STEP_L)
 
 
 def coloured_strips(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from colormodel.planes import ChromaMap
 from tasks.derivatives.access import MAX_JPEG_PX, is_whole, write_access, write_thumbnail
 from tasks.derivatives.chroma import chroma_planes, encode_plane, stored
-from tasks.derivatives.colour import coloured_strips, output_tone
+from tasks.derivatives.colour import coloured_strips, is_coarse_in_eight_bits, output_tone
 from tasks.derivatives.gate import check_access, check_master, check_splice, decoded_luma
 from tasks.derivatives.jpegfile import JpegLayoutError
 from tasks.derivatives.master import TILE_PX, write_master
@@ -135,7 +135,7 @@ def _with_smaller_copy(item: _Item, master: WrittenFile) -> Iterator[WrittenFile
     if policy.access and policy.access_px and not is_whole(header, policy):
         access = item.folder / "access.jpg"
         said = item.said("access")
-        write_access(master.path, access, header=header, policy=policy, said=said)
+        write_access(master.path, access, header=header, policy=policy, said=said, in_srgb=False)
         note = f"JPEG of quality {policy.jpeg_quality}, made from {master.path.name}"
         yield _file("access", access, None, note)
 
@@ -184,7 +184,8 @@ def _interleaved(item: _Item) -> WrittenFile:
     _write_lossless(item, lossless)
     header, said = item.scan.header, item.said("master")
     checked = check_master(lossless, item.scan)
-    write_access(lossless, target, header=header, policy=policy, said=said)
+    coarse = is_coarse_in_eight_bits(output_tone(item.scan))
+    write_access(lossless, target, header=header, policy=policy, said=said, in_srgb=coarse)
     check = check_access(target, item.scan, lossless, checked)
     lossless.unlink()
     return _file("master", target, check, "interleaved JPEG, coded anew, as the policy asks")
@@ -209,7 +210,8 @@ def _plain(item: _Item, why: str) -> Iterator[WrittenFile]:
     if policy.access:
         access = item.folder / "access.jpg"
         said = item.said("access")
-        write_access(master, access, header=scan.header, policy=policy, said=said)
+        coarse = is_coarse_in_eight_bits(output_tone(scan))
+        write_access(master, access, header=scan.header, policy=policy, said=said, in_srgb=coarse)
         own = check_access(access, scan, master, check) if is_whole(scan.header, policy) else None
         yield _file("access", access, own, f"JPEG of quality {policy.jpeg_quality}; {why}")
     if not policy.master:

@@ -440,3 +440,14 @@ def test_real_scans(tmp_path: Path) -> None:
         files = colour(SCANS / name, tmp_path / name)
         assert files[0].tone.passed
         assert files[0].tone.max_delta_l <= 0.5 or files[0].tone.luma_identical
+
+
+def test_an_access_copy_of_a_linear_scan_shows_no_steps(tmp_path: Path) -> None:
+    """Dark parts of a linear 16-bit scan lie within a few codes of 8 bits: its copy is in sRGB."""
+    ramp = np.tile(np.linspace(200, 3000, 256).astype(np.uint16), (64, 1))
+    path = make_tiff(tmp_path / "scan.tif", ramp, iccprofile=LINEAR)
+    master, access = colour(path, tmp_path / "out", jpeg_quality=100, subsample=False)
+    assert master.tone is not None
+    assert access.tone is not None
+    assert access.tone.max_delta_l < 2.5
+    assert len(np.unique(np.asarray(Image.open(access.path).convert("L")))) > 30
