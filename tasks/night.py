@@ -46,6 +46,8 @@ class Night:
         now = datetime.now(UTC)
         until = now + timedelta(hours=self.settings.deadline_hours)
         lost = self.ledger.get_run(resumes) if resumes is not None else None
+        if lost is not None:  # it may have come back since this run was ordered
+            self.ledger.finish_run(lost.id, RunEnding.LOST, detail="another night does its rest")
         if lost is not None and lost.figures.until is not None:
             until, collections = lost.figures.until, lost.figures.collections
         self._advance(until=until, collections=list(collections))

@@ -6,6 +6,7 @@ from tasks.batch import BatchSummary
 from tasks.heartbeat import RUN_LOST_S
 from tasks.ledger import Ledger, RunEnding, RunFigures, sql
 from tasks.metrics import exposition
+from tasks.night import begin_night
 from tasks.schema import run
 from tasks.share import IN_FLIGHT, Share, work_off
 from tests.workshops import MakeSettings, OpenWorkshop
@@ -101,6 +102,24 @@ def test_one_that_was_replaced_colours_nothing_more(
     assert "taken for lost" in summary.aborted
     assert 1 <= summary.items <= IN_FLIGHT
     assert ledger.counts(workshop.recipe_id).items["pending"] >= 6 - IN_FLIGHT
+
+
+def test_one_that_came_back_before_its_rest_was_begun_is_replaced(
+    make_settings: MakeSettings, workshop_for: OpenWorkshop
+) -> None:
+    """Prefect begins a run later than it makes it; one that has ended meanwhile stays as it is."""
+    settings = make_settings()
+    ledger = workshop_for(settings).ledger
+    woken, done = ledger.start_run("nightly", "woken"), ledger.start_run("nightly", "done")
+    ledger.finish_run(done, RunEnding.COMPLETED)
+    for before, ending in ((woken, RunEnding.LOST), (done, RunEnding.COMPLETED)):
+        with begin_night(settings, kind="nightly", name="resumed") as night:
+            night.plan((), resumes=before)
+            ledger.beat_run(before)
+            assert ending_of(ledger, before) is ending
+            assert ending_of(ledger, night.run_id) is None
+            night.end(RunEnding.COMPLETED)
+    assert ledger.is_run_replaced(woken)
 
 
 def test_looking_changes_nothing(ledger: Ledger) -> None:
