@@ -280,22 +280,24 @@ def finish(
     if refused:
         _warn_next_holders(connection, token, refused)
         _do_again_what_was_overwritten(connection, refused, store_ids)
-    if held is None or not accepted:
+    if held is None:
+        return {}
+    if not accepted:  # all was taken from it: the claim ends with the last of its items
+        _count(connection, held.id, [], _Amounts(0, 0))
         return {}
     settled = [
         _settle(outcome, rows[item_id], max_attempts=held.max_attempts, backoff=backoff)
         for item_id, outcome in accepted.items()
     ]
     if held.has_refusals:
+        first_read = (one for one in settled if one.sha256 and not rows[one.item_id].sha256)
+        bind_to_bytes(connection, {one.scan_id: one.sha256 or "" for one in first_read})
         settled = _obey(connection, settled, rows)
     given = {**_SETTLED.given(vars(one) for one in settled), "of_claim": held.id}
     for statement in _statements(connection.dialect.name).settled:
         connection.execute(statement, given)
     _write_derivatives(connection, accepted.values(), rows, store_ids)
     _write_pages(connection, settled, rows)
-    read = [one.scan_id for one in settled if one.sha256 and rows[one.item_id].sha256 is None]
-    if held.has_refusals and read:
-        bind_to_bytes(connection, read)
     published = [one.scan_id for one in settled if one.status == ItemStatus.PUBLISHED]
     if published:
         supersede_others(connection, published, recipe_id=held.recipe_id, who=held.worker)

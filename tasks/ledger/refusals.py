@@ -303,31 +303,33 @@ def refuse_moved_files(connection: Connection, moved: Iterable[sql.AnyRow]) -> l
 
 
 def refuse_pages(connection: Connection, first_id: int, page_ids: Iterable[int]) -> None:
-    """What was said of a file before anybody had read it is said of its later pages, too."""
-    page = scan.alias("page")
-    unread = and_(refusal.c.scan_id == first_id, refusal.c.sha256.is_(None))
+    """What was said of a file before anybody knew of its later pages is said of them, too."""
+    first, page = scan.alias("first"), scan.alias("page")
+    is_of_file = or_(refusal.c.sha256.is_(None), refusal.c.sha256 == first.c.sha256)
     theirs = (
         select(refusal.c.kind, refusal.c.decision_id, page.c.id, refusal.c.sha256, page.c.page)
         .select_from(refusal)
+        .join(first, first.c.id == refusal.c.scan_id)
         .join(page, page.c.id.in_(sql.given_ids(connection)))
-        .where(unread)
+        .where(first.c.id == first_id, is_of_file)
     )
     columns = ["kind", "decision_id", "scan_id", "sha256", "page"]
     connection.execute(insert(refusal).from_select(columns, theirs), sql.as_ids(page_ids))
 
 
-def bind_to_bytes(connection: Connection, scan_ids: Iterable[int]) -> None:
-    """Files are read for the first time: what was said of them before is about these bytes."""
-    page = scan.alias("page")
-    digest = select(scan.c.sha256).where(scan.c.id == refusal.c.scan_id).scalar_subquery()
-    pages = (
-        select(page.c.id)
-        .select_from(scan)
-        .join(page, and_(page.c.store_id == scan.c.store_id, page.c.key == scan.c.key))
-        .where(scan.c.id.in_(sql.given_ids(connection)))
-    )
-    unread = and_(refusal.c.sha256.is_(None), refusal.c.scan_id.in_(pages))
-    connection.execute(update(refusal).where(unread).values(sha256=digest), sql.as_ids(scan_ids))
+def bind_to_bytes(connection: Connection, digests: Mapping[int, str]) -> None:
+    """Scans are read for the first time: what was said of them before is about these bytes.
+
+    Args:
+        connection: To the ledger.
+        digests: The sha256 that was read, by the scan's id.
+    """
+    given = sql.given_ids(connection)
+    unread = and_(refusal.c.sha256.is_(None), refusal.c.scan_id.in_(given))
+    found = connection.execute(select(refusal.c.scan_id).where(unread), sql.as_ids(digests))
+    for scan_id in set(found.scalars()):
+        mine = and_(refusal.c.sha256.is_(None), refusal.c.scan_id == scan_id)
+        connection.execute(update(refusal).where(mine).values(sha256=digests[scan_id]))
 
 
 def standing(connection: Connection, asked: Iterable[Mapping[str, Any]]) -> dict[int, Refusal]:

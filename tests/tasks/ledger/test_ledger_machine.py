@@ -47,6 +47,7 @@ class ModelClaim:
     worker: str
     alive: bool = True  # its lease has not run out
     held: set[int] = field(default_factory=set)
+    is_open: bool = True  # its worker has not been told yet that it holds nothing
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -127,6 +128,7 @@ class LedgerMachine(RuleBasedStateMachine):
             elif one.status is ItemStatus.CLAIMED and outcome.item_id not in claim.held:
                 one.warned |= bool(outcome.derivatives)
         claim.held -= accepted
+        claim.is_open &= bool(claim.held)
 
     @staticmethod
     def _end(one: ModelItem, outcome: Outcome) -> None:
@@ -150,13 +152,14 @@ class LedgerMachine(RuleBasedStateMachine):
             self.items[item_id].status = ItemStatus.PENDING
             self.items[item_id].attempts -= 1
         given.clear()
+        claim.is_open &= bool(claim.held)
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data())
     def lose(self, data: st.DataObject) -> None:
         """Some worker vanishes."""
         claim = data.draw(st.sampled_from(self.claims))
-        was_open = claim.alive and bool(claim.held)
+        was_open = claim.alive and claim.is_open
         assert self.ledger.expire_leases([claim.worker]) == was_open
         claim.alive = False
 

@@ -179,6 +179,7 @@ def test_what_is_in_work_is_taken_from_its_worker(ledger: Ledger) -> None:
     held = claim(ledger, recipe_id)
     assert ledger.hold(ALL, who="curator", why="rights") == 1
     assert ledger.finish(held.token, [done(held.items[0].id, ItemStatus.PUBLISHED)]) == {}
+    assert ledger.expire_leases(["worker"]) == 0  # the claim has ended with its last item
     assert statuses(ledger, recipe_id) == {"held": 1}
 
 
@@ -371,3 +372,13 @@ def test_a_no_before_the_bytes_were_read_is_about_the_bytes_that_are_read(
         if pages > 1:
             assert publish(ledger, recipe_id)[:2] == ("review", "decided_before")
     assert statuses(ledger, recipe_id) == {"review": 2 * pages}
+
+
+def test_a_copy_that_is_read_at_once_with_what_was_turned_down_waits(ledger: Ledger) -> None:
+    """In whatever order a batch has them."""
+    recipe_id = enqueued(ledger, 3)
+    second = ItemFilter(uri=f"{SOURCE}/{keys(2)[1]}")
+    assert ledger.reject(second, who="curator", why="not this one") == 1
+    held = claim(ledger, recipe_id)
+    ledger.finish(held.token, [done(one.id, ItemStatus.PUBLISHED) for one in held.items])
+    assert statuses(ledger, recipe_id) == {"review": 3}
