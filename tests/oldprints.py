@@ -80,6 +80,21 @@ def stamped(picture: Picture, ink: str, rng: Random, *, share: float = 0.16) -> 
     return _printed(picture, cover * worn, INKS[ink])
 
 
+def stickered(
+    picture: Picture, colour: tuple[int, int, int], *, size: float, at: tuple[float, float]
+) -> Picture:
+    """Stick an even patch on it, *size* of each side large, its middle *at* (down, across)."""
+    height, width = picture.shape[:2]
+    top, left = (
+        round((one - size / 2) * side) for one, side in zip(at, (height, width), strict=True)
+    )
+    patched = picture.copy()
+    patched[max(0, top) : top + round(size * height), max(0, left) : left + round(size * width)] = (
+        np.array(colour) / 255
+    )
+    return patched
+
+
 def annotated(picture: Picture, ink: str, rng: Random) -> Picture:
     """Write a few words by hand along its lower edge."""
     height, width = picture.shape[:2]

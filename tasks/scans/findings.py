@@ -11,7 +11,7 @@ from tasks.scans.blank import BlankRule, measure_faintness
 from tasks.scans.frame import Box, FrameRule, find_frame, surroundings
 from tasks.scans.hue import Hue, HueRule, judge_hue, measure_chroma
 from tasks.scans.islands import Island, IslandRule, find_islands
-from tasks.scans.mount import find_mount, mounted_picture
+from tasks.scans.mount import colour_of_mount, find_mount, mounted_picture
 from tasks.scans.negative import NegativeDoubt, NegativeRule, doubt_about
 from tasks.scans.page import PageRule, picture_share
 from tasks.scans.reader import Scan
@@ -111,13 +111,16 @@ def examine(scan: Scan, *, thresholds: Thresholds | None = None) -> Findings:
     ]
     light = scan.colour_light(_ISLANDS_PX)
     islands: tuple[Island, ...] = ()
-    own_colour, picture = None, frame.picture
+    own_colour: Bools | None = None
+    picture = frame.picture
     if light is not None:
         hue_doubt = _doubt_colour(light, frame.picture, rules.hue)
         islands, own_colour, mounted = _own_colour(light, frame.picture, rules.island)
-        if hue_doubt and hue_doubt.reason is Reason.NEARLY_COLOUR:
+        is_doubtful = hue_doubt is not None and hue_doubt.reason is Reason.NEARLY_COLOUR
+        island_doubt = None if is_doubtful else _doubt_islands(islands, own_colour)
+        doubts[:0] = [island_doubt, hue_doubt]
+        if is_doubtful or not islands:
             islands, own_colour = (), None
-        doubts[:0] = [_doubt_islands(islands), hue_doubt]
         picture = frame.picture.within(mounted)
     return Findings(
         doubts=tuple(doubt for doubt in doubts if doubt),
@@ -186,22 +189,29 @@ def _doubt_colour(light: Floats32, picture: Box, rule: HueRule) -> Doubt | None:
 
 def _own_colour(
     light: Floats32, picture: Box, rule: IslandRule
-) -> tuple[tuple[Island, ...], Bools | None, Box]:
+) -> tuple[tuple[Island, ...], Bools, Box]:
     """Find islands of own colour, where they are, and the picture on its mount."""
     lab = lab_of(light)
     mount = find_mount(lab)
+    mounted = mounted_picture(mount)
     counted = ~mount
     inside = np.zeros_like(counted)
-    inside[picture.slices(*counted.shape)] = True
+    inside[picture.within(mounted).slices(*counted.shape)] = True
     if (counted & inside).any():
         counted &= inside
-    islands, cover = find_islands(lab, unexplained(lab, counted), rule)
-    return tuple(islands), cover if islands else None, mounted_picture(mount)
+    around = colour_of_mount(lab, mount, mounted)
+    rest = unexplained(lab, counted, places=rule.places)
+    islands, cover = find_islands(lab, rest, around, rule)
+    return tuple(islands), cover, mounted
 
 
-def _doubt_islands(islands: tuple[Island, ...]) -> Doubt | None:
+def _doubt_islands(islands: tuple[Island, ...], cover: Bools) -> Doubt | None:
+    """Say where islands are; doubt a picture too much of which would be some."""
     if not islands:
-        return None
+        if not cover.any():
+            return None
+        words = f"{cover.mean():.0%} of the scan differs in colour from the rest: too much to keep."
+        return Doubt(Reason.NEARLY_COLOUR, words)
     named = "; ".join(str(island) for island in islands[:_NAMED_ISLANDS])
     more = f"; and {len(islands) - _NAMED_ISLANDS} more" if len(islands) > _NAMED_ISLANDS else ""
     return Doubt(Reason.OWN_COLOUR, f"Parts have a colour of their own: {named}{more}.")

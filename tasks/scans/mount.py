@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation
 
 from tasks.scans.frame import Box
 
@@ -15,6 +16,7 @@ _NEAR_L, _NEAR_AB = 9.0, 5.0
 _LINE = 0.7  # of a line's pixels are mount where the picture has not begun: small print is the rest
 _EDGE, _BEHIND = 0.02, 0.35  # behind its end, over so much of a side, so little of a line is mount
 _SIDE = 0.02  # share of height or width that a side of a mount takes, at least
+_FRINGE = 0.01  # of the longer side, over which its edge is blurred or shaded
 _MOST = 0.85  # of the picture that may be mount: otherwise it is no mount but an even picture
 
 
@@ -45,6 +47,24 @@ def mounted_picture(mount: Bools) -> Box:
     if sum(depth > 0 for depth in (top, bottom, left, right)) < 3:
         return Box(0.0, 0.0, 1.0, 1.0)
     return Box(top, left, 1 - bottom, 1 - right)
+
+
+def colour_of_mount(lab: Floats32, mount: Bools, picture: Box) -> Floats32:
+    """Give a* and b* of the mount, (2, h, w), over it and a little beyond; NaN where it is not.
+
+    Args:
+        lab: L*, a*, b*, (3, h, w).
+        mount: What `find_mount` marked.
+        picture: What `mounted_picture` gave.
+    """
+    height, width = mount.shape
+    there = binary_dilation(mount, iterations=max(1, int(_FRINGE * max(height, width))))
+    outside = np.ones_like(mount)
+    outside[picture.slices(height, width)] = False
+    colour = np.full((2, height, width), np.nan, np.float32)
+    if mount.any():
+        colour[:, there | outside] = np.median(lab[1:, mount], axis=1)[:, None]
+    return colour
 
 
 def _depth(share: Floats64) -> float:

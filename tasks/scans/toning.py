@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 from tasks.scans.surface import smooth_surface
 
 Floats32 = NDArray[np.float32]
+Floats64 = NDArray[np.float64]
+Integers = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 _LEVELS = 16  # of lightness, in each of which a toned print has one colour
-_LEAST_SHARE = 0.02  # of the pixels, in a level that is to be trusted: a stamp covers less
 _LEAST_PIXELS = 30
+_VOTE = 0.02  # of a place that has to be of a level for a whole vote
+_LEAST_PLACES = 0.2  # of the votes that a level needs to be trusted: a stamp has fewer places
 # sRGB's colorants under D50 (columns X, Y, Z of red, green, blue), for the chroma of RGB scans.
 _TO_XYZ = np.array(
     [[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]]
@@ -41,29 +44,55 @@ def light_of_lab(lab: Floats32) -> Floats32:
     return light
 
 
-def unexplained(lab: Floats32, counted: Bools) -> Floats32:
+def unexplained(lab: Floats32, counted: Bools, *, places: int = 1) -> Floats32:
     """What is left of a* and b* when each lightness, and then each place, has had its own taken.
 
     Args:
         lab: L*, a*, b*, (3, h, w).
         counted: Which pixels the colours of lightness and place are learnt from, (h, w).
+        places: Along each side, that have a vote each on the colour of a level, however many of
+            their pixels are of it: so a patch that has a lightness for itself, as a sticker may
+            have, says nothing of the print, and a level that few places show follows the next.
 
     Returns:
         a* and b*, (2, h, w).
     """
-    rest = np.stack([plane - _of_lightness(lab[0], plane, counted) for plane in lab[1:]])
+    rest = lab[1:] - _of_lightness(lab[0], lab[1:], counted, places)
     return rest - smooth_surface(rest, counted)
 
 
-def _of_lightness(lightness: Floats32, values: Floats32, counted: Bools) -> Floats32:
-    """Give each pixel the median of the values at its lightness, interpolated between levels."""
-    known, own = lightness[counted], values[counted]
+def _of_lightness(lightness: Floats32, values: Floats32, counted: Bools, places: int) -> Floats32:
+    """Give each pixel the median colour of its lightness, interpolated between levels."""
+    known, own = lightness[counted], values[:, counted]
     level = np.clip((known / 100 * _LEVELS).astype(np.int64), 0, _LEVELS - 1)
-    least = max(_LEAST_PIXELS, _LEAST_SHARE * known.size)
-    levels = [one for one in range(_LEVELS) if np.count_nonzero(level == one) >= least]
+    place = _numbered(counted.shape, places)[counted]
+    ballot = level * places**2 + place
+    sizes = np.bincount(ballot, minlength=_LEVELS * places**2)
+    most = max(_LEAST_PIXELS / places**2, _VOTE * known.size / places**2)
+    weight = np.minimum(1, most / np.maximum(sizes, 1))[ballot]
+    votes = np.minimum(1, sizes / most).reshape(_LEVELS, -1).sum(axis=1)
+    shown = np.unique(place).size
+    levels = [one for one in range(_LEVELS) if votes[one] >= max(1, _LEAST_PLACES * shown)]
     if not levels:
-        return np.full_like(values, np.median(own) if own.size else 0)
-    medians = [np.median(own[level == one]) for one in levels]
+        middle = np.median(own, axis=1) if known.size else np.zeros(len(values))
+        return np.broadcast_to(middle[:, None, None], values.shape).astype(np.float32)
     centres = (np.array(levels) + 0.5) * 100 / _LEVELS
-    found: Floats32 = np.interp(lightness, centres, medians).astype(np.float32)
-    return found
+    chosen = [level == one for one in levels]
+    return np.stack(
+        [
+            np.interp(lightness, centres, [_median(plane[at], weight[at]) for at in chosen])
+            for plane in own
+        ]
+    ).astype(np.float32)
+
+
+def _numbered(shape: tuple[int, ...], places: int) -> Integers:
+    """Number the places of a picture, (height, width)."""
+    rows, columns = (np.arange(size) * places // size for size in shape)
+    return rows[:, None] * places + columns
+
+
+def _median(values: Floats32, weights: Floats64) -> float:
+    order = np.argsort(values)
+    total = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(total, total[-1] / 2)])

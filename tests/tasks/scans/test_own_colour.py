@@ -15,6 +15,11 @@ from tests.scanfiles import in_colour, photograph, write_png
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
 
+STICKERS = {
+    "yellow": (230, 210, 40), "pale yellow": (250, 235, 120), "orange": (240, 150, 30),
+    "brown": (120, 70, 30), "red": (190, 30, 40), "cyan": (30, 170, 190), "pink": (240, 150, 170),
+}  # fmt: skip
+
 
 def _print(tone: str, seed: int = 0) -> Picture:
     return oldprints.toned(photograph(480, 640, seed=seed), tone)
@@ -66,6 +71,44 @@ def test_a_stamp_on_a_grey_photograph_is_named(ink: str, tmp_path: Path) -> None
     assert "from the left" in found.notes[0]
     assert found.own_colour is not None
     assert 0.001 < found.own_colour.mean() < 0.1
+
+
+@pytest.mark.parametrize("colour", STICKERS)
+@pytest.mark.parametrize("size", [0.07, 0.24])
+def test_a_sticker_is_named_whatever_its_colour_and_size(
+    colour: str, size: float, tmp_path: Path
+) -> None:
+    """It may be all that there is of its lightness, and strong yellow is no stain."""
+    grey = np.repeat(0.7 * photograph(480, 640)[..., None], 3, axis=2)
+    stuck = oldprints.stickered(grey, STICKERS[colour], size=size, at=(0.6, 0.65))
+    found = _findings(stuck, tmp_path)
+    assert found.reason is Reason.OWN_COLOUR
+    assert found.own_colour is not None
+    height, width = found.own_colour.shape
+    assert found.own_colour[round(0.6 * height), round(0.65 * width)]
+    assert found.own_colour.mean() == pytest.approx(size * size, abs=0.03)
+
+
+def test_what_is_too_large_for_an_island_is_asked_about(tmp_path: Path) -> None:
+    """No scan with strong colour over a part of it is published unseen, nor only called toned."""
+    grey = np.repeat(0.7 * photograph(480, 640)[..., None], 3, axis=2)
+    stuck = oldprints.stickered(grey, STICKERS["cyan"], size=0.6, at=(0.5, 0.5))
+    assert _findings(stuck, tmp_path).reason is Reason.NEARLY_COLOUR
+
+
+@pytest.mark.parametrize("mount", MOUNTS)
+@pytest.mark.parametrize("tone", [None, "sepia"])
+def test_a_mount_hides_no_sticker(mount: str, tone: str | None, tmp_path: Path) -> None:
+    """Neither on it nor on its picture; and it is no island itself."""
+    grey = np.repeat(0.05 + 0.8 * photograph(480, 640)[..., None], 3, axis=2)
+    picture = _print(tone) if tone else grey
+    card = oldprints.mounted(picture, mount, np.random.default_rng(4))
+    assert not _findings(card, tmp_path).islands
+    stuck = oldprints.stickered(card, INKS["red"], size=0.06, at=(0.96, 0.8))
+    stuck = oldprints.stickered(stuck, INKS["blue"], size=0.06, at=(0.5, 0.5))
+    found = _findings(stuck, tmp_path)
+    assert found.reason is Reason.OWN_COLOUR
+    assert len(found.islands) == 2
 
 
 def test_tinted_cheeks_and_targets_are_named(tmp_path: Path) -> None:
