@@ -40,8 +40,9 @@ class RunFigures:
     def from_json(cls, stored: Mapping[str, object]) -> "RunFigures":
         """Read what `as_json` wrote, by this version or another."""
         known = {name: value for name, value in stored.items() if name in cls.__dataclass_fields__}
-        if isinstance(incomplete := known.pop("incomplete", ()), Iterable):
-            known["incomplete"] = tuple(incomplete)
+        for name in ("incomplete", "collections"):
+            if isinstance(listed := known.pop(name, ()), Iterable):
+                known[name] = tuple(listed)  # JSON knows lists only
         listing = known.pop("discovered", None)
         if isinstance(listing, Mapping):
             fields = Discovered.__dataclass_fields__
