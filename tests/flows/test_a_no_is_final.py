@@ -98,7 +98,7 @@ def test_holds_stand_before_there_is_an_item(box: Box) -> None:
     assert box.do("hold", f"{source}/0.jpg", "--why", "rights") == 3
     assert box.do("hold", str(inner), "--why", "rights") == 0
     assert box.do("retry", f"{source}/1.jpg") == 3
-    shutil.copy(box.folder / "1.jpg", box.folder / "later.jpg")
+    write_jpeg(box.folder / "later.jpg", codes_of(photograph(96, 128, seed=42)))
     assert box.do("run", source, "--publish") == 0
     assert box.do("run", str(inner), "--publish") == 0
     statuses = box.statuses()
