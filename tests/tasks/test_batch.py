@@ -444,10 +444,10 @@ def test_a_late_worker_does_not_overwrite_the_new_holder(
 def test_batches_leave_no_scratch_behind(
     make_settings: MakeSettings, workshop_for: OpenWorkshop
 ) -> None:
-    """Fetched scans and written files go with their batch."""
+    """Fetched scans and written files go with their batch; whose the folder is stays."""
     workshop = workshop_for(make_settings())
     work_off(workshop, Share())
-    assert list(workshop.scratch.iterdir()) == []
+    assert [path.name for path in workshop.scratch.iterdir()] == ["owner"]
 
 
 def test_a_night_counts_what_the_ledger_made_of_it(
