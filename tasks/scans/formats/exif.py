@@ -50,6 +50,10 @@ _MAX_TEXT_BYTES = 1 << 20
 _CODES = {b"ASCII\0\0\0": "utf-8", b"UNICODE\0": "utf-16", b"JIS\0\0\0\0\0": "iso2022_jp"}
 
 
+#: Pixels an inch or centimetre beyond which nobody scans: finer than a wave of light by far.
+_MOST_PER_UNIT = 1e7
+
+
 @dataclass(frozen=True)
 class Exif:
     """What was read.
@@ -151,7 +155,7 @@ class _Reading:
         x = self.number(_X_RESOLUTION, "XResolution", 0)
         y = self.number(_Y_RESOLUTION, "YResolution", 0)
         unit = self.number(_UNIT, "ResolutionUnit", 2)
-        if unit not in {2, 3} or not (x > 0 and y > 0):
+        if unit not in {2, 3} or not (0 < x < _MOST_PER_UNIT and 0 < y < _MOST_PER_UNIT):
             return None
         per_cm = 2.54 if unit == 2 else 1.0
         return x / per_cm, y / per_cm

@@ -21,6 +21,9 @@ def image_resources(data: bytes) -> Iterator[tuple[int, bytes, str]]:
             if data[position:].strip(b"\0 "):
                 yield 0, b"", f"hold no resource at byte {position:,}; what follows was not read"
             return
+        if at + 6 > len(data):  # half a number is none: it may have been IPTC's
+            yield 0, b"", "end within the head of a resource, which was not read"
+            return
         number = int.from_bytes(data[at + 4 : at + 6], "big")
         name_bytes = 1 + data[at + 6] if at + 6 < len(data) else 1
         start = at + 6 + name_bytes + name_bytes % 2

@@ -250,6 +250,7 @@ def test_never_half_a_rights_statement_of_xmp(cut: int, *, is_spoilt: bool) -> N
 
 @SLOW
 @given(cut=st.integers(1, len(photoshop(iptc_records())) - 1))
+@example(cut=33)
 def test_never_half_a_rights_statement_of_iptc(cut: int, tmp_path: Path) -> None:
     """Resources cut anywhere: the statement is whole, or it is said what was not read."""
     data = photoshop(iptc_records())[:cut]
@@ -347,6 +348,7 @@ _VALUES = st.binary(max_size=24) | st.just(b"300/1\0") | st.just(b"\xff" * 8)
 @example([(0x011A, 12, 1, struct.pack("<d", float("nan"))), (0x011B, 5, 1, b"\0" * 8)])
 @example([(0x8769, 2, 8, b"8888888\0")])
 @example([(0x8769, 12, 1, struct.pack("<d", 1e300))])
+@example([(0x011A, 1, 1, b"\x01"), (0x011B, 16, 1, b"\xff" * 8)])
 def test_no_value_of_exif_does_harm(entries: list[tuple[int, int, int, bytes]]) -> None:
     """Whatever a tag's type and count: an orientation that exists, a resolution that can be."""
     found = read_exif_block(made.directory(sorted(entries)))
