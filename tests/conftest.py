@@ -1,9 +1,17 @@
 """What all tests share."""
 
 import gc
+import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+# Continuous integration judges a change by the same examples each time; at a desk every run draws
+# others. How long an example takes tells of the machine, not of the code.
+settings.register_profile("desk", deadline=None)
+settings.register_profile("integration", deadline=None, derandomize=True)
+settings.load_profile("integration" if os.environ.get("CI") else "desk")
 
 pytest_plugins = [
     "tests.databases",
