@@ -153,19 +153,14 @@ def learn(connection: Connection, digests: Iterable[Digest]) -> None:
     mine = and_(scan.c.id == found.c.scan_id, scan.c.listing == found.c.listing)
     read = select(found.c.sha256).where(mine).correlate(scan).scalar_subquery()
     ids = select(found.c.scan_id)
-    connection.execute(
+    learnt = connection.execute(
         update(scan)
         .where(scan.c.id.in_(ids), scan.c.sha256.is_(None), read.is_not(None))
-        .values(sha256=read, read_listing=scan.c.listing),
+        .values(sha256=read, read_listing=scan.c.listing)
+        .returning(scan.c.id, scan.c.sha256),
         given,
     )
-    of_scan = select(scan.c.sha256).where(scan.c.id == refusal.c.scan_id).scalar_subquery()
-    connection.execute(
-        update(refusal)
-        .where(refusal.c.scan_id.in_(ids), refusal.c.sha256.is_(None))
-        .values(sha256=of_scan),
-        given,
-    )
+    bind_to_bytes(connection, {row.id: row.sha256 for row in learnt})
 
 
 def has_bytes_refused_by(decision_id: int) -> ColumnElement[bool]:
