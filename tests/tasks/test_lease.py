@@ -1,6 +1,8 @@
 """A worker that was away for too long stores nothing, and its neighbours' work is not lost."""
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,25 +52,33 @@ def test_a_lost_lease_is_lost_for_good(ledger: Ledger) -> None:
 
 
 def test_a_worker_that_was_away_stores_nothing(
-    make_settings: MakeSettings, workshop_for: OpenWorkshop, tmp_path: Path
+    make_settings: MakeSettings,
+    workshop_for: OpenWorkshop,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It was stopped between encoding and storing, and meanwhile another did its scans."""
     workshop = workshop_for(make_settings(lease_s=60.0))
     held = claim_all(workshop)
+    asleep = threading.Lock()  # all its threads are stopped at once
+    slept: list[bool] = []
 
     def sleep_over(real: Any, asked: Any, request: Any, **named: Any) -> Any:  # noqa: ANN401
         result = real(asked, request, **named)
-        if asked.__name__ == "write_scan" and not slept:
-            slept.append(True)
-            workshop.ledger.expire_leases(["a test"])
-            work_off(workshop, Share())
+        with asleep:
+            if asked.__name__ == "write_scan" and not slept:
+                slept.append(True)
+                workshop.ledger.expire_leases(["a test"])
+                with ThreadPoolExecutor(2) as threads:
+                    work_off(replace(workshop, io=threads), Share())
+                # As after a stopped process goes on: no heartbeat for longer than the lease.
+                awake = time.monotonic() + 61
+                monkeypatch.setattr("tasks.lease.time.monotonic", lambda: awake)
         return result
 
-    slept: list[bool] = []
     late = with_fault(workshop, "pixels", "run", sleep_over)
-    # As after a stopped process goes on: no heartbeat has come for longer than the lease.
-    away = replace(late, settings=late.settings.model_copy(update={"lease_s": 1e-6}))
-    summary = colorize_batch(away, held)
+    summary = colorize_batch(late, held)
+    assert slept
     assert (summary.items, summary.lost_leases) == (0, 6)
     stored = files_under(tmp_path / "colour")
     rows = workshop.ledger.list_derivatives()
