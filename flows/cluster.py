@@ -14,12 +14,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.batch import BatchSummary
+from tasks.batch.batch import BatchSummary
+from tasks.batch.worker import Worker, open_worker
 from tasks.errors import AutochromeError, RunAborted, UsageError
 from tasks.ledger import Ledger, RecipeRow
 from tasks.settings import Settings, current_settings
 from tasks.share import Share, check_failure_budget, work_off
-from tasks.workshop import Workshop, open_workshop
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -33,7 +33,7 @@ _TURNS_AHEAD = 2
 _CONNECT_S = 30
 
 _opening = threading.Lock()
-_kept: list[Workshop] = []
+_kept: list[Worker] = []
 
 
 @dataclass(frozen=True)
@@ -49,20 +49,20 @@ class Turn:
 def take_turn(turn: Turn) -> BatchSummary:
     """Colourize a few batches, in a worker of the cluster.
 
-    Its settings are in its own environment. Its workshop stays open between turns.
+    Its settings are in its own environment. Its worker stays open between turns.
 
     Raises:
         UsageError: This worker cannot take part, or would colourize under another recipe.
         AutochromeError: Database, output, checkpoint or device cannot be used here.
     """
-    workshop = _workshop()
-    if workshop.recipe_digest != turn.recipe_digest:
+    worker = _worker()
+    if worker.recipe_digest != turn.recipe_digest:
         raise UsageError(
-            f"its recipe is {workshop.recipe_digest[:12]}, the run's {turn.recipe_digest[:12]}: "
+            f"its recipe is {worker.recipe_digest[:12]}, the run's {turn.recipe_digest[:12]}: "
             "give all the same AUTOCHROME_ settings and start the worker anew"
         )
     return work_off(
-        workshop,
+        worker,
         Share(
             collections=turn.collections,
             max_items=turn.max_items,
@@ -72,7 +72,7 @@ def take_turn(turn: Turn) -> BatchSummary:
     )
 
 
-def _workshop() -> Workshop:
+def _worker() -> Worker:
     if multiprocessing.current_process().daemon:
         raise UsageError(
             "it may start no processes, and works on pixels in some: start it with "
@@ -81,7 +81,7 @@ def _workshop() -> Workshop:
     with _opening:
         if not _kept:
             opened = ExitStack()
-            _kept.append(opened.enter_context(open_workshop(current_settings())))
+            _kept.append(opened.enter_context(open_worker(current_settings())))
             atexit.register(opened.close)
         return _kept[0]
 

@@ -7,14 +7,14 @@ from prefect import flow, get_run_logger
 from flows.cluster import spread
 from flows.watching import Progress
 from tasks.backfill_share import work_share
-from tasks.batch import BatchSummary
+from tasks.batch.batch import BatchSummary
+from tasks.batch.worker import open_worker, recipe_in_service
 from tasks.colorize import run_batch_as_task
 from tasks.errors import RunAborted
 from tasks.ledger import ItemStatus, Ledger
 from tasks.ledger.opening import open_ledger
 from tasks.settings import Settings, current_settings
 from tasks.share import Share, work_off
-from tasks.workshop import open_workshop, recipe_in_service
 
 
 @flow(name="colorize", flow_run_name="colorize {label}")
@@ -62,11 +62,9 @@ def colorize_share(settings: Settings, share: Share, *, label: str) -> BatchSumm
     """
     if settings.dask_scheduler:
         return _colorize_share_on_cluster(settings, share, label=label)
-    with open_workshop(settings) as workshop:
-        progress = _begin_progress(workshop.ledger, workshop.recipe_id, label=label)
-        summary = work_off(
-            workshop, share, run_batch=run_batch_as_task, on_progress=progress.update
-        )
+    with open_worker(settings) as worker:
+        progress = _begin_progress(worker.ledger, worker.recipe_id, label=label)
+        summary = work_off(worker, share, run_batch=run_batch_as_task, on_progress=progress.update)
     return _end_progress(progress, summary, label=label)
 
 

@@ -17,13 +17,13 @@ from prefect.artifacts import (
 from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 
-from tasks.batch import BatchSummary
+from tasks.batch.batch import BatchSummary
 from tasks.errors import Reason
 from tasks.ledger import Counts, ItemStatus
-from tasks.preview import shrink
-from tasks.reasons_help import REASON_HELP, STATUS_HELP, Help
 from tasks.report import Picture
-from tasks.reporting import Samples
+from tasks.report.gathering import Samples
+from tasks.report.preview import shrink
+from tasks.report.reasons import REASON_HELP, STATUS_HELP, Help
 
 #: Moving the bar costs 17 ms of CPU, and the server two writes: the artifact, and an event that is
 #: kept for days. More often than this nobody looks.

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from threading import Event
 
-from tasks.batch import BatchSummary, colorize_batch
+from tasks.batch.batch import BatchSummary, colorize_batch
+from tasks.batch.worker import Worker, open_worker
 from tasks.errors import DatabaseUnavailable
 from tasks.heartbeat import RUN_LOST_S, beating
 from tasks.ledger import Claim, RunEnding
@@ -13,7 +14,6 @@ from tasks.ledger.backfills import BackfillRow, Backfills, BackfillState, ShareR
 from tasks.ledger.opening import open_ledger
 from tasks.settings import Settings
 from tasks.share import Share, work_off
-from tasks.workshop import Workshop, open_workshop
 
 BEAT_S = 15.0
 
@@ -23,7 +23,7 @@ def work_share(
     share_id: int,
     *,
     stop: Event | None = None,
-    run_batch: Callable[[Workshop, Claim], BatchSummary] = colorize_batch,
+    run_batch: Callable[[Worker, Claim], BatchSummary] = colorize_batch,
     on_progress: Callable[[BatchSummary], None] = lambda _: None,
 ) -> BatchSummary:
     """Work off a share of a backfill, and record how it ended.
@@ -60,7 +60,7 @@ def _work(  # noqa: PLR0913, PLR0917 - what `work_share` was given, and what it 
     backfills: Backfills,
     share: ShareRow,
     watch: "_Watch",
-    run_batch: Callable[[Workshop, Claim], BatchSummary],
+    run_batch: Callable[[Worker, Claim], BatchSummary],
     on_progress: Callable[[BatchSummary], None],
 ) -> BatchSummary:
     row = backfills.get(share.backfill_id)
@@ -69,8 +69,8 @@ def _work(  # noqa: PLR0913, PLR0917 - what `work_share` was given, and what it 
         watch.items = summary.items
         on_progress(summary)
 
-    with open_workshop(settings, stop=watch.stop) as workshop:
-        if workshop.recipe_id != row.recipe_id:
+    with open_worker(settings, stop=watch.stop) as worker:
+        if worker.recipe_id != row.recipe_id:
             return _refuse(backfills, row)
         deadline = None
         if share.max_seconds is not None:
@@ -82,7 +82,7 @@ def _work(  # noqa: PLR0913, PLR0917 - what `work_share` was given, and what it 
             backfill_id=row.id,
             goes_on=watch.goes_on,
         )
-        return work_off(workshop, mine, run_batch=run_batch, on_progress=progress)
+        return work_off(worker, mine, run_batch=run_batch, on_progress=progress)
 
 
 def _refuse(backfills: Backfills, row: BackfillRow) -> BatchSummary:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+from tasks.batch.worker import recipe_in_service
 from tasks.errors import UsageError
 from tasks.forecast import Forecast
 from tasks.ledger import Ledger, RunEnding
@@ -17,7 +18,6 @@ from tasks.ledger.backfills import (
 )
 from tasks.ledger.rates import measured_rates
 from tasks.settings import Settings
-from tasks.workshop import recipe_in_service
 
 #: A turn of the flow that keeps backfills going plans for no longer than this.
 PLAN_S = 40.0

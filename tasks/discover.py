@@ -6,10 +6,10 @@ Call them with `unsearched` arguments.
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.batch import BatchSummary
-from tasks.listing import Listing
+from tasks.batch.batch import BatchSummary
+from tasks.discovery.listing import Listing
 from tasks.night import Night
-from tasks.reporting import ReportPlace, write_report
+from tasks.report.gathering import ReportPlace, write_report
 
 
 @task(name="discover", task_run_name="discover {source}", cache_policy=NO_CACHE)

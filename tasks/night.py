@@ -10,16 +10,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from tasks.batch import BatchSummary
+from tasks.batch.batch import BatchSummary
+from tasks.batch.worker import recipe_in_service
+from tasks.discovery.listing import Listing, record_source
 from tasks.errors import DatabaseUnavailable, UsageError
 from tasks.heartbeat import RUN_BEAT_S, beating
 from tasks.ledger import Discovered, EnqueueMode, Ledger, RunEnding, RunFigures
 from tasks.ledger.migrate import make_if_missing
 from tasks.ledger.opening import open_ledger
-from tasks.listing import Listing, record_source
 from tasks.settings import Settings
 from tasks.storage import ObjectStore, check_apart, open_store
-from tasks.workshop import recipe_in_service
 
 
 @dataclass

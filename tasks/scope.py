@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+from tasks.discovery.listing import record_source
 from tasks.errors import UsageError
 from tasks.ledger import Ledger
 from tasks.ledger.backfills import Backfills
 from tasks.ledger.uris import pattern_of, uri_given
-from tasks.listing import record_source
 from tasks.settings import Settings
 
 

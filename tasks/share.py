@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
 
-from tasks.batch import BatchSummary, colorize_batch
-from tasks.lease import Lease
+from tasks.batch.batch import BatchSummary, colorize_batch
+from tasks.batch.lease import Lease
+from tasks.batch.worker import Worker
 from tasks.ledger import Claim, Failures, ItemStatus, Ledger
 from tasks.settings import Settings
-from tasks.workshop import Workshop
 
 #: Batches in flight: while one waits for its last files, the network works for the other.
 IN_FLIGHT = 2
@@ -47,16 +47,16 @@ class Share:
 
 
 def work_off(
-    workshop: Workshop,
+    worker: Worker,
     share: Share,
     *,
-    run_batch: Callable[[Workshop, Claim], BatchSummary] = colorize_batch,
+    run_batch: Callable[[Worker, Claim], BatchSummary] = colorize_batch,
     on_progress: Callable[[BatchSummary], None] = lambda _: None,
 ) -> BatchSummary:
     """Colourize batch after batch until none is left, the share is over, or a cause stops it.
 
     Args:
-        workshop: The opened resources.
+        worker: The opened resources.
         share: How much to take on.
         run_batch: What colourizes a batch; a Prefect task in a flow.
         on_progress: Called with the running total after each batch.
@@ -65,25 +65,25 @@ def work_off(
         The total. `aborted` names the cause if the failure budget was spent, every item would have
         failed, or another run has taken this one's place.
     """
-    worker = _ShareWorker(workshop, share, run_batch)
+    window = _Window(worker, share, run_batch)
     total = BatchSummary()
     with (
         ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="batch") as executor,
-        _draining(workshop),
+        _draining(worker),
     ):
         while True:
-            _check_replaced(workshop.ledger, share, total)
-            worker.fill(executor, total)
-            if not worker.running and not worker.waits_for_due_items(total):
+            _check_replaced(worker.ledger, share, total)
+            window.fill(executor, total)
+            if not window.running and not window.waits_for_due_items(total):
                 return total
-            for summary in worker.collect():
+            for summary in window.collect():
                 total.add(summary)
                 on_progress(total)
-            check_failure_budget(workshop.settings, workshop.ledger, share, total)
+            check_failure_budget(worker.settings, worker.ledger, share, total)
 
 
 @contextmanager
-def _draining(workshop: Workshop) -> Iterator[None]:
+def _draining(worker: Worker) -> Iterator[None]:
     """Stop the batches in flight when an exception ends the share, before they are waited for.
 
     Prefect ends a run by raising one in the main thread at SIGTERM, and kills it 30 s later.
@@ -91,20 +91,20 @@ def _draining(workshop: Workshop) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        workshop.stop.set()
+        worker.stop.set()
         raise
 
 
-class _ShareWorker:
+class _Window:
     """The batches in flight of one share."""
 
     def __init__(
         self,
-        workshop: Workshop,
+        worker: Worker,
         share: Share,
-        run_batch: Callable[[Workshop, Claim], BatchSummary],
+        run_batch: Callable[[Worker, Claim], BatchSummary],
     ) -> None:
-        self._workshop = workshop
+        self._worker = worker
         self._share = share
         self._run_batch = run_batch
         self._claimed = 0
@@ -125,13 +125,13 @@ class _ShareWorker:
                 self._wait_for_others(claim)
             # Prefect finds the flow run that a task belongs to in the context.
             context = copy_context()
-            self.running.add(executor.submit(context.run, self._run_batch, self._workshop, claim))
+            self.running.add(executor.submit(context.run, self._run_batch, self._worker, claim))
             if self._is_suspect_running:
                 return
 
     def _wait_for_others(self, claim: Claim) -> None:
-        lease_s = self._workshop.settings.lease_s
-        with Lease(self._workshop.ledger, claim.token, lease_s=lease_s).kept():
+        lease_s = self._worker.settings.lease_s
+        with Lease(self._worker.ledger, claim.token, lease_s=lease_s).kept():
             wait(self.running)
 
     def collect(self) -> list[BatchSummary]:
@@ -143,28 +143,28 @@ class _ShareWorker:
         """Sleep until the next item is due, if that is soon; otherwise the share is done."""
         if self._is_over(total):
             return False
-        due_s = self._workshop.ledger.next_due_s(
-            self._workshop.recipe_id,
+        due_s = self._worker.ledger.next_due_s(
+            self._worker.recipe_id,
             collections=self._share.collections or None,
             backfill_id=self._share.backfill_id,
         )
         if due_s is None or due_s > self._share.wait_s:
             return False
-        self._workshop.stop.wait(max(due_s, 0.2))
+        self._worker.stop.wait(max(due_s, 0.2))
         return True
 
     def _is_over(self, total: BatchSummary) -> bool:
-        stopped = self._workshop.stop.is_set() or bool(total.aborted)
+        stopped = self._worker.stop.is_set() or bool(total.aborted)
         return stopped or self._share.is_over(self._claimed) or not self._share.goes_on()
 
     def _claim(self) -> Claim | None:
-        settings, share = self._workshop.settings, self._share
+        settings, share = self._worker.settings, self._share
         limit = settings.batch_items
         if share.max_items is not None:
             limit = min(limit, share.max_items - self._claimed)
-        return self._workshop.ledger.claim(
-            self._workshop.worker,
-            recipe_id=self._workshop.recipe_id,
+        return self._worker.ledger.claim(
+            self._worker.name,
+            recipe_id=self._worker.recipe_id,
             limit=limit,
             lease_s=settings.lease_s,
             max_attempts=settings.max_attempts,

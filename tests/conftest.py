@@ -16,7 +16,7 @@ settings.load_profile("integration" if os.environ.get("CI") else "desk")
 pytest_plugins = [
     "tests.databases",
     "tests.s3server",
-    "tests.workshops",
+    "tests.workers",
     "tests.prefectserver",
     "tests.schools",
 ]
@@ -24,7 +24,7 @@ pytest_plugins = [
 
 @pytest.fixture(autouse=True, scope="session")
 def unfrozen() -> Iterator[None]:
-    """Commands freeze what they import (`tasks.loading`): here that is everything, tests included.
+    """Commands freeze what they import (`tasks.batch.loading`): here that is everything.
 
     Frozen to the end, libraries of the tests would report it all as leaked.
     """

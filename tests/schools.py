@@ -18,14 +18,14 @@ from colormodel.networks import NetworkConfig
 from colormodel.photos import load_photos
 from colormodel.recipe import TrainRecipe
 from colormodel.train import train
-from tasks.champion import register_file
+from tasks.checkpoints import register_file
 from tasks.finetune.course import Course, begin
 from tasks.finetune.course import train as train_challenger
+from tasks.ledger.checkpoints import promote
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.reference_records import Description
 from tasks.references.adding import Answer, Delivery, add_references
 from tasks.references.finding import Search, find_files
-from tasks.registry import promote
 from tasks.settings import Settings
 from tests.colormodel.photographs import write_photos
 from tests.tasks.references.colours import write_both

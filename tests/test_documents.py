@@ -8,7 +8,7 @@ from typer.main import get_group
 
 from flows.cli.app import app
 from tasks.errors import Reason
-from tasks.reasons_help import REASON_HELP, STATUS_HELP
+from tasks.report.reasons import REASON_HELP, STATUS_HELP
 from tasks.schema import ItemStatus
 
 ROOT = Path(__file__).parents[1]

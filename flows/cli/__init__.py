@@ -1,6 +1,6 @@
 """The command line: data on stdout, talk on stderr."""
 
-from tasks.loading import importing
+from tasks.batch.loading import importing
 
 __all__ = ["main"]
 

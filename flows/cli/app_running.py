@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from flows.cli import options
-from tasks.loading import importing
+from tasks.batch.loading import importing
 from tasks.settings import load_settings
 
 app = typer.Typer()
@@ -48,7 +48,7 @@ def run(
     Exit code 0: all is well. 3: some scans failed or are quarantined, or not all of the source
     could be listed. 1: the run was stopped.
     """
-    from tasks.pool import open_pool  # noqa: PLC0415  as in `app`
+    from tasks.batch.pool import open_pool  # noqa: PLC0415  as in `app`
 
     settings = load_settings(
         sources=(source,),

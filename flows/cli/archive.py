@@ -19,14 +19,14 @@ from flows.cli.talk import (
     write_data,
     write_file,
 )
+from tasks.discovery.listing import record_source
 from tasks.errors import Reason, UsageError
 from tasks.ledger import ItemFilter, ItemStatus, Ledger, RunRow, migrate
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.uris import uri_given
-from tasks.listing import record_source
+from tasks.processes import has_ended
 from tasks.settings import Settings
 from tasks.storage import open_store
-from tasks.worker import has_ended
 
 Word = TypeVar("Word", bound=enum.StrEnum)
 
@@ -217,7 +217,7 @@ def report(settings: Settings, name: str | None, *, as_json: bool, again: bool) 
     with open_ledger(settings) as ledger:
         chosen = _chosen_run(ledger, name, kinds=_REPORTED)
         if again:
-            from tasks.reporting import make_report_again  # noqa: PLC0415  brings torch along
+            from tasks.report.gathering import make_report_again  # noqa: PLC0415  brings torch along
 
             make_report_again(settings, ledger, chosen)
     # As its writer: the role that writes the output may get, but not list.

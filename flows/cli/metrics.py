@@ -8,7 +8,7 @@ from flows.serving.password import NAME, password_file, with_password
 from flows.serving.web import WebServer
 from tasks.errors import DatabaseUnavailable
 from tasks.ledger.opening import open_ledger
-from tasks.metrics import exposition
+from tasks.report.metrics import exposition
 from tasks.settings import Settings
 
 

@@ -6,9 +6,7 @@ from pathlib import Path
 from rich.table import Table
 
 from flows.cli.talk import ExitCode, print_json, say, stdout
-from tasks.ledger.opening import open_ledger
-from tasks.ledger.trainings import list_trainings
-from tasks.registry import (
+from tasks.ledger.checkpoints import (
     CheckpointRow,
     champion_checkpoint,
     history,
@@ -17,6 +15,8 @@ from tasks.registry import (
     recipes_of,
     roll_back,
 )
+from tasks.ledger.opening import open_ledger
+from tasks.ledger.trainings import list_trainings
 from tasks.settings import Settings
 
 
@@ -73,7 +73,7 @@ def promote_checkpoint(settings: Settings, named: str, *, who: str, why: str) ->
     with open_ledger(settings) as ledger:
         digest = named
         if Path(named).suffix == ".safetensors":
-            from tasks.champion import register_file  # noqa: PLC0415  torch, for files only
+            from tasks.checkpoints import register_file  # noqa: PLC0415  torch, for files only
 
             digest = register_file(settings, ledger, Path(named), who=who).digest
         _tell(promote(ledger, digest, who=who, why=why))

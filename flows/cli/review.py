@@ -6,7 +6,7 @@ from pathlib import Path
 from flows.cli.talk import ExitCode, print_json, read_file, say, stdout, write_data, write_file
 from tasks.ledger import ItemFilter
 from tasks.ledger.opening import open_ledger
-from tasks.reviewing import carry_out, read_reviews, write_reviews
+from tasks.review import carry_out, read_reviews, write_reviews
 from tasks.settings import Settings
 
 

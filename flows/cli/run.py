@@ -6,14 +6,14 @@ from datetime import datetime
 
 from flows.cli.stopping import progress_bar, stopping
 from flows.cli.talk import ExitCode, counts_as_dict, print_counts, print_json, say
-from tasks.batch import BatchSummary
+from tasks.batch.batch import BatchSummary
+from tasks.batch.children import PixelPool
+from tasks.batch.worker import open_worker
 from tasks.ledger import Counts, ItemStatus
 from tasks.night import Night, begin_night, name_of_night
-from tasks.pixels import PixelPool
-from tasks.reporting import write_report
+from tasks.report.gathering import write_report
 from tasks.settings import Settings
 from tasks.share import Share, work_off
-from tasks.workshop import open_workshop
 
 
 def run(settings: Settings, *, as_json: bool, pixels: PixelPool | None = None) -> ExitCode:
@@ -65,12 +65,12 @@ def _exit_code(counts: Counts) -> ExitCode:
 def _colorize(
     settings: Settings, night: Night, stop: threading.Event, pixels: PixelPool | None
 ) -> BatchSummary:
-    with open_workshop(settings, stop=stop, pixels=pixels) as workshop:
-        waiting = workshop.ledger.counts(workshop.recipe_id).items.get(ItemStatus.PENDING, 0)
+    with open_worker(settings, stop=stop, pixels=pixels) as worker:
+        waiting = worker.ledger.counts(worker.recipe_id).items.get(ItemStatus.PENDING, 0)
         with progress_bar() as bar:
             line = bar.add_task("colourizing", total=waiting)
             return work_off(
-                workshop,
+                worker,
                 Share(run_id=night.run_id),
                 on_progress=lambda summary: bar.update(line, completed=summary.items),
             )

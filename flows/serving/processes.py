@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.worker import has_ended, name_of_process, pid_of
+from tasks.processes import has_ended, name_of_process, pid_of
 
 _PROC = Path("/proc")
 _STEP_S = 0.2

@@ -29,7 +29,7 @@ from flows.serving.guard import Guard
 from flows.serving.prefect_server import LOGIN_PATH
 from tasks.errors import AutochromeError, UsageError
 from tasks.ledger import Ledger
-from tasks.metrics import exposition
+from tasks.report.metrics import exposition
 from tasks.settings import Settings
 from tasks.storage import ObjectInfo, ObjectStore, open_store
 from tasks.storage.keys import is_storable

@@ -29,7 +29,7 @@ from colormodel.finetune import Finetuned, FinetuneRecipe, Look, finetune
 from colormodel.infer import Colorizer, DeviceError
 from colormodel.photos import DataError
 from colormodel.recipe import RecipeError
-from tasks.champion import fetch_checkpoint, find_champion, register_file
+from tasks.checkpoints import fetch_checkpoint, find_champion, register_file
 from tasks.errors import NoCheckpoint, NoDevice, RunAborted, UsageError
 from tasks.finetune.judging import Check, Judgement, Rules, Scores, judge, measure
 from tasks.finetune.material import (
@@ -45,6 +45,7 @@ from tasks.finetune.material import (
 )
 from tasks.finetune.showing import curves_svg, example_strip, table_markdown
 from tasks.ledger import Ledger
+from tasks.ledger.checkpoints import CheckpointRow, promote_trained
 from tasks.ledger.reference_records import (
     ReferenceRow,
     ReferenceSetRow,
@@ -54,7 +55,6 @@ from tasks.ledger.reference_records import (
 )
 from tasks.ledger.references import known_to_trainings
 from tasks.ledger.trainings import begin_training, end_training
-from tasks.registry import CheckpointRow, promote_trained
 from tasks.settings import Settings, check_kept
 from tasks.storage import open_store
 

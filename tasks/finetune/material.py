@@ -14,15 +14,15 @@ from colormodel.evaluate import Photograph, PhotographsError, iter_photographs
 from colormodel.finetune import Material
 from colormodel.infer import Colorizer
 from colormodel.photos import DataError, Photos, load_photos
+from tasks.batch.children import PixelPool
+from tasks.batch.pool import open_pool
+from tasks.batch.recipe import read_limits
 from tasks.errors import FixityMismatch, UsageError
 from tasks.ledger import Ledger
 from tasks.ledger.reference_records import ReferenceRow, ReferenceSetRow, Split
 from tasks.ledger.references import freeze_set, list_references
-from tasks.pixels import PixelPool
-from tasks.pool import open_pool
 from tasks.references.look import LookRequest, look_at_reference
 from tasks.references.plausible import LEAST_PICTURES, agreement_of, judge_agreements
-from tasks.rules import read_limits
 from tasks.settings import Settings
 from tasks.storage import open_store
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from uuid import uuid4
 
 from colormodel.infer import Colorizer
-from tasks.champion import find_checkpoint
+from tasks.batch.children import PixelPool
+from tasks.batch.scratch import scratch_folder
+from tasks.checkpoints import find_checkpoint
 from tasks.errors import AutochromeError, OutputFull, Reason, SourceNotFound, UsageError
 from tasks.ledger import Ledger
 from tasks.ledger.reference_records import NewReference, ReferenceKind, Split
 from tasks.ledger.references import add_reference, find_item, find_scan, list_references
-from tasks.pixels import PixelPool
 from tasks.references.finding import Found
 from tasks.references.look import Look, LookRequest, look_at_reference
 from tasks.references.plausible import LEAST_PICTURES, judge_colours
@@ -25,7 +26,6 @@ from tasks.references.rules import (
     split_of,
 )
 from tasks.scans.header import ReadLimits
-from tasks.scratch import scratch_folder
 from tasks.settings import Settings
 from tasks.storage import open_store
 from tasks.storage.streams import file_chunks, sha256_of

@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from tasks.reasons_help import REASON_HELP, STATUS_HELP
 from tasks.report.model import Counted, RunReport
 from tasks.report.needs import needs_of
 from tasks.report.page import render_page
+from tasks.report.reasons import REASON_HELP, STATUS_HELP
 from tasks.storage.keys import safe_key
 
 _NAMES = {"html": "index.html", "csv": "report.csv", "json": "report.json"}

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tasks.ledger.records import RunEnding
-from tasks.reasons_help import REASON_HELP
 from tasks.report.model import RunReport, Trouble
+from tasks.report.reasons import REASON_HELP
 from tasks.report.words import count
 from tasks.schema import ItemStatus
 

@@ -9,10 +9,10 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from tasks.errors import Reason
-from tasks.reasons_help import REASON_HELP, STATUS_HELP
 from tasks.report import words
 from tasks.report.model import COLOURED, WAITING, RunReport
 from tasks.report.needs import needs_of
+from tasks.report.reasons import REASON_HELP, STATUS_HELP
 from tasks.schema import ItemStatus
 from tasks.storage.keys import shown
 

@@ -22,10 +22,10 @@ from pathlib import Path
 
 from pebble import ProcessExpired
 
+from tasks.batch.children import PixelPool
 from tasks.errors import AutochromeError, Reason, Verdict, reason_of
-from tasks.pixels import PixelPool
 from tests import scanfiles
-from tests.tasks.childwork import read_whole
+from tests.tasks.batch.childwork import read_whole
 
 TIMEOUT_S = 60
 MEMORY_BYTES = 2 << 30

@@ -12,7 +12,7 @@ from prefect.cli import _app as prefect_cli
 from flows.cli.app import app
 from tasks.errors import Reason
 from tasks.ledger import Ledger, RunEnding
-from tasks.metrics import exposition
+from tasks.report.metrics import exposition
 from tasks.schema import ItemStatus
 from tests.deploy.snippets import DEPLOY, ROOT, commands
 

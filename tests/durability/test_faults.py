@@ -17,18 +17,18 @@ from pathlib import Path
 
 import pytest
 
+from tasks.batch.worker import Worker, open_worker
 from tasks.errors import Reason
 from tasks.ledger import ItemRow, ItemStatus, Ledger
 from tasks.ledger.migrate import upgrade
 from tasks.settings import Settings
 from tasks.share import Share, work_off
-from tasks.workshop import Workshop, open_workshop
 from tests.databases import Server, running_server
 from tests.durability.checking import check_all
 from tests.durability.workers import OwnPixels, enqueue_all, make_archive, make_checkpoint, usual
 from tests.s3server import S3Bucket
 from tests.tasks.storage.bad_road import BadRoad, Fault, bad_road_to
-from tests.workshops import files_under, items_of
+from tests.workers import files_under, items_of
 
 SCANS = 3
 VICTIM = "00001.jpg"
@@ -49,13 +49,13 @@ def opened() -> Iterator[ExitStack]:
         yield stack
 
 
-def begin(given: dict[str, object], opened: ExitStack) -> Workshop:
-    """A workshop over an archive that is enqueued."""
+def begin(given: dict[str, object], opened: ExitStack) -> Worker:
+    """A worker over an archive that is enqueued."""
     settings = Settings.model_validate(given)
     with Ledger.open(settings.database_url.get_secret_value()) as ledger:
         enqueue_all(given, ledger)
-    workshop = opened.enter_context(open_workshop(settings))
-    return replace(workshop, pixels=OwnPixels())  # type: ignore[arg-type]
+    worker = opened.enter_context(open_worker(settings))
+    return replace(worker, pixels=OwnPixels())  # type: ignore[arg-type]
 
 
 # --- S3 over a bad road --------------------------------------------------------------------------
@@ -158,17 +158,17 @@ def test_a_fault_of_the_road_ends_one_item_with_its_reason(
 ) -> None:
     """The others are in review, on their first attempt; nothing unverified is recorded."""
     patience_s = case.fault.hang_s / 2 or 60.0  # so that a slow machine is no fault, too
-    workshop = begin({**in_s3, "s3_timeout_s": patience_s}, opened)
+    worker = begin({**in_s3, "s3_timeout_s": patience_s}, opened)
     road.faults.append(replace(case.fault))  # it counts down, and the table is read again
-    work_off(workshop, Share())
-    items = items_of(workshop.ledger)
+    work_off(worker, Share())
+    items = items_of(worker.ledger)
     victim = items.pop(VICTIM)
     # What is done may be in doubt, by a network that knows nothing: that is no fault.
     reason = None if case.reason is None else victim.reason
     assert (victim.status, reason) == (case.status, case.reason), victim.detail
     assert victim.attempts == case.attempts
     assert {(item.status, item.attempts) for item in items.values()} == {(REVIEW, 1)}
-    recorded = [row.key for row in workshop.ledger.list_derivatives() if VICTIM in row.key]
+    recorded = [row.key for row in worker.ledger.list_derivatives() if VICTIM in row.key]
     assert bool(recorded) is (case.status is REVIEW)
     pages = s3_bucket.client.list_objects_v2(Bucket=s3_bucket.name, Prefix="colour/")
     stored = [entry["Key"] for entry in pages["Contents"] if VICTIM in entry["Key"]]
@@ -189,31 +189,31 @@ def test_what_would_hit_every_scan_stops_the_run(
     fault: Fault, told: str, in_s3: dict[str, object], road: BadRoad, opened: ExitStack
 ) -> None:
     """One clear line, every attempt given back; when it is mended, all is done at once."""
-    workshop = begin(in_s3, opened)
+    worker = begin(in_s3, opened)
     road.faults.append(fault)
-    summary = work_off(workshop, Share())
+    summary = work_off(worker, Share())
     assert told in summary.aborted
     assert "\n" not in summary.aborted
     assert summary.given_back == SCANS
-    assert standing(workshop) == {(ItemStatus.PENDING, 0)}
+    assert standing(worker) == {(ItemStatus.PENDING, 0)}
     road.faults.clear()
-    work_off(workshop, Share())
-    assert standing(workshop) == {(REVIEW, 1)}
+    work_off(worker, Share())
+    assert standing(worker) == {(REVIEW, 1)}
 
 
-def standing(workshop: Workshop) -> set[tuple[ItemStatus, int]]:
+def standing(worker: Worker) -> set[tuple[ItemStatus, int]]:
     """Statuses and attempts of all items."""
-    return {(item.status, item.attempts) for item in items_of(workshop.ledger).values()}
+    return {(item.status, item.attempts) for item in items_of(worker.ledger).values()}
 
 
 def test_what_passes_within_the_clients_patience_costs_no_attempt(
     in_s3: dict[str, object], road: BadRoad, opened: ExitStack
 ) -> None:
     """Throttled twice on every way, each request goes through at its third try."""
-    workshop = begin({**in_s3, "s3_max_attempts": 4}, opened)
+    worker = begin({**in_s3, "s3_max_attempts": 4}, opened)
     road.faults += [get(**SLOW, times=2), put(**SLOW, times=2), read_back(**SLOW, times=2)]
-    work_off(workshop, Share())
-    assert standing(workshop) == {(REVIEW, 1)}
+    work_off(worker, Share())
+    assert standing(worker) == {(REVIEW, 1)}
     assert road.count("PUT", f"master/{VICTIM}") == 3
 
 
@@ -254,18 +254,18 @@ def test_a_full_disk_stops_the_run_and_costs_no_attempt(
 ) -> None:
     """Of the derivatives or of the scans in work; no half file is left, and it can go on."""
     disk = mount(1 << 20)
-    workshop = begin({**in_folders, full: str(disk)}, opened)
+    worker = begin({**in_folders, full: str(disk)}, opened)
     hog = disk / ".autochrome" / "hog.part" if full == "output" else disk / "hog"
     hog.write_bytes(bytes(_free(disk) - 512))
-    summary = work_off(workshop, Share())
+    summary = work_off(worker, Share())
     assert "space" in summary.aborted
-    assert standing(workshop) == {(ItemStatus.PENDING, 0)}
+    assert standing(worker) == {(ItemStatus.PENDING, 0)}
     hog.unlink()
     if full == "output":
         assert not {name for name in files_under(disk) if "part" in name or "master" in name}
-    work_off(workshop, Share())
-    assert standing(workshop) == {(REVIEW, 1)}
-    verdict = check_all(workshop.ledger, workshop.settings, items=SCANS)
+    work_off(worker, Share())
+    assert standing(worker) == {(REVIEW, 1)}
+    verdict = check_all(worker.ledger, worker.settings, items=SCANS)
     assert verdict.wrong == []
 
 
@@ -279,13 +279,13 @@ def test_a_disk_that_becomes_read_only_stops_the_run(
 ) -> None:
     """As Linux does with a failing one."""
     disk = mount(4 << 20)
-    workshop = begin({**in_folders, "output": str(disk)}, opened)
+    worker = begin({**in_folders, "output": str(disk)}, opened)
     libc = ctypes.CDLL(ctypes.util.find_library("c"), use_errno=True)
     read_only, remount = 1, 32
     assert libc.mount(None, os.fsencode(disk), None, read_only | remount, None) == 0
-    summary = work_off(workshop, Share())
+    summary = work_off(worker, Share())
     assert "read-only file system" in summary.aborted
-    assert standing(workshop) == {(ItemStatus.PENDING, 0)}
+    assert standing(worker) == {(ItemStatus.PENDING, 0)}
 
 
 # --- databases -----------------------------------------------------------------------------------
@@ -299,12 +299,12 @@ def own_server() -> Iterator[Server]:
         yield server
 
 
-def while_working(workshop: Workshop, trouble: Callable[[], None]) -> list[str]:
+def while_working(worker: Worker, trouble: Callable[[], None]) -> list[str]:
     """Work everything off in a thread, and make trouble meanwhile; why runs were aborted."""
     aborted: list[str] = []
 
     def work() -> None:
-        aborted.append(work_off(workshop, Share()).aborted)
+        aborted.append(work_off(worker, Share()).aborted)
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -314,10 +314,10 @@ def while_working(workshop: Workshop, trouble: Callable[[], None]) -> list[str]:
     return aborted
 
 
-def _all_reviewed(workshop: Workshop) -> None:
-    items: list[ItemRow] = list(items_of(workshop.ledger).values())
+def _all_reviewed(worker: Worker) -> None:
+    items: list[ItemRow] = list(items_of(worker.ledger).values())
     assert {item.status for item in items} == {REVIEW}
-    verdict = check_all(workshop.ledger, workshop.settings, items=len(items))
+    verdict = check_all(worker.ledger, worker.settings, items=len(items))
     assert verdict.wrong == []
 
 
@@ -328,7 +328,7 @@ def test_postgresql_that_is_restarted_in_the_middle_of_a_batch(
 ) -> None:
     """Twice; the batch waits, and no item is done twice."""
     make_archive(tmp_path / "archive", 60)
-    workshop = begin({**in_folders, "database_url": own_server.url()}, opened)
+    worker = begin({**in_folders, "database_url": own_server.url()}, opened)
     restarts = iter(range(2))
 
     def restart() -> None:
@@ -337,8 +337,8 @@ def test_postgresql_that_is_restarted_in_the_middle_of_a_batch(
             time.sleep(0.3)
             own_server.start()
 
-    assert while_working(workshop, restart) == [""]
-    _all_reviewed(workshop)
+    assert while_working(worker, restart) == [""]
+    _all_reviewed(worker)
 
 
 @pytest.mark.slow
@@ -352,7 +352,7 @@ def test_connections_that_are_cut_in_the_middle_of_a_batch(
 ) -> None:
     """Again and again, as an operator or a failing network does."""
     make_archive(tmp_path / "archive", 60)
-    workshop = begin({**in_folders, "database_url": postgresql_url}, opened)
+    worker = begin({**in_folders, "database_url": postgresql_url}, opened)
 
     def cut() -> None:
         postgresql_server.execute(
@@ -360,21 +360,21 @@ def test_connections_that_are_cut_in_the_middle_of_a_batch(
             "WHERE application_name = 'autochrome'"
         )
 
-    assert while_working(workshop, cut) == [""]
-    _all_reviewed(workshop)
+    assert while_working(worker, cut) == [""]
+    _all_reviewed(worker)
 
 
 def test_a_ledger_file_that_another_process_locks_for_a_while(
     in_folders: dict[str, object], opened: ExitStack
 ) -> None:
     """SQLite has one writer at a time; the batch waits for its turn."""
-    workshop = begin(in_folders, opened)
+    worker = begin(in_folders, opened)
     path = str(in_folders["database_url"]).removeprefix("sqlite:///")
     holder = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     holder.execute("BEGIN IMMEDIATE")
     release = threading.Timer(1.5, lambda: holder.execute("ROLLBACK"))
     release.start()
-    assert work_off(workshop, Share()).aborted == ""
+    assert work_off(worker, Share()).aborted == ""
     release.join()
     holder.close()
-    _all_reviewed(workshop)
+    _all_reviewed(worker)

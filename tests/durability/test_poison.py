@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from tasks.batch.children import PixelPool
+from tasks.batch.worker import open_worker
 from tasks.errors import Reason
 from tasks.ledger import ItemRow, ItemStatus, Ledger
-from tasks.pixels import PixelPool
 from tasks.schema import AttemptEnding
 from tasks.settings import Settings
 from tasks.share import Share, work_off
-from tasks.workshop import open_workshop
 from tests.durability.workers import (
     Order,
     enqueue_all,
@@ -23,7 +23,7 @@ from tests.durability.workers import (
     usual,
 )
 from tests.tasks import childwork
-from tests.workshops import items_of
+from tests.workers import items_of
 
 pytestmark = pytest.mark.slow
 
@@ -76,9 +76,9 @@ def test_a_scan_that_ends_or_exhausts_its_child_costs_itself_only(
             hang: (childwork.hang, None),
             hog: (childwork.hoard, 2 * MEMORY),
         }
-        with open_workshop(settings) as workshop:
+        with open_worker(settings) as worker:
             poisoned = Poisoned(pool, poisons)
-            work_off(replace(workshop, pixels=poisoned), Share())  # type: ignore[arg-type]
+            work_off(replace(worker, pixels=poisoned), Share())  # type: ignore[arg-type]
         pool.close()
         found = [named(ledger, number) for number in (1, 2, 3)]
         assert [(item.status, item.reason, item.attempts) for item in found] == [

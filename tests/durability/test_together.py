@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from tasks.audit import AuditPlan, run_audit
+from tasks.batch.worker import open_worker
+from tasks.discovery.listing import record_source
 from tasks.errors import Reason
 from tasks.ledger import EnqueueMode, ItemFilter, ItemStatus, Ledger, outcome_for
-from tasks.listing import record_source
 from tasks.settings import Settings
-from tasks.workshop import open_workshop
 from tests.durability.checking import check_all
 from tests.durability.harness import place_for
 from tests.durability.workers import (
@@ -92,8 +92,8 @@ def given(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, 
 def _fail_all(given: dict[str, object], ledger: Ledger) -> None:
     settings = Settings.model_validate(given)
     record_source(settings, ledger, settings.sources[0])
-    with open_workshop(settings) as workshop:
-        recipe_id = workshop.recipe_id
+    with open_worker(settings) as worker:
+        recipe_id = worker.recipe_id
     ledger.enqueue(recipe_id)
     held = ledger.claim("yesterday", recipe_id=recipe_id, limit=SCANS, lease_s=60, max_attempts=1)
     assert held is not None

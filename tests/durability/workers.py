@@ -21,12 +21,12 @@ import torch
 
 from colormodel.checkpoint import Card, save_checkpoint
 from colormodel.networks import NetworkConfig, build_network
-from tasks import stages
+from tasks.batch import stages
+from tasks.batch.worker import open_worker
+from tasks.discovery.listing import record_source
 from tasks.ledger import EnqueueMode, Ledger
-from tasks.listing import record_source
 from tasks.settings import Settings
 from tasks.share import Share, work_off
-from tasks.workshop import open_workshop
 from tests.scanfiles import codes_of, photograph, write_jpeg, write_tiff
 
 # A process is forked from a server that has everything imported.
@@ -70,8 +70,8 @@ def work(order: Order) -> None:
     if order.clock_off_s:
         _shift_clock(order.clock_off_s)
     settings = Settings.model_validate(order.settings)
-    with open_workshop(settings, stop=stop) as workshop:
-        own = replace(workshop, pixels=OwnPixels(order.poison))  # type: ignore[arg-type]
+    with open_worker(settings, stop=stop) as worker:
+        own = replace(worker, pixels=OwnPixels(order.poison))  # type: ignore[arg-type]
         summary = work_off(own, Share(run_id=order.run_id, max_items=order.max_items))
     if summary.aborted:
         sys.stderr.write(f"aborted: {summary.aborted}\n")
@@ -151,6 +151,6 @@ def enqueue_all(given: dict[str, object], ledger: Ledger) -> int:
     settings = Settings.model_validate(given)
     for source in settings.sources:
         record_source(settings, ledger, source)
-    with open_workshop(settings) as workshop:
-        ledger.enqueue(workshop.recipe_id, mode=EnqueueMode.NEW)
-        return workshop.recipe_id
+    with open_worker(settings) as worker:
+        ledger.enqueue(worker.recipe_id, mode=EnqueueMode.NEW)
+        return worker.recipe_id

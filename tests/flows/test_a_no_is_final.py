@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from flows.cli.app import app
 from tasks.ledger import ItemFilter, Ledger
 from tests.scanfiles import codes_of, photograph, write_jpeg
-from tests.workshops import MakeSettings
+from tests.workers import MakeSettings
 
 
 @pytest.fixture

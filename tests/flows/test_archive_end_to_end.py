@@ -35,9 +35,9 @@ from flows.serving.processes import descendants, end_tree
 from flows.serving.serve import server_command
 from tasks.ledger import Ledger
 from tasks.ledger.backfills import Backfills, BackfillState
+from tasks.processes import pid_of
 from tasks.schema import AttemptEnding
 from tasks.settings import Settings
-from tasks.worker import pid_of
 from tests.browser import Page, browsing, find_browser
 from tests.databases import Server
 from tests.durability.checking import check_all
@@ -51,7 +51,7 @@ from tests.s3server import (
     settings_for,
 )
 from tests.scanfiles import codes_of, photograph, write_jpeg
-from tests.workshops import attempts_of
+from tests.workers import attempts_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

@@ -9,19 +9,19 @@ from flows.audit import audit
 from tasks.errors import RunAborted
 from tasks.settings import settings_in_force
 from tasks.share import Share, work_off
-from tests.workshops import MakeSettings, OpenWorkshop
+from tests.workers import MakeSettings, OpenWorker
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_api")]
 
 
 def test_damage_fails_the_run_and_is_listed(
-    make_settings: MakeSettings, workshop_for: OpenWorkshop, tmp_path: Path
+    make_settings: MakeSettings, worker_for: OpenWorker, tmp_path: Path
 ) -> None:
     """A whole archive passes; a damaged file is told with its remedy."""
     settings = make_settings(audit_older_than_days=0.0)
-    workshop = workshop_for(settings)
-    work_off(workshop, Share())
-    derivatives = workshop.ledger.list_derivatives()
+    worker = worker_for(settings)
+    work_off(worker, Share())
+    derivatives = worker.ledger.list_derivatives()
     with settings_in_force(settings):
         assert audit() == {"matched": len(derivatives) + 6}
         (tmp_path / "colour" / derivatives[0].key).write_bytes(b"something else")

@@ -23,7 +23,7 @@ from tasks.ledger import ItemFilter, Ledger, RunEnding
 from tasks.ledger.backfills import BackfillMode, Backfills, BackfillState
 from tasks.ledger.opening import open_ledger
 from tasks.settings import Settings, settings_in_force
-from tests.workshops import MakeSettings
+from tests.workers import MakeSettings
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_api")]
 

@@ -16,7 +16,7 @@ import pytest
 
 from tasks.ledger import ItemFilter, Ledger
 from tasks.ledger.backfills import Backfills, BackfillState
-from tasks.worker import pid_of
+from tasks.processes import pid_of
 from tests.scanfiles import codes_of, photograph, write_jpeg
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]

@@ -18,12 +18,12 @@ from flows import cluster
 from flows.nightly import nightly
 from tasks.errors import RunAborted, UsageError
 from tasks.ledger.opening import open_ledger
+from tasks.processes import pid_of
 from tasks.schema import AttemptEnding
 from tasks.settings import Settings, settings_in_force
-from tasks.worker import pid_of
 from tests.ports import free_port
 from tests.scanfiles import codes_of, photograph, write_jpeg
-from tests.workshops import MakeSettings, attempts_of
+from tests.workers import MakeSettings, attempts_of
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 

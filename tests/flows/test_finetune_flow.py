@@ -12,10 +12,10 @@ from prefect.client.schemas.objects import FlowRun
 
 from flows import finetune as module
 from flows.finetune import finetune
+from tasks.ledger.checkpoints import champion_checkpoint
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.reference_records import TrainingRow, TrainingVerdict
 from tasks.ledger.trainings import list_trainings
-from tasks.registry import champion_checkpoint
 from tasks.settings import Settings, settings_in_force
 from tests.schools import School
 

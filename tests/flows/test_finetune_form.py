@@ -17,10 +17,10 @@ import pytest
 from flows.serving.environment import api_url, client_environment, server_environment, ui_url
 from flows.serving.processes import end_tree
 from flows.serving.serve import server_command
+from tasks.ledger.checkpoints import champion_checkpoint
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.reference_records import TrainingVerdict
 from tasks.ledger.trainings import list_trainings
-from tasks.registry import champion_checkpoint
 from tasks.settings import Settings
 from tests.browser import Page, browsing, find_browser
 from tests.ports import free_port

@@ -18,7 +18,7 @@ from tasks.ledger import ItemFilter, Ledger, RunEnding
 from tasks.ledger.opening import open_ledger
 from tasks.settings import settings_in_force
 from tasks.storage.folder import FolderStore
-from tests.workshops import MakeSettings, items_of
+from tests.workers import MakeSettings, items_of
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 

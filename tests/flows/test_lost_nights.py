@@ -17,7 +17,7 @@ from tasks.ledger.opening import open_ledger
 from tasks.night import begin_night
 from tasks.settings import Settings, settings_in_force
 from tests.tasks.ledger.test_lost_runs import silence
-from tests.workshops import MakeSettings, items_of
+from tests.workers import MakeSettings, items_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_api")]
 

@@ -26,7 +26,7 @@ from tasks.ledger import Ledger
 from tasks.schema import REVISION
 from tests.s3server import S3Bucket, settings_for
 from tests.scanfiles import codes_of, photograph, write_jpeg
-from tests.workshops import MakeSettings, colourfulness, files_under, items_of
+from tests.workers import MakeSettings, colourfulness, files_under, items_of
 
 ROOT = Path(__file__).parents[2]
 

@@ -19,7 +19,7 @@ from tasks.ledger.records import FixitySubject, SourceRow
 from tasks.schema import DecisionKind, FixityOutcome, ItemStatus
 from tasks.settings import Settings
 from tasks.share import Share, work_off
-from tests.workshops import MakeSettings, OpenWorkshop, items_of
+from tests.workers import MakeSettings, OpenWorker, items_of
 
 DAY_S = 86_400.0
 
@@ -31,11 +31,11 @@ def settings(make_settings: MakeSettings) -> Settings:
 
 
 @pytest.fixture
-def ledger(settings: Settings, workshop_for: OpenWorkshop) -> Ledger:
+def ledger(settings: Settings, worker_for: OpenWorker) -> Ledger:
     """Of an archive whose six scans are coloured."""
-    workshop = workshop_for(settings)
-    work_off(workshop, Share())
-    return workshop.ledger
+    worker = worker_for(settings)
+    work_off(worker, Share())
+    return worker.ledger
 
 
 def stored(ledger: Ledger, tmp_path: Path, kind: str = "master") -> list[Path]:
@@ -61,7 +61,7 @@ def test_a_whole_archive_is_found_whole_and_not_read_again(
 
 
 def test_damage_is_found_told_with_a_remedy_and_mended(
-    settings: Settings, ledger: Ledger, workshop_for: OpenWorkshop, tmp_path: Path, archive: Path
+    settings: Settings, ledger: Ledger, worker_for: OpenWorker, tmp_path: Path, archive: Path
 ) -> None:
     """One bit of a derivative, and one that is gone; a scan that was replaced is no damage."""
     flipped, removed, *_ = stored(ledger, tmp_path)
@@ -86,7 +86,7 @@ def test_damage_is_found_told_with_a_remedy_and_mended(
     pending = [i for i in items_of(ledger).values() if i.status is ItemStatus.PENDING]
     (decision,) = ledger.story(pending[0].uri).items[0].decisions
     assert (decision.kind, decision.who) == (DecisionKind.REDO, "a curator")
-    work_off(workshop_for(settings), Share())
+    work_off(worker_for(settings), Share())
     mended = run_audit(settings, ledger, AuditPlan((FixitySubject.DERIVATIVE,)), name="two")
     assert mended.is_clean
 

@@ -110,11 +110,11 @@ def _ray_row(folder: Path, jpeg: Path) -> Row:
     for path in paths:
         shutil.copyfile(jpeg, path)
     settings = settings_for(folder / "many", str(source), str(folder / "many-out"))
-    with enqueued(settings) as workshop:
+    with enqueued(settings) as worker:
         for _ in range(settings.cores):
-            workshop.pixels.run(abs, -1)  # children are there when the clock starts
-        ours_s = seconds_of(lambda: colour_recorded(workshop))
-        px = workshop.checkpoint.network_px
+            worker.pixels.run(abs, -1)  # children are there when the clock starts
+        ours_s = seconds_of(lambda: colour_recorded(worker))
+        px = worker.checkpoint.network_px
 
     def with_ray(scans: list[Path]) -> None:
         raydata.colour_all(scans, folder / "ray", minibatch=1, network_px=px)

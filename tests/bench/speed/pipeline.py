@@ -20,12 +20,12 @@ import torch
 
 from colormodel.neutral import neutral_mask
 from colormodel.planes import Plane
+from tasks.batch.worker import Worker, open_worker
 from tasks.ledger import Claim, ClaimedItem, Ledger, Outcome
 from tasks.night import begin_night
 from tasks.scans.reader import open_scan
 from tasks.settings import Settings
 from tasks.share import Share, work_off
-from tasks.workshop import Workshop, open_workshop
 from tests.bench.speed import notebook, raydata
 from tests.bench.speed.material import small_scans
 from tests.bench.speed.rows import Row, at_least, at_most, in_turn, seconds_of
@@ -84,37 +84,37 @@ def settings_for(folder: Path, source: str, output: str, **given: object) -> Set
 
 
 @contextmanager
-def enqueued(settings: Settings) -> Iterator[Workshop]:
-    """A workshop whose ledger knows every scan of the source."""
+def enqueued(settings: Settings) -> Iterator[Worker]:
+    """A worker whose ledger knows every scan of the source."""
     with begin_night(settings, kind="benchmark", name="benchmark") as night:
         for source in settings.sources:
             night.discover(source)
         night.enqueue()
-        with open_workshop(settings) as workshop:
-            yield workshop
+        with open_worker(settings) as worker:
+            yield worker
 
 
-def colour_recorded(workshop: Workshop) -> None:
+def colour_recorded(worker: Worker) -> None:
     """Colour everything, as a worker does."""
-    done = work_off(workshop, Share())
+    done = work_off(worker, Share())
     if done.aborted or done.statuses.total() == 0:
         raise RuntimeError(f"the run did not end as it should: {done.in_words()} {done.aborted}")
 
 
-def colour_unrecorded(workshop: Workshop, items: Sequence[ClaimedItem], claim: Claim) -> None:
+def colour_unrecorded(worker: Worker, items: Sequence[ClaimedItem], claim: Claim) -> None:
     """Colour the same in the same batches, without a ledger."""
-    bare = replace(workshop, ledger=Unrecorded(items, claim))  # type: ignore[arg-type]  # in its place
+    bare = replace(worker, ledger=Unrecorded(items, claim))  # type: ignore[arg-type]  # in its place
     colour_recorded(bare)
 
 
-def all_items(workshop: Workshop, ledger: Ledger, count: int) -> Claim:
+def all_items(worker: Worker, ledger: Ledger, count: int) -> Claim:
     """Claim everything, to know it, and give it back."""
     claim = ledger.claim(
-        workshop.worker,
-        recipe_id=workshop.recipe_id,
+        worker.name,
+        recipe_id=worker.recipe_id,
         limit=count,
         lease_s=600,
-        max_attempts=workshop.settings.max_attempts,
+        max_attempts=worker.settings.max_attempts,
     )
     if claim is None:
         raise RuntimeError("nothing was enqueued")
@@ -122,10 +122,10 @@ def all_items(workshop: Workshop, ledger: Ledger, count: int) -> Claim:
     return claim
 
 
-def inputs_of(workshop: Workshop, paths: Sequence[Path]) -> list[Plane]:
+def inputs_of(worker: Worker, paths: Sequence[Path]) -> list[Plane]:
     """What the network sees of each scan."""
     scans = [open_scan(path) for path in paths]
-    network_size = workshop.colorizer.network_size
+    network_size = worker.colorizer.network_size
     return [scan.thumbnail(*network_size(scan.header.height, scan.header.width)) for scan in scans]
 
 
@@ -133,15 +133,15 @@ def measure(folder: Path, *, scans: int) -> list[Row]:
     """Rows about small scans from a folder."""
     source, kind = small_scans(folder / "scans", scans)
     settings = settings_for(folder / "whole", str(source), str(folder / "out"))
-    with enqueued(settings) as workshop:
-        claim = all_items(workshop, workshop.ledger, scans)
+    with enqueued(settings) as worker:
+        claim = all_items(worker, worker.ledger, scans)
         paths = sorted(source.glob("*.jpg"))
-        planes = inputs_of(workshop, paths)
+        planes = inputs_of(worker, paths)
         neutral = [neutral_mask(plane) for plane in planes]  # children find it, as they read
-        colorizer = workshop.colorizer
+        colorizer = worker.colorizer
 
         def bare() -> None:
-            colour_unrecorded(workshop, claim.items, claim)
+            colour_unrecorded(worker, claim.items, claim)
 
         def alone() -> None:
             with _all_cores():
@@ -153,7 +153,7 @@ def measure(folder: Path, *, scans: int) -> list[Row]:
 
         bare()  # children start, files are cached
         network_s, bare_s, notebook_s = in_turn(alone, bare, by_hand, rounds=ROUNDS)
-        recorded_s = seconds_of(lambda: colour_recorded(workshop))
+        recorded_s = seconds_of(lambda: colour_recorded(worker))
         bare_s = statistics.mean((bare_s, seconds_of(bare)))  # on either side of the recorded run
     detail = (
         f"{scans} {kind}: network alone {scans / network_s:.1f}/s, whole {scans / bare_s:.1f}/s, "
@@ -176,7 +176,7 @@ def measure(folder: Path, *, scans: int) -> list[Row]:
             f"notebook {scans / notebook_s:.1f}/s, ours {scans / recorded_s:.1f}/s",
         ),
     ]
-    return [*rows, *_ray_row(folder, paths, recorded_s, settings, workshop)]
+    return [*rows, *_ray_row(folder, paths, recorded_s, settings, worker)]
 
 
 @contextmanager
@@ -189,11 +189,11 @@ def _all_cores() -> Iterator[None]:
 
 
 def _ray_row(
-    folder: Path, paths: list[Path], ours_s: float, settings: Settings, workshop: Workshop
+    folder: Path, paths: list[Path], ours_s: float, settings: Settings, worker: Worker
 ) -> list[Row]:
     if not raydata.is_installed():
         return [Row("as fast as Ray Data", float("nan"), "×", "≥ 1.2 ×", None, "not installed")]
-    px, out = workshop.checkpoint.network_px, folder / "ray"
+    px, out = worker.checkpoint.network_px, folder / "ray"
 
     def with_ray() -> None:
         raydata.colour_all(paths, out, minibatch=settings.minibatch, network_px=px)
@@ -208,15 +208,15 @@ def measure_s3(folder: Path, *, scans: int) -> list[Row]:
     """The same over an S3 endpoint on loopback, whose server shares these cores."""
     source, kind = small_scans(folder / "s3-scans", scans)
     here = settings_for(folder / "s3-folder", str(source), str(folder / "s3-out"))
-    with enqueued(here) as workshop:
-        folder_s = seconds_of(lambda: colour_recorded(workshop))
+    with enqueued(here) as worker:
+        folder_s = seconds_of(lambda: colour_recorded(worker))
     with s3_server("scans", "colour") as keys:
         client = make_test_client(keys["s3_endpoint_url"])
         for path in sorted(source.glob("*.jpg")):
             client.upload_file(str(path), "scans", path.name)
         there = settings_for(folder / "s3-whole", "s3://scans", "s3://colour", **keys)
-        with enqueued(there) as workshop:
-            s3_s = seconds_of(lambda: colour_recorded(workshop))
+        with enqueued(there) as worker:
+            s3_s = seconds_of(lambda: colour_recorded(worker))
     detail = f"{scans} {kind}: folder {scans / folder_s:.1f}/s, S3 {scans / s3_s:.1f}/s"
     return [Row("throughput over S3, of that over a folder", folder_s / s3_s, "×", detail=detail)]
 
@@ -256,10 +256,10 @@ def measure_flatness(folder: Path, *, largest: int) -> list[Row]:
 def _colour_many(place: Path, count: int) -> tuple[float, int]:
     """Seconds, and MiB of this process at its largest."""
     source, _ = small_scans(place / "scans", count)
-    with enqueued(settings_for(place, str(source), str(place / "out"))) as workshop:
-        for _ in range(workshop.settings.cores):
-            workshop.pixels.run(abs, -1)  # children are there when the clock starts
-        seconds = seconds_of(lambda: colour_recorded(workshop))
+    with enqueued(settings_for(place, str(source), str(place / "out"))) as worker:
+        for _ in range(worker.settings.cores):
+            worker.pixels.run(abs, -1)  # children are there when the clock starts
+        seconds = seconds_of(lambda: colour_recorded(worker))
     # getrusage would tell of the process that this one was started from, too.
     status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     peak_kib = next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))

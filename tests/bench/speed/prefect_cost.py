@@ -20,7 +20,7 @@ from unittest.mock import patch
 from flows.cli.run import run
 from flows.prefect_home import use_local_prefect
 from flows.serving.processes import descendants
-from tasks.batch import colorize_batch
+from tasks.batch.batch import colorize_batch
 from tasks.settings import Settings, settings_in_force
 from tests.bench.speed.material import small_scans
 from tests.bench.speed.pipeline import settings_for

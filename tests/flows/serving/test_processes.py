@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows.serving.processes import Children, descendants
-from tasks.worker import has_ended, name_of_process
+from tasks.processes import has_ended, name_of_process
 
 #: A process that starts another in a session of its own and tells its id; that one ends at SIGTERM
 #: only if it is asked to, as a flow run does.

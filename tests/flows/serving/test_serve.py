@@ -21,7 +21,7 @@ from flows.serving.processes import descendants
 from tasks.ledger import Ledger
 from tests.ports import free_port
 from tests.scanfiles import codes_of, photograph, write_jpeg
-from tests.workshops import items_of
+from tests.workers import items_of
 
 ROOT = Path(__file__).parents[3]
 SCANS = 300

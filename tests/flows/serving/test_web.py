@@ -21,7 +21,7 @@ from tasks.settings import Settings
 from tasks.storage import open_store
 from tests.ports import free_port
 from tests.s3server import S3Bucket
-from tests.workshops import MakeSettings
+from tests.workers import MakeSettings
 
 AUTH = ("me", "secret")
 PAGE = "reports/a night/index.html"

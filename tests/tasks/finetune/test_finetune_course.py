@@ -13,7 +13,7 @@ import pytest
 from safetensors.torch import load_file
 
 from colormodel.checkpoint import read_checkpoint
-from tasks.champion import fetch_checkpoint, find_checkpoint
+from tasks.checkpoints import fetch_checkpoint, find_checkpoint
 from tasks.errors import FixityMismatch, UsageError
 from tasks.finetune.course import (
     Approval,
@@ -26,11 +26,11 @@ from tasks.finetune.course import (
     train,
 )
 from tasks.ledger import Ledger
+from tasks.ledger.checkpoints import champion_checkpoint, roll_back
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.reference_records import Exposure, Split, TrainingRow, TrainingVerdict
 from tasks.ledger.references import list_references, witnesses_of
 from tasks.ledger.trainings import list_trainings
-from tasks.registry import champion_checkpoint, roll_back
 from tasks.settings import Settings
 from tests.schools import School, bring
 from tests.tasks.references.colours import write_colours

@@ -145,7 +145,8 @@ def test_locked_sqlite_file_is_waited_for_and_then_named(
 def test_asking_imports_nothing_heavy() -> None:
     """`autochrome status` must start in a blink."""
     code = (
-        "import sys, tasks.ledger, tasks.registry; heavy = {'torch', 'prefect', 'boto3', 'pyvips', "
+        "import sys, tasks.ledger, tasks.ledger.checkpoints; "
+        "heavy = {'torch', 'prefect', 'boto3', 'pyvips', "
         "'numpy', 'alembic', 'psycopg', 'sqlalchemy.orm.session'} & set(sys.modules); "
         "sys.exit(', '.join(sorted(heavy)) or 0)"
     )

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tasks import registry
 from tasks.errors import UsageError
 from tasks.ledger import Ledger
+from tasks.ledger import checkpoints as registry
 from tasks.ledger.reference_records import (
     Certainty,
     Description,
@@ -30,7 +30,7 @@ from tasks.ledger.references import (
 )
 from tasks.ledger.trainings import begin_training, end_training, list_trainings
 from tests.tasks.ledger.building import SOURCE, claim, enqueued, finish_all
-from tests.tasks.test_registry import register
+from tests.tasks.ledger.test_checkpoints import register
 
 SAID = Description(
     kind=ReferenceKind.PAIR,

@@ -2,14 +2,14 @@
 
 from sqlalchemy import Connection, select, update
 
-from tasks.batch import BatchSummary
+from tasks.batch.batch import BatchSummary
 from tasks.heartbeat import RUN_LOST_S
 from tasks.ledger import Ledger, RunEnding, RunFigures, sql
-from tasks.metrics import exposition
 from tasks.night import begin_night
+from tasks.report.metrics import exposition
 from tasks.schema import run
 from tasks.share import IN_FLIGHT, Share, work_off
-from tests.workshops import MakeSettings, OpenWorkshop
+from tests.workers import MakeSettings, OpenWorker
 
 
 def silence(ledger: Ledger, run_id: int, seconds: float = RUN_LOST_S + 1) -> None:
@@ -86,11 +86,11 @@ def test_one_that_was_replaced_lives_on_no_more(ledger: Ledger) -> None:
 
 
 def test_one_that_was_replaced_colours_nothing_more(
-    make_settings: MakeSettings, workshop_for: OpenWorkshop
+    make_settings: MakeSettings, worker_for: OpenWorker
 ) -> None:
     """It stops where it would claim its next batch, and says why."""
-    workshop = workshop_for(make_settings(batch_items=1))
-    ledger = workshop.ledger
+    worker = worker_for(make_settings(batch_items=1))
+    ledger = worker.ledger
     lost = ledger.start_run("nightly", "frozen")
 
     def replace_it(_: BatchSummary) -> None:
@@ -98,18 +98,18 @@ def test_one_that_was_replaced_colours_nothing_more(
             silence(ledger, lost)
             ledger.start_run("nightly", "resumed")
 
-    summary = work_off(workshop, Share(run_id=lost), on_progress=replace_it)
+    summary = work_off(worker, Share(run_id=lost), on_progress=replace_it)
     assert "taken for lost" in summary.aborted
     assert 1 <= summary.items <= IN_FLIGHT
-    assert ledger.counts(workshop.recipe_id).items["pending"] >= 6 - IN_FLIGHT
+    assert ledger.counts(worker.recipe_id).items["pending"] >= 6 - IN_FLIGHT
 
 
 def test_one_that_came_back_before_its_rest_was_begun_is_replaced(
-    make_settings: MakeSettings, workshop_for: OpenWorkshop
+    make_settings: MakeSettings, worker_for: OpenWorker
 ) -> None:
     """Prefect begins a run later than it makes it; one that has ended meanwhile stays as it is."""
     settings = make_settings()
-    ledger = workshop_for(settings).ledger
+    ledger = worker_for(settings).ledger
     woken, done = ledger.start_run("nightly", "woken"), ledger.start_run("nightly", "done")
     ledger.finish_run(done, RunEnding.COMPLETED)
     for before, ending in ((woken, RunEnding.LOST), (done, RunEnding.COMPLETED)):
@@ -158,11 +158,11 @@ def test_the_figures_tell_of_it(ledger: Ledger) -> None:
 
 
 def test_leases_that_ran_out_keep_nobody_busy(
-    make_settings: MakeSettings, workshop_for: OpenWorkshop
+    make_settings: MakeSettings, worker_for: OpenWorker
 ) -> None:
     """Their holders are gone, or have lost them."""
-    workshop = workshop_for(make_settings())
-    ledger, recipe_id = workshop.ledger, workshop.recipe_id
+    worker = worker_for(make_settings())
+    ledger, recipe_id = worker.ledger, worker.recipe_id
     for worker in ("here", "gone"):
         assert ledger.claim(worker, recipe_id=recipe_id, limit=2, lease_s=60, max_attempts=3)
     assert b"autochrome_workers_busy 2.0" in exposition(ledger)

@@ -14,7 +14,6 @@ from PIL import Image
 
 from tasks.errors import Reason
 from tasks.ledger.records import RunEnding
-from tasks.reasons_help import REASON_HELP, STATUS_HELP
 from tasks.report import (
     Backlog,
     Confidence,
@@ -32,6 +31,7 @@ from tasks.report import (
     render_report,
     report_key,
 )
+from tasks.report.reasons import REASON_HELP, STATUS_HELP
 from tasks.schema import ItemStatus
 from tasks.storage.keys import is_storable
 

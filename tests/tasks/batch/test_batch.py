@@ -21,7 +21,9 @@ from colormodel.checkpoint import DEFAULT_CHECKPOINT, Card, save_checkpoint
 from colormodel.infer import Colorizer
 from colormodel.networks import NetworkConfig, build_network
 from colormodel.neutral import neutral_mask
-from tasks.batch import BatchSummary, colorize_batch
+from tasks.batch.batch import BatchSummary, colorize_batch
+from tasks.batch.pixel_work import read_scan, write_scan
+from tasks.batch.worker import Worker
 from tasks.errors import (
     AccessDenied,
     KilledWorker,
@@ -31,40 +33,38 @@ from tasks.errors import (
     ToneGateFailed,
 )
 from tasks.ledger import Claim, ItemFilter, ItemStatus
-from tasks.pixelwork import read_scan, write_scan
 from tasks.share import Share, work_off
-from tasks.workshop import Workshop
 from tests.scanfiles import write_jpeg
-from tests.workshops import MakeSettings, OpenWorkshop, attempts_of, files_under, items_of
+from tests.workers import MakeSettings, OpenWorker, attempts_of, files_under, items_of
 
 VICTIM = "1.jpg"
 
 
-def claim_all(workshop: Workshop) -> Claim:
+def claim_all(worker: Worker) -> Claim:
     """Take every pending item."""
-    claim = workshop.ledger.claim(
+    claim = worker.ledger.claim(
         "a test",
-        recipe_id=workshop.recipe_id,
+        recipe_id=worker.recipe_id,
         limit=100,
-        lease_s=workshop.settings.lease_s,
-        max_attempts=workshop.settings.max_attempts,
+        lease_s=worker.settings.lease_s,
+        max_attempts=worker.settings.max_attempts,
     )
     assert claim is not None
     return claim
 
 
 def test_every_scan_of_the_archive_is_stored_and_verified(
-    make_settings: MakeSettings, workshop_for: OpenWorkshop, archive: Path, tmp_path: Path
+    make_settings: MakeSettings, worker_for: OpenWorker, archive: Path, tmp_path: Path
 ) -> None:
     """Digests in the ledger are those of the scan and of the stored file; the scan is untouched."""
     before = files_under(archive)
-    workshop = workshop_for(make_settings())
-    summary = colorize_batch(workshop, claim_all(workshop))
+    worker = worker_for(make_settings())
+    summary = colorize_batch(worker, claim_all(worker))
     assert dict(summary.statuses) == {"review": 6}
     assert files_under(archive) == before
     stored = files_under(tmp_path / "colour")
-    for name, item in items_of(workshop.ledger).items():
-        story = workshop.ledger.story(item.uri)
+    for name, item in items_of(worker.ledger).items():
+        story = worker.ledger.story(item.uri)
         scan = next(data for key, data in before.items() if key.endswith(name))
         assert story.scan.sha256 == hashlib.sha256(scan).hexdigest()
         derivatives = story.items[0].derivatives
@@ -77,30 +77,30 @@ def test_every_scan_of_the_archive_is_stored_and_verified(
 
 
 def test_a_source_that_goes_away_is_waited_for(
-    make_settings: MakeSettings, workshop_for: OpenWorkshop, archive: Path
+    make_settings: MakeSettings, worker_for: OpenWorker, archive: Path
 ) -> None:
     """A disk that is not mounted is no fault of ours or of the scans: all are tried again."""
-    workshop = workshop_for(make_settings())
+    worker = worker_for(make_settings())
     archive.rename(archive.with_name("away"))
-    summary = colorize_batch(workshop, claim_all(workshop))
+    summary = colorize_batch(worker, claim_all(worker))
     assert (summary.tried_again, summary.items, summary.aborted) == (6, 0, "")
-    attempts = attempts_of(workshop.ledger)
+    attempts = attempts_of(worker.ledger)
     assert {one.reason for one in attempts} == {Reason.STORAGE_UNAVAILABLE}
 
 
 def test_samples_are_pictures_whatever_else_is_written(
-    make_settings: MakeSettings, workshop_for: OpenWorkshop
+    make_settings: MakeSettings, worker_for: OpenWorker
 ) -> None:
     """The report shows access copies, or masters, and never a sidecar or a thumbnail."""
-    workshop = workshop_for(make_settings(write_sidecar=True, thumbnail_px=32))
-    summary = colorize_batch(workshop, claim_all(workshop))
+    worker = worker_for(make_settings(write_sidecar=True, thumbnail_px=32))
+    summary = colorize_batch(worker, claim_all(worker))
     kinds = Counter(sample.key.split("/")[1] for sample in summary.samples)
     assert kinds == {"master": 3, "access": 3}
 
 
 @pytest.mark.parametrize("is_negative", [False, True])
 def test_a_negative_waits_for_a_curator_and_says_why(
-    make_settings: MakeSettings, workshop_for: OpenWorkshop, tmp_path: Path, *, is_negative: bool
+    make_settings: MakeSettings, worker_for: OpenWorker, tmp_path: Path, *, is_negative: bool
 ) -> None:
     """The bundled network is asked about what neither border nor tones clear."""
     picture = np.pad(skimage.data.camera(), 30, constant_values=5)  # in its film
@@ -110,19 +110,19 @@ def test_a_negative_waits_for_a_curator_and_says_why(
     settings = make_settings(
         sources=(str(source),), checkpoint=DEFAULT_CHECKPOINT, publish_directly=True
     )
-    workshop = workshop_for(settings)
-    colorize_batch(workshop, claim_all(workshop))
-    item = items_of(workshop.ledger)["film.jpg"]
+    worker = worker_for(settings)
+    colorize_batch(worker, claim_all(worker))
+    item = items_of(worker.ledger)["film.jpg"]
     assert (item.reason is Reason.NEGATIVE_SUSPECTED) == is_negative
     assert (item.status is ItemStatus.REVIEW) or not is_negative
 
 
 def test_on_a_gpu_two_batches_infer_at_once(
-    make_settings: MakeSettings, workshop_for: OpenWorkshop
+    make_settings: MakeSettings, worker_for: OpenWorker
 ) -> None:
     """As many as the device takes, and no more; each is told what its scans keep neutral."""
-    workshop = workshop_for(make_settings(batch_items=3, minibatch=1))
-    real: Colorizer = workshop.colorizer
+    worker = worker_for(make_settings(batch_items=3, minibatch=1))
+    real: Colorizer = worker.colorizer
     assert real.at_once == 1
     inside: list[int] = []
     together = threading.Event()
@@ -143,7 +143,7 @@ def test_on_a_gpu_two_batches_infer_at_once(
             np.testing.assert_array_equal(neutral, expected)
             return list(real.predict(lightness, neutral=neutral))
 
-    two = replace(workshop, colorizer=Gpu(), inference=threading.Semaphore(2))  # type: ignore[arg-type]
+    two = replace(worker, colorizer=Gpu(), inference=threading.Semaphore(2))  # type: ignore[arg-type]
     summary = work_off(two, Share())
     assert dict(summary.statuses) == {"review": 6}
     assert together.is_set()
@@ -212,28 +212,28 @@ CASES = [
 ]
 
 
-def with_fault(workshop: Workshop, part: str, method: str, fault: Callable[..., Any]) -> Workshop:
-    """The workshop with one of its parts failing."""
+def with_fault(worker: Worker, part: str, method: str, fault: Callable[..., Any]) -> Worker:
+    """The worker with one of its parts failing."""
     if part == "source":
         (url,) = {
             item.uri.rpartition("/")[0]
-            for item in items_of(workshop.ledger).values()
+            for item in items_of(worker.ledger).values()
             if VICTIM in item.uri
         }
-        faulty = Faulty(workshop.source(url), method, fault)
-        return replace(workshop, sources={url: faulty})  # type: ignore[dict-item]
-    faulty = Faulty(getattr(workshop, part), method, fault)
-    return replace(workshop, **{part: faulty})  # type: ignore[arg-type]
+        faulty = Faulty(worker.source(url), method, fault)
+        return replace(worker, sources={url: faulty})  # type: ignore[dict-item]
+    faulty = Faulty(getattr(worker, part), method, fault)
+    return replace(worker, **{part: faulty})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.stage}-{case.reason}")
 def test_a_fault_ends_one_item_with_its_reason(
-    case: Case, make_settings: MakeSettings, workshop_for: OpenWorkshop
+    case: Case, make_settings: MakeSettings, worker_for: OpenWorker
 ) -> None:
     """Stage and fault decide status, reason and attempts; the other five scans are done."""
-    workshop = with_fault(workshop_for(make_settings()), case.part, case.method, case.fault)
-    work_off(workshop, Share())
-    items = items_of(workshop.ledger)
+    worker = with_fault(worker_for(make_settings()), case.part, case.method, case.fault)
+    work_off(worker, Share())
+    items = items_of(worker.ledger)
     victim = items.pop(VICTIM)
     assert (victim.status, victim.reason, victim.attempts) == (
         case.status,
@@ -262,7 +262,7 @@ def test_a_fault_in_a_child_ends_one_item_with_its_reason(
     reason: Reason,
     attempts: int,
     make_settings: MakeSettings,
-    workshop_for: OpenWorkshop,
+    worker_for: OpenWorker,
     archive: Path,
 ) -> None:
     """Decoding and encoding happen in other processes, whose ends are told apart."""
@@ -279,20 +279,20 @@ def test_a_fault_in_a_child_ends_one_item_with_its_reason(
             raise error
         return real(asked, request, **named)
 
-    workshop = with_fault(workshop_for(make_settings()), "pixels", "run", fault)
-    work_off(workshop, Share())
-    items = items_of(workshop.ledger)
+    worker = with_fault(worker_for(make_settings()), "pixels", "run", fault)
+    work_off(worker, Share())
+    items = items_of(worker.ledger)
     victim = items.pop(VICTIM)
     assert (victim.status, victim.reason, victim.attempts) == (status, reason, attempts)
     assert {item.status for item in items.values()} == {ItemStatus.REVIEW}
 
 
 def test_memory_that_does_not_suffice_for_one_scan_fails_that_scan(
-    make_settings: MakeSettings, workshop_for: OpenWorkshop
+    make_settings: MakeSettings, worker_for: OpenWorker
 ) -> None:
     """The network gives an error in place of a map; the ledger tries it again, then gives up."""
-    workshop = workshop_for(make_settings())
-    real: Colorizer = workshop.colorizer
+    worker = worker_for(make_settings())
+    real: Colorizer = worker.colorizer
 
     class Cramped:
         negativity = real.negativity
@@ -304,35 +304,35 @@ def test_memory_that_does_not_suffice_for_one_scan_fails_that_scan(
                 for one, m in zip(lightness, maps, strict=True)
             ]
 
-    work_off(replace(workshop, colorizer=Cramped()), Share())  # type: ignore[arg-type]
-    items = items_of(workshop.ledger)
+    work_off(replace(worker, colorizer=Cramped()), Share())  # type: ignore[arg-type]
+    items = items_of(worker.ledger)
     upright = items.pop("flat.tif")
     assert (upright.status, upright.reason) == (ItemStatus.FAILED, Reason.OUT_OF_MEMORY)
     assert {item.status for item in items.values()} == {ItemStatus.REVIEW}
 
 
 def test_a_network_that_overflows_stops_the_run_and_is_named(
-    make_settings: MakeSettings, workshop_for: OpenWorkshop, tmp_path: Path
+    make_settings: MakeSettings, worker_for: OpenWorker, tmp_path: Path
 ) -> None:
     """Its weights are finite, its colours are not: no scan is to blame, and none is written."""
     torch.manual_seed(0)
     network = build_network(NetworkConfig(name="unet", network_px=64, temperature=0.0))
     file = tmp_path / "overflows.safetensors"
     save_checkpoint(file, network, card=Card("overflowing", "0"))
-    workshop = workshop_for(make_settings(checkpoint=file))
-    summary = work_off(workshop, Share())
+    worker = worker_for(make_settings(checkpoint=file))
+    summary = work_off(worker, Share())
     assert "overflowing" in summary.aborted
     assert "autochrome rollback" in summary.aborted
-    items = items_of(workshop.ledger)
+    items = items_of(worker.ledger)
     assert {(item.status, item.attempts) for item in items.values()} == {(ItemStatus.PENDING, 0)}
 
 
 def test_a_scan_without_finite_colours_fails_alone(
-    make_settings: MakeSettings, workshop_for: OpenWorkshop
+    make_settings: MakeSettings, worker_for: OpenWorker
 ) -> None:
     """The network is sound for a ramp, so the scan is what it cannot do."""
-    workshop = workshop_for(make_settings())
-    real: Colorizer = workshop.colorizer
+    worker = worker_for(make_settings())
+    real: Colorizer = worker.colorizer
 
     class Stumbling:
         negativity = real.negativity
@@ -345,8 +345,8 @@ def test_a_scan_without_finite_colours_fails_alone(
             ]
             return list(real.predict(given, neutral=neutral))
 
-    work_off(replace(workshop, colorizer=Stumbling()), Share())  # type: ignore[arg-type]
-    items = items_of(workshop.ledger)
+    work_off(replace(worker, colorizer=Stumbling()), Share())  # type: ignore[arg-type]
+    items = items_of(worker.ledger)
     upright = items.pop("flat.tif")
     assert (upright.status, upright.reason) == (ItemStatus.FAILED, Reason.INVALID_PREDICTION)
     assert {item.status for item in items.values()} == {ItemStatus.REVIEW}
@@ -362,34 +362,34 @@ def test_a_scan_without_finite_colours_fails_alone(
     ids=lambda error: type(error).__name__,
 )
 def test_what_would_fail_every_scan_stops_the_run_and_costs_no_attempt(
-    error: BaseException, make_settings: MakeSettings, workshop_for: OpenWorkshop
+    error: BaseException, make_settings: MakeSettings, worker_for: OpenWorker
 ) -> None:
     """A full disk is nobody's fault: everything is pending again, with all its attempts."""
 
     def full(real: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         raise error
 
-    workshop = with_fault(workshop_for(make_settings()), "output", "put", full)
-    summary = work_off(workshop, Share())
+    worker = with_fault(worker_for(make_settings()), "output", "put", full)
+    summary = work_off(worker, Share())
     assert summary.aborted
     assert summary.given_back == 6
-    items = items_of(workshop.ledger)
+    items = items_of(worker.ledger)
     assert {(item.status, item.attempts) for item in items.values()} == {(ItemStatus.PENDING, 0)}
 
 
 def test_a_stop_finishes_what_was_begun_and_gives_back_the_rest(
-    make_settings: MakeSettings, workshop_for: OpenWorkshop
+    make_settings: MakeSettings, worker_for: OpenWorker
 ) -> None:
     """Nothing is left claimed, and no attempt is lost."""
     stop = threading.Event()
-    workshop = replace(workshop_for(make_settings(minibatch=1)), stop=stop)
+    worker = replace(worker_for(make_settings(minibatch=1)), stop=stop)
 
     def stop_after_one(real: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         stop.set()
         return real(*args, **kwargs)
 
-    summary = work_off(with_fault(workshop, "output", "put", stop_after_one), Share())
-    items = items_of(workshop.ledger)
+    summary = work_off(with_fault(worker, "output", "put", stop_after_one), Share())
+    items = items_of(worker.ledger)
     pending = [item for item in items.values() if item.status is ItemStatus.PENDING]
     assert summary.items + summary.given_back == 6
     assert len(pending) == summary.given_back > 0
@@ -397,7 +397,7 @@ def test_a_stop_finishes_what_was_begun_and_gives_back_the_rest(
 
 
 def test_a_signal_that_ends_the_share_drains_it(
-    make_settings: MakeSettings, workshop_for: OpenWorkshop
+    make_settings: MakeSettings, worker_for: OpenWorker
 ) -> None:
     """As Prefect ends a run: SIGTERM raises in the main thread while batches are in flight."""
 
@@ -408,59 +408,59 @@ def test_a_signal_that_ends_the_share_drains_it(
         raise Terminated
 
     def at_the_first(real: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        if not workshop.stop.is_set():
+        if not worker.stop.is_set():
             os.kill(os.getpid(), signal.SIGTERM)
-            assert workshop.stop.wait(30)
+            assert worker.stop.wait(30)
         return real(*args, **kwargs)
 
-    workshop = workshop_for(make_settings(minibatch=1))
+    worker = worker_for(make_settings(minibatch=1))
     before = signal.signal(signal.SIGTERM, terminate)
     try:
         with pytest.raises(Terminated):
-            work_off(with_fault(workshop, "output", "put", at_the_first), Share())
+            work_off(with_fault(worker, "output", "put", at_the_first), Share())
     finally:
         signal.signal(signal.SIGTERM, before)
-    statuses = Counter(item.status for item in items_of(workshop.ledger).values())
+    statuses = Counter(item.status for item in items_of(worker.ledger).values())
     assert set(statuses) == {ItemStatus.PENDING, ItemStatus.REVIEW}
-    pending = workshop.ledger.list_items(ItemFilter(statuses=[ItemStatus.PENDING]), limit=9)
+    pending = worker.ledger.list_items(ItemFilter(statuses=[ItemStatus.PENDING]), limit=9)
     assert {item.attempts for item in pending} == {0}
 
 
 def test_a_late_worker_does_not_overwrite_the_new_holder(
-    make_settings: MakeSettings, workshop_for: OpenWorkshop
+    make_settings: MakeSettings, worker_for: OpenWorker
 ) -> None:
     """A lease that was taken over is lost, and what the late worker found is refused."""
-    workshop = workshop_for(make_settings())
-    claim = claim_all(workshop)
-    workshop.ledger.expire_leases({"a test"})
-    again = workshop.ledger.claim(
-        "another", recipe_id=workshop.recipe_id, limit=1, lease_s=60, max_attempts=3
+    worker = worker_for(make_settings())
+    claim = claim_all(worker)
+    worker.ledger.expire_leases({"a test"})
+    again = worker.ledger.claim(
+        "another", recipe_id=worker.recipe_id, limit=1, lease_s=60, max_attempts=3
     )
     assert again is not None
-    summary: BatchSummary = colorize_batch(workshop, claim)
+    summary: BatchSummary = colorize_batch(worker, claim)
     assert (summary.items, summary.lost_leases) == (0, 6)
 
 
 def test_batches_leave_no_scratch_behind(
-    make_settings: MakeSettings, workshop_for: OpenWorkshop
+    make_settings: MakeSettings, worker_for: OpenWorker
 ) -> None:
     """Fetched scans and written files go with their batch; whose the folder is stays."""
-    workshop = workshop_for(make_settings())
-    work_off(workshop, Share())
-    assert [path.name for path in workshop.scratch.iterdir()] == ["owner"]
+    worker = worker_for(make_settings())
+    work_off(worker, Share())
+    assert [path.name for path in worker.scratch.iterdir()] == ["owner"]
 
 
 def test_a_night_counts_what_the_ledger_made_of_it(
-    make_settings: MakeSettings, workshop_for: OpenWorkshop
+    make_settings: MakeSettings, worker_for: OpenWorker
 ) -> None:
     """Of bytes that a person rejected once, none are published, nor counted as if they were."""
     settings = make_settings(publish_directly=True, review_below_confidence=0)
-    workshop = workshop_for(settings)
-    ledger = workshop.ledger
+    worker = worker_for(settings)
+    ledger = worker.ledger
     victim = items_of(ledger)[VICTIM]
     ledger.reject(ItemFilter(uri=victim.uri), who="archivist", why="rights")
-    summary = work_off(workshop, Share())
-    counts = ledger.counts(workshop.recipe_id)
+    summary = work_off(worker, Share())
+    counts = ledger.counts(worker.recipe_id)
     assert counts.reasons[Reason.DECIDED_BEFORE] == 1
     assert summary.reasons[Reason.DECIDED_BEFORE] == 1
     assert dict(summary.statuses) == {s: n for s, n in counts.items.items() if n}

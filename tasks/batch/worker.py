@@ -12,20 +12,20 @@ import torch
 
 from colormodel.checkpoint import Checkpoint, CheckpointError
 from colormodel.infer import Colorizer, DeviceError
-from tasks.champion import find_checkpoint
+from tasks.batch.children import PixelPool
+from tasks.batch.pool import open_pool
+from tasks.batch.recipe import output_policy, read_limits, recipe_of, thresholds
+from tasks.batch.scratch import scratch_folder
+from tasks.checkpoints import find_checkpoint
 from tasks.derivatives import OutputPolicy
 from tasks.errors import NoCheckpoint, NoDevice
 from tasks.ledger import Ledger, Recipe
 from tasks.ledger.opening import open_ledger
-from tasks.pixels import PixelPool
-from tasks.pool import open_pool
-from tasks.rules import output_policy, read_limits, recipe_of, thresholds
+from tasks.processes import has_ended, worker_name
 from tasks.scans.findings import Thresholds
 from tasks.scans.header import ReadLimits
-from tasks.scratch import scratch_folder
 from tasks.settings import Settings
 from tasks.storage import ObjectStore, open_store
-from tasks.worker import has_ended, worker_name
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ IO_THREADS_PER_CORE = 4
 
 
 @dataclass(frozen=True)
-class Workshop:
+class Worker:
     """The opened resources of one worker process."""
 
     settings: Settings
@@ -49,7 +49,7 @@ class Workshop:
     recipe_digest: str
     thresholds: Thresholds
     scratch: Path
-    worker: str
+    name: str
     stop: threading.Event  #: Set from outside: begun scans are finished, the others given back.
     inference: threading.Semaphore  #: As many batches infer at once as the device takes.
     sources: dict[str, ObjectStore] = field(default_factory=dict)
@@ -67,9 +67,9 @@ class Workshop:
 
 
 @contextmanager
-def open_workshop(
+def open_worker(
     settings: Settings, *, stop: threading.Event | None = None, pixels: PixelPool | None = None
-) -> Iterator[Workshop]:
+) -> Iterator[Worker]:
     """Open everything that colourizing needs, and close it again.
 
     Args:
@@ -94,7 +94,7 @@ def open_workshop(
         opened.enter_context(io)
         take_over_leases(ledger)
         colorizer = _load(checkpoint, settings)
-        yield Workshop(
+        yield Worker(
             settings=settings,
             ledger=ledger,
             output=output,
@@ -107,7 +107,7 @@ def open_workshop(
             recipe_digest=recipe.digest,
             thresholds=thresholds(settings),
             scratch=scratch,
-            worker=worker_name(),
+            name=worker_name(),
             stop=stop or threading.Event(),
             inference=threading.Semaphore(colorizer.at_once),
         )

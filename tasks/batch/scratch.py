@@ -16,8 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tasks.errors import OutputFull, SourceNotFound
+from tasks.processes import has_ended, is_of_this_place, worker_name
 from tasks.settings import Settings
-from tasks.worker import has_ended, is_of_this_place, worker_name
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,12 @@ from pathlib import Path
 from colormodel.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, CheckpointError, read_checkpoint
 from tasks.errors import NoCheckpoint, UsageError
 from tasks.ledger import Ledger
-from tasks.registry import CheckpointRow, champion_checkpoint, promote, register_checkpoint
+from tasks.ledger.checkpoints import (
+    CheckpointRow,
+    champion_checkpoint,
+    promote,
+    register_checkpoint,
+)
 from tasks.settings import Settings
 from tasks.storage import open_store
 

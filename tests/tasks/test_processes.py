@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 
-from tasks.worker import has_ended, worker_name
+from tasks.processes import has_ended, worker_name
 
 
 def test_this_process_lives() -> None:
@@ -16,7 +16,7 @@ def test_this_process_lives() -> None:
 def test_a_killed_process_has_ended() -> None:
     """Its leases can be taken over at once."""
     script = (
-        "import time; from tasks.worker import worker_name; "
+        "import time; from tasks.processes import worker_name; "
         "print(worker_name(), flush=True); time.sleep(60)"
     )
     with subprocess.Popen(

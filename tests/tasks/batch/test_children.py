@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from tasks.batch.children import PixelPool
+from tasks.batch.pool import open_pool
 from tasks.errors import KilledWorker, OutOfMemory, Reason, TruncatedScan, reason_of
-from tasks.pixels import PixelPool
-from tasks.pool import open_pool
 from tasks.settings import Settings
-from tests.tasks import childwork
+from tests.tasks.batch import childwork
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -87,14 +87,15 @@ def test_a_full_disk_is_still_known_as_one(pool: PixelPool) -> None:
 def test_children_load_no_network_and_no_cloud(pool: PixelPool) -> None:
     """Torch and its like would cost each child seconds and hundreds of megabytes."""
     loaded = set(pool.run(childwork.loaded_modules, None))
-    assert "tasks.pixelwork" in loaded
+    assert "tasks.batch.pixel_work" in loaded
     assert not loaded & {"torch", "prefect", "sqlalchemy", "boto3", "pydantic"}
 
 
 def test_children_can_be_started_before_anything_large_is_loaded() -> None:
     """They load NumPy and the decoders while the parent loads the network, not after it."""
     code = (
-        "import sys, tasks.pixels; heavy = {'numpy', 'scipy', 'pyvips', 'torch', 'pydantic'}; "
+        "import sys, tasks.batch.children; "
+        "heavy = {'numpy', 'scipy', 'pyvips', 'torch', 'pydantic'}; "
         "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
@@ -107,8 +108,8 @@ def test_children_end_with_their_parent(tmp_path: Path) -> None:
         textwrap.dedent(
             """
             import time
-            from tasks.pixels import PixelPool
-            from tests.tasks import childwork
+            from tasks.batch.children import PixelPool
+            from tests.tasks.batch import childwork
             if __name__ == "__main__":
                 pool = PixelPool(1, timeout_s=60, memory_bytes=2 << 30)
                 print(pool.run(childwork.process_id, None), flush=True)

@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tasks import registry
 from tasks.errors import UsageError
 from tasks.ledger import Ledger, Recipe
+from tasks.ledger import checkpoints as registry
 from tasks.schema import DecisionKind
 
 

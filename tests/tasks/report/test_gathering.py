@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from PIL import ExifTags, Image
 
-from tasks import reporting
+from tasks.batch.worker import open_worker
 from tasks.errors import Reason
 from tasks.ledger import Ledger, RunEnding
 from tasks.night import begin_night
-from tasks.reporting import ReportPlace, make_report_again, write_report
+from tasks.report import gathering
+from tasks.report.gathering import ReportPlace, make_report_again, write_report
 from tasks.settings import Settings
 from tasks.share import Share, work_off
-from tasks.workshop import open_workshop
-from tests.workshops import MakeSettings
+from tests.workers import MakeSettings
 
 
 def work(settings: Settings, *, name: str = "one second") -> tuple[ReportPlace, int]:
@@ -25,8 +25,8 @@ def work(settings: Settings, *, name: str = "one second") -> tuple[ReportPlace, 
         for source in settings.sources:
             night.discover(source)
         night.enqueue()
-        with open_workshop(settings) as workshop:
-            summary = work_off(workshop, Share(run_id=night.run_id))
+        with open_worker(settings) as worker:
+            summary = work_off(worker, Share(run_id=night.run_id))
         night.count(summary)
         night.end(summary.ending(), detail=summary.aborted)
         report = write_report(night, summary, ending=summary.ending())
@@ -98,7 +98,7 @@ def test_a_full_disk_costs_the_report_and_not_the_night(
     if where == "scratch":
         monkeypatch.setattr(Path, "write_bytes", write_bytes)
     else:
-        monkeypatch.setattr(reporting, "_put", lambda *_: (_ for _ in ()).throw(full))
+        monkeypatch.setattr(gathering, "_put", lambda *_: (_ for _ in ()).throw(full))
     report, run_id = work(settings)
     assert report.link == ""
     assert "no space left" in report.failure.lower()

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from flows.cli.story import print_story
-from tasks.batch import colorize_batch
+from tasks.batch.batch import colorize_batch
 from tasks.errors import Reason
 from tasks.ledger import ItemStatus
 from tasks.provenance.premis import premis_item
 from tests import metadatafiles as made
 from tests.metadatafiles import RIGHTS, xmp
-from tests.tasks.test_batch import claim_all
-from tests.workshops import MakeSettings, OpenWorkshop, files_under, items_of
+from tests.tasks.batch.test_batch import claim_all
+from tests.workers import MakeSettings, OpenWorker, files_under, items_of
 
 LOST, ODD = "damaged.jpg", "odd.jpg"
 
@@ -34,13 +34,13 @@ def strange(tmp_path: Path) -> Path:
 
 def test_lost_rights_wait_for_a_person_and_oddities_do_not(
     make_settings: MakeSettings,
-    workshop_for: OpenWorkshop,
+    worker_for: OpenWorker,
     strange: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Both are coloured; both say in story, sidecar and PREMIS what was wrong."""
-    workshop = workshop_for(
+    worker = worker_for(
         make_settings(
             sources=(str(strange),),
             publish_directly=True,
@@ -48,8 +48,8 @@ def test_lost_rights_wait_for_a_person_and_oddities_do_not(
             review_below_confidence=0.0,
         )
     )
-    summary = colorize_batch(workshop, claim_all(workshop))
-    items = items_of(workshop.ledger)
+    summary = colorize_batch(worker, claim_all(worker))
+    items = items_of(worker.ledger)
     lost, odd = items[LOST], items[ODD]
     assert (lost.status, lost.reason) == (ItemStatus.REVIEW, Reason.METADATA_UNREADABLE)
     assert "XMP in segment APP1 is damaged" in lost.detail
@@ -65,7 +65,7 @@ def test_lost_rights_wait_for_a_person_and_oddities_do_not(
     for item in (lost, odd):
         name = item.uri.rpartition("/")[2]
         assert tuple(told[name]["notes"]) == item.notes
-        story = workshop.ledger.story(item.uri)
+        story = worker.ledger.story(item.uri)
         print_story(story)
         printed = " ".join(capsys.readouterr().out.split())
         premis = premis_item([story], software="Autochrome 1").decode()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import pyvips
 
-from tasks.preview import PreviewRequest, make_preview, shrink
+from tasks.report.preview import PreviewRequest, make_preview, shrink
 from tasks.scans.header import ReadLimits
 from tests.scanfiles import write_tiff
 

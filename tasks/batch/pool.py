@@ -1,6 +1,6 @@
 """The pixel pool as the settings have it."""
 
-from tasks.pixels import PixelPool
+from tasks.batch.children import PixelPool
 from tasks.settings import Settings
 
 

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from tasks.comparing import compare_doubts, read_refused
+from tasks.discovery.comparison import compare_doubts, read_refused
+from tasks.discovery.selection import Selection
 from tasks.errors import AutochromeError
 from tasks.ledger import Discovered, Ledger, Missing
-from tasks.selection import Selection
 from tasks.settings import Settings
 from tasks.storage import ObjectInfo, ObjectStore, address_of, open_store
 from tasks.storage.keys import shown

@@ -2,8 +2,8 @@
 
 import pytest
 
+from tasks.discovery.selection import NOT_INCLUDED, Selection
 from tasks.errors import UsageError
-from tasks.selection import NOT_INCLUDED, Selection
 
 BESIDE_SCANS = [
     "a.tif.md5", "A.TIF.MD5", "MD5SUMS", "manifest-sha256.txt", "box.sha512", "a.xmp", "mets.xml",

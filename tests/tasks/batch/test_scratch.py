@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from tasks.batch.scratch import scratch_folder
 from tasks.errors import SourceNotFound
-from tasks.scratch import scratch_folder
+from tasks.processes import worker_name
 from tasks.settings import Settings
-from tasks.worker import worker_name
 
 RUN = """
 import sys, time
 from pathlib import Path
-from tasks.scratch import scratch_folder
+from tasks.batch.scratch import scratch_folder
 from tasks.settings import Settings
 with scratch_folder(Settings(scratch=sys.argv[1])) as folder:
     (folder / "batch-1").mkdir()

@@ -7,9 +7,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tasks.ledger import Ledger, RunEnding, RunFigures
-from tasks.metrics import exposition
+from tasks.report.metrics import exposition
 from tasks.share import Share, work_off
-from tests.workshops import MakeSettings, OpenWorkshop
+from tests.workers import MakeSettings, OpenWorker
 
 
 def figures(ledger: Ledger) -> dict[tuple[str, tuple[str, ...]], float]:
@@ -31,16 +31,14 @@ def test_an_empty_ledger_has_figures(ledger: Ledger) -> None:
     assert found["autochrome_pictures_per_second", ()] == 0
 
 
-def test_figures_tell_what_was_done(
-    make_settings: MakeSettings, workshop_for: OpenWorkshop
-) -> None:
+def test_figures_tell_what_was_done(make_settings: MakeSettings, worker_for: OpenWorker) -> None:
     """Items by status, speed and batches after real work."""
-    workshop = workshop_for(make_settings())
-    before = figures(workshop.ledger)
+    worker = worker_for(make_settings())
+    before = figures(worker.ledger)
     assert before["autochrome_items", ("pending",)] == 6
     assert before["autochrome_oldest_pending_age_seconds", ()] >= 0
-    work_off(workshop, Share())
-    found = figures(workshop.ledger)
+    work_off(worker, Share())
+    found = figures(worker.ledger)
     assert found["autochrome_scans", ()] == 6
     assert found["autochrome_items", ("review",)] == 6
     assert found["autochrome_items", ("pending",)] == 0

@@ -3,7 +3,7 @@
 The children load libvips and NumPy, never torch, a database or a cloud client. They take paths and
 small arrays, and give small arrays and paths back; full-size planes never cross the border.
 
-What they do is in `tasks.pixelwork`. This module imports none of it: so a process starts its
+What they do is in `tasks.batch.pixel_work`. This module imports none of it: so a process starts its
 children at once, and all load what they need at the same time.
 """
 
@@ -22,8 +22,8 @@ from typing import Any, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
+from tasks.batch.loading import importing
 from tasks.errors import KilledWorker, OutOfMemory
-from tasks.loading import importing
 
 Result = TypeVar("Result")
 
@@ -111,7 +111,7 @@ def _prepare_child(memory_bytes: int, parent: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
     with importing():
-        import_module("tasks.pixelwork")  # before there is work, which would bring it along
+        import_module("tasks.batch.pixel_work")  # before there is work, which would bring it along
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 

@@ -10,12 +10,12 @@ import torch
 
 from colormodel.checkpoint import Card, save_checkpoint
 from colormodel.networks import NetworkConfig, build_network
+from tasks.batch.worker import Worker, open_worker
 from tasks.ledger import ItemFilter, ItemRow, Ledger
 from tasks.ledger.records import AttemptRow
 from tasks.ledger.uris import read_name
 from tasks.night import begin_night
 from tasks.settings import Settings
-from tasks.workshop import Workshop, open_workshop
 from tests.scanfiles import codes_of, photograph, write_jpeg, write_png, write_tiff
 
 
@@ -69,20 +69,20 @@ def make_settings(
     return make
 
 
-OpenWorkshop = Callable[[Settings], Workshop]
+OpenWorker = Callable[[Settings], Worker]
 
 
 @pytest.fixture
-def workshop_for() -> Iterator[OpenWorkshop]:
-    """Open workshops over enqueued archives; they are closed when the test ends."""
+def worker_for() -> Iterator[OpenWorker]:
+    """Open workers over enqueued archives; they are closed when the test ends."""
     with ExitStack() as opened:
 
-        def open_one(settings: Settings) -> Workshop:
+        def open_one(settings: Settings) -> Worker:
             night = opened.enter_context(begin_night(settings, kind="test", name="a test"))
             for source in settings.sources:
                 night.discover(source)
             night.enqueue()
-            return opened.enter_context(open_workshop(settings))
+            return opened.enter_context(open_worker(settings))
 
         yield open_one
 

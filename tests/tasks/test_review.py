@@ -7,7 +7,7 @@ import pytest
 
 from tasks.errors import UsageError
 from tasks.ledger import ItemFilter, ItemStatus, Ledger
-from tasks.reviewing import carry_out, read_reviews, write_reviews
+from tasks.review import carry_out, read_reviews, write_reviews
 from tests.tasks.ledger.building import claim, enqueued, finish_all, statuses
 
 WAITING = ItemFilter(statuses=[ItemStatus.REVIEW])

@@ -5,7 +5,7 @@ import weakref
 
 import pytest
 
-from tasks.loading import importing
+from tasks.batch.loading import importing
 
 
 class _Knot:

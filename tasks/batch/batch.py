@@ -17,6 +17,9 @@ from typing import Any
 
 from colormodel.infer import DeviceError, NetworkFault
 from colormodel.planes import ChromaMap
+from tasks.batch.lease import Lease
+from tasks.batch.stages import Done, StageSeconds, Work, end_with_error, read_item, write_item
+from tasks.batch.worker import Worker
 from tasks.errors import (
     DatabaseUnavailable,
     InvalidPrediction,
@@ -25,10 +28,7 @@ from tasks.errors import (
     Reason,
     Verdict,
 )
-from tasks.lease import Lease
 from tasks.ledger import Claim, ClaimedItem, Ending, ItemStatus, RunEnding
-from tasks.stages import Done, StageSeconds, Work, end_with_error, read_item, write_item
-from tasks.workshop import Workshop
 
 #: Outcomes go to the ledger in groups of this size, or when this much time has passed.
 FINISH_GROUP = 16
@@ -134,10 +134,10 @@ class BatchSummary:
         self.aborted = self.aborted or other.aborted
 
 
-def colorize_batch(workshop: Workshop, claim: Claim) -> BatchSummary:
+def colorize_batch(worker: Worker, claim: Claim) -> BatchSummary:
     """Colourize the claimed items and finish each one in the ledger.
 
-    Items not begun when `workshop.stop` is set, or when a cause appears that would stop every item
+    Items not begun when `worker.stop` is set, or when a cause appears that would stop every item
     (`BatchSummary.aborted`), are given back: their attempt does not count.
 
     Raises:
@@ -145,21 +145,21 @@ def colorize_batch(workshop: Workshop, claim: Claim) -> BatchSummary:
             the leases will run out, and another worker takes the items.
     """
     try:
-        scratch = TemporaryDirectory(dir=workshop.scratch, prefix="batch-")
+        scratch = TemporaryDirectory(dir=worker.scratch, prefix="batch-")
     except OSError as error:
-        given_back = workshop.ledger.give_back(claim.token)
+        given_back = worker.ledger.give_back(claim.token)
         cause = f"no scratch folder can be made: {error}; free space there, or restore it"
         return BatchSummary(given_back=given_back, aborted=cause)
-    lease = Lease(workshop.ledger, claim.token, lease_s=workshop.settings.lease_s)
+    lease = Lease(worker.ledger, claim.token, lease_s=worker.settings.lease_s)
     with scratch as folder, lease.kept():
-        return _Batch(workshop, claim, lease, Path(folder)).run()
+        return _Batch(worker, claim, lease, Path(folder)).run()
 
 
 class _Batch:
     """What waits, what is under way and what is done of one batch."""
 
-    def __init__(self, workshop: Workshop, claim: Claim, lease: Lease, folder: Path) -> None:
-        self._workshop = workshop
+    def __init__(self, worker: Worker, claim: Claim, lease: Lease, folder: Path) -> None:
+        self._worker = worker
         self._claim = claim
         self._lease = lease
         self._folder = folder
@@ -172,7 +172,7 @@ class _Batch:
         self._summary = BatchSummary()
         # Enough begun scans to fill a minibatch while the one before is written, and no more:
         # their files lie in the scratch folder.
-        self._window = 2 * workshop.settings.minibatch
+        self._window = 2 * worker.settings.minibatch
 
     def run(self) -> BatchSummary:
         """Work until every item is finished or given back."""
@@ -186,7 +186,7 @@ class _Batch:
 
     def _work_off(self) -> BatchSummary:
         while self._todo or self._under_way():
-            if self._workshop.stop.is_set() or self._summary.aborted or self._lease.is_lost:
+            if self._worker.stop.is_set() or self._summary.aborted or self._lease.is_lost:
                 self._give_back([item.id for item in self._todo])
                 self._todo.clear()
             self._begin()
@@ -203,7 +203,7 @@ class _Batch:
         """Give everything back that has not ended, once no thread works on it any more."""
         begun: set[Future[Any]] = {*self._reading, *self._writing}
         wait([future for future in begun if not future.cancel()])
-        self._workshop.ledger.give_back(self._claim.token)
+        self._worker.ledger.give_back(self._claim.token)
 
     def _under_way(self) -> int:
         ready = sum(len(works) for works in self._ready.values())
@@ -213,7 +213,7 @@ class _Batch:
         while self._todo and self._under_way() < self._window:
             item = self._todo.popleft()
             folder = self._folder / str(item.id)
-            future = self._workshop.io.submit(read_item, self._workshop, item, folder, self._lease)
+            future = self._worker.io.submit(read_item, self._worker, item, folder, self._lease)
             self._reading.add(future)
 
     def _next_minibatch(self) -> list[Work]:
@@ -221,7 +221,7 @@ class _Batch:
         if not self._ready:
             return []
         shape = max(self._ready, key=lambda shape: len(self._ready[shape]))
-        size = self._workshop.settings.minibatch
+        size = self._worker.settings.minibatch
         if len(self._ready[shape]) < size and self._reading:
             return []
         works = self._ready.pop(shape)
@@ -231,15 +231,15 @@ class _Batch:
 
     def _infer(self, works: list[Work]) -> None:
         start = time.perf_counter()
-        with self._workshop.inference:
+        with self._worker.inference:
             maps = self._predict(works)
         share = (time.perf_counter() - start) / len(works)
         for work, chroma_map in zip(works, maps, strict=True):
             work.seconds["infer"] += share
             if isinstance(chroma_map, BaseException):
-                self._end(end_with_error(self._workshop, work, chroma_map))
+                self._end(end_with_error(self._worker, work, chroma_map))
             else:
-                future = self._workshop.io.submit(write_item, self._workshop, work, chroma_map)
+                future = self._worker.io.submit(write_item, self._worker, work, chroma_map)
                 self._writing.add(future)
 
     def _predict(self, works: list[Work]) -> list[ChromaMap | Exception]:
@@ -248,7 +248,7 @@ class _Batch:
             self._look_for_negatives(works)
             lightness = [work.lightness for work in works]
             neutral = [work.scan.neutral for work in works]
-            maps = self._workshop.colorizer.predict(lightness, neutral=neutral)
+            maps = self._worker.colorizer.predict(lightness, neutral=neutral)
             return [self._blamed(found) for found in maps]
         except DeviceError as error:
             return [NoDevice(str(error)) for _ in works]
@@ -261,9 +261,9 @@ class _Batch:
         """Tell a picture for which the network has no colours from a network that has none."""
         if not isinstance(found, NetworkFault):
             return found
-        if self._workshop.colorizer.is_sound():
+        if self._worker.colorizer.is_sound():
             return InvalidPrediction(f"{found}; nothing was written")
-        checkpoint = self._workshop.checkpoint
+        checkpoint = self._worker.checkpoint
         return NoCheckpoint(
             f"the checkpoint {checkpoint.card.name} ({checkpoint.digest[:12]}, {checkpoint.path}) "
             "gives no finite colours for any picture; `autochrome rollback` puts the champion "
@@ -274,7 +274,7 @@ class _Batch:
         """Ask the network about the scans that neither border nor tones clear."""
         found = [(work, work.scan.findings.negative_doubt) for work in works]
         doubts = [(work, doubt) for work, doubt in found if doubt is not None]
-        scores = self._workshop.colorizer.negativity([doubt.view for _, doubt in doubts])
+        scores = self._worker.colorizer.negativity([doubt.view for _, doubt in doubts])
         for (work, doubt), score in zip(doubts, scores, strict=True):
             work.is_suspected_negative = score >= doubt.suspected_from
 
@@ -313,7 +313,7 @@ class _Batch:
             return
         start = time.perf_counter()
         outcomes = [done.outcome for done in self._done]
-        accepted = self._workshop.ledger.finish(self._claim.token, outcomes)
+        accepted = self._worker.ledger.finish(self._claim.token, outcomes)
         self._summary.seconds["finish"] += time.perf_counter() - start
         for done in self._done:
             self._count(done, accepted.get(done.outcome.item_id))
@@ -336,7 +336,7 @@ class _Batch:
 
     def _give_back(self, item_ids: Sequence[int]) -> None:
         if item_ids:
-            given_back = self._workshop.ledger.give_back(self._claim.token, item_ids)
+            given_back = self._worker.ledger.give_back(self._claim.token, item_ids)
             self._summary.given_back += given_back
             self._summary.lost_leases += len(item_ids) - given_back
 

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.batch import colorize_batch
+from tasks.batch.batch import colorize_batch
 from tasks.errors import Reason
 from tasks.ledger import ItemStatus
 from tests.scanfiles import codes_of, photograph, write_tiff
+from tests.tasks.batch.test_batch import claim_all
 from tests.tasks.scans.test_tone_rule import profile_tag
-from tests.tasks.test_batch import claim_all
-from tests.workshops import MakeSettings, OpenWorkshop, items_of
+from tests.workers import MakeSettings, OpenWorker, items_of
 
 
 @pytest.fixture
@@ -26,14 +26,14 @@ def scans(tmp_path: Path) -> Path:
 
 
 def test_a_guess_is_noted_and_a_doubt_waits_for_a_person(
-    make_settings: MakeSettings, workshop_for: OpenWorkshop, scans: Path
+    make_settings: MakeSettings, worker_for: OpenWorker, scans: Path
 ) -> None:
     """Although good results are published at once; the detail says what is in doubt."""
-    workshop = workshop_for(
+    worker = worker_for(
         make_settings(sources=(str(scans),), publish_directly=True, review_below_confidence=0.0)
     )
-    colorize_batch(workshop, claim_all(workshop))
-    items = items_of(workshop.ledger)
+    colorize_batch(worker, claim_all(worker))
+    items = items_of(worker.ledger)
     guessed, doubted = items["guessed.tif"], items["doubted.tif"]
     assert (guessed.status, guessed.reason) == (ItemStatus.PUBLISHED, None)
     assert any("White is guessed to be 4,095" in note for note in guessed.notes)

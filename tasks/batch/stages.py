@@ -16,12 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from colormodel.planes import ChromaMap
-from tasks.derivatives import WrittenFile
-from tasks.derivatives.keys import derivative_key
-from tasks.errors import FixityMismatch, Reason, WriteUnverified, reason_of
-from tasks.lease import Lease, LeaseLost
-from tasks.ledger import STATUS_AFTER, ClaimedItem, DerivativeRecord, ItemStatus, Outcome
-from tasks.pixelwork import (
+from tasks.batch.lease import Lease, LeaseLost
+from tasks.batch.pixel_work import (
     ReadRequest,
     ReadScan,
     WriteRequest,
@@ -29,9 +25,13 @@ from tasks.pixelwork import (
     read_scan,
     write_scan,
 )
+from tasks.batch.worker import Worker
+from tasks.derivatives import WrittenFile
+from tasks.derivatives.keys import derivative_key
+from tasks.errors import FixityMismatch, Reason, WriteUnverified, reason_of
+from tasks.ledger import STATUS_AFTER, ClaimedItem, DerivativeRecord, ItemStatus, Outcome
 from tasks.provenance import Provenance, this_program
 from tasks.storage import ChangedSinceListing, ObjectStore
-from tasks.workshop import Workshop
 
 #: Below this much free scratch space an unnamed failure is taken for a full disk.
 SCRATCH_FLOOR_BYTES = 32 << 20
@@ -95,37 +95,37 @@ class Done:
     is_lost: bool = False  #: it is in other hands: there is nothing to record
 
 
-def read_item(workshop: Workshop, item: ClaimedItem, folder: Path, lease: Lease) -> Work | Done:
+def read_item(worker: Worker, item: ClaimedItem, folder: Path, lease: Lease) -> Work | Done:
     """Fetch and decode a scan into its own *folder*; an outcome if that is where it ends."""
     work = Work(item, folder, lease)
     try:
         folder.mkdir()
         with work.stage("fetch"):
-            _fetch(workshop, work)
+            _fetch(worker, work)
         with work.stage("decode"):
-            request = _read_request(workshop, work)
-            pixels = workshop.pixels.run(measure_scan, request)
-            work.read = workshop.pixels.run(read_scan, request, pixels=pixels)
+            request = _read_request(worker, work)
+            pixels = worker.pixels.run(measure_scan, request)
+            work.read = worker.pixels.run(read_scan, request, pixels=pixels)
     except Exception as error:  # noqa: BLE001  each item's outcome is recorded, whatever it is
-        return end_with_error(workshop, work, error)
+        return end_with_error(worker, work, error)
     return work
 
 
-def write_item(workshop: Workshop, work: Work, chroma_map: ChromaMap) -> Done:
+def write_item(worker: Worker, work: Work, chroma_map: ChromaMap) -> Done:
     """Encode, put and verify the derivatives of a scan."""
     work.confidence = chroma_map.score
     try:
         with work.stage("encode"):
-            request = _write_request(workshop, work, chroma_map)
+            request = _write_request(worker, work, chroma_map)
             pixels = work.scan.header.pixels
-            files = workshop.pixels.run(write_scan, request, pixels=pixels)
+            files = worker.pixels.run(write_scan, request, pixels=pixels)
         work.tone_doubt = _tone_doubt(work, files)
         for file in files:
-            _put(workshop, work, file)
+            _put(worker, work, file)
     except Exception as error:  # noqa: BLE001  each item's outcome is recorded, whatever it is
-        return end_with_error(workshop, work, error)
-    reason = _review_reason(workshop, work)
-    publish = workshop.settings.publish_directly and reason is None
+        return end_with_error(worker, work, error)
+    reason = _review_reason(worker, work)
+    publish = worker.settings.publish_directly and reason is None
     status = ItemStatus.PUBLISHED if publish else ItemStatus.REVIEW
     unread = "; ".join(work.scan.header.unread)
     return _end(work, status, reason, unread or work.tone_doubt or files[0].note)
@@ -137,10 +137,10 @@ def _tone_doubt(work: Work, files: list[WrittenFile]) -> str:
     return work.scan.tone_doubt or next(of_files, "")
 
 
-def end_with_error(workshop: Workshop, work: Work, error: BaseException) -> Done:
+def end_with_error(worker: Worker, work: Work, error: BaseException) -> Done:
     """What an exception means for its item. The ledger decides whether it is tried again."""
     reason = reason_of(error)
-    if reason is Reason.UNEXPECTED and _is_full(workshop.scratch):
+    if reason is Reason.UNEXPECTED and _is_full(worker.scratch):
         reason = Reason.OUTPUT_FULL
     detail = str(error) or type(error).__name__
     if reason is Reason.UNEXPECTED:
@@ -150,9 +150,9 @@ def end_with_error(workshop: Workshop, work: Work, error: BaseException) -> Done
     return replace(done, is_lost=isinstance(error, LeaseLost))
 
 
-def _fetch(workshop: Workshop, work: Work) -> None:
+def _fetch(worker: Worker, work: Work) -> None:
     item = work.item
-    store = workshop.source(item.source)
+    store = worker.source(item.source)
     work.sha256 = store.fetch(item.key, work.path, version=item.version, etag=item.etag)
     if item.sha256 and item.sha256 != work.sha256:
         if item.is_doubted:
@@ -166,24 +166,24 @@ def _fetch(workshop: Workshop, work: Work) -> None:
         )
 
 
-def _read_request(workshop: Workshop, work: Work) -> ReadRequest:
+def _read_request(worker: Worker, work: Work) -> ReadRequest:
     return ReadRequest(
         path=work.path,
         page=work.item.page,
-        limits=workshop.limits,
-        thresholds=workshop.thresholds,
-        network_px=workshop.checkpoint.network_px,
+        limits=worker.limits,
+        thresholds=worker.thresholds,
+        network_px=worker.checkpoint.network_px,
     )
 
 
-def _write_request(workshop: Workshop, work: Work, chroma_map: ChromaMap) -> WriteRequest:
+def _write_request(worker: Worker, work: Work, chroma_map: ChromaMap) -> WriteRequest:
     return WriteRequest(
         path=work.path,
         page=work.item.page,
-        limits=workshop.limits,
+        limits=worker.limits,
         chroma_map=_keep_neutral(chroma_map, work),
-        provenance=_provenance(workshop, work),
-        policy=workshop.policy,
+        provenance=_provenance(worker, work),
+        policy=worker.policy,
         own_colour=work.scan.findings.own_colour,
     )
 
@@ -194,13 +194,13 @@ def _keep_neutral(chroma_map: ChromaMap, work: Work) -> ChromaMap:
     return replace(chroma_map, chroma=np.where(neutral, np.float32(0), chroma_map.chroma))
 
 
-def _provenance(workshop: Workshop, work: Work) -> Provenance:
+def _provenance(worker: Worker, work: Work) -> Provenance:
     return Provenance(
         scan_uri=work.item.uri,
         scan_sha256=work.sha256 or "",
-        checkpoint_digest=workshop.checkpoint.digest,
-        recipe_digest=workshop.recipe_digest,
-        model_name=workshop.checkpoint.card.name,
+        checkpoint_digest=worker.checkpoint.digest,
+        recipe_digest=worker.recipe_digest,
+        model_name=worker.checkpoint.card.name,
         software=this_program(),
         created_at=datetime.now(UTC),
         confidence=work.confidence or 0.0,
@@ -210,9 +210,9 @@ def _provenance(workshop: Workshop, work: Work) -> Provenance:
     )
 
 
-def _put(workshop: Workshop, work: Work, file: WrittenFile) -> None:
-    output = workshop.output
-    key = derivative_key(workshop.recipe_digest, work.item, file)
+def _put(worker: Worker, work: Work, file: WrittenFile) -> None:
+    output = worker.output
+    key = derivative_key(worker.recipe_digest, work.item, file)
     with work.stage("put"):
         work.lease.make_sure()
         output.put(key, file.path, content_type=file.content_type, sha256=file.sha256)
@@ -245,7 +245,7 @@ def _read_back(output: ObjectStore, key: str) -> str:
         raise WriteUnverified(str(error)) from error
 
 
-def _review_reason(workshop: Workshop, work: Work) -> Reason | None:
+def _review_reason(worker: Worker, work: Work) -> Reason | None:
     if work.scan.header.unread:  # before what a picture shows: nobody would look for lost rights
         return Reason.METADATA_UNREADABLE
     if work.is_suspected_negative:
@@ -254,7 +254,7 @@ def _review_reason(workshop: Workshop, work: Work) -> Reason | None:
         return Reason.TONE_DOUBTFUL
     if work.scan.findings.reason:
         return work.scan.findings.reason
-    if (work.confidence or 0.0) < workshop.settings.review_below_confidence:
+    if (work.confidence or 0.0) < worker.settings.review_below_confidence:
         return Reason.LOW_CONFIDENCE
     return None
 

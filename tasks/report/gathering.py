@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from tasks.batch import NOTED, SAMPLES, BatchSummary, DerivativeSample
+from tasks.batch.batch import NOTED, SAMPLES, BatchSummary, DerivativeSample
+from tasks.batch.children import PixelPool
+from tasks.batch.pool import open_pool
+from tasks.batch.recipe import read_limits
+from tasks.batch.scratch import scratch_folder
 from tasks.errors import AutochromeError, DatabaseUnavailable, Reason, UsageError
 from tasks.ledger import Counts, ItemRow, ItemStatus, Ledger, RecipeRow, RunEnding, RunRow
+from tasks.ledger.checkpoints import list_checkpoints
 from tasks.ledger.done import Done, list_done
 from tasks.ledger.rates import measured_rates
 from tasks.night import Night
-from tasks.pixels import PixelPool
-from tasks.pool import open_pool
-from tasks.preview import Preview, PreviewRequest, make_preview
-from tasks.registry import list_checkpoints
 from tasks.report import (
     Backlog,
     Confidence,
@@ -35,8 +36,7 @@ from tasks.report import (
     render_report,
     report_key,
 )
-from tasks.rules import read_limits
-from tasks.scratch import scratch_folder
+from tasks.report.preview import Preview, PreviewRequest, make_preview
 from tasks.settings import Settings
 from tasks.storage import open_store
 from tasks.storage.streams import naming_errors

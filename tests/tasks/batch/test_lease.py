@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from colormodel.infer import DeviceError
-from tasks.batch import colorize_batch
+from tasks.batch.batch import colorize_batch
+from tasks.batch.lease import Lease, LeaseLost
 from tasks.errors import DatabaseUnavailable, Reason
-from tasks.lease import Lease, LeaseLost
 from tasks.ledger import Ledger
 from tasks.schema import AttemptEnding, ItemStatus
 from tasks.share import Share, work_off
+from tests.tasks.batch.test_batch import VICTIM, claim_all, with_fault
 from tests.tasks.ledger.building import claim, enqueued
-from tests.tasks.test_batch import VICTIM, claim_all, with_fault
-from tests.workshops import MakeSettings, OpenWorkshop, files_under, items_of
+from tests.workers import MakeSettings, OpenWorker, files_under, items_of
 
 
 def test_a_lease_that_was_renewed_lately_is_not_asked_about(
@@ -32,7 +32,7 @@ def test_a_lease_that_was_renewed_lately_is_not_asked_about(
     lease.make_sure()
     monkeypatch.undo()
     later = time.monotonic() + 31
-    monkeypatch.setattr("tasks.lease.time.monotonic", lambda: later)
+    monkeypatch.setattr("tasks.batch.lease.time.monotonic", lambda: later)
     asked = []
     monkeypatch.setattr(ledger, "renew", lambda token, **_: asked.append(token) or 1)
     lease.make_sure()
@@ -53,13 +53,13 @@ def test_a_lost_lease_is_lost_for_good(ledger: Ledger) -> None:
 
 def test_a_worker_that_was_away_stores_nothing(
     make_settings: MakeSettings,
-    workshop_for: OpenWorkshop,
+    worker_for: OpenWorker,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It was stopped between encoding and storing, and meanwhile another did its scans."""
-    workshop = workshop_for(make_settings(lease_s=60.0))
-    held = claim_all(workshop)
+    worker = worker_for(make_settings(lease_s=60.0))
+    held = claim_all(worker)
     asleep = threading.Lock()  # all its threads are stopped at once
     slept: list[bool] = []
 
@@ -68,78 +68,78 @@ def test_a_worker_that_was_away_stores_nothing(
         with asleep:
             if asked.__name__ == "write_scan" and not slept:
                 slept.append(True)
-                workshop.ledger.expire_leases(["a test"])
+                worker.ledger.expire_leases(["a test"])
                 with ThreadPoolExecutor(2) as threads:
-                    work_off(replace(workshop, io=threads), Share())
+                    work_off(replace(worker, io=threads), Share())
                 # As after a stopped process goes on: no heartbeat for longer than the lease.
                 awake = time.monotonic() + 61
-                monkeypatch.setattr("tasks.lease.time.monotonic", lambda: awake)
+                monkeypatch.setattr("tasks.batch.lease.time.monotonic", lambda: awake)
         return result
 
-    late = with_fault(workshop, "pixels", "run", sleep_over)
+    late = with_fault(worker, "pixels", "run", sleep_over)
     summary = colorize_batch(late, held)
     assert slept
     assert (summary.items, summary.lost_leases) == (0, 6)
     stored = files_under(tmp_path / "colour")
-    rows = workshop.ledger.list_derivatives()
+    rows = worker.ledger.list_derivatives()
     assert {row.key for row in rows} == set(stored)
     for row in rows:
-        assert workshop.output.digest(row.key) == row.sha256
-    assert {item.status for item in items_of(workshop.ledger).values()} == {ItemStatus.REVIEW}
+        assert worker.output.digest(row.key) == row.sha256
+    assert {item.status for item in items_of(worker.ledger).values()} == {ItemStatus.REVIEW}
 
 
 def test_a_batch_that_cannot_begin_gives_its_attempts_back(
-    make_settings: MakeSettings, workshop_for: OpenWorkshop, tmp_path: Path
+    make_settings: MakeSettings, worker_for: OpenWorker, tmp_path: Path
 ) -> None:
     """The scratch folder is gone."""
-    workshop = replace(workshop_for(make_settings()), scratch=tmp_path / "gone")
-    summary = work_off(workshop, Share())
+    worker = replace(worker_for(make_settings()), scratch=tmp_path / "gone")
+    summary = work_off(worker, Share())
     assert "scratch" in summary.aborted
-    assert {(i.status, i.attempts) for i in items_of(workshop.ledger).values()} == {
+    assert {(i.status, i.attempts) for i in items_of(worker.ledger).values()} == {
         (ItemStatus.PENDING, 0)
     }
 
 
 def test_a_defect_of_ours_in_the_middle_gives_attempts_back(
-    make_settings: MakeSettings, workshop_for: OpenWorkshop, monkeypatch: pytest.MonkeyPatch
+    make_settings: MakeSettings, worker_for: OpenWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What nobody foresaw ends the run, and is not held against the scans."""
-    workshop = workshop_for(make_settings())
-    monkeypatch.setattr("tasks.batch._Batch._next_minibatch", lambda _: 1 / 0)
+    worker = worker_for(make_settings())
+    monkeypatch.setattr("tasks.batch.batch._Batch._next_minibatch", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        work_off(workshop, Share())
-    items = items_of(workshop.ledger)
+        work_off(worker, Share())
+    items = items_of(worker.ledger)
     assert {(item.status, item.attempts) for item in items.values()} == {(ItemStatus.PENDING, 0)}
-    history = workshop.ledger.story(items[VICTIM].uri).items[0]
+    history = worker.ledger.story(items[VICTIM].uri).items[0]
     assert [one.ending for one in history.attempts] == [AttemptEnding.GIVEN_BACK]
 
 
 def test_a_gpu_that_is_gone_stops_the_run(
-    make_settings: MakeSettings, workshop_for: OpenWorkshop
+    make_settings: MakeSettings, worker_for: OpenWorker
 ) -> None:
     """With its cause; every attempt is given back."""
-    workshop = workshop_for(make_settings())
+    worker = worker_for(make_settings())
 
     class Gone:
-        negativity = workshop.colorizer.negativity
+        negativity = worker.colorizer.negativity
 
         def predict(self, *_: object, **__: object) -> Any:  # noqa: ANN401
             raise DeviceError("cuda:0 failed: unspecified launch failure")
 
-    summary = work_off(replace(workshop, colorizer=Gone()), Share())  # type: ignore[arg-type]
+    summary = work_off(replace(worker, colorizer=Gone()), Share())  # type: ignore[arg-type]
     assert "launch failure" in summary.aborted
-    assert {(i.status, i.attempts) for i in items_of(workshop.ledger).values()} == {
+    assert {(i.status, i.attempts) for i in items_of(worker.ledger).values()} == {
         (ItemStatus.PENDING, 0)
     }
 
 
 def test_a_defect_that_one_picture_brings_out_is_its_own(
-    make_settings: MakeSettings, workshop_for: OpenWorkshop
+    make_settings: MakeSettings, worker_for: OpenWorker
 ) -> None:
     """Its neighbours in the minibatch are done without it."""
-    workshop = workshop_for(make_settings())
+    worker = worker_for(make_settings())
     calls = 0
-    real = workshop.colorizer
+    real = worker.colorizer
 
     class Picky:
         negativity = real.negativity
@@ -151,40 +151,40 @@ def test_a_defect_that_one_picture_brings_out_is_its_own(
                 raise ZeroDivisionError("a defect")
             return real.predict(lightness, neutral=neutral)
 
-    work_off(replace(workshop, colorizer=Picky()), Share())  # type: ignore[arg-type]
-    items = items_of(workshop.ledger)
+    work_off(replace(worker, colorizer=Picky()), Share())  # type: ignore[arg-type]
+    items = items_of(worker.ledger)
     upright = items.pop("flat.tif")
     assert (upright.status, upright.reason) == (ItemStatus.FAILED, Reason.UNEXPECTED)
     assert {item.status for item in items.values()} == {ItemStatus.REVIEW}
 
 
 def test_a_ledger_that_cannot_be_asked_stops_the_run(
-    make_settings: MakeSettings, workshop_for: OpenWorkshop, monkeypatch: pytest.MonkeyPatch
+    make_settings: MakeSettings, worker_for: OpenWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is stored on a lease that nobody confirms."""
-    workshop = workshop_for(make_settings())
+    worker = worker_for(make_settings())
 
     def refuse(*_: Any, **__: Any) -> int:  # noqa: ANN401
         raise DatabaseUnavailable("no answer")
 
-    monkeypatch.setattr(workshop.ledger, "renew", refuse)
-    summary = work_off(workshop, Share())
+    monkeypatch.setattr(worker.ledger, "renew", refuse)
+    summary = work_off(worker, Share())
     assert summary.aborted == "no answer"
-    assert not workshop.ledger.list_derivatives()
+    assert not worker.ledger.list_derivatives()
 
 
 def test_the_failure_budget_is_the_runs(
-    make_settings: MakeSettings, workshop_for: OpenWorkshop
+    make_settings: MakeSettings, worker_for: OpenWorker
 ) -> None:
     """Two workers share one run: what failed at the first stops the second."""
     settings = make_settings(failure_budget_min_items=3, batch_items=1, max_attempts=1)
-    workshop = workshop_for(settings)
-    run_id = workshop.ledger.start_run("test", "shared")
+    worker = worker_for(settings)
+    run_id = worker.ledger.start_run("test", "shared")
 
     def refuse(*_: Any, **__: Any) -> Any:  # noqa: ANN401
         raise TimeoutError("timed out")
 
-    bad = with_fault(workshop, "output", "put", refuse)
+    bad = with_fault(worker, "output", "put", refuse)
     first = work_off(bad, Share(run_id=run_id, max_items=2))
     assert not first.aborted
     second = work_off(bad, Share(run_id=run_id, max_items=1))

@@ -3,7 +3,7 @@
 import pytest
 
 from colormodel.checkpoint import DEFAULT_CHECKPOINT, read_checkpoint
-from tasks.rules import output_policy, read_limits, recipe_of, thresholds
+from tasks.batch.recipe import output_policy, read_limits, recipe_of, thresholds
 from tasks.scans.findings import Thresholds
 from tasks.scans.header import ReadLimits
 from tasks.settings import Settings
