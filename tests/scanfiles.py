@@ -182,15 +182,22 @@ class Made:
     """A file, and what a right reader finds in it.
 
     Attributes:
-        codes: Min-is-black grey codes at the depth of processing, upright, (H, W).
+        codes: Min-is-black grey codes, of 16 bits where the samples are deeper, upright, (H, W).
         tolerance: Codes that a lossy coding may be off by.
         page: The page of the file.
+        deep_bits: Bits of a sample that 16 do not hold; else 0.
     """
 
     path: Path
     codes: Codes
     tolerance: int = 0
     page: int = 0
+    deep_bits: int = 0
+
+    @property
+    def bits(self) -> int:
+        """Bits that a derivative's samples need."""
+        return self.deep_bits or 8 * self.codes.dtype.itemsize
 
 
 def write_jpeg(path: Path, codes: Codes, **options: Any) -> Path:  # noqa: ANN401 -- Pillow's options
@@ -613,7 +620,10 @@ def _numbers(
         stored = (values if is_real else np.rint(values)).astype(dtype)
         tags = [(340, "f", 1, low, True), (341, "f", 1, high, True)] if is_real else []
         path = folder / f"{name}.tif"
-        return Made(write_tiff(path, stored, extratags=tags, **options), codes)
+        depth = 8 * stored.dtype.itemsize
+        deep_bits = max(depth, 32) if is_real or depth > 16 else 0
+        write_tiff(path, stored, extratags=tags, **options)
+        return Made(path, codes, deep_bits=deep_bits)
 
     return make
 
@@ -758,6 +768,7 @@ READABLE: dict[str, Callable[[Path], Made]] = {
     "tiff signed 16-bit": _numbers("signed-16", np.int16, -32768, 32767),
     "tiff 32-bit": _numbers("unsigned-32", np.uint32, 0, 2**32 - 1),
     "tiff float": _numbers("float", np.float32, -0.5, 2.0),
+    "tiff signed 32-bit": _numbers("signed-32", np.int32, -(2**31), 2**31 - 1),
     "tiff float, predicted": _numbers(
         "predicted", np.float32, 0.0, 1.0, compression="zlib", predictor=True, tile=(64, 64)
     ),

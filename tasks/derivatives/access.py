@@ -67,9 +67,7 @@ def write_access(  # noqa: PLR0913  what a copy is made of
         image = _opened(source)
     else:
         height, width = reduced_size(header.height, header.width, _longest(policy))
-        image = pyvips.Image.thumbnail(
-            str(source), width, height=height, size="force", fail_on="error"
-        )
+        image = _reduced(source, width, height=height, size="force")
     if in_srgb:
         image = image.icc_transform("srgb", embedded=True, intent="relative", depth=8)
     image = _eight_bits(image)
@@ -115,14 +113,7 @@ def write_thumbnail(
     Raises:
         OSError: The file cannot be written.
     """
-    image = pyvips.Image.thumbnail(
-        str(source),
-        longest_px,
-        height=longest_px,
-        size="down",
-        output_profile="srgb",
-        fail_on="error",
-    )
+    image = _reduced(source, longest_px, height=longest_px, size="down", output_profile="srgb")
     image = _eight_bits(image)
     _save(image, path, header, said, Q=_THUMBNAIL_QUALITY, subsample_mode="auto")
 
@@ -132,8 +123,19 @@ def _longest(policy: OutputPolicy) -> int:
 
 
 def _opened(source: Path) -> pyvips.Image:
+    """A file, streaming; of deep samples codes of 16 bits, for the engine knows no deeper ones."""
     pyvips.cache_set_max(0)  # a streaming image is read once; a cached one would be found used up
-    return pyvips.Image.new_from_file(str(source), access="sequential", fail_on="error")
+    image = pyvips.Image.new_from_file(str(source), access="sequential", fail_on="error")
+    if image.format in {"uchar", "ushort"}:
+        return image
+    full = 1 if image.format == "float" else (1 << 32) - 1
+    return (image * (65535 / full)).rint().cast("ushort").copy(interpretation="rgb16")
+
+
+def _reduced(source: Path, width: int, **options: int | str) -> pyvips.Image:
+    if source.suffix == ".jpg":  # decoders reduce it themselves
+        return pyvips.Image.thumbnail(str(source), width, fail_on="error", **options)
+    return _opened(source).thumbnail_image(width, **options)
 
 
 def _eight_bits(image: pyvips.Image) -> pyvips.Image:

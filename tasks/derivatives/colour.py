@@ -8,7 +8,8 @@ pixel's light is scaled to the scan's.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,11 @@ from scipy.ndimage import uniform_filter
 
 from colormodel.planes import ChromaMap, GuidedUpsampler, Plane, linear_in_gamut
 from tasks.scans.reader import Scan
-from tasks.scans.tone import Codes, ToneCurve, tone_curve
+from tasks.scans.tone import ToneCurve, tone_curve
 
 Bools = NDArray[np.bool_]
+Light = NDArray[np.floating[Any]]
+Samples = NDArray[Any]
 Values = TypeVar("Values", bound=np.generic)
 
 #: Pixels of the map of own colours over which its edges fade.
@@ -33,7 +36,7 @@ BLOCK_PIXELS = 1 << 17
 _COARSE_STEP_L = 0.9
 
 # Luminances of sRGB's primaries under D50 (the Y row of the profile's colorants, ICC.1 annex E).
-_LUMINANCES = np.array([0.22249, 0.71687, 0.06061], np.float32)
+_LUMINANCES = np.array([0.22249, 0.71687, 0.06061])
 _LUMINANCES /= _LUMINANCES.sum()
 
 
@@ -62,6 +65,12 @@ def is_coarse_in_eight_bits(tone: ToneCurve) -> bool:
     return bool(np.diff(tone.lightness[::every]).max() > _COARSE_STEP_L)
 
 
+def output_type(scan: Scan, tone: ToneCurve) -> np.dtype[Any]:
+    """Type of the samples to write under a tone curve: they hold what the scan's do."""
+    needed = scan.header.sample_type
+    return needed if needed.itemsize > 2 else np.dtype(np.uint8 if tone.bits == 8 else np.uint16)
+
+
 def coloured_strips(
     scan: Scan,
     chroma_map: ChromaMap,
@@ -69,7 +78,7 @@ def coloured_strips(
     tone: ToneCurve,
     rows: int,
     own_colour: Bools | None = None,
-) -> Iterator[Codes]:
+) -> Iterator[Samples]:
     """Colour the scan from top to bottom.
 
     Args:
@@ -80,12 +89,15 @@ def coloured_strips(
         own_colour: Where the scan's own colours are kept, (h, w) of any size; None for nowhere.
 
     Yields:
-        R, G, B codes, uint8 or uint16 (rows, W, 3), whose L* is the scan's.
+        R, G, B samples of `output_type`, (rows, W, 3), whose L* is the scan's: codes over all that
+        integers hold; floating point between black, 0, and white, 1.
     """
     upsampler = GuidedUpsampler(chroma_map, scan.header.height, scan.header.width)
-    dtype = np.uint8 if tone.bits == 8 else np.uint16
+    dtype = output_type(scan, tone)
+    encode = partial(_encoded, tone, dtype)
+    decoded = scan.level_strips(rows) if dtype.itemsize > 2 else scan.strips(rows)
     own = None if own_colour is None else _OwnColour(scan, own_colour, rows)
-    for top, codes in even_strips(scan.strips(rows), rows):
+    for top, codes in even_strips(decoded, rows):
         kept = own.next_strip() if own else None
         strip = np.empty((*codes.shape, 3), dtype)
         step = max(1, BLOCK_PIXELS // codes.shape[1])
@@ -93,10 +105,17 @@ def coloured_strips(
             part = slice(start, start + step)
             linear = _colour(scan.tone, codes[part], upsampler, top + start)
             if kept is not None and kept.share[part].any():
-                linear = hold_light(kept.over(linear, part), scan.tone.linear[codes[part]])
+                linear = hold_light(kept.over(linear, part), scan.tone.light_of(codes[part]))
             for channel, light in enumerate(linear):
-                strip[part, :, channel] = tone.encode(light)
+                strip[part, :, channel] = encode(light)
         yield strip
+
+
+def _encoded(tone: ToneCurve, dtype: np.dtype[Any], light: Light) -> Samples:
+    if dtype.itemsize <= 2:
+        return tone.encode(light)
+    levels = tone.levels(light)
+    return levels if dtype.kind == "f" else np.rint(levels * np.iinfo(dtype).max)
 
 
 @dataclass(frozen=True)
@@ -106,7 +125,7 @@ class _Kept:
     light: Plane
     share: Plane
 
-    def over(self, linear: Plane, part: slice) -> Plane:
+    def over(self, linear: Light, part: slice) -> Light:
         """Lay them over others, (3, rows, W)."""
         light, share = np.moveaxis(self.light[part], 2, 0), self.share[part]
         return linear + share * (np.clip(light, 0, 1) - linear)
@@ -155,24 +174,26 @@ def even_strips(
         yield top, np.concatenate(held)
 
 
-def _colour(tone: ToneCurve, codes: Codes, upsampler: GuidedUpsampler, top: int) -> Plane:
+def _colour(tone: ToneCurve, codes: Samples, upsampler: GuidedUpsampler, top: int) -> Light:
     """Linear light (3, rows, W) of some rows of the scan."""
-    lightness = tone.lightness[codes]
+    lightness = tone.lightness_of(codes)
     linear = linear_in_gamut(lightness, upsampler.rows(lightness, top))
-    return hold_light(linear, tone.linear[codes])
+    return hold_light(linear, tone.light_of(codes))
 
 
-def hold_light(linear: Plane, light: Plane) -> Plane:
+def hold_light(linear: Light, light: Light) -> Light:
     """Give colours a luminance under D50, at their hue, and inside the gamut.
 
     Args:
-        linear: R, G, B in linear light, float32 (3, rows, W), in [0, 1]; overwritten.
-        light: The luminance that each pixel must have, float32 (rows, W), in [0, 1].
+        linear: R, G, B in linear light, (3, rows, W), in [0, 1]; may be overwritten.
+        light: The luminance that each pixel must have, (rows, W), in [0, 1]; where it is float64,
+            so is the result: float32 would lose what deep samples hold.
 
     Returns:
         *linear*, each pixel scaled to *light*; where that would leave 1, moved towards neutral.
     """
-    luminance = np.tensordot(_LUMINANCES, linear, axes=1)
+    linear = linear.astype(light.dtype, copy=False)
+    luminance = np.tensordot(_LUMINANCES.astype(light.dtype), linear, axes=1)
     linear *= light / np.maximum(luminance, np.float32(1e-12))
     largest = linear.max(axis=0)
     if largest.max(initial=0) > 1:

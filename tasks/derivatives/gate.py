@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyvips
@@ -28,12 +29,12 @@ from tasks.derivatives.second_reading import (
 from tasks.derivatives.splice import GreyJpeg, coded_data
 from tasks.errors import ToneGateFailed, WriteUnverified
 from tasks.scans.reader import Scan
-from tasks.scans.tone import Codes
 
 Floats32 = NDArray[np.float32]
+Samples = NDArray[Any]
 
 #: Largest |ΔL*| of any pixel of a lossless file, by the scan's depth.
-MAX_DELTA_L = {8: 0.5, 16: 0.05}
+MAX_DELTA_L = {8: 0.5, 16: 0.05, 32: 0.005}
 
 #: Largest |ΔL*| of any grey between a spliced file's profile and the scan's tone.
 MAX_CURVE_L = 0.1
@@ -45,7 +46,15 @@ MAX_BIAS_L = 0.5
 _REPORTED_PIXELS = 2_000_000
 
 _ROWS, _TURNED_ROWS = 64, 256  # turned strips lie across the written tiles, which are 256 wide
-_DTYPES = {"uchar": np.uint8, "ushort": np.uint16}
+_DTYPES = {
+    name: np.dtype(dtype)
+    for name, dtype in {
+        "uchar": np.uint8,
+        "ushort": np.uint16,
+        "uint": np.uint32,
+        "float": np.float32,
+    }.items()
+}
 
 # What decoders raise at files that they cannot read; memory and disks are other errors.
 _UNREAD = (
@@ -68,8 +77,9 @@ class _FirstReading:
 
     def strips(self, rows: int) -> Iterator[tuple[int, Floats32]]:
         """L* from top to bottom, upright."""
-        for top, codes in self._scan.strips(rows):
-            yield top, self._scan.tone.lightness.take(codes)
+        is_deep = self._scan.header.sample_type.itemsize > 2
+        for top, codes in self._scan.level_strips(rows) if is_deep else self._scan.strips(rows):
+            yield top, self._scan.tone.lightness_of(codes)
 
     def place(self, top: int, rows: int) -> Place:
         """Rows lie where they are."""
@@ -315,15 +325,18 @@ class _Upright:
         return self._light.lightness(_codes(self._image, self._region, part))
 
 
-def _codes(image: pyvips.Image, region: pyvips.Region, part: Place) -> Codes:
+def _codes(image: pyvips.Image, region: pyvips.Region, part: Place) -> Samples:
+    """Codes of 8 or 16 bits; of deeper samples levels in [0, 1]."""
     data = region.fetch(part.left, part.top, part.width, part.height)
-    codes: Codes = np.frombuffer(data, dtype=_DTYPES[image.format])
+    codes: Samples = np.frombuffer(data, dtype=_DTYPES[image.format])
+    if codes.dtype == np.uint32:
+        codes = codes / np.iinfo(np.uint32).max
     return codes.reshape(part.height, part.width, 3)
 
 
 def _light(path: Path, image: pyvips.Image) -> Light:
     icc = image.get("icc-profile-data")
-    found = light_of_profile(icc, codes=1 << _bits(image), channels=3)
+    found = light_of_profile(icc, codes=1 << min(16, _bits(image)), channels=3)
     if found is None:
         raise _failed(path, "the colour engine refuses its profile")
     return found
@@ -334,7 +347,9 @@ def _opened(path: Path, scan: Scan, *, is_lossy: bool, is_turned: bool = False) 
     pyvips.cache_set_max(0)  # a streaming image is read once; a cached one would be found used up
     access = "random" if is_turned else "sequential"
     image = pyvips.Image.new_from_file(str(path), access=access, fail_on="warning")
-    if _bits(image) < (8 if is_lossy else scan.header.bits) or image.bands != 3:
+    needed = np.dtype(np.uint8) if is_lossy else scan.header.sample_type
+    is_float = image.format == "float"
+    if _bits(image) < 8 * needed.itemsize or is_float < (needed.kind == "f") or image.bands != 3:
         raise _failed(path, f"it has {image.bands} bands of {image.format} samples")
     if image.get_typeof("icc-profile-data") == 0:
         raise _failed(path, "it has no colour profile")
@@ -350,7 +365,7 @@ def _opened(path: Path, scan: Scan, *, is_lossy: bool, is_turned: bool = False) 
 
 def _bits(image: pyvips.Image) -> int:
     """Of a sample; 0 of what no derivative has."""
-    return 8 * np.dtype(_DTYPES.get(image.format, np.void)).itemsize
+    return 8 * _DTYPES[image.format].itemsize if image.format in _DTYPES else 0
 
 
 def _orientation(image: pyvips.Image) -> int:

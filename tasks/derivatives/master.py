@@ -1,16 +1,19 @@
 """Masters: lossless RGB TIFF of the scan's depth, tiled, written a row of tiles at a time."""
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import numpy as np
 import tifffile
+from numpy.typing import NDArray
 
 from tasks.derivatives.policy import Said
 from tasks.provenance.packet import serialize
 from tasks.scans.header import ScanHeader
-from tasks.scans.tone import Codes, ToneCurve
+from tasks.scans.tone import ToneCurve
 
 TILE_PX = 256
 
@@ -23,31 +26,43 @@ _CLASSIC_BYTES = (1 << 32) - (64 << 20)
 
 _DOCUMENT_NAME, _ARTIST, _DESCRIPTION, _COPYRIGHT, _XMP, _IPTC = 269, 315, 270, 33432, 700, 33723
 _BYTES, _ASCII, _UNDEFINED = 1, 2, 7  # TIFF 6.0, types of values
+_TYPE_OF_RANGE, _RANGE = 11, ((340, 0.0), (341, 1.0))  # SMinSampleValue, SMaxSampleValue
+_DELTA = imagecodecs.delta_encode
+
+Samples = NDArray[Any]
+_Tag = tuple[int, int, int, bytes | tuple[float, ...], bool]
 
 
 def write_master(
-    path: Path, strips: Iterable[Codes], *, header: ScanHeader, tone: ToneCurve, said: Said
+    path: Path, strips: Iterable[Samples], *, header: ScanHeader, tone: ToneCurve, said: Said
 ) -> None:
     """Write a colour TIFF; memory is that of a few rows of tiles.
 
     Args:
         path: The file to write.
-        strips: R, G, B codes (rows, W, 3) from top to bottom, `TILE_PX` rows each but the last.
+        strips: R, G, B (rows, W, 3) from top to bottom, `TILE_PX` rows each but the last; floating
+            point is from 0, black, to 1, white.
         header: The scan's, for size and resolution.
-        tone: The tone curve of the codes, which also decides their depth.
+        tone: The tone curve of the samples.
         said: What goes into tags and XMP.
 
     Raises:
         OSError: The disk is full, or the file cannot be written.
     """
     shape = header.height, header.width, 3
-    size_bytes = int(np.prod(shape)) * tone.bits // 8
+    coming = iter(strips)
+    first = next(coming)
+    sample_type = first.dtype
+    size_bytes = int(np.prod(shape)) * sample_type.itemsize
+    tags = _descriptive_tags(said)
+    if sample_type.kind == "f":  # whose black and white only tags can state
+        tags += [(tag, _TYPE_OF_RANGE, 3, (end,) * 3, True) for tag, end in _RANGE]
     resolution = header.resolution_ppcm
     with tifffile.TiffWriter(path, bigtiff=size_bytes > _CLASSIC_BYTES) as writer:
         writer.write(
-            _coded_tiles(strips),
+            _coded_tiles(chain([first], coming)),
             shape=shape,
-            dtype=np.uint8 if tone.bits == 8 else np.uint16,
+            dtype=sample_type,
             photometric="rgb",
             planarconfig="contig",
             tile=(TILE_PX, TILE_PX),
@@ -59,23 +74,24 @@ def write_master(
             software=_text(said.provenance.software),
             datetime=said.provenance.created_at.strftime("%Y:%m:%d %H:%M:%S"),
             metadata=None,
-            extratags=_descriptive_tags(said),
+            extratags=tags,
         )
 
 
-def _coded_tiles(strips: Iterable[Codes]) -> Iterator[bytes]:
-    """Tiles, their rows as differences (TIFF 6.0's horizontal predictor), deflated."""
+def _coded_tiles(strips: Iterable[Samples]) -> Iterator[bytes]:
+    """Tiles, deflated, their rows as differences: predictor 2, or 3 of floating point."""
     for strip in strips:
         for left in range(0, strip.shape[1], TILE_PX):
             tile = strip[:, left : left + TILE_PX]
             missing = [(0, TILE_PX - size) for size in tile.shape[:2]]
             if any(size for _, size in missing):
                 tile = np.pad(tile, [*missing, (0, 0)], mode="edge")  # repeated edges cost nothing
-            differences = imagecodecs.delta_encode(np.ascontiguousarray(tile), axis=-2)
+            encode = imagecodecs.floatpred_encode if tile.dtype.kind == "f" else _DELTA
+            differences = encode(np.ascontiguousarray(tile), axis=-2)
             yield bytes(imagecodecs.deflate_encode(differences.tobytes(), level=DEFLATE_LEVEL))
 
 
-def _descriptive_tags(said: Said) -> list[tuple[int, int, int, bytes, bool]]:
+def _descriptive_tags(said: Said) -> list[_Tag]:
     """What the scan's file says of its subject, its IPTC, and the packet."""
     subject = said.provenance.descriptive
     texts = {
@@ -85,7 +101,7 @@ def _descriptive_tags(said: Said) -> list[tuple[int, int, int, bytes, bool]]:
         _COPYRIGHT: subject.copyright,
     }
     texts = {tag: said.own.exif.get(tag) or text for tag, text in texts.items()}
-    tags = [(tag, _ASCII, 0, _text(text), True) for tag, text in texts.items() if text]
+    tags: list[_Tag] = [(tag, _ASCII, 0, _text(text), True) for tag, text in texts.items() if text]
     xmp = serialize(said.packet)
     tags.append((_XMP, _BYTES, len(xmp), xmp, True))
     if iptc := said.own.iptc:

@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 from colormodel.planes import ChromaMap
 from tasks.derivatives.access import MAX_JPEG_PX, is_whole, write_access, write_thumbnail
 from tasks.derivatives.chroma import chroma_planes, encode_plane, stored
-from tasks.derivatives.colour import coloured_strips, is_coarse_in_eight_bits, output_tone
+from tasks.derivatives.colour import (
+    coloured_strips,
+    is_coarse_in_eight_bits,
+    output_tone,
+)
 from tasks.derivatives.gate import check_access, check_master, check_splice, decoded_luma
 from tasks.derivatives.jpegfile import JpegLayoutError
 from tasks.derivatives.master import TILE_PX, write_master

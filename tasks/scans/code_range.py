@@ -42,6 +42,8 @@ class CodeRange:
 
     def spread(self, codes: Codes) -> Codes:
         """Spread codes over all that their type holds, so that white is white."""
+        if codes.dtype.kind == "f":  # levels are spread
+            return codes
         full = int(np.iinfo(codes.dtype).max)
         span = self.white - self.black
         if span == full:
@@ -65,7 +67,7 @@ def find_range(
         return CodeRange(0, full)
     if structure.white is not None:
         return _from_dark(structure, structure.white, full)
-    if structure.stored_bits != 16:
+    if structure.stored_bits != 16 or structure.is_deep:
         return CodeRange(0, full)
     return _found_in_picture(structure, rule, strips)
 

@@ -1,4 +1,4 @@
-"""Samples of other colour spaces, as they are decoded, made into sRGB of 16 bits.
+"""Samples of other colour spaces, as they are decoded, made into sRGB of 16 bits, or levels of it.
 
 CMYK goes through its profile by the colour engine (lcms); L*a*b* means a colour by itself.
 """
@@ -14,7 +14,7 @@ from tasks.errors import UnsupportedFormat
 from tasks.scans.formats.structure import CONVERTED, Photometric, Structure
 from tasks.scans.lcms import LAB_PROFILE, srgb_of
 
-Samples = NDArray[np.unsignedinteger[Any]]
+Samples = NDArray[Any]
 
 
 def converter(structure: Structure) -> Callable[[Samples], Samples]:
@@ -29,12 +29,14 @@ def converter(structure: Structure) -> Callable[[Samples], Samples]:
 
 
 def _from_inks(samples: Samples, *, icc: bytes) -> Samples:
-    found = srgb_of(np.ascontiguousarray(samples[..., :4]), icc, space="cmyk")
+    inks = np.ascontiguousarray(samples[..., :4])
+    is_deep = inks.dtype.kind == "f"
+    found = srgb_of(inks * 100 if is_deep else inks, icc, space="cmyk")  # the engine's per cent
     if found is None:
         raise UnsupportedFormat(
             "CMYK under a profile that the colour engine refuses; convert it to grey or RGB"
         )
-    return found
+    return found if is_deep else _coded(found)
 
 
 def _from_lab(samples: Samples, *, photometric: Photometric) -> Samples:
@@ -42,7 +44,12 @@ def _from_lab(samples: Samples, *, photometric: Photometric) -> Samples:
     found = srgb_of(lab, LAB_PROFILE, space="lab")
     if found is None:  # only a broken installation does
         raise UnsupportedFormat("L*a*b* cannot be converted; convert it to grey")
-    return found if samples.shape[2] >= 3 else found[..., :1]
+    return _coded(found if samples.shape[2] >= 3 else found[..., :1])
+
+
+def _coded(levels: NDArray[np.float32]) -> Samples:
+    codes: Samples = np.rint(levels * 65535).astype(np.uint16)
+    return codes
 
 
 def lab_of(samples: Samples, photometric: Photometric) -> NDArray[np.float32]:

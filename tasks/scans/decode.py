@@ -25,7 +25,7 @@ from tasks.scans.formats.source import ByteSource
 from tasks.scans.formats.structure import Format, Photometric, Structure
 from tasks.scans.formats.tiffpieces import DAMAGE, Pieces, check_zip, printable
 
-Samples = NDArray[np.unsignedinteger[Any]]
+Samples = NDArray[Any]
 
 _LOADERS: dict[Format, tuple[str, dict[str, Any]]] = {
     Format.JPEG: ("jpegload_source", {}),
@@ -48,7 +48,7 @@ def decode_strips(path: Path, structure: Structure, *, rows: int) -> Iterator[Sa
 
     Yields:
         uint8 or uint16 (rows, W, 1 or 3): min-is-black, palettes expanded, alpha dropped; CMYK and
-        L*a*b* as sRGB.
+        L*a*b* as sRGB. Deep samples as levels in [0, 1] from black to white.
 
     Raises:
         UnreadableScan: The data is damaged; strips that came before are void.
@@ -153,13 +153,15 @@ def _jp2_pixels(data: bytes, structure: Structure) -> Samples:
     is_signed = structure.values is not None and structure.values.is_signed
     if len(set(structure.depths)) < 2 and structure.stored_bits <= 16 and not is_signed:
         return pixels
-    depth = min(16, structure.stored_bits)  # as deep as the deepest
-    full = (1 << depth) - 1
     planes = []
     for number, bits in enumerate(structure.depths):
         plane = pixels[..., number].astype(np.float64) + is_signed * (1 << bits - 1)
-        planes.append(np.rint(plane * (full / ((1 << bits) - 1))))
-    return np.stack(planes, axis=2).astype(np.uint16 if depth > 8 else np.uint8)
+        planes.append(plane / ((1 << bits) - 1))
+    levels = np.stack(planes, axis=2)
+    if structure.is_deep:
+        return levels
+    depth = structure.stored_bits  # as deep as the deepest
+    return np.rint(levels * ((1 << depth) - 1)).astype(np.uint16 if depth > 8 else np.uint8)
 
 
 def _decode_whole(
@@ -178,7 +180,8 @@ def _decode_whole(
             f"the {name} is damaged: {printable(error)}; restore the file from a copy"
         ) from error
     pixels = np.atleast_3d(pixels)
-    dtype = np.uint16 if structure.stored_bits > 8 else np.uint8
+    dtype: type | np.dtype[Any] = np.uint16 if structure.stored_bits > 8 else np.uint8
+    dtype = structure.level_type if structure.is_deep else dtype
     expected = structure.height, structure.width, dtype
     if (*pixels.shape[:2], pixels.dtype) != expected or pixels.shape[2] < structure.channels:
         raise UnreadableScan(

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from tasks.errors import ScanTooLarge, TruncatedScan, UnreadableScan, UnsupportedFormat
 from tasks.scans.descriptive import Descriptive, describe
@@ -87,7 +90,8 @@ class ScanHeader:
         format: jpeg, tiff, png or jp2; told by content, never by the file's name.
         width: Pixels across, orientation applied.
         height: Pixels down, orientation applied.
-        bits: Depth that the scan is processed at, 8 or 16.
+        bits: Depth of a lossless derivative's samples, 8, 16 or 32; never less than the scan's.
+        sample_type: Their type: floating point where the scan's are.
         page: This page, from 0.
         pages: Pages of the file; pyramid levels, masks and thumbnails are not pages.
         orientation: EXIF's 1 to 8, as stored; every size and pixel given out has it applied.
@@ -108,6 +112,7 @@ class ScanHeader:
     width: int
     height: int
     bits: int
+    sample_type: np.dtype[Any]
     page: int
     pages: int
     orientation: int
@@ -213,7 +218,8 @@ def header_of(structure: Structure, *, page: int) -> ScanHeader:
         format=structure.format,
         width=size[0],
         height=size[1],
-        bits=structure.bits,
+        bits=8 * structure.sample_type.itemsize,
+        sample_type=structure.sample_type,
         page=page,
         pages=structure.pages,
         orientation=orientation,

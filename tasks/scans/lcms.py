@@ -14,21 +14,18 @@ LAB_PROFILE: bytes = imagecodecs.cms_profile("lab4")
 _SRGB_PROFILE: bytes = imagecodecs.cms_profile("srgb")
 
 
-def lightness_of(
-    pixels: NDArray[np.unsignedinteger[Any]], icc: bytes
-) -> NDArray[np.float32] | None:
+def lightness_of(pixels: NDArray[Any], icc: bytes) -> NDArray[np.float32] | None:
     """Transform pixels to L* by a profile, as `lab_of_pixels` does, float32 (rows, W)."""
     lab = lab_of_pixels(pixels, icc)
     return None if lab is None else np.clip(lab[..., 0], 0, 100)
 
 
-def lab_of_pixels(
-    pixels: NDArray[np.unsignedinteger[Any]], icc: bytes
-) -> NDArray[np.float32] | None:
+def lab_of_pixels(pixels: NDArray[Any], icc: bytes) -> NDArray[np.float32] | None:
     """Transform pixels to L*, a*, b* by a profile, relative colorimetric.
 
     Args:
-        pixels: uint8 or uint16, (rows, W, channels), channels as the profile has them.
+        pixels: uint8, uint16, or levels in [0, 1], (rows, W, channels), channels as the profile has
+            them.
         icc: The profile.
 
     Returns:
@@ -50,20 +47,21 @@ def lab_of_pixels(
     return lab
 
 
-def srgb_of(pixels: NDArray[Any], icc: bytes, *, space: str) -> NDArray[np.uint16] | None:
+def srgb_of(pixels: NDArray[Any], icc: bytes, *, space: str) -> NDArray[np.float32] | None:
     """Transform pixels to sRGB by a profile, relative colorimetric.
 
     Args:
-        pixels: uint8 or uint16 inks, or float32 L*a*b*, (rows, W, channels).
+        pixels: Inks, uint8, uint16 or floating-point per cent, or float32 L*a*b*, (rows, W,
+            channels).
         icc: The profile.
         space: The pixels' colour space, `cmyk` or `lab`.
 
     Returns:
-        sRGB codes, uint16 (rows, W, 3), clipped to its gamut; None where the engine refuses the
-        profile.
+        sRGB in [0, 1], float32 (rows, W, 3), clipped to its gamut; None where the engine refuses
+        the profile.
     """
     try:
-        found = imagecodecs.cms_transform(
+        found: NDArray[np.float32] = imagecodecs.cms_transform(
             pixels,
             icc,
             _SRGB_PROFILE,
@@ -74,5 +72,4 @@ def srgb_of(pixels: NDArray[Any], icc: bytes, *, space: str) -> NDArray[np.uint1
         )
     except (imagecodecs.CmsError, ValueError):
         return None
-    codes: NDArray[np.uint16] = np.rint(np.clip(found, 0, 1) * 65535).astype(np.uint16)
-    return codes
+    return np.clip(found, 0, 1)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +17,13 @@ from tasks.scans.header import ReadLimits, ScanHeader, header_of, read_structure
 from tasks.scans.lcms import lab_of_pixels, lightness_of
 from tasks.scans.orient import TurnedStrips, orient
 from tasks.scans.resample import StripReducer, resize
-from tasks.scans.tone import Codes, ToneCurve, ToneSource, light_from_lightness
+from tasks.scans.tone import Codes, Floats, ToneCurve, ToneSource, light_from_lightness
 from tasks.scans.tone_rule import tone_rule
 from tasks.scans.toning import light_of_lab
 
+Array = NDArray[Any]
 Floats32 = NDArray[np.float32]
+Levels = NDArray[np.floating[Any]]
 
 PROOF_PX = 1536  # long side of the reduced picture that one pass leaves behind
 _STRIP_PIXELS = 1 << 21  # a pass for ourselves takes strips of about this size
@@ -72,9 +75,23 @@ class Scan:
             UnreadableScan: The data is damaged; strips that came before are void.
             OSError: The scratch disk is full.
         """
-        grey = (self._grey(samples) for samples in self._samples(rows))
-        turned = TurnedStrips(grey, self.header.orientation)
-        return turned.upright(rows, self._scratch)
+        return self._upright((self._grey(samples) for samples in self._samples(rows)), rows)
+
+    def level_strips(self, rows: int = 256) -> Iterator[tuple[int, Levels]]:
+        """Decode a scan whose samples are deeper than codes, as `strips` does.
+
+        Yields:
+            The first row's number, and where its grey lies between black, 0, and white, 1, float32
+            or float64 (rows, W).
+
+        Raises:
+            UnreadableScan: The data is damaged, or holds what is no number.
+            OSError: The scratch disk is full.
+        """
+        return self._upright((self._grey(samples) for samples in self._decoded(rows)), rows)
+
+    def _upright(self, grey: Iterator[Array], rows: int) -> Iterator[tuple[int, Array]]:
+        return TurnedStrips(grey, self.header.orientation).upright(rows, self._scratch)
 
     def colour_strips(self, rows: int = 256) -> Iterator[tuple[int, Floats32]]:
         """Decode a scan of three channels at full size in its own colours, from top to bottom.
@@ -176,30 +193,35 @@ class Scan:
         return max(1, _STRIP_PIXELS // self._structure.width)
 
     def _samples(self, rows: int) -> Iterator[Samples]:
+        """Decode codes; of levels the nearest."""
+        for samples in self._decoded(rows):
+            yield _nearest(samples) if self._structure.is_deep else samples
+
+    def _decoded(self, rows: int) -> Iterator[Samples]:
         if not self._is_verified:
             verify_data(self.path, self._structure)
             self._is_verified = True
         return decode_strips(self.path, self._structure, rows=rows)
 
-    def _grey(self, samples: Samples) -> Codes:
-        """Turn decoded samples, (rows, W, channels), into grey codes, (rows, W)."""
+    def _grey(self, samples: Samples) -> Array:
+        """Turn decoded samples, (rows, W, channels), into grey codes or levels, (rows, W)."""
         if samples.shape[2] == 1 or _is_neutral(samples):
             return self.code_range.spread(samples[..., 0])
         block = max(1, _STRIP_PIXELS // samples.shape[1])
         tops = range(0, len(samples), block)
-        return np.concatenate([self._lightness_codes(samples[t : t + block]) for t in tops])
+        return np.concatenate([self._grey_of(samples[top : top + block]) for top in tops])
 
-    def _lightness_codes(self, samples: Samples) -> Codes:
-        """Turn RGB, (rows, W, 3), into the codes of its lightness; blocks bound its memory."""
+    def _grey_of(self, samples: Samples) -> Array:
+        """Turn RGB, (rows, W, 3), into codes or levels of its lightness."""
         samples = self.code_range.spread(samples)
         rule = self._rule.colour
-        if rule.icc is not None:
-            lightness = lightness_of(samples, rule.icc)
-            if lightness is not None:
-                return self.tone.encode(light_from_lightness(lightness))
-        light = np.zeros(samples.shape[:2], dtype=np.float32)
-        for channel, share in enumerate(rule.luminances):
-            light += np.float32(share) * rule.channels[channel][samples[..., channel]]
+        lightness = lightness_of(samples, rule.icc) if rule.icc is not None else None
+        if lightness is not None:
+            light: Floats = light_from_lightness(lightness)
+        else:
+            light = rule.light_of(samples)
+        if samples.dtype.kind == "f":
+            return self.tone.levels(light).astype(samples.dtype, copy=False)
         return self.tone.encode(light)
 
     def _look(self, long_side: int) -> Survey:
@@ -235,6 +257,11 @@ class Scan:
             colours=None if is_neutral else np.stack(colours),
             sample=orient(sample, turn),
         )
+
+
+def _nearest(levels: Levels) -> Codes:
+    codes: Codes = np.rint(levels * 65535).astype(np.uint16)
+    return codes
 
 
 def _is_neutral(samples: Samples) -> bool:

@@ -61,6 +61,39 @@ class ToneCurve:
     curve: bytes
     source: ToneSource
 
+    def light_of(self, codes: NDArray[Any]) -> Floats:
+        """Light of codes; of levels, places between the first code and the last, interpolated.
+
+        Args:
+            codes: Integer codes of this curve's depth, or levels in [0, 1], any shape.
+
+        Returns:
+            float32 of codes, float64 of levels.
+        """
+        if codes.dtype.kind != "f":
+            found: Floats32 = self.linear.take(codes)
+            return found
+        places, linear = self._nodes
+        light: Floats = np.interp(codes, places, linear)
+        return light
+
+    def lightness_of(self, codes: NDArray[Any]) -> Floats32:
+        """L* of codes or levels, float32."""
+        if codes.dtype.kind != "f":
+            return self.lightness.take(codes)
+        found: Floats32 = lightness_from_light(self.light_of(codes)).astype(np.float32)
+        return found
+
+    def levels(self, linear: Floats) -> NDArray[np.float64]:
+        """Find the levels whose light this is, the inverse of `light_of`, in [0, 1]."""
+        places, light = self._nodes
+        found: NDArray[np.float64] = np.interp(linear, light, places)
+        return found
+
+    @cached_property
+    def _nodes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return np.linspace(0, 1, self.linear.size), self.linear.astype(np.float64)
+
     def encode(self, linear: Floats) -> Codes:
         """Find the codes whose light is nearest, the inverse of `linear`.
 
@@ -118,6 +151,19 @@ class ColourTone:
     luminances: tuple[float, float, float]
     channels: Floats32
     icc: bytes | None
+
+    def light_of(self, samples: NDArray[Any]) -> Floats:
+        """Light of codes or levels by the channels' tables: (rows, W, 3) to (rows, W)."""
+        is_level = samples.dtype.kind == "f"
+        light = np.zeros(samples.shape[:2], dtype=np.float64 if is_level else np.float32)
+        for channel, share in enumerate(self.luminances):
+            table, found = self.channels[channel], samples[..., channel]
+            if is_level:
+                part = np.interp(found, np.linspace(0, 1, table.size), table)
+            else:
+                part = table[found]
+            light += light.dtype.type(share) * part
+        return light
 
 
 def lightness_from_light(light: Floats) -> Floats:

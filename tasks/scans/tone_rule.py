@@ -145,7 +145,10 @@ def _ranged(structure: Structure, tag: bytes, source: ToneSource) -> tuple[ToneC
     found = next((one.black_white for one in structure.statements if one.black_white), None)
     if found is None:
         return curve, False
-    black, white = found
+    black, white = float(found[0]), float(found[1])
+    if structure.values is not None:  # decoding has spread the stored codes
+        spread = ((1 << bits) - 1) / ((1 << structure.stored_bits) - 1)
+        black, white = black * spread, white * spread
     place = np.clip((np.arange(1 << bits) - black) / (white - black), 0, 1)
     light = np.interp(place, np.linspace(0, 1, 1 << bits), curve.linear.astype(np.float64))
     return curve_of_light(light, bits=bits, source=source), True

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 Codes = NDArray[np.unsignedinteger[Any]]
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
+Levels = NDArray[np.floating[Any]]
 
 _CELLS = 1 << 16
 _PROBES, _ADDITIVE_L = 512, 0.02  # pixels by which a matrix is told from a table
@@ -31,8 +32,14 @@ class Light:
     icc: bytes | None = None
     levels: Codes | None = None
 
-    def lightness(self, codes: Codes) -> Floats32:
-        """L* of pixels, (rows, W, channels), in [0, 100], float32 (rows, W)."""
+    def lightness(self, codes: NDArray[Any]) -> Floats32:
+        """L* of pixels, (rows, W, channels), in [0, 100], float32 (rows, W).
+
+        Args:
+            codes: Stored codes; or floating-point levels, places from the first code to the last.
+        """
+        if codes.dtype.kind == "f":
+            return self._lightness_of_levels(codes)
         if self.icc is not None and self.levels is not None:
             asked: Floats32 = np.clip(_lab(self.levels.take(codes), self.icc)[..., 0], 0, 100)
             return asked
@@ -46,6 +53,19 @@ class Light:
         light *= _CELLS
         roots = np.rint(light, out=light).astype(np.int32)
         found: Floats32 = _lightness_of_roots().take(roots, mode="clip")
+        return found
+
+    def _lightness_of_levels(self, levels: Levels) -> Floats32:
+        places = np.linspace(
+            0, 1, (self.tables if self.levels is None else self.levels[None]).shape[1]
+        )
+        if self.icc is not None and self.levels is not None:
+            meant = np.interp(levels, places, self.levels / 65535).astype(np.float32)
+            return np.clip(_lab(meant, self.icc)[..., 0], 0, 100)
+        light = np.zeros(levels.shape[:2])
+        for channel, table in enumerate(self.tables):
+            light += np.interp(levels[..., channel], places, table)
+        found: Floats32 = lightness(np.clip(light, 0, 1)).astype(np.float32)
         return found
 
     @cached_property
@@ -119,12 +139,14 @@ def _of_channels(icc: bytes, ramp: Codes) -> Light | None:
     return found if is_matrix else Light(found.tables, icc, ramp)
 
 
-def _lab(pixels: Codes, icc: bytes) -> Floats32:
+def _lab(pixels: NDArray[Any], icc: bytes) -> Floats32:
+    is_ink_share = pixels.dtype.kind == "f" and pixels.shape[2] == 4
+    pixels = pixels * 100 if is_ink_share else pixels  # the engine's inks are per cent
     return _transform(pixels, icc, "lab")
 
 
-def _transform(pixels: Codes, icc: bytes, space: str) -> Floats32:
-    """L*a*b* or XYZ, float32, of uint16 pixels (rows, W, 1, 3 or 4), relative colorimetric."""
+def _transform(pixels: NDArray[Any], icc: bytes, space: str) -> Floats32:
+    """L*a*b* or XYZ, float32, of uint16 or float32 pixels, (rows, W, 1, 3 or 4), relative."""
     is_grey = pixels.shape[2] == 1
     spaces = {1: "gray", 3: "rgb", 4: "cmyk"}
     found: Floats32 = imagecodecs.cms_transform(

@@ -4,12 +4,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from tasks.derivatives.second_reading.tone import StatedTone
 
-Codes = NDArray[np.unsignedinteger[Any]]
+Codes = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +18,8 @@ class StoredPage:
     Attributes:
         width: Before it is turned.
         height: Before it is turned.
-        bits: Of a sample as it is given: codes are below 2**bits.
+        bits: Of a sample as it is given: codes are below 2**bits. Samples deeper than 16 bits are
+            given as levels, floating point in [0, 1], of which 2**16 stand for all.
         channels: 1, 3, or 4 of inks; palettes are looked up, alpha is left out.
         orientation: EXIF's, 1 to 8.
         tone: What the file states of its tone.

@@ -62,8 +62,8 @@ class SecondReading:
             Refuted: What the picture shows contradicts the white that was taken.
         """
         top = largest = 0
-        is_open = self.white.is_limit or self.white.beaten > 0
         for strip in self.page.strips():
+            is_open = (self.white.is_limit or self.white.beaten > 0) and strip.dtype.kind != "f"
             largest = max(largest, int(strip.max())) if is_open else 0
             if self.white.is_limit and largest > self.white.code:
                 raise Refuted(f"code {largest:,} is above {self.white.code:,}, taken for white")

@@ -125,8 +125,15 @@ def _has_codes(page: tifffile.TiffPage) -> bool:
     return page.sampleformat in {1, 4} and page.bitspersample <= 16
 
 
+def _is_deep(page: tifffile.TiffPage) -> bool:
+    return page.sampleformat == _FLOAT or page.bitspersample > 16
+
+
 def _levels(page: tifffile.TiffPage, strip: NDArray[Any]) -> Codes:
-    """Codes of 16 bits of signed, floating-point or longer numbers, by the range that is stated."""
+    """Places of signed, floating-point or longer numbers in the range that is stated.
+
+    Those that 16 bits hold come as codes of 16 bits, as the reader has them.
+    """
     low, high = _first(page, _SMALLEST, np.nan), _first(page, _LARGEST, np.nan)
     if not low < high:
         if page.sampleformat == _FLOAT:
@@ -134,8 +141,10 @@ def _levels(page: tifffile.TiffPage, strip: NDArray[Any]) -> Codes:
         reach = 2.0**page.bitspersample
         low = -reach / 2 if page.sampleformat == _SIGNED else 0.0
         high = low + reach - 1
-    share = (strip.astype(np.float64) - low) / (high - low)
-    return np.rint(np.clip(share, 0, 1) * 65535).astype(np.uint16)
+    if not np.isfinite(strip).all():
+        raise ValueError("samples that are no finite numbers")
+    share = np.clip((strip.astype(np.float64) - low) / (high - low), 0, 1)
+    return share if _is_deep(page) else np.rint(share * 65535).astype(np.uint16)
 
 
 def _stated(page: tifffile.TiffPage, kind: int, bits: int) -> StatedTone:
@@ -153,10 +162,10 @@ def _stated(page: tifffile.TiffPage, kind: int, bits: int) -> StatedTone:
     return StatedTone(
         icc=bytes(icc) if icc else None,
         after=after,
-        tables=list(_tables(page, 1 << bits)),
+        tables=[] if _is_deep(page) else list(_tables(page, 1 << bits)),
         points=np.concatenate([white, primaries]).reshape(4, 2) if has_points else None,
         black_white=_reference(page, bits) if kind in {_RGB, _YCBCR} else None,
-        max_sample=int(_first(page, _MAX_SAMPLE, 0)),
+        max_sample=0 if _is_deep(page) else int(_first(page, _MAX_SAMPLE, 0)),
         is_customary=is_customary,
     )
 
@@ -171,15 +180,17 @@ def _tables(page: tifffile.TiffPage, size: int) -> Iterator[Floats]:
         yield 1 / 10 ** (density[None] / 10**unit)
 
 
-def _reference(page: tifffile.TiffPage, bits: int) -> tuple[int, int] | None:
-    values, full = _numbers(page, _REFERENCE, pairs=True), (1 << bits) - 1
-    if values.size < 6:
+def _reference(page: tifffile.TiffPage, bits: int) -> tuple[float, float] | None:
+    """Black and white, of the codes that are given; stored ones may be deeper."""
+    values, full = _numbers(page, _REFERENCE, pairs=True), (1 << page.bitspersample) - 1
+    if values.size < 6 or page.sampleformat == _FLOAT:
         return None
+    given = ((1 << bits) - 1) / full
     black, white = int(values[0]), min(int(values[1]), full)
     is_even = int(page.photometric) == _YCBCR or len({*values[::2]}) == len({*values[1::2]}) == 1
-    return (
-        (black, white) if is_even and 0 <= black < white and (black, white) != (0, full) else None
-    )
+    if not is_even or not 0 <= black < white or (black, white) == (0, full):
+        return None
+    return black * given, white * given
 
 
 def _exif_curve(page: tifffile.TiffPage) -> tuple[Curve | None, bool]:

@@ -55,7 +55,7 @@ class StatedTone:
     after: Curve | None = None
     tables: list[Floats] = field(default_factory=list)
     points: Floats | None = None
-    black_white: tuple[int, int] | None = None
+    black_white: tuple[float, float] | None = None
     max_sample: int = 0
     is_customary: bool = False
 

@@ -160,6 +160,8 @@ def jp2_page(path: Path) -> StoredPage:
             tone.after, tone.is_customary = (SRGB, True) if space in {16, 17, 18} else (None, False)
     colours = 1 if pixels.shape[2] < 3 else 3
     bits = 8 * pixels.dtype.itemsize if b"pclr" in head else precision
+    if bits > 16:
+        pixels, bits = pixels / ((1 << bits) - 1), 16
     return StoredPage(
         width=pixels.shape[1],
         height=pixels.shape[0],

@@ -35,7 +35,7 @@ _MAX_BOXES, _MAX_TILE_PARTS = 100_000, 1_000_000
 _NESTING = {b"jp2h", b"res "}
 _DECISIVE = {b"pclr", b"cmap", b"cdef"}  # what the codestream's components mean
 _END_MARKER = b"\xff\xd9"
-_DECODED_BYTES_A_SAMPLE = 6  # the decoder works in 32 bits, and hands over 8 or 16
+_DECODED_BYTES_A_SAMPLE = 6, 20  # the decoder works in 32 bits; levels are floating point
 
 
 @dataclass
@@ -89,8 +89,6 @@ def read_jp2(source: ByteSource) -> Structure:
     photometric = _photometric(boxes, channels)
     bits = boxes.palette[0] + 1 if boxes.palette else max(size.depths[:channels])
     is_converted = photometric in CONVERTED
-    if bits > 16:
-        boxes.notes.append(f"samples of {bits} bits are coloured at 16 bits")
     is_cmyk = photometric == Photometric.CMYK
     return Structure(
         format=Format.JP2,
@@ -108,7 +106,7 @@ def read_jp2(source: ByteSource) -> Structure:
         buffer_bytes=size.width
         * size.height
         * max(len(size.depths), len(boxes.palette))
-        * _DECODED_BYTES_A_SAMPLE,
+        * _DECODED_BYTES_A_SAMPLE[bits > 16],
         resolution_ppcm=boxes.resolution,
         statements=()
         if is_converted

@@ -2,6 +2,7 @@
 
 import enum
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,11 +62,13 @@ class Values:
         black: The number that is black.
         white: The number that is white: the smaller one where the least is white.
         is_signed: Whether integers are two's complement; a decoder may give them as unsigned.
+        is_float: Whether the numbers are floating point.
     """
 
     black: float
     white: float
     is_signed: bool = False
+    is_float: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,5 +155,23 @@ class Structure:
 
     @property
     def bits(self) -> int:
-        """Depth of the decoded codes, 8 or 16: never less than the stored samples', up to 16."""
+        """Depth of codes, 8 or 16: never less than the stored samples', up to 16."""
         return 16 if self.stored_bits > 8 or self.photometric in CONVERTED else 8
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether codes of 16 bits hold less than the samples do: then levels are decoded."""
+        return self.stored_bits > 16 or (self.values is not None and self.values.is_float)
+
+    @property
+    def sample_type(self) -> np.dtype[Any]:
+        """Samples of a lossless derivative, which hold all that the stored ones do."""
+        if not self.is_deep:
+            return np.dtype(np.uint8 if self.bits == 8 else np.uint16)
+        is_float = self.values is not None and self.values.is_float
+        return np.dtype(np.float32 if is_float else np.uint32)
+
+    @property
+    def level_type(self) -> np.dtype[Any]:
+        """Type of decoded levels: what holds a stored sample's place between black and white."""
+        return np.dtype(np.float32 if self.sample_type == np.float32 else np.float64)

@@ -173,14 +173,14 @@ def _refuse(geometry: Geometry) -> None:
             f"a TIFF of YCbCr samples in {tags.COMPRESSIONS[compression]}; convert it to grey"
         )
     depths = {
-        _UNSIGNED: {*range(1, 33), 64},
+        _UNSIGNED: {*range(1, 33)},
         _SIGNED: {*range(2, 33)},
-        _FLOAT: {16, 24, 32, 64},
+        _FLOAT: {16, 24, 32},
     }
     if geometry.bits not in depths.get(geometry.sample_format, set()):
         raise UnsupportedFormat(
             f"a TIFF of {geometry.bits} bits a sample in sample format {geometry.sample_format}; "
-            "convert it to unsigned 8 or 16 bits"
+            "convert it to 16 bits, or to 32, which hold more than scanners measure"
         )
 
 
@@ -311,15 +311,17 @@ def _values(
                 f"signed samples of no stated range: {black:g} is taken for black, {white:g} for "
                 "white"
             )
-    if geometry.bits > 16:
-        notes.append(f"samples of {geometry.bits} bits are coloured at 16 bits")
     if photometric == Photometric.MIN_IS_WHITE:
         black, white = white, black
-    return Values(black, white, is_signed)
+    return Values(black, white, is_signed, is_float=geometry.sample_format == _FLOAT)
 
 
 def _statements(directory: Directory, geometry: Geometry) -> Iterator[Statement]:
-    yield from statements_of_tags(directory, geometry.bits)
+    for statement in statements_of_tags(directory, geometry.bits):
+        if statement.black_white and geometry.sample_format == _FLOAT:
+            yield Statement(statement.name, fault="it is of codes, and these are floating point")
+        else:
+            yield statement
     entry = directory.entries.get(tags.ICC)
     if entry and directory.data(tags.ICC, limit=_MAX_PROFILE_BYTES) is None:
         fault = "lies beyond the file's end" if directory.is_beyond(tags.ICC) else "is too large"

@@ -14,13 +14,12 @@ from tasks.scans.formats.structure import Photometric, Structure, Values
 from tasks.scans.formats.tiffchain import Look
 
 Array = NDArray[Any]
-Codes = NDArray[np.unsignedinteger[Any]]
+Codes = NDArray[Any]  # uint8 or uint16; levels, float32 or float64, of deep samples
 
 #: What tifffile and the codecs raise at damaged data.
 DAMAGE = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, OSError)
 
 _LOOK_BANDS, _LOOK_CELLS = 16, 64  # rows and columns that a look at a picture is reduced to
-_MAX_TABLE_BITS = 16
 
 
 class Pieces:
@@ -46,7 +45,10 @@ class Pieces:
         self._band: tuple[int, Codes] | None = None
 
     def rows(self, top: int, bottom: int) -> Codes:
-        """Decode rows *top* to *bottom*: codes or inks, uint8 or uint16 (rows, W, samples)."""
+        """Decode rows *top* to *bottom*, (rows, W, samples): codes or inks, uint8 or uint16.
+
+        Deep samples are given as levels between black, 0, and white, 1 (`Structure.level_type`).
+        """
         first, last = top // self._rows, (bottom - 1) // self._rows
         parts = []
         for number in range(first, last + 1):
@@ -96,19 +98,22 @@ class Pieces:
         """Turn decoded numbers into codes of the whole range, min-is-black."""
         rule, bits = self._structure.values, self._structure.stored_bits
         if rule is None:
-            return cast("Codes", samples.astype(np.uint16 if bits > 8 else np.uint8, copy=False))
+            return samples.astype(np.uint16 if bits > 8 else np.uint8, copy=False)
         if self._structure.photometric == Photometric.PALETTE:
             return self._looked_up(samples[..., 0])
         if self._table is not None and samples.dtype.kind in "ub":
             return self._table.take(samples, mode="clip")
-        return _scaled(_meant(samples, rule, bits), rule, depth=_depth(bits))
+        levels = _levels(_meant(samples, rule, bits), rule)
+        if self._structure.is_deep:
+            return levels.astype(self._structure.level_type, copy=False)
+        return _coded(levels, depth=_depth(bits))
 
     def _looked_up(self, indices: Array) -> Codes:
         """Expand a palette of 16-bit entries; the codes are as deep as its indices."""
         palette = np.asarray(self._page.colormap, dtype=np.uint16)  # (3, colours)
         depth = _depth(self._structure.stored_bits)
         table = palette.T if depth == 16 else (palette.T >> 8).astype(np.uint8)
-        return cast("Codes", table.take(indices, axis=0, mode="clip"))
+        return table.take(indices, axis=0, mode="clip")
 
 
 def _depth(bits: int) -> int:
@@ -118,26 +123,38 @@ def _depth(bits: int) -> int:
 def _table(structure: Structure) -> Codes | None:
     """The code of each number that a sample may be, where there are few."""
     rule, bits = structure.values, structure.stored_bits
-    if rule is None or bits > _MAX_TABLE_BITS or rule.black % 1 or rule.white % 1:
+    if rule is None or structure.is_deep or rule.black % 1 or rule.white % 1:
         return None
     numbers = np.arange(1 << bits)
-    return _scaled(_meant(numbers, rule, bits), rule, depth=_depth(bits))
+    return _coded(_levels(_meant(numbers, rule, bits), rule), depth=_depth(bits))
 
 
 def _meant(numbers: Array, rule: Values, bits: int) -> NDArray[np.float64]:
     """Read two's complement out of numbers that a decoder gave as unsigned."""
-    with np.errstate(invalid="ignore"):  # numbers that are none
-        found = numbers.astype(np.float64)
+    found = numbers.astype(np.float64)
     if rule.is_signed and numbers.dtype.kind != "f" and numbers.min(initial=0) >= 0:
         found -= np.where(found >= 1 << bits - 1, float(1 << bits), 0.0)
     return found
 
 
-def _scaled(numbers: NDArray[np.float64], rule: Values, *, depth: int) -> Codes:
-    full = (1 << depth) - 1
-    share = (numbers - rule.black) / (rule.white - rule.black)
-    codes = np.rint(np.clip(np.nan_to_num(share), 0, 1) * full)
-    return cast("Codes", codes.astype(np.uint8 if depth == 8 else np.uint16))
+def _levels(numbers: NDArray[np.float64], rule: Values) -> NDArray[np.float64]:
+    """Where numbers lie between black and white; those outside are clipped.
+
+    Raises:
+        UnreadableScan: Some are no numbers, or infinite: they have no tone.
+    """
+    if rule.is_float and not np.isfinite(numbers).all():
+        count = np.count_nonzero(~np.isfinite(numbers))
+        raise UnreadableScan(
+            f"{count:,} samples of the TIFF, or more, are no finite numbers (NaN or infinite), so "
+            "that they have no tone; restore the file from a copy, or put numbers in their place"
+        )
+    return np.clip((numbers - rule.black) / (rule.white - rule.black), 0, 1)
+
+
+def _coded(levels: NDArray[np.float64], *, depth: int) -> Codes:
+    codes = np.rint(levels * ((1 << depth) - 1))
+    return codes.astype(np.uint8 if depth == 8 else np.uint16)
 
 
 def look_at(source: ByteSource, structure: Structure) -> Look | None:
@@ -163,7 +180,7 @@ def look_at(source: ByteSource, structure: Structure) -> Look | None:
     except AutochromeError:
         return None
     full = (1 << (structure.bits if structure.values else structure.stored_bits)) - 1
-    look = (np.stack(bands) / full).astype(np.float32)
+    look = (np.stack(bands) / (1 if structure.is_deep else full)).astype(np.float32)
     is_inverted = structure.photometric == Photometric.MIN_IS_WHITE and not structure.values
     return 1 - look if is_inverted else look
 

@@ -35,7 +35,7 @@ def test_every_kind_is_read_to_its_codes(made: Made) -> None:
     """Geometry, depth and codes are those that were written, whatever the coding and the strips."""
     header = read_header(made.path, page=made.page, limits=ReadLimits())
     assert (header.height, header.width) == made.codes.shape
-    assert header.bits == 8 * made.codes.dtype.itemsize
+    assert header.bits == made.bits
     for rows in (256, 17):
         codes = whole(open_scan(made.path, page=made.page), rows)
         assert codes.dtype == made.codes.dtype
