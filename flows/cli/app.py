@@ -1,28 +1,30 @@
-"""`autochrome`: every command, its arguments and its help.
+"""`autochrome`: every group of commands, and the options before them.
 
-What a command does is in the module that it calls. Modules that load torch or Prefect are imported
-by their command alone, so that `autochrome status` answers at once.
+A module holds the commands of one group, each with all that it does. What a command needs is
+imported within it, so that help and usage errors come at once, and `status` waits for no torch.
 """
 
 import logging
 import sys
-from collections.abc import Sequence
-from copy import copy
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 from rich.logging import RichHandler
-from typer.main import get_command_name
-from typer.models import CommandInfo
 
-from flows.cli.app_archive import app as archive
-from flows.cli.app_audit import app as audit
-from flows.cli.app_backfill import app as backfill
-from flows.cli.app_models import app as models
-from flows.cli.app_references import app as references
-from flows.cli.app_review import app as review
-from flows.cli.app_running import app as running
+from flows.cli import (
+    audit,
+    backfill,
+    database,
+    decisions,
+    finetune,
+    models,
+    options,
+    references,
+    review,
+    running,
+    serving,
+    status,
+)
 from flows.cli.talk import ExitCode, LogFormatter, say, show_all_text, stderr
 from tasks.errors import AutochromeError, UsageError
 
@@ -31,14 +33,22 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # in the other one, "[default: …]" is markup
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_PARTS = (running, archive, audit, models)  # whose commands have no word before them
-for part in _PARTS:
-    app.add_typer(part)
-app.add_typer(references, name="references")
-app.add_typer(review, name="review")
-app.add_typer(backfill, name="backfill")
+for group in (running, serving, audit, database, status, decisions, finetune, models):
+    app.add_typer(group.app)  # its commands have no word before them
+app.add_typer(backfill.app, rich_help_panel=options.OPERATE)
+app.add_typer(review.app, rich_help_panel=options.CURATE)
+app.add_typer(references.app, rich_help_panel=options.MODEL)
+
+
+def _print_version(asked: bool) -> None:
+    from importlib.metadata import version
+
+    if asked:
+        typer.echo(f"autochrome {version('autochrome')}")
+        raise typer.Exit
 
 
 @app.callback()
@@ -46,14 +56,14 @@ def common(
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Tell more; tracebacks.")
     ] = False,
-    show_version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", is_eager=True)
+    version: Annotated[  # noqa: ARG001  its callback ends the process
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", is_eager=True, callback=_print_version
+        ),
     ] = False,
 ) -> None:
     """Take the options that come before the command."""
-    if show_version:
-        typer.echo(f"autochrome {version('autochrome')}")
-        raise typer.Exit
     handler = RichHandler(console=stderr, show_path=False, show_time=verbose)
     handler.setFormatter(LogFormatter("%(message)s"))
     logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, handlers=[handler])
@@ -61,32 +71,11 @@ def common(
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
-def _with_named_alone(arguments: Sequence[str]) -> typer.Typer:
-    """The application with the command that the arguments name; with all, if they name none.
-
-    Typer reads the signatures of all commands before it runs one: as long as a command takes that
-    asks the ledger.
-    """
-    name = next((one for one in arguments if not one.startswith("-")), None)
-    parts = [app, *_PARTS]
-    commands = [one for part in parts for one in part.registered_commands if _name_of(one) == name]
-    groups = [one for part in parts for one in part.registered_groups if one.name == name]
-    if not commands and not groups:
-        return app
-    alone = copy(app)
-    alone.registered_commands, alone.registered_groups = commands, groups
-    return alone
-
-
-def _name_of(command: CommandInfo) -> str | None:
-    return command.name or (command.callback and get_command_name(command.callback.__name__))
-
-
 def main() -> None:
     """Run the command line; every foreseen error is one line with a remedy."""
     show_all_text()
     try:
-        _with_named_alone(sys.argv[1:])()
+        app()
     except (AutochromeError, OSError) as error:
         if logging.getLogger().isEnabledFor(logging.DEBUG):
             stderr.print_exception()

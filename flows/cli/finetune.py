@@ -1,31 +1,59 @@
 """`autochrome finetune`: the whole course in this process, without Prefect."""
 
-from dataclasses import asdict
+from __future__ import annotations
 
+from dataclasses import asdict
+from getpass import getuser
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from colormodel.finetune import Look
-from flows.cli.talk import ExitCode, print_json, say, stderr, stdout
-from tasks.finetune.course import (
-    Approval,
-    Course,
-    Judged,
-    Skipped,
-    begin,
-    conclude,
-    judge_challenger,
-    train,
-)
-from tasks.finetune.running import recorded_run
-from tasks.finetune.showing import look_in_words
-from tasks.ledger.migrate import make_if_missing
-from tasks.ledger.opening import open_ledger
-from tasks.ledger.reference_records import TrainingRow, TrainingVerdict
-from tasks.settings import Settings
+from flows.cli import options
+from flows.cli.talk import print_json, say, stderr, stdout
+
+if TYPE_CHECKING:
+    from colormodel.finetune import Look
+    from tasks.finetune.course import Approval, Course, Judged
+    from tasks.ledger.reference_records import TrainingRow
+
+app = typer.Typer()
 
 
-def finetune(settings: Settings, *, force: bool, who: str, as_json: bool) -> ExitCode:
-    """Train, judge, and promote or explain; killed, it goes on when it is run again."""
+@app.command(rich_help_panel=options.MODEL)
+def finetune(
+    force: Annotated[
+        bool, typer.Option("--force", help="Train though too few references are new.")
+    ] = False,
+    base_photos: Annotated[
+        Path | None,
+        typer.Option(
+            "--base-photos",
+            metavar="DIR",
+            help="train.csv, train-*.tar to replay; val.csv, val-*.tar to judge on.",
+        ),
+    ] = None,
+    who: options.Who = None,
+    device: options.Device = None,
+    out: options.Output = None,
+    database: options.Database = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Learn from the references, judge, and promote on evidence; in this process.
+
+    Killed, it goes on where it was when it is run again.
+    """
+    from tasks.finetune.course import Skipped, begin, conclude
+    from tasks.finetune.running import recorded_run
+    from tasks.ledger.migrate import make_if_missing
+    from tasks.ledger.opening import open_ledger
+    from tasks.settings import load_settings
+
+    settings = load_settings(
+        database_url=database, output=out, device=device, base_photos=base_photos
+    )
+    who = who or getuser()
     make_if_missing(settings.database_url.get_secret_value())
     with (
         open_ledger(settings) as ledger,
@@ -34,16 +62,18 @@ def finetune(settings: Settings, *, force: bool, who: str, as_json: bool) -> Exi
     ):
         if isinstance(course, Skipped):
             run.detail = f"skipped: {course.why}"
-            _tell_skipped(course, as_json=as_json)
-            return ExitCode.CLEAN
+            _tell_skipped(course.why, as_json=as_json)
+            return
         judged = _train_and_judge(course)
         ended = conclude(course, judged, _unasked(course, judged), who=who)
         run.detail = f"{ended.verdict}: {ended.why}"
     _tell(ended, judged, as_json=as_json)
-    return ExitCode.CLEAN
 
 
 def _train_and_judge(course: Course) -> Judged:
+    from tasks.finetune.course import judge_challenger, train
+    from tasks.finetune.showing import look_in_words
+
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
         line = bar.add_task("fine-tuning", total=course.recipe.steps)
@@ -61,6 +91,8 @@ def _train_and_judge(course: Course) -> Judged:
 
 def _unasked(course: Course, judged: Judged) -> Approval | None:
     """Nobody can be asked here; where policy wants a person's word, it is wanting."""
+    from tasks.finetune.course import Approval
+
     if not course.settings.finetune_approval or not judged.judgement.for_promotion:
         return None
     return Approval(
@@ -70,14 +102,16 @@ def _unasked(course: Course, judged: Judged) -> Approval | None:
     )
 
 
-def _tell_skipped(course: Skipped, *, as_json: bool) -> None:
+def _tell_skipped(why: str, *, as_json: bool) -> None:
     if as_json:
-        print_json({"verdict": "skipped", "why": course.why})
+        print_json({"verdict": "skipped", "why": why})
     else:
-        stdout.print(f"skipped: {course.why}")
+        stdout.print(f"skipped: {why}")
 
 
 def _tell(ended: TrainingRow, judged: Judged, *, as_json: bool) -> None:
+    from tasks.ledger.reference_records import TrainingVerdict
+
     if as_json:
         print_json(asdict(ended) | {"report": judged.shown.link})
         return

@@ -1,27 +1,86 @@
-"""The commands about checkpoints: which there are, which is in service, and who said so."""
+"""`autochrome models`, `promote`, `rollback`: which checkpoint is in service."""
+
+from __future__ import annotations
 
 from dataclasses import asdict
+from getpass import getuser
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.table import Table
 
-from flows.cli.talk import ExitCode, print_json, say, stdout
-from tasks.ledger.checkpoints import (
-    CheckpointRow,
-    champion_checkpoint,
-    history,
-    list_checkpoints,
-    promote,
-    recipes_of,
-    roll_back,
-)
-from tasks.ledger.opening import open_ledger
-from tasks.ledger.trainings import list_trainings
-from tasks.settings import Settings
+from flows.cli import options
+from flows.cli.talk import print_json, say, stdout
+
+if TYPE_CHECKING:
+    from tasks.ledger.checkpoints import CheckpointRow
+    from tasks.settings import Settings
+
+app = typer.Typer()
+models = typer.Typer(name="models", invoke_without_command=True)
+app.add_typer(models, rich_help_panel=options.MODEL)
 
 
-def models(settings: Settings, *, as_json: bool) -> ExitCode:
+@models.callback()
+def list_models(
+    context: typer.Context, database: options.Database = None, as_json: options.AsJson = False
+) -> None:
+    """List the checkpoints, and how the champion came to be it."""
+    from tasks.settings import load_settings
+
+    if context.invoked_subcommand is None:
+        _list(load_settings(database_url=database), as_json=as_json)
+
+
+@app.command(rich_help_panel=options.MODEL)
+def promote(
+    checkpoint: Annotated[
+        str, typer.Argument(help="The beginning of its digest, or a .safetensors file.")
+    ],
+    why: Annotated[
+        str, typer.Option("--why", metavar="TEXT", help="The evidence, for the record.")
+    ],
+    who: options.Who = None,
+    out: options.Output = None,
+    database: options.Database = None,
+) -> None:
+    """Make a checkpoint the champion: new scans are coloured by it from now on."""
+    from tasks.ledger.checkpoints import promote as promote_checkpoint
+    from tasks.ledger.opening import open_ledger
+    from tasks.settings import load_settings
+
+    settings = load_settings(database_url=database, output=out)
+    with open_ledger(settings) as ledger:
+        digest = checkpoint
+        if Path(checkpoint).suffix == ".safetensors":
+            from tasks.checkpoints import register_file
+
+            digest = register_file(settings, ledger, Path(checkpoint), who=who or getuser()).digest
+        _tell(promote_checkpoint(ledger, digest, who=who or getuser(), why=why))
+
+
+@app.command(rich_help_panel=options.MODEL)
+def rollback(
+    why: options.Why,
+    who: options.Who = None,
+    database: options.Database = None,
+) -> None:
+    """Make the champion before the present one the champion again."""
+    from tasks.ledger.checkpoints import roll_back
+    from tasks.ledger.opening import open_ledger
+    from tasks.settings import load_settings
+
+    with open_ledger(load_settings(database_url=database)) as ledger:
+        _tell(roll_back(ledger, who=who or getuser(), why=why))
+
+
+def _list(settings: Settings, *, as_json: bool) -> None:
     """Print every registered checkpoint, and how the champion came to be it."""
+    from tasks.ledger.checkpoints import champion_checkpoint, history, list_checkpoints, recipes_of
+    from tasks.ledger.opening import open_ledger
+    from tasks.ledger.trainings import list_trainings
+
     with open_ledger(settings) as ledger:
         known = list_checkpoints(ledger)
         champion = champion_checkpoint(ledger)
@@ -40,7 +99,7 @@ def models(settings: Settings, *, as_json: bool) -> ExitCode:
                 "history": [asdict(move) for move in moves],
             }
         )
-        return ExitCode.CLEAN
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("", "checkpoint", "name", "from", "recipes", "registered", "where"):
         table.add_column(heading)
@@ -65,26 +124,6 @@ def models(settings: Settings, *, as_json: bool) -> ExitCode:
             + (f", {training.challenger[:12]}" if training.challenger else "")
             + (f": {training.why}" if training.why else "")
         )
-    return ExitCode.CLEAN
-
-
-def promote_checkpoint(settings: Settings, named: str, *, who: str, why: str) -> ExitCode:
-    """Make a checkpoint the champion: by the beginning of its digest, or by its file."""
-    with open_ledger(settings) as ledger:
-        digest = named
-        if Path(named).suffix == ".safetensors":
-            from tasks.checkpoints import register_file  # noqa: PLC0415  torch, for files only
-
-            digest = register_file(settings, ledger, Path(named), who=who).digest
-        _tell(promote(ledger, digest, who=who, why=why))
-    return ExitCode.CLEAN
-
-
-def roll_back_champion(settings: Settings, *, who: str, why: str) -> ExitCode:
-    """Make the champion before the present one the champion again."""
-    with open_ledger(settings) as ledger:
-        _tell(roll_back(ledger, who=who, why=why))
-    return ExitCode.CLEAN
 
 
 def _tell(champion: CheckpointRow) -> None:

@@ -1,9 +1,16 @@
-"""Options that several commands share."""
+"""Options that several commands share, and the panels of `autochrome --help`."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+# The panels, by who needs what is in them.
+START = "To begin with"
+LOOK = "To see what became of scans"
+CURATE = "For curators"
+MODEL = "For the model"
+OPERATE = "For whoever runs it"
 
 Database = Annotated[
     str | None,

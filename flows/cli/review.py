@@ -1,45 +1,89 @@
-"""The commands about reviews as CSV files."""
+"""`autochrome review`: reviews as CSV files, out and in."""
+
+from __future__ import annotations
 
 from dataclasses import asdict
+from getpass import getuser
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from flows.cli import options
+from flows.cli.decisions import item_filter
 from flows.cli.talk import ExitCode, print_json, read_file, say, stdout, write_data, write_file
-from tasks.ledger import ItemFilter
-from tasks.ledger.opening import open_ledger
-from tasks.review import carry_out, read_reviews, write_reviews
-from tasks.settings import Settings
+
+app = typer.Typer(
+    name="review",
+    help="Reviews as CSV files, out and in.",
+    no_args_is_help=True,
+)
 
 
-def export(settings: Settings, path: Path | None, chosen: ItemFilter) -> ExitCode:
-    """Write what waits for review."""
-    with open_ledger(settings) as ledger:
-        lines = (line.encode() for line in write_reviews(ledger, chosen))
+@app.command()
+def export(
+    path: Annotated[
+        Path | None, typer.Argument(help="CSV file to write.  [default: stdout]")
+    ] = None,
+    reasons: options.Reasons = None,
+    collection: options.Collection = None,
+    database: options.Database = None,
+) -> None:
+    """Write what waits for review as CSV: fill in `decision`, and import it."""
+    from tasks.ledger.opening import open_ledger
+    from tasks.review import write_reviews
+    from tasks.settings import load_settings
+
+    chosen = item_filter(
+        uris=None,
+        statuses=["review"],
+        reasons=reasons,
+        collection=collection,
+        older_than_hours=None,
+        everything=False,
+    )
+    with open_ledger(load_settings(database_url=database)) as ledger:
+        lines = (line.encode() for line in write_reviews(ledger, chosen[0]))
         if path is None:
             write_data(b"".join(lines))
         else:
             write_file(path, lines)
             say(f"{path}: written; fill in `decision`, then `autochrome review import {path}`")
-    return ExitCode.CLEAN
 
 
-def carry_out_file(  # noqa: PLR0913  an option each
-    settings: Settings,
-    path: Path,
-    *,
-    who: str,
-    encoding: str | None,
-    dry_run: bool,
-    as_json: bool,
-) -> ExitCode:
-    """Do what a file of reviews says; nothing at all where it cannot be read to its end."""
+@app.command("import")
+def import_reviews(
+    path: Annotated[Path, typer.Argument(help="CSV: item, decision, reason, note, reviewer.")],
+    who: options.Who = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(
+            "--encoding",
+            metavar="NAME",
+            help="Of the file, such as cp1252.  [default: by its first bytes, else UTF-8]",
+            show_default=False,
+        ),
+    ] = None,
+    dry_run: options.DryRun = False,
+    database: options.Database = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Approve and reject what a CSV file says; each row names its reviewer.
+
+    Exit code 3: some items no longer waited for review.
+    """
+    from tasks.ledger.opening import open_ledger
+    from tasks.review import carry_out, read_reviews
+    from tasks.settings import load_settings
+
     content = read_file(path)
-    with open_ledger(settings) as ledger:
+    with open_ledger(load_settings(database_url=database)) as ledger:
         reviews, undecided = read_reviews(
-            ledger, content, name=path.name, who=who, encoding=encoding
+            ledger, content, name=path.name, who=who or getuser(), encoding=encoding
         )
         if dry_run:
             stdout.print(f"{len(reviews)} decisions, {undecided} rows without one")
-            return ExitCode.CLEAN
+            return
         done = carry_out(ledger, reviews, undecided=undecided)
     if as_json:
         print_json(asdict(done))
@@ -48,4 +92,5 @@ def carry_out_file(  # noqa: PLR0913  an option each
             f"{done.approved} approved, {done.rejected} rejected, {done.undecided} rows without a "
             f"decision, {len(done.passed_over)} items that no longer waited"
         )
-    return ExitCode.FINISHED_WITH_FAULTS if done.passed_over else ExitCode.CLEAN
+    if done.passed_over:
+        raise typer.Exit(ExitCode.FINISHED_WITH_FAULTS)

@@ -1,5 +1,7 @@
 """Working in this process: a progress bar, and Ctrl-C that drains."""
 
+from __future__ import annotations
+
 import signal
 import threading
 from collections.abc import Iterator

@@ -4,6 +4,8 @@ Names of files, titles and what libraries say are not ours: no text that goes th
 for markup, and none reaches the terminal with control characters in it.
 """
 
+from __future__ import annotations
+
 import enum
 import io
 import json
@@ -12,14 +14,16 @@ import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from tasks.errors import Reason, UsageError
-from tasks.ledger import Counts
+
+if TYPE_CHECKING:
+    from tasks.ledger import Counts
 
 # Control characters but tab and newline, marks that turn the direction of writing, halves of pairs.
 _UNSHOWN = re.compile(

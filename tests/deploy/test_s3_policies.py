@@ -16,7 +16,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
 
-from flows.cli.run import run
+from flows.cli.running import run_here
 from flows.cli.talk import ExitCode
 from tasks.errors import AccessDenied, Reason
 from tasks.ledger import ItemStatus
@@ -154,7 +154,7 @@ def test_a_night_needs_no_more_than_the_two_policies(
     """Discover, colourize, store, verify, report."""
     settings = settings_of(policy("source-policy"), policy("output-policy"))
     with cloud.enforcing():
-        assert run(settings, as_json=False) is ExitCode.CLEAN
+        assert run_here(settings, as_json=False) is ExitCode.CLEAN
         assert settings.s3_access_key_id is not None
         assert settings.s3_secret_access_key is not None
         worker = boto3.client(
@@ -191,7 +191,7 @@ def test_a_night_without_one_of_the_actions_says_which_are_needed(
     other = {"source-policy": "output-policy", "output-policy": "source-policy"}[name]
     settings = settings_of(without(policy(name), action), policy(other))
     with cloud.enforcing(), pytest.raises(AccessDenied, match=action) as refusal:
-        run(settings, as_json=False)
+        run_here(settings, as_json=False)
     assert "\n" not in str(refusal.value)
 
 
@@ -200,7 +200,7 @@ def test_scans_that_may_not_be_got_say_so_each(cloud: Cloud, settings_of: Settin
     source = without(policy("source-policy"), "s3:GetObject")
     settings = settings_of(source, policy("output-policy"))
     with cloud.enforcing():
-        assert run(settings, as_json=False) is ExitCode.FINISHED_WITH_FAULTS
+        assert run_here(settings, as_json=False) is ExitCode.FINISHED_WITH_FAULTS
     with open_ledger(settings) as ledger:
         items = items_of(ledger).values()
         assert {item.reason for item in items} == {Reason.STORAGE_UNAVAILABLE}

@@ -2,25 +2,30 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import pyvips
 import torch
+from typer.main import get_group
 from typer.testing import CliRunner
 
 from colormodel.checkpoint import Card, read_checkpoint, save_checkpoint
 from colormodel.networks import NetworkConfig, build_network
-from flows.cli import run as run_command
 from flows.cli.app import app, main
+from flows.cli.running import run_here
 from flows.cli.talk import ExitCode
 from tasks.ledger import Ledger
 from tasks.schema import REVISION
@@ -55,7 +60,7 @@ def test_a_folder_is_coloured_and_accounted_for(
 ) -> None:
     """Found = sum over statuses; derivatives have the scan's size, and colour."""
     settings = make_settings()
-    assert run_command.run(settings, as_json=True) is ExitCode.FINISHED_WITH_FAULTS
+    assert run_here(settings, as_json=True) is ExitCode.FINISHED_WITH_FAULTS
     data = json.loads(capsys.readouterr().out)
     assert data["scans"] == sum(data["items"].values()) == 9
     assert data["items"] == {"review": 6, "quarantined": 3}
@@ -81,9 +86,9 @@ def test_a_second_run_does_nothing_twice(
 ) -> None:
     """Derivatives stay as they were, down to their times; no attempt is added."""
     settings = make_settings()
-    assert run_command.run(settings, as_json=True) is ExitCode.CLEAN
+    assert run_here(settings, as_json=True) is ExitCode.CLEAN
     written = {p: p.stat().st_mtime_ns for p in (tmp_path / "colour").glob("*/master/**/*.*")}
-    assert run_command.run(settings, as_json=True) is ExitCode.CLEAN
+    assert run_here(settings, as_json=True) is ExitCode.CLEAN
     assert {p: p.stat().st_mtime_ns for p in written} == written
     with Ledger.open(settings.database_url.get_secret_value()) as ledger:
         assert {item.attempts for item in items_of(ledger).values()} == {1}
@@ -95,10 +100,10 @@ def test_a_scan_that_changed_is_coloured_again_beside_the_old_one(
 ) -> None:
     """A new revision gets a derivative of its own; the other scans are left alone."""
     settings = make_settings()
-    run_command.run(settings, as_json=True)
+    run_here(settings, as_json=True)
     time.sleep(0.01)
     write_jpeg(archive / "0.jpg", codes_of(photograph(96, 128, seed=99)))
-    run_command.run(settings, as_json=True)
+    run_here(settings, as_json=True)
     masters = sorted(path.name for path in (tmp_path / "colour").glob("*/master/*.*"))
     assert masters == ["0.jpg", "0.jpg.rev-0002.jpg", "1.jpg", "2.jpg"]
     with Ledger.open(settings.database_url.get_secret_value()) as ledger:
@@ -118,7 +123,7 @@ def test_from_s3_to_s3_with_postgresql(
         output=f"{s3_bucket.url}/colour",
         database_url=postgresql_url,
     )
-    assert run_command.run(settings, as_json=True) is ExitCode.CLEAN
+    assert run_here(settings, as_json=True) is ExitCode.CLEAN
     listed = s3_bucket.client.list_objects_v2(Bucket=s3_bucket.name, Prefix="colour/")["Contents"]
     kinds = Counter(key.split("/")[2] for key in (o["Key"] for o in listed) if key.count("/") > 2)
     assert kinds["master"] == 6
@@ -285,7 +290,7 @@ def test_an_unreachable_s3_is_one_line(tmp_path: Path, monkeypatch: pytest.Monke
 def done(make_settings: MakeSettings, capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
     """A database after a run, and the URI of one of its scans."""
     settings = make_settings()
-    run_command.run(settings, as_json=True)
+    run_here(settings, as_json=True)
     capsys.readouterr()
     return settings.database_url.get_secret_value(), Path(settings.sources[0], "0.jpg").as_uri()
 
@@ -347,13 +352,48 @@ def test_report_names_the_last_page(done: tuple[str, str], tmp_path: Path) -> No
     assert json.loads(run_cli("report", *out, "--json")[1])["scans"] == 6
 
 
-def test_every_command_has_help() -> None:
+def commands_of(
+    group: Any,  # noqa: ANN401  typer brings a click of its own
+    *before: str,
+) -> Iterator[tuple[str, ...]]:
+    """The words of each command, those of groups too."""
+    for name, command in group.commands.items():
+        yield (*before, name)
+        yield from commands_of(command, *before, name) if hasattr(command, "commands") else ()
+
+
+@pytest.mark.parametrize("words", [*commands_of(get_group(app))], ids=" ".join)
+def test_every_command_has_help(words: tuple[str, ...]) -> None:
     """With a sentence, and an exit code of 0."""
-    for command in app.registered_commands:
-        name = command.name or (command.callback.__name__ if command.callback else "")
-        result = CliRunner().invoke(app, [name, "--help"])
-        assert result.exit_code == 0, name
-        assert len(result.stdout) > 200, name
+    result = CliRunner().invoke(app, [*words, "--help"])
+    assert result.exit_code == 0
+    assert len(result.stdout) > 200
+
+
+def test_help_shows_each_command_to_whom_it_serves() -> None:
+    """In one of five panels; none is left over for a panel without a name."""
+    said = CliRunner().invoke(app, ["--help"]).stdout
+    panels = re.findall(r"╭─ (.+?) ─+╮", said)
+    assert panels == [
+        "Options",
+        "To begin with",
+        "For whoever runs it",
+        "To see what became of scans",
+        "For curators",
+        "For the model",
+    ]
+
+
+def test_help_shows_defaults() -> None:
+    """Those that settings have, too: brackets are not taken for markup."""
+    said = CliRunner().invoke(app, ["status", "--help"]).stdout
+    assert "[default: sqlite:///autochrome.db]" in " ".join(said.replace("│", " ").split())
+
+
+def test_version_is_printed() -> None:
+    """Alone, as every program does."""
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.stdout) == (0, f"autochrome {version('autochrome')}\n")
 
 
 def test_database_commands(tmp_path: Path) -> None:
@@ -373,7 +413,7 @@ def test_pictures_are_the_same_in_every_run(make_settings: MakeSettings, tmp_pat
             minibatch=size,
             database_url=f"sqlite:///{tmp_path}/{name}.db",
         )
-        run_command.run(settings, as_json=True)
+        run_here(settings, as_json=True)
     for path in (tmp_path / "a").glob("*/master/**/*.*"):
         twin = tmp_path / "b" / path.relative_to(tmp_path / "a")
         one, other = (pyvips.Image.new_from_file(p).numpy().astype(np.int64) for p in (path, twin))
@@ -386,11 +426,11 @@ def test_a_promoted_checkpoint_colours_what_comes_next(
     """From a file, for every worker; what is done stays as it is; and it can be rolled back."""
     settings = make_settings(checkpoint=None, output=str(tmp_path / "colour"))
     database, out = settings.database_url.get_secret_value(), str(tmp_path / "colour")
-    run_command.run(make_settings(), as_json=True)
+    run_here(make_settings(), as_json=True)
     promoted = ["promote", str(quick_checkpoint), "--why", "trial", "--who", "me"]
     assert run_cli(*promoted, "--db", database, "--out", out)[0] == 0
     write_jpeg(archive / "new.jpg", codes_of(photograph(96, 128, seed=50)))
-    run_command.run(settings, as_json=True)
+    run_here(settings, as_json=True)
     told = json.loads(run_cli("models", "--db", database, "--json")[1])
     assert told["champion"] == read_checkpoint(quick_checkpoint).digest
     assert [move["why"] for move in told["history"]] == ["trial"]
@@ -413,10 +453,10 @@ def test_after_a_promotion_only_a_backfill_colours_again(
     database, out = settings.database_url.get_secret_value(), settings.output
     first, second = (_network(tmp_path / f"{seed}.safetensors", seed=seed) for seed in (1, 2))
     assert run_cli("promote", str(first), "--why", "first", "--db", database, "--out", out)[0] == 0
-    run_command.run(settings, as_json=True)
+    run_here(settings, as_json=True)
     before = files_under(tmp_path / "colour")
     assert run_cli("promote", str(second), "--why", "won", "--db", database, "--out", out)[0] == 0
-    run_command.run(settings, as_json=True)
+    run_here(settings, as_json=True)
     with Ledger.open(database) as ledger:
         assert Counter(one.status for one in items_of(ledger).values()) == {"review": 6}
 

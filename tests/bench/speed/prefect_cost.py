@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 from unittest.mock import patch
 
-from flows.cli.run import run
+from flows.cli.running import run_here
 from flows.prefect_home import use_local_prefect
 from flows.serving.processes import descendants
 from tasks.batch.batch import colorize_batch
@@ -66,8 +66,10 @@ def measure(folder: Path, *, scans: int) -> list[Row]:
     def settings(name: str, source: Path) -> Settings:
         return settings_for(folder / name, str(source), str(folder / name / "out"))
 
-    _spent(lambda: run(settings("warm-bare", few), as_json=True))  # torch, pictures, SQL are loaded
-    bare = _spent(lambda: run(settings("bare", source), as_json=True))  # no server yet
+    _spent(
+        lambda: run_here(settings("warm-bare", few), as_json=True)
+    )  # torch, pictures, SQL are loaded
+    bare = _spent(lambda: run_here(settings("bare", source), as_json=True))  # no server yet
     with settings_in_force(settings("warm-flow", few)):
         nightly()  # the server starts
     time.sleep(SETTLE_S)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.story import print_story
+from flows.cli.status import print_story
 from tasks.batch.batch import colorize_batch
 from tasks.errors import Reason
 from tasks.ledger import ItemStatus

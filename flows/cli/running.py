@@ -1,0 +1,225 @@
+"""`autochrome demo`, `run`, `discover`: work in this process, and at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import closing
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli import options
+from flows.cli.stopping import progress_bar, stopping
+from flows.cli.talk import (
+    ExitCode,
+    counts_as_dict,
+    print_counts,
+    print_json,
+    say,
+    stdout,
+)
+
+if TYPE_CHECKING:
+    from tasks.batch.batch import BatchSummary
+    from tasks.batch.children import PixelPool
+    from tasks.ledger import Counts
+    from tasks.night import Night
+    from tasks.settings import Settings
+
+app = typer.Typer()
+
+
+@app.command(rich_help_panel=options.START)
+def demo(
+    folder: Annotated[
+        Path, typer.Option("--dir", metavar="DIR", help="Where everything is kept.")
+    ] = Path("var/demo"),
+) -> None:
+    """Make a small archive and run the nightly flow on it."""
+    from flows.prefect_home import use_local_prefect
+    from tasks.demo_archive import make_demo_archive
+    from tasks.ledger.opening import open_ledger
+    from tasks.settings import load_settings, settings_in_force
+
+    folder = folder.absolute()
+    files = make_demo_archive(folder / "archive")
+    say(f"{files} files in {folder / 'archive'}; the nightly flow runs over them …")
+    use_local_prefect(folder / "prefect")
+    from flows.nightly import nightly  # Prefect reads its settings when imported
+
+    settings = load_settings(
+        database_url=f"sqlite:///{folder / 'autochrome.db'}",
+        sources=(str(folder / "archive"),),
+        output=str(folder / "colour"),
+    )
+    began = time.monotonic()
+    with settings_in_force(settings):
+        night = nightly()
+    seconds = time.monotonic() - began
+    with open_ledger(settings) as ledger:
+        print_counts(ledger.counts())
+    say(f"{sum(night.statuses.values())} items ended in {seconds:.0f} s, Prefect's start included.")
+    say(f"Report: {night.report}")
+
+
+@app.command(rich_help_panel=options.START)
+def run(
+    source: Annotated[str, typer.Argument(help="s3://bucket/prefix, file:///folder or a path.")],
+    out: options.Output = None,
+    database: options.Database = None,
+    collection: options.IntoCollection = None,
+    include: options.Include = None,
+    exclude: options.Exclude = None,
+    checkpoint: options.CheckpointFile = None,
+    device: options.Device = None,
+    publish: Annotated[
+        bool | None,
+        typer.Option(
+            "--publish/--review", help="Publish what is confident, or leave all to a curator."
+        ),
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Discover, colourize and report in this process.
+
+    Exit code 0: all is well. 3: some scans failed or are quarantined, or not all of the source
+    could be listed. 1: the run was stopped.
+    """
+    from tasks.batch.pool import open_pool
+    from tasks.settings import load_settings
+
+    settings = load_settings(
+        sources=(source,),
+        output=out,
+        database_url=database,
+        collection=collection,
+        include=include,
+        exclude=exclude,
+        checkpoint=checkpoint,
+        device=device,
+        publish_directly=publish,
+    )
+    with closing(open_pool(settings)) as pixels:
+        pixels.start()  # its children load their libraries while this process loads torch
+        raise typer.Exit(run_here(settings, as_json=as_json, pixels=pixels))
+
+
+@app.command(rich_help_panel=options.OPERATE)
+def discover(
+    sources: Annotated[
+        list[str], typer.Argument(help="s3://bucket/prefix, file:///folder or a path.")
+    ],
+    database: options.Database = None,
+    collection: options.IntoCollection = None,
+    include: options.Include = None,
+    exclude: options.Exclude = None,
+    accept_missing: Annotated[
+        bool,
+        typer.Option(
+            "--accept-missing", help="Scans that are not there were taken away on purpose."
+        ),
+    ] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """List sources and record what is new, changed or gone.
+
+    Exit code 3: not all could be listed, or more is missing than is believed.
+    """
+    from tasks.discovery.listing import record_source
+    from tasks.ledger import migrate
+    from tasks.ledger.opening import open_ledger
+    from tasks.settings import load_settings
+
+    settings = load_settings(
+        sources=tuple(sources),
+        database_url=database,
+        collection=collection,
+        include=include,
+        exclude=exclude,
+    )
+    migrate.make_if_missing(settings.database_url.get_secret_value())
+    is_complete = True
+    with open_ledger(settings) as ledger:
+        for source in settings.sources:
+            listing = record_source(settings, ledger, source, accept_missing=accept_missing)
+            is_complete = is_complete and not listing.incomplete
+            if as_json:
+                told = {"incomplete": listing.incomplete, "left_out_by": listing.left_out}
+                print_json({"source": source, **asdict(listing.discovered), **told})
+            else:
+                stdout.print(f"{source}: {listing.in_words()}")
+    if not is_complete:
+        raise typer.Exit(ExitCode.FINISHED_WITH_FAULTS)
+
+
+def run_here(settings: Settings, *, as_json: bool, pixels: PixelPool | None = None) -> ExitCode:
+    """Discover, colourize and report; Ctrl-C lets what was begun end, a second one does not.
+
+    Args:
+        settings: Of the whole run.
+        as_json: Whether the counts are printed for programs.
+        pixels: A pool whose children are being started already, and that its owner closes.
+    """
+    from tasks.night import begin_night, name_of_night
+    from tasks.report.gathering import write_report
+
+    began = time.monotonic()
+    stop = threading.Event()
+    name = name_of_night(datetime.now().astimezone())
+    with begin_night(settings, kind="run", name=name) as night, stopping(stop):
+        for source in settings.sources:
+            say(f"{source}: {night.discover(source).in_words()}")
+        night.enqueue()
+        summary = _colorize(settings, night, stop, pixels)
+        night.count(summary)
+        ending = summary.ending(stopped=stop.is_set())
+        night.end(ending, detail=summary.aborted)
+        report = write_report(night, summary, ending=ending, pixels=pixels)
+    seconds = time.monotonic() - began
+    if as_json:
+        data = counts_as_dict(report.counts)
+        print_json(data | {"seconds": round(seconds, 1), "report": report.link})
+    else:
+        print_counts(report.counts)
+        say(f"{summary.items} items ended in {seconds:.0f} s.")
+    if report.failure:
+        say(f"autochrome: there is no report: {report.failure}")
+    elif not as_json:
+        say(f"Report: {report.link}")
+    if summary.aborted:
+        say(f"autochrome: {summary.aborted}")
+    if summary.aborted or stop.is_set():
+        return ExitCode.ABORTED
+    is_listed = not night.figures.incomplete
+    return _exit_code(report.counts) if is_listed else ExitCode.FINISHED_WITH_FAULTS
+
+
+def _exit_code(counts: Counts) -> ExitCode:
+    from tasks.ledger import ItemStatus
+
+    faults = (ItemStatus.FAILED, ItemStatus.QUARANTINED)
+    if any(counts.items.get(status) for status in faults):
+        return ExitCode.FINISHED_WITH_FAULTS
+    return ExitCode.CLEAN
+
+
+def _colorize(
+    settings: Settings, night: Night, stop: threading.Event, pixels: PixelPool | None
+) -> BatchSummary:
+    from tasks.batch.worker import open_worker
+    from tasks.ledger import ItemStatus
+    from tasks.share import Share, work_off
+
+    with open_worker(settings, stop=stop, pixels=pixels) as worker:
+        waiting = worker.ledger.counts(worker.recipe_id).items.get(ItemStatus.PENDING, 0)
+        with progress_bar() as bar:
+            line = bar.add_task("colourizing", total=waiting)
+            return work_off(
+                worker,
+                Share(run_id=night.run_id),
+                on_progress=lambda summary: bar.update(line, completed=summary.items),
+            )
