@@ -7,6 +7,7 @@ What they do is in `tasks.batch.pixel_work`. This module imports none of it: so 
 children at once, and all load what they need at the same time.
 """
 
+import logging
 import os
 import resource
 import signal
@@ -112,6 +113,8 @@ def _prepare_child(memory_bytes: int, parent: int) -> None:
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
     with importing():
         import_module("tasks.batch.pixel_work")  # before there is work, which would bring it along
+    # What is odd about tags our own notes tell; with no handler here, it would end on stderr.
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 

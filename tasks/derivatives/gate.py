@@ -300,7 +300,10 @@ def _told(path: Path, strips: Iterator[tuple[int, Floats32]]) -> Iterator[tuple[
 
 def _only_one(error: _Unread) -> str:
     words = " ".join(str(error).split())
-    return f"The scan cannot be read a second time, by other libraries: {words[:200]}."
+    return (
+        "Its tone rests on one reading: the other libraries, by which the gate reads it again, do "
+        f"not read such a file (in their words: {words[:200]})."
+    )
 
 
 class _Upright:

@@ -1,10 +1,11 @@
 """A scan, opened: its tone, a small picture of its lightness, its codes at full size in strips."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -168,10 +169,11 @@ class Scan:
         """
         return find_range(self._structure, self._rule, lambda: self._samples(self._rows))
 
-    def clean(self) -> bytes:
-        """Give the file as decoders are given it: what decides about the pixels alone."""
+    @contextmanager
+    def clean(self) -> Iterator[BinaryIO]:
+        """Open the file as decoders are given it: what decides about the pixels alone."""
         with self.path.open("rb") as file:
-            return ByteSource(file).assembled(self._structure.parts).read()
+            yield ByteSource(file).assembled(self._structure.parts)
 
     @property
     def directory(self) -> int:

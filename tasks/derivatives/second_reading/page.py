@@ -1,14 +1,17 @@
 """What a second decoder tells of a page, as it is stored."""
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 from numpy.typing import NDArray
 
 from tasks.derivatives.second_reading.tone import StatedTone
 
 Codes = NDArray[Any]
+#: Opens a file without what decoders stumble over though pixels do not need it.
+CleanView = Callable[[], AbstractContextManager[BinaryIO]]
 
 
 @dataclass(frozen=True, eq=False)

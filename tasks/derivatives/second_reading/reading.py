@@ -105,13 +105,13 @@ def read_again(scan: Scan) -> SecondReading:
     """
     path, header = scan.path, scan.header
     if header.format == Format.TIFF:
-        page = tiff_page(path, header.page, scan.directory)
+        page = tiff_page(path, header.page, scan.directory, scan.clean)
     elif header.format == Format.JPEG:
         page = jpeg_page(path, header.stored_bits, scan.clean)
     elif header.format == Format.PNG:
         page = png_page(path, scan.clean)
     else:
-        page = jp2_page(path)
+        page = jp2_page(path, scan.clean)
     white = white_of(page.tone, page.bits, scan.code_range.largest)
     light = light_of(
         page.tone,

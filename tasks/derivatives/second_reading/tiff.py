@@ -1,6 +1,9 @@
 """A page of a TIFF by tifffile, which shares no code with libtiff: tags, strips and tiles."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,7 +12,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from tasks.derivatives.second_reading.light import Floats, light_of_lightness
-from tasks.derivatives.second_reading.page import Codes, StoredPage
+from tasks.derivatives.second_reading.page import CleanView, Codes, StoredPage
 from tasks.derivatives.second_reading.tone import SRGB, Curve, StatedTone, power
 
 _REDUCED_OR_MASK, _OLD_REDUCED = 0b101, 2  # of NewSubfileType, and SubfileType
@@ -28,6 +31,8 @@ _CHANNELS = {
     **dict.fromkeys(_LAB, 1),
 }
 _SIGNED, _FLOAT = 2, 3
+_BITS, _SAMPLE_FORMAT = 258, 339
+_SENSIBLE = {_BITS: (1, 64), 259: (1, 65535), 278: (1, 1 << 32), _SAMPLE_FORMAT: (1, 6)}
 _JPEG = 7
 _BLOCK_BYTES = 1 << 22  # what is read at once of uncompressed data
 
@@ -36,13 +41,69 @@ class OtherPage(Exception):
     """The directory that the reader took is not the page that was asked for."""
 
 
-def tiff_page(path: Path, page: int, directory: int) -> StoredPage:
+@dataclass(frozen=True)
+class _Samples:
+    """What a page's stored numbers are.
+
+    Attributes:
+        kind: Photometric sense.
+        format: Unsigned, signed, floating point, or of no type.
+        bits: Of a sample.
+        low, high: The range that is stated; NaN where none is.
+    """
+
+    kind: int
+    format: int
+    bits: int
+    low: float
+    high: float
+
+    @property
+    def are_codes(self) -> bool:
+        """Whether stored numbers are codes already."""
+        return self.format in {1, 4} and self.bits <= 16
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether 16 bits do not hold them."""
+        return self.format == _FLOAT or self.bits > 16
+
+    @property
+    def given_bits(self) -> int:
+        """Bits of the codes that are given: numbers that are none are made codes of 16 bits."""
+        if self.kind == _PALETTE:
+            return 8
+        return self.bits if self.are_codes else 16
+
+    def levels(self, strip: NDArray[Any]) -> Codes:
+        """Places of signed, floating-point or longer numbers in the range that is stated.
+
+        Those that 16 bits hold come as codes of 16 bits, as the reader has them.
+        """
+        low, high, reach = self.low, self.high, 2.0**self.bits
+        if not low < high:
+            if self.format == _FLOAT:
+                raise ValueError("floating point of no stated range")
+            low = -reach / 2 if self.format == _SIGNED else 0.0
+            high = low + reach - 1
+        if not np.isfinite(strip).all():
+            raise ValueError("samples that are no finite numbers")
+        numbers = strip.astype(np.float64)
+        if self.format == _SIGNED and strip.dtype.kind == "u":  # so they are in a clean view
+            numbers -= np.where(numbers >= reach / 2, reach, 0)
+        share = np.clip((numbers - low) / (high - low), 0, 1)
+        return share if self.is_deep else np.rint(share * 65535).astype(np.uint16)
+
+
+def tiff_page(path: Path, page: int, directory: int, clean: CleanView) -> StoredPage:
     """Find a page.
 
     Args:
         path: The file.
         page: Its number, from 0, among pages.
         directory: Where the reader found it; that is checked.
+        clean: Opens the file with a directory of what the pixels need; it is asked where tags that
+            say how they are stored are missing, or mean nothing.
 
     Raises:
         OtherPage: That directory is another page.
@@ -51,24 +112,58 @@ def tiff_page(path: Path, page: int, directory: int) -> StoredPage:
     with tifffile.TiffFile(path) as file:
         check_directory(file, page, directory)
         found = _directory(file, directory)
-        if _PHOTOMETRIC not in found.tags:
-            raise ValueError("it does not say what its samples mean")
-        kind = int(found.photometric)
-        is_plain_ycbcr = kind == _YCBCR and found.compression != _JPEG
-        if kind not in _CHANNELS or (is_plain_ycbcr and found.bitspersample != 8):
-            raise ValueError(f"photometric sense {kind} in compression {int(found.compression)}")
-        bits = _coded_bits(found, kind)
+        opened = partial(_opened, path, directory, clean if _is_odd(found) else None)
+        with opened() as (_, layout):
+            samples = _samples(found, layout)
+            size = layout.imagewidth, layout.imagelength
+            is_plain_ycbcr = samples.kind == _YCBCR and layout.compression != _JPEG
+        if samples.kind not in _CHANNELS or (is_plain_ycbcr and samples.bits != 8):
+            raise ValueError(
+                f"photometric sense {samples.kind} in compression {int(layout.compression)}"
+            )
         orientation = int(_first(found, _ORIENTATION, 1))
         return StoredPage(
-            width=found.imagewidth,
-            height=found.imagelength,
-            bits=bits,
-            channels=_CHANNELS[kind],
+            width=size[0],
+            height=size[1],
+            bits=samples.given_bits,
+            channels=_CHANNELS[samples.kind],
             orientation=orientation if 1 <= orientation <= 8 else 1,
-            tone=_stated(found, kind, bits),
-            strips=lambda: _strips(path, directory, kind),
-            is_min_white=kind == _MIN_WHITE,
+            tone=_stated(found, samples),
+            strips=lambda: _strips(opened, samples),
+            is_min_white=samples.kind == _MIN_WHITE,
         )
+
+
+def _is_odd(page: tifffile.TiffPage) -> bool:
+    """Whether tags that say how pixels are stored are missing, or mean nothing."""
+    is_silent = _BITS not in page.tags or _PHOTOMETRIC not in page.tags
+    return is_silent or any(
+        tag in page.tags and not least <= _first(page, tag, -1) <= most
+        for tag, (least, most) in _SENSIBLE.items()
+    )
+
+
+@contextmanager
+def _opened(
+    path: Path, directory: int, clean: CleanView | None
+) -> Iterator[tuple[tifffile.TiffFile, tifffile.TiffPage]]:
+    """Open the file, or its clean view, which has one directory."""
+    with ExitStack() as stack:
+        source = stack.enter_context(clean()) if clean else path
+        file = stack.enter_context(tifffile.TiffFile(source))
+        yield file, _directory(file, 0 if clean else directory)
+
+
+def _samples(page: tifffile.TiffPage, layout: tifffile.TiffPage) -> _Samples:
+    """What the samples are: by the page's own tags where they say it."""
+    own = int(_first(page, _SAMPLE_FORMAT, 1))
+    return _Samples(
+        kind=int(_first(page, _PHOTOMETRIC, int(layout.photometric or 0))),
+        format=own if 1 <= own <= 4 else 1,
+        bits=int(layout.bitspersample),
+        low=_first(page, _SMALLEST, np.nan),
+        high=_first(page, _LARGEST, np.nan),
+    )
 
 
 def check_directory(file: tifffile.TiffFile, page: int, directory: int) -> None:
@@ -114,40 +209,8 @@ def _numbers(page: tifffile.TiffPage, tag: int, *, pairs: bool = False) -> Float
     return found
 
 
-def _coded_bits(page: tifffile.TiffPage, kind: int) -> int:
-    """Bits of the codes that are given: numbers that are none are made codes of 16 bits."""
-    if kind == _PALETTE:
-        return 8
-    return int(page.bitspersample) if _has_codes(page) else 16
-
-
-def _has_codes(page: tifffile.TiffPage) -> bool:
-    return page.sampleformat in {1, 4} and page.bitspersample <= 16
-
-
-def _is_deep(page: tifffile.TiffPage) -> bool:
-    return page.sampleformat == _FLOAT or page.bitspersample > 16
-
-
-def _levels(page: tifffile.TiffPage, strip: NDArray[Any]) -> Codes:
-    """Places of signed, floating-point or longer numbers in the range that is stated.
-
-    Those that 16 bits hold come as codes of 16 bits, as the reader has them.
-    """
-    low, high = _first(page, _SMALLEST, np.nan), _first(page, _LARGEST, np.nan)
-    if not low < high:
-        if page.sampleformat == _FLOAT:
-            raise ValueError("floating point of no stated range")
-        reach = 2.0**page.bitspersample
-        low = -reach / 2 if page.sampleformat == _SIGNED else 0.0
-        high = low + reach - 1
-    if not np.isfinite(strip).all():
-        raise ValueError("samples that are no finite numbers")
-    share = np.clip((strip.astype(np.float64) - low) / (high - low), 0, 1)
-    return share if _is_deep(page) else np.rint(share * 65535).astype(np.uint16)
-
-
-def _stated(page: tifffile.TiffPage, kind: int, bits: int) -> StatedTone:
+def _stated(page: tifffile.TiffPage, samples: _Samples) -> StatedTone:
+    kind, bits = samples.kind, samples.given_bits
     if kind in _LAB:
         full = 65280 if kind == _ICC_LAB and bits == 16 else (1 << bits) - 1
         lightness = np.minimum(np.arange(1 << bits) * (100 / full), 100)
@@ -162,10 +225,10 @@ def _stated(page: tifffile.TiffPage, kind: int, bits: int) -> StatedTone:
     return StatedTone(
         icc=bytes(icc) if icc else None,
         after=after,
-        tables=[] if _is_deep(page) else list(_tables(page, 1 << bits)),
+        tables=[] if samples.is_deep else list(_tables(page, 1 << bits)),
         points=np.concatenate([white, primaries]).reshape(4, 2) if has_points else None,
-        black_white=_reference(page, bits) if kind in {_RGB, _YCBCR} else None,
-        max_sample=0 if _is_deep(page) else int(_first(page, _MAX_SAMPLE, 0)),
+        black_white=_reference(page, samples) if kind in {_RGB, _YCBCR} else None,
+        max_sample=0 if samples.is_deep else int(_first(page, _MAX_SAMPLE, 0)),
         is_customary=is_customary,
     )
 
@@ -180,14 +243,14 @@ def _tables(page: tifffile.TiffPage, size: int) -> Iterator[Floats]:
         yield 1 / 10 ** (density[None] / 10**unit)
 
 
-def _reference(page: tifffile.TiffPage, bits: int) -> tuple[float, float] | None:
+def _reference(page: tifffile.TiffPage, samples: _Samples) -> tuple[float, float] | None:
     """Black and white, of the codes that are given; stored ones may be deeper."""
-    values, full = _numbers(page, _REFERENCE, pairs=True), (1 << page.bitspersample) - 1
-    if values.size < 6 or page.sampleformat == _FLOAT:
+    values, full = _numbers(page, _REFERENCE, pairs=True), (1 << samples.bits) - 1
+    if values.size < 6 or samples.format == _FLOAT:
         return None
-    given = ((1 << bits) - 1) / full
+    given = ((1 << samples.given_bits) - 1) / full
     black, white = int(values[0]), min(int(values[1]), full)
-    is_even = int(page.photometric) == _YCBCR or len({*values[::2]}) == len({*values[1::2]}) == 1
+    is_even = samples.kind == _YCBCR or len({*values[::2]}) == len({*values[1::2]}) == 1
     if not is_even or not 0 <= black < white or (black, white) == (0, full):
         return None
     return black * given, white * given
@@ -214,19 +277,21 @@ def exif_curve(space: object, gamma: float | None) -> tuple[Curve | None, bool]:
     return None, False
 
 
-def _strips(path: Path, directory: int, kind: int) -> Iterator[Codes]:
+def _strips(
+    opened: Callable[[], AbstractContextManager[tuple[tifffile.TiffFile, tifffile.TiffPage]]],
+    samples: _Samples,
+) -> Iterator[Codes]:
     """Codes of colour channels, palettes looked up."""
-    with tifffile.TiffFile(path) as file:
-        page = _directory(file, directory)
-        palette = _palette(page) if kind == _PALETTE else None
+    with opened() as (file, page):
+        palette = _palette(page) if samples.kind == _PALETTE else None
         for strip in _bands(file, page):
             if palette is not None:
                 yield palette[strip[..., 0]]
             else:
-                colours = strip[..., : _CHANNELS[kind]]
-                if kind == _YCBCR and page.compression != _JPEG:
+                colours = strip[..., : _CHANNELS[samples.kind]]
+                if samples.kind == _YCBCR and page.compression != _JPEG:
                     colours = _rgb(colours)
-                yield colours if _has_codes(page) else _levels(page, colours)
+                yield colours if samples.are_codes else samples.levels(colours)
 
 
 def _rgb(samples: Codes) -> Codes:

@@ -17,7 +17,7 @@ import numpy as np
 import pyvips
 from PIL import Image
 
-from tasks.derivatives.second_reading.page import Codes, StoredPage
+from tasks.derivatives.second_reading.page import CleanView, Codes, StoredPage
 from tasks.derivatives.second_reading.tiff import exif_curve
 from tasks.derivatives.second_reading.tone import SRGB, Curve, StatedTone, bt709_light, power
 
@@ -39,13 +39,13 @@ _TRANSFER: dict[int, Curve] = {
 }
 
 
-def jpeg_page(path: Path, bits: int, clean: Callable[[], bytes]) -> StoredPage:
+def jpeg_page(path: Path, bits: int, clean: CleanView) -> StoredPage:
     """A JPEG; its profile and EXIF as libvips finds them, or by a search where it refuses the file.
 
     Args:
         path: The file.
         bits: Of a sample.
-        clean: Gives the file without what decoders stumble over.
+        clean: Opens the file without what decoders stumble over.
     """
     try:
         image = pyvips.Image.new_from_file(str(path), access="sequential")
@@ -67,7 +67,7 @@ def jpeg_page(path: Path, bits: int, clean: Callable[[], bytes]) -> StoredPage:
     )
 
 
-def _searched_jpeg(path: Path, bits: int, clean: Callable[[], bytes]) -> StoredPage:
+def _searched_jpeg(path: Path, bits: int, clean: CleanView) -> StoredPage:
     """A JPEG that libvips does not open: of other depths, without loss, in inks, or odd."""
     data = path.read_bytes()
     is_ls = data.find(b"\xff\xf7", 0, data.find(b"\xff\xda")) > 0
@@ -100,15 +100,16 @@ def _sized(head: bytes, found: "re.Match[bytes]") -> bytes:
     return head[start + 16 : start + int.from_bytes(head[start : start + 2], "big")]
 
 
-def _decoded(decode: Callable[[bytes], Codes], clean: Callable[[], bytes], data: bytes) -> Codes:
+def _decoded(decode: Callable[[bytes], Codes], clean: CleanView, data: bytes) -> Codes:
     """Decode the file as it is, or without what the decoder stumbles over."""
     try:
         return decode(data)
     except RuntimeError:
-        return decode(clean())
+        with clean() as file:
+            return decode(file.read())
 
 
-def png_page(path: Path, clean: Callable[[], bytes]) -> StoredPage:
+def png_page(path: Path, clean: CleanView) -> StoredPage:
     """A PNG; its chunks by a walk of its own."""
     image = pyvips.Image.new_from_file(str(path), access="sequential")
     decode = partial(_decoded, imagecodecs.png_decode, clean)
@@ -142,13 +143,13 @@ def png_page(path: Path, clean: Callable[[], bytes]) -> StoredPage:
     )
 
 
-def jp2_page(path: Path) -> StoredPage:
+def jp2_page(path: Path, clean: CleanView) -> StoredPage:
     """A JPEG 2000: the codestream alone, or by Pillow, and the first colour specification."""
     data = path.read_bytes()
     start = data.index(_CODESTREAM)
     head = data[:start]
     precision = (data[start + 42] & 0x7F) + 1
-    pixels = _jp2_pixels(data, start, precision)
+    pixels = _decoded(partial(_jp2_pixels, precision=precision), clean, data)
     tone, at = StatedTone(), head.find(b"colr")
     if at >= 4:
         size = int.from_bytes(head[at - 4 : at], "big")
@@ -173,7 +174,7 @@ def jp2_page(path: Path) -> StoredPage:
     )
 
 
-def _jp2_pixels(data: bytes, start: int, precision: int) -> Codes:
+def _jp2_pixels(data: bytes, precision: int) -> Codes:
     """Pillow's decoder where it keeps the depth; palettes need the boxes, other depths do not."""
     if precision in {8, 16}:
         Image.MAX_IMAGE_PIXELS = None  # the limits of the settings have been passed
@@ -185,6 +186,7 @@ def _jp2_pixels(data: bytes, start: int, precision: int) -> Codes:
         ):
             if picture.mode in {"L", "RGB", "I;16"} and (picture.mode != "RGB" or precision == 8):
                 return np.atleast_3d(np.asarray(picture))
+    start = data.index(_CODESTREAM)
     whole = b"pclr" in data[:start]
     pixels: Codes = imagecodecs.jpeg2k_decode(data if whole else data[start:], numthreads=1)
     return np.atleast_3d(pixels)

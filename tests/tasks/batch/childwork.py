@@ -7,6 +7,7 @@ import signal
 import time
 from pathlib import Path
 
+from tasks.derivatives.second_reading import read_again
 from tasks.errors import TruncatedScan
 from tasks.scans.findings import examine
 from tasks.scans.header import ReadLimits
@@ -84,3 +85,8 @@ def read_whole(path: Path) -> str:
         return f"half a picture: {rows} rows of {scan.header.height}"
     examine(scan)
     return "picture"
+
+
+def read_twice(path: Path) -> int:
+    """Read a scan a second time, as the gate does; give its rows."""
+    return sum(len(strip) for _, strip in read_again(open_scan(path)).strips(64))

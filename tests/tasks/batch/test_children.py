@@ -16,6 +16,7 @@ from tasks.batch.pool import open_pool
 from tasks.errors import KilledWorker, OutOfMemory, Reason, TruncatedScan, reason_of
 from tasks.settings import Settings
 from tests.tasks.batch import childwork
+from tests.tasks.scans.test_pixels_decide import FAULTS, plain_entries, write_entries
 
 ROOT = Path(__file__).parents[3]
 
@@ -31,6 +32,15 @@ def pool() -> Iterator[PixelPool]:
 def test_work_comes_back(pool: PixelPool) -> None:
     """The ordinary case."""
     assert pool.run(childwork.double, 21) == 42
+
+
+def test_what_is_odd_about_tags_stays_off_the_terminal(
+    pool: PixelPool, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A library that finds tags odd logs it; nobody would know of which scan."""
+    path = write_entries(tmp_path / "odd.tif", plain_entries(FAULTS["orientation 9"]))
+    assert pool.run(childwork.read_twice, path) == 120
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_signal_to_the_run_s_group_leaves_the_children_at_work(pool: PixelPool) -> None:

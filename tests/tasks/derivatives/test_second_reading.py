@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from tasks.derivatives.second_reading import light_of_profile, read_again
 from tasks.derivatives.second_reading.light import lightness
@@ -11,6 +12,8 @@ from tasks.derivatives.second_reading.tiff import tiff_page
 from tasks.derivatives.second_reading.tone import light_of
 from tasks.scans.reader import Scan, open_scan
 from tests import scanfiles
+from tests.tasks.derivatives.scanmaker import colour
+from tests.tasks.scans.test_pixels_decide import FAULTS, HARMLESS, plain_entries, write_entries
 from tests.tasks.scans.test_tone_rule import tonefiles
 
 ODD = Path(__file__).parents[4] / "shared" / "cases"
@@ -52,6 +55,38 @@ def test_every_statement_is_read_alike(kind: str, tmp_path: Path) -> None:
     path = tonefiles()[kind](tmp_path)
     scan = open_scan(path)
     assert worst_difference(scan) <= AGREEMENT_L[scan.header.bits]
+
+
+@pytest.mark.parametrize("fault", sorted(FAULTS | HARMLESS))
+def test_odd_tags_are_read_alike(fault: str, tmp_path: Path) -> None:
+    """A tag that says nothing is read as the reader reads it; what stops a library is told."""
+    path = write_entries(tmp_path / "odd.tif", plain_entries((FAULTS | HARMLESS)[fault]))
+    if fault == "depth as bytes":
+        master = colour(path, tmp_path)[0]
+        assert master.tone.doubt.startswith("Its tone rests on one reading: the other libraries")
+    else:
+        assert worst_difference(open_scan(path)) <= AGREEMENT_L[8]
+
+
+@pytest.mark.parametrize("sense", [0, 1])
+def test_an_odd_tag_hides_no_sign(sense: int, tmp_path: Path) -> None:
+    """Signed samples whose strips have no rows: the clean view gives them as unsigned."""
+    codes = scanfiles.codes_of(scanfiles.photograph(), 16)
+    stored = (codes.astype(np.int32) - 32768).astype(np.int16)
+    path = scanfiles.write_tiff(tmp_path / "signed.tif", stored, photometric=sense)
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        tag = file.pages[0].tags[278]
+    data[tag.offset + 8 : tag.offset + 12] = bytes(4)
+    path.write_bytes(data)
+    assert worst_difference(open_scan(path)) <= AGREEMENT_L[16]
+
+
+def test_a_jpeg_2000_without_its_last_marker_is_read_alike(tmp_path: Path) -> None:
+    """The codec refuses it as it is."""
+    data = scanfiles.write_jp2(tmp_path / "a.jp2", scanfiles.codes_of(scanfiles.photograph()))
+    data.write_bytes(data.read_bytes().removesuffix(b"\xff\xd9"))
+    assert worst_difference(open_scan(data)) <= AGREEMENT_L[8]
 
 
 @pytest.mark.parametrize("kind", ["sepia", "cyanotype"])
@@ -105,7 +140,7 @@ def test_numbers_of_other_kinds_become_light_by_their_range(
     )
     tags = [(340, "f", 1, low, True), (341, "f", 1, high, True)] if dtype == "float32" else []
     path = scanfiles.write_tiff(tmp_path / "n.tif", stored, photometric=sense, extratags=tags)
-    page = tiff_page(path, 0, 0)
+    page = tiff_page(path, 0, 0, open_scan(path).clean)
     light = light_of(
         page.tone, bits=page.bits, channels=1, is_min_white=page.is_min_white, white=65535
     )
@@ -123,7 +158,7 @@ def test_lab_is_looked_at_by_its_lightness(bits: int, kind: int, tmp_path: Path)
     codes = np.zeros((*share.shape, 3), np.uint8 if bits == 8 else np.uint16)
     codes[..., 0] = np.rint(share * full)
     path = scanfiles.write_tiff(tmp_path / "l.tif", codes, photometric=kind)
-    page = tiff_page(path, 0, 0)
+    page = tiff_page(path, 0, 0, open_scan(path).clean)
     light = light_of(page.tone, bits=bits, channels=1, is_min_white=False, white=(1 << bits) - 1)
     found = light.lightness(np.concatenate(list(page.strips())))
     assert np.abs(found - codes[..., 0] * (100 / full)).max() < 0.01
