@@ -23,6 +23,7 @@ from tasks.derivatives.second_reading import (
     Place,
     Refuted,
     SecondReading,
+    Unstated,
     light_of_profile,
     read_again,
 )
@@ -64,7 +65,7 @@ _UNREAD = (
 
 
 class _Unread(Exception):
-    """Other libraries than the reader's cannot read the scan."""
+    """The scan is not read a second time; the message tells a person why."""
 
 
 class _FirstReading:
@@ -135,7 +136,7 @@ def check_master(path: Path, scan: Scan) -> ToneCheck:
         again = _read_again(path, scan)
         _compare(path, scan, again, tally)
     except _Unread as error:
-        doubt, tally = _only_one(error), _Tally()
+        doubt, tally = str(error), _Tally()
         _compare(path, scan, _FirstReading(scan), tally)
     check = tally.check(f"max |ΔL*| ≤ {limit:g}", doubt=doubt)
     if check.max_delta_l > limit:
@@ -223,7 +224,7 @@ def _grey_light(path: Path, scan: Scan) -> tuple[Light, str]:
     try:
         again = _read_again(path, scan)
     except _Unread as error:
-        return Light(scan.tone.linear[None]), _only_one(error)
+        return Light(scan.tone.linear[None]), str(error)
     if again.page.orientation != scan.header.orientation:
         raise _failed(path, f"the scan's orientation is {again.page.orientation}")
     return again.light, ""
@@ -277,8 +278,10 @@ def _read_again(path: Path, scan: Scan) -> SecondReading:
         again = read_again(scan)
     except OtherPage as error:
         raise _failed(path, f"the scan was misread: {error}") from error
+    except Unstated as error:
+        raise _Unread(f"{error}; the reader had to guess.") from error
     except _UNREAD as error:
-        raise _Unread(str(error) or type(error).__name__) from error
+        raise _Unread(_only_one(error)) from error
     if again.size != (scan.header.width, scan.header.height):
         raise _failed(path, f"the scan is read a second time with {again.size} pixels")
     return again
@@ -292,14 +295,14 @@ def _told(path: Path, strips: Iterator[tuple[int, Floats32]]) -> Iterator[tuple[
         except Refuted as error:
             raise _failed(path, f"the scan was misread: {error}") from error
         except _UNREAD as error:
-            raise _Unread(str(error) or type(error).__name__) from error
+            raise _Unread(_only_one(error)) from error
         if strip is None:
             return
         yield strip
 
 
-def _only_one(error: _Unread) -> str:
-    words = " ".join(str(error).split())
+def _only_one(error: Exception) -> str:
+    words = " ".join((str(error) or type(error).__name__).split())
     return (
         "Its tone rests on one reading: the other libraries, by which the gate reads it again, do "
         f"not read such a file (in their words: {words[:200]})."

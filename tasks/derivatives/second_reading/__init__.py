@@ -7,7 +7,7 @@ the gate, and is found out before anything is published.
 
 from tasks.derivatives.second_reading.light import Light, light_of_profile
 from tasks.derivatives.second_reading.reading import Place, Refuted, SecondReading, read_again
-from tasks.derivatives.second_reading.tiff import OtherPage
+from tasks.derivatives.second_reading.tiff import OtherPage, Unstated
 
 __all__ = [
     "Light",
@@ -15,6 +15,7 @@ __all__ = [
     "Place",
     "Refuted",
     "SecondReading",
+    "Unstated",
     "light_of_profile",
     "read_again",
 ]

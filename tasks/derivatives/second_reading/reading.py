@@ -101,6 +101,7 @@ def read_again(scan: Scan) -> SecondReading:
 
     Raises:
         OtherPage: The reader took another page.
+        Unstated: The file leaves open what decides about its tone.
         ValueError: It is of a kind that is not read here; or what decoders raise.
     """
     path, header = scan.path, scan.header

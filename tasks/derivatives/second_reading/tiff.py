@@ -37,6 +37,10 @@ _JPEG = 7
 _BLOCK_BYTES = 1 << 22  # what is read at once of uncompressed data
 
 
+class Unstated(Exception):
+    """The file leaves open what decides about its tone; the message says so to a person."""
+
+
 class OtherPage(Exception):
     """The directory that the reader took is not the page that was asked for."""
 
@@ -107,11 +111,14 @@ def tiff_page(path: Path, page: int, directory: int, clean: CleanView) -> Stored
 
     Raises:
         OtherPage: That directory is another page.
+        Unstated: No tag says what the samples mean.
         ValueError: The page is of a kind that is not read here.
     """
     with tifffile.TiffFile(path) as file:
         check_directory(file, page, directory)
         found = _directory(file, directory)
+        if _PHOTOMETRIC not in found.tags:
+            raise Unstated("The file does not say whether its 0 is black or white")
         opened = partial(_opened, path, directory, clean if _is_odd(found) else None)
         with opened() as (_, layout):
             samples = _samples(found, layout)
@@ -136,8 +143,7 @@ def tiff_page(path: Path, page: int, directory: int, clean: CleanView) -> Stored
 
 def _is_odd(page: tifffile.TiffPage) -> bool:
     """Whether tags that say how pixels are stored are missing, or mean nothing."""
-    is_silent = _BITS not in page.tags or _PHOTOMETRIC not in page.tags
-    return is_silent or any(
+    return _BITS not in page.tags or any(
         tag in page.tags and not least <= _first(page, tag, -1) <= most
         for tag, (least, most) in _SENSIBLE.items()
     )
@@ -158,7 +164,7 @@ def _samples(page: tifffile.TiffPage, layout: tifffile.TiffPage) -> _Samples:
     """What the samples are: by the page's own tags where they say it."""
     own = int(_first(page, _SAMPLE_FORMAT, 1))
     return _Samples(
-        kind=int(_first(page, _PHOTOMETRIC, int(layout.photometric or 0))),
+        kind=int(_first(page, _PHOTOMETRIC, -1)),
         format=own if 1 <= own <= 4 else 1,
         bits=int(layout.bitspersample),
         low=_first(page, _SMALLEST, np.nan),
