@@ -2,9 +2,9 @@
 
 import copy
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +21,12 @@ from colormodel.polarity import load_weights, negativity
 #: The same picture alone or in any minibatch: a*, b* differ by no more than this. Convolutions add
 #: up in another order when the minibatch is of another size; in float32 that is all.
 MINIBATCH_TOLERANCE = 0.01
+
+#: The same in bfloat16, whose steps at chroma of 64 are 0.5; in either precision, maps of the same
+#: picture differ by no more than this.
+BFLOAT16_TOLERANCE = 2.0
+
+Precision = Literal["auto", "float32"]
 
 #: Pixels in one pass on a CPU: planes of more fall out of its caches and into fresh pages. Four
 #: pictures of 160 × 192 take 20 ms each on a core of an EPYC 7003, sixteen at once 30 ms each.
@@ -45,20 +51,26 @@ class _Picture(NamedTuple):
 class Colorizer:
     """Holds one network, ready, on one device.
 
-    `takes_hints` tells whether the network can be told colours.
+    `takes_hints` tells whether the network can be told colours, `tolerance` by how much a*, b* of
+    the same picture may differ from one minibatch to another.
 
-    Precision is chosen by device. CUDA: bfloat16 under autocast, float32 on GPUs before Ampere,
-    which have none. CPU: float32, because bfloat16 without AVX512-BF16 or AMX is emulated (ten
-    times slower on the EPYC 7003 that this was measured on), and because a picture is then the same
-    on every machine. `torch.backends` stays as it is: cuDNN would choose its algorithms by trial
-    otherwise, and not the same ones each time.
+    Convolutions are in bfloat16 under autocast where the device has it: GPUs from Ampere on, and
+    processors with AMX or AVX512-BF16 (1.4 times as fast on a Xeon with both; emulated, on an EPYC
+    7003, ten times slower). Elsewhere, and where "float32" is asked for, all is in float32.
+    `torch.backends` stays as it is: cuDNN would choose its algorithms by trial otherwise, and not
+    the same ones each time.
 
     As many threads as `at_once` says may call at a time; on a GPU, one's minibatch is then computed
     while the other's is made ready, copied or taken apart.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, *, device: str = "auto", minibatch: int = 16
+        self,
+        checkpoint: Checkpoint,
+        *,
+        device: str = "auto",
+        minibatch: int = 16,
+        precision: Precision = "auto",
     ) -> None:
         """Load the network.
 
@@ -66,6 +78,7 @@ class Colorizer:
             checkpoint: What to load.
             device: "auto" (CUDA where there is one, else CPU), "cpu", "cuda" or "cuda:N".
             minibatch: Pictures in one pass at most; on a CPU, `CPU_PASS_PX` may allow fewer.
+            precision: "auto" (bfloat16 where the device has it) or "float32".
 
         Raises:
             DeviceError: There is no such device.
@@ -76,7 +89,8 @@ class Colorizer:
         self._minibatch = max(1, minibatch)
         self._float32 = fold_batch_norm(load_network(checkpoint, device=str(self.device)))
         self._network = self._float32
-        self._in_bfloat16 = _has_bfloat16(self.device)
+        self._in_bfloat16 = precision == "auto" and _has_bfloat16(self.device)
+        self.tolerance = BFLOAT16_TOLERANCE if self._in_bfloat16 else MINIBATCH_TOLERANCE
         if self._in_bfloat16:
             self._network = cast_convolutions(copy.deepcopy(self._float32), torch.bfloat16)
         self._polarity = load_weights().to(self.device)
@@ -98,7 +112,7 @@ class Colorizer:
         """Predict the chroma of pictures of any shapes.
 
         Borders, step wedges and blanks stay neutral, whatever the network makes of them.
-        A picture's map does not depend on the pictures beside it (but for `MINIBATCH_TOLERANCE`).
+        A picture's map does not depend on the pictures beside it (but for `tolerance`).
         When memory runs out, the minibatch is halved, down to one; a picture that does not fit
         alone gets its `MemoryError` in place of its map, and one for which the network gave no
         finite numbers a `NetworkFault`.
@@ -259,7 +273,14 @@ class Colorizer:
 
 
 def _has_bfloat16(device: torch.device) -> bool:
-    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    """Whether the device multiplies in bfloat16, rather than make believe that it does."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    ask: Callable[[], dict[str, object]] = getattr(
+        torch.cpu, "get_capabilities", dict
+    )  # since 2.11
+    found = ask()
+    return bool(found.get("amx_bf16") or found.get("avx512_bf16"))
 
 
 def resolve_device(name: str) -> torch.device:

@@ -132,7 +132,8 @@ def _contestants(options: Options) -> list[Contestant]:
     bundled = sorted(DEFAULT_CHECKPOINT.parent.glob("*.safetensors"))
     contestants = []
     for path in options.checkpoints or bundled or [DEFAULT_CHECKPOINT]:
-        colorizer = Colorizer(read_checkpoint(path), device=options.device)
+        # The same figures on every processor.
+        colorizer = Colorizer(read_checkpoint(path), device=options.device, precision="float32")
         label = path.stem
         contestants.append(Contestant(label, colorizer))
         if options.hints and colorizer.takes_hints:

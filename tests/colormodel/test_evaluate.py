@@ -38,7 +38,7 @@ def contestants(tmp_path_factory: pytest.TempPathFactory) -> list[Contestant]:
     config = NetworkConfig(name="unet", network_px=64, width=16)
     path = tmp_path_factory.mktemp("checkpoint") / "random.safetensors"
     checkpoint = save_checkpoint(path, build_network(config), card=Card("random", "0"))
-    colorizer = Colorizer(checkpoint, device="cpu")
+    colorizer = Colorizer(checkpoint, device="cpu", precision="float32")
     return [Contestant("random", colorizer), Contestant("random, hints", colorizer, hints=10)]
 
 

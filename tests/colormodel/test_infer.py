@@ -10,6 +10,7 @@ from torch import Tensor
 from colormodel.checkpoint import Card, Checkpoint, CheckpointError, save_checkpoint
 from colormodel.hints import Hint, HintError
 from colormodel.infer import (
+    BFLOAT16_TOLERANCE,
     MINIBATCH_TOLERANCE,
     Colorizer,
     DeviceError,
@@ -38,8 +39,8 @@ def checkpoint(
 
 @pytest.fixture(scope="module")
 def colorizer(checkpoint: Checkpoint) -> Colorizer:
-    """Of that network, on the CPU."""
-    return Colorizer(checkpoint, device="cpu", minibatch=4)
+    """Of that network, on the CPU, as it is on every machine."""
+    return Colorizer(checkpoint, device="cpu", minibatch=4, precision="float32")
 
 
 def maps(results: list[ChromaMap | Exception]) -> list[ChromaMap]:
@@ -221,6 +222,22 @@ def test_weights_of_another_network_are_refused(checkpoint: Checkpoint, tmp_path
     damaged.write_bytes(checkpoint.path.read_bytes()[:-100])
     with pytest.raises(CheckpointError):
         Colorizer(Checkpoint(damaged, "0" * 64, checkpoint.config, checkpoint.card), device="cpu")
+
+
+def test_in_bfloat16_colours_are_those_of_float32(
+    checkpoint: Checkpoint, colorizer: Colorizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within the stated tolerance, among other pictures as alone; emulated where it must be."""
+    monkeypatch.setattr("colormodel.infer._has_bfloat16", lambda _: True)
+    planes = make_planes(5)
+    quick = Colorizer(checkpoint, device="cpu", minibatch=4)
+    assert quick.tolerance == BFLOAT16_TOLERANCE
+    results = maps(quick.predict(planes))
+    for plane, result, wanted in zip(planes, results, maps(colorizer.predict(planes)), strict=True):
+        assert np.abs(result.chroma - wanted.chroma).max() < BFLOAT16_TOLERANCE
+        assert np.abs(result.confidence - wanted.confidence).max() < 0.02
+        (alone,) = maps(quick.predict([plane]))
+        assert np.abs(result.chroma - alone.chroma).max() < BFLOAT16_TOLERANCE
 
 
 @pytest.mark.gpu

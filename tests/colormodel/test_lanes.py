@@ -134,7 +134,7 @@ def test_no_map_is_made_before_its_planes_are_there(
     checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three minibatches, each computed before the one before it is waited for."""
-    colorizer = Colorizer(checkpoint, device="cpu", minibatch=4)
+    colorizer = Colorizer(checkpoint, device="cpu", minibatch=4, precision="float32")
     planes = make_planes(10)
     expected = chroma_of(colorizer.predict(planes))
     monkeypatch.setattr(colorizer, "_lanes", late := LateLanes())
@@ -146,7 +146,7 @@ def test_memory_that_fails_with_two_in_flight_is_tried_again_alone(
     checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other minibatch has its maps first; then this one's halves, one after the other."""
-    colorizer = Colorizer(checkpoint, device="cpu", minibatch=4)
+    colorizer = Colorizer(checkpoint, device="cpu", minibatch=4, precision="float32")
     planes = make_planes(10)
     expected = chroma_of(colorizer.predict(planes))
     monkeypatch.setattr(colorizer, "_lanes", late := LateLanes())
