@@ -22,10 +22,13 @@ CheckpointFile = Annotated[
     Path | None, typer.Option("--checkpoint", help="The network; the bundled one if not given.")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:0.")]
+Fade = Annotated[
+    float, typer.Option(min=0, max=4, help="Fade colours by the network's doubt; 0: do not.")
+]
 
 
 @app.command()
-def colorize(
+def colorize(  # noqa: PLR0913 — typer: an option is a parameter
     *,
     files: Files,
     out: Annotated[Path, typer.Option(help="Folder for the PNG files, of the same size and name.")],
@@ -34,10 +37,19 @@ def colorize(
         Path | None,
         typer.Option(help='JSON list of {"x": 0..1, "y": 0..1, "rgb": [r, g, b]}, for all files.'),
     ] = None,
+    fade: Fade = 0.0,
     device: Device = "auto",
 ) -> None:
     """Colourize files; prints each PNG's path and how sure the network is, from 0 to 1."""
-    _run("colorize", files=files, out=out, checkpoint=checkpoint, hints=hints, device=device)
+    _run(
+        "colorize",
+        files=files,
+        out=out,
+        checkpoint=checkpoint,
+        hints=hints,
+        fade=fade,
+        device=device,
+    )
 
 
 @app.command()
@@ -92,6 +104,7 @@ def evaluate(  # noqa: PLR0913 — typer: an option is a parameter
         bool, typer.Option("--film", help="Also from inputs degraded as on old film.")
     ] = False,
     hints: Annotated[int, typer.Option(min=0, help="True points in the rows with hints.")] = 10,
+    fade: Fade = 0.0,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Photographs of each set at most.")
     ] = None,
@@ -112,6 +125,7 @@ def evaluate(  # noqa: PLR0913 — typer: an option is a parameter
         checkpoints=checkpoint or [],
         film=film,
         hints=hints,
+        fade=fade,
         limit=limit,
         device=device,
         json=json,

@@ -71,6 +71,7 @@ class Colorizer:
         device: str = "auto",
         minibatch: int = 16,
         precision: Precision = "auto",
+        fade: float = 0.0,
     ) -> None:
         """Load the network.
 
@@ -79,6 +80,8 @@ class Colorizer:
             device: "auto" (CUDA where there is one, else CPU), "cpu", "cuda" or "cuda:N".
             minibatch: Pictures in one pass at most; on a CPU, `CPU_PASS_PX` may allow fewer.
             precision: "auto" (bfloat16 where the device has it) or "float32".
+            fade: Power of a pixel's confidence by which its chroma is multiplied: 0 leaves colours
+                as the network gives them, 1 fades them in proportion to its doubt.
 
         Raises:
             DeviceError: There is no such device.
@@ -87,6 +90,7 @@ class Colorizer:
         self.checkpoint = checkpoint
         self.device = resolve_device(device)
         self._minibatch = max(1, minibatch)
+        self._fade = fade
         self._float32 = fold_batch_norm(load_network(checkpoint, device=str(self.device)))
         self._network = self._float32
         self._in_bfloat16 = precision == "auto" and _has_bfloat16(self.device)
@@ -241,6 +245,8 @@ class Colorizer:
         # First: the device computes meanwhile.
         masks = [neutral_mask(p.lightness) if p.neutral is None else p.neutral for p in pictures]
         chroma, confidence = arrival.wait()  # (N, 2, h, w), (N, h, w)
+        if self._fade:
+            chroma *= (confidence**self._fade)[:, None]
         for a_b, mask in zip(chroma, masks, strict=True):
             a_b[:, mask] = 0
         return [

@@ -31,6 +31,7 @@ class Options:
         out: Folder of the PNG files.
         checkpoint: The network; none: the bundled one.
         hints: File of hints for all pictures, if any.
+        fade: As `Colorizer` takes it.
         device: As `Colorizer` takes it.
     """
 
@@ -38,6 +39,7 @@ class Options:
     out: Path
     checkpoint: Path | None
     hints: Path | None
+    fade: float
     device: str
 
 
@@ -50,7 +52,9 @@ def run(options: Options) -> int:
     targets = _targets(options)
     hints = read_hints(options.hints) if options.hints else ()
     colorizer = Colorizer(
-        read_checkpoint(options.checkpoint or DEFAULT_CHECKPOINT), device=options.device
+        read_checkpoint(options.checkpoint or DEFAULT_CHECKPOINT),
+        device=options.device,
+        fade=options.fade,
     )
     failed = 0
     with Progress(console=Console(stderr=True), transient=True) as progress:

@@ -6,6 +6,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -62,6 +63,7 @@ class Options:
         checkpoints: Rows of the table; none: the bundled ones.
         film: Also from inputs degraded as on old film.
         hints: True points given in the rows with hints; 0: no such rows.
+        fade: Colours faded by doubt in one more row of each network; 0: no such row.
         limit: Photographs of each set at most.
         device: As `Colorizer` takes it.
         json: File for all figures.
@@ -76,6 +78,7 @@ class Options:
     checkpoints: list[Path]
     film: bool
     hints: int
+    fade: float
     limit: int | None
     device: str
     json: Path | None
@@ -132,10 +135,13 @@ def _contestants(options: Options) -> list[Contestant]:
     bundled = sorted(DEFAULT_CHECKPOINT.parent.glob("*.safetensors"))
     contestants = []
     for path in options.checkpoints or bundled or [DEFAULT_CHECKPOINT]:
+        checkpoint = read_checkpoint(path)
         # The same figures on every processor.
-        colorizer = Colorizer(read_checkpoint(path), device=options.device, precision="float32")
-        label = path.stem
+        load = partial(Colorizer, checkpoint, device=options.device, precision="float32")
+        label, colorizer = path.stem, load()
         contestants.append(Contestant(label, colorizer))
+        if options.fade:
+            contestants.append(Contestant(f"{label} faded", load(fade=options.fade)))
         if options.hints and colorizer.takes_hints:
             contestants.append(
                 Contestant(f"{label} with {options.hints} hints", colorizer, options.hints)

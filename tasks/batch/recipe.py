@@ -63,4 +63,5 @@ def recipe_of(checkpoint: Checkpoint, settings: Settings) -> Recipe:
     rules = thresholds(settings)
     neutral = {"frame": asdict(rules.frame), "wedge": asdict(rules.wedge)}
     neutral["own_colour"] = asdict(rules.island)
-    return Recipe(checkpoint.digest, {**output_policy(settings).as_dict(), "neutral": neutral})
+    decided = {**output_policy(settings).as_dict(), "neutral": neutral, "fade": settings.fade}
+    return Recipe(checkpoint.digest, decided)

@@ -129,7 +129,12 @@ def recipe_in_service(settings: Settings, ledger: Ledger) -> Recipe:
 def _load(checkpoint: Checkpoint, settings: Settings) -> Colorizer:
     torch.set_num_threads(settings.network_threads)
     try:
-        return Colorizer(checkpoint, device=settings.device, minibatch=settings.minibatch)
+        return Colorizer(
+            checkpoint,
+            device=settings.device,
+            minibatch=settings.minibatch,
+            fade=settings.fade,
+        )
     except DeviceError as error:
         raise NoDevice(str(error)) from error
     except CheckpointError as error:

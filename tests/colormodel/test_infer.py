@@ -224,6 +224,20 @@ def test_weights_of_another_network_are_refused(checkpoint: Checkpoint, tmp_path
         Colorizer(Checkpoint(damaged, "0" * 64, checkpoint.config, checkpoint.card), device="cpu")
 
 
+def test_colours_fade_where_the_network_doubts(
+    checkpoint: Checkpoint, colorizer: Colorizer
+) -> None:
+    """Chroma is multiplied by confidence to the power asked for; confidence itself stays."""
+    planes = make_planes(2)
+    faded = Colorizer(checkpoint, device="cpu", minibatch=4, precision="float32", fade=2.0)
+    for less, full in zip(
+        maps(faded.predict(planes)), maps(colorizer.predict(planes)), strict=True
+    ):
+        np.testing.assert_allclose(less.chroma, full.chroma * full.confidence**2, atol=1e-3)
+        np.testing.assert_array_equal(less.confidence, full.confidence)
+        assert np.abs(less.chroma).sum() < np.abs(full.chroma).sum()
+
+
 def test_in_bfloat16_colours_are_those_of_float32(
     checkpoint: Checkpoint, colorizer: Colorizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,7 @@ OUTPUT = {
     "border_dark_l": 20.0,
     "border_light_l": 80.0,
     "wedge_steps": 9,
+    "fade": 0.5,
 }
 JUDGEMENTS = {
     "blank_below_l": 4.0,
