@@ -140,9 +140,12 @@ def strip(  # noqa: PLR0913 — typer: an option is a parameter
     *,
     files: Files,
     out: Annotated[Path, typer.Option(help="PNG or JPEG file.")],
-    checkpoint: CheckpointFile = None,
+    checkpoint: Annotated[
+        list[Path] | None,
+        typer.Option(help="A network, from left to right; the bundled one if not given."),
+    ] = None,
     device: Device = "auto",
-    pairs: Annotated[int, typer.Option(min=1, help="Pairs of grey and colour in a row.")] = 2,
+    scans: Annotated[int, typer.Option(min=1, help="In a row, each grey and coloured.")] = 2,
     width: Annotated[int, typer.Option(min=64, help="Of the whole, in pixels.")] = 1200,
     most_kb: Annotated[int, typer.Option(min=1, help="Size that a JPEG must not pass.")] = 400,
 ) -> None:
@@ -151,9 +154,9 @@ def strip(  # noqa: PLR0913 — typer: an option is a parameter
         "strip",
         files=files,
         out=out,
-        checkpoint=checkpoint,
+        checkpoints=checkpoint or [],
         device=device,
-        pairs=pairs,
+        scans=scans,
         width=width,
         most_bytes=1000 * most_kb,
     )

@@ -1,4 +1,4 @@
-"""Before and after: scans beside their colourized selves, as one picture to look at."""
+"""Scans beside their colourized selves, by one network or several, as one picture to look at."""
 
 import io
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from PIL import Image
 
 from colormodel.infer import Colorizer
 from colormodel.pictures import encode_srgb, put_colour, read_picture, resize_lightness
-from colormodel.planes import ChromaMap
+from colormodel.planes import ChromaMap, Plane
 
 #: JPEG qualities that are tried until the file is small enough.
 QUALITIES = range(90, 29, -5)
@@ -21,25 +21,25 @@ class Strip:
     """How a strip is laid out.
 
     Attributes:
-        pairs: Pairs of grey and colour in a row.
+        scans: In a row, each grey and then by every network.
         width: Of the whole, in pixels.
-        gap: Between pictures; pairs are three gaps apart.
+        gap: Between pictures; scans are three gaps apart.
     """
 
-    pairs: int = 2
+    scans: int = 2
     width: int = 1200
     gap: int = 4
 
 
-def make_strip(files: Sequence[Path], colorizer: Colorizer, strip: Strip) -> Image.Image:
-    """Colourize pictures and lay them out in rows of equal width, grey on the left of colour.
+def make_strip(files: Sequence[Path], colorizers: Sequence[Colorizer], strip: Strip) -> Image.Image:
+    """Colourize pictures and lay them out in rows of equal width, grey on the left of colours.
 
     Raises:
         PictureError: One cannot be read.
         MemoryError: One does not fit into memory.
     """
-    pairs = [_pair(path, colorizer) for path in files]
-    rows = [pairs[i : i + strip.pairs] for i in range(0, len(pairs), strip.pairs)]
+    groups = [_group(path, colorizers, most_px=strip.width) for path in files]
+    rows = [groups[i : i + strip.scans] for i in range(0, len(groups), strip.scans)]
     heights = [_row_height(row, strip) for row in rows]
     total = sum(heights) + strip.gap * 3 * (len(rows) - 1)
     sheet = Image.new("RGB", (strip.width, max(total, 1)), "white")
@@ -68,41 +68,49 @@ def _encoded(sheet: Image.Image, kind: str, **options: int) -> bytes:
     return file.getvalue()
 
 
-def _pair(path: Path, colorizer: Colorizer) -> tuple[Image.Image, Image.Image]:
+def _group(path: Path, colorizers: Sequence[Colorizer], *, most_px: int) -> list[Image.Image]:
+    """A scan in grey and as each network colours it, no wider or higher than *most_px*."""
     lightness = read_picture(path).lightness
+    maps = [_predict(lightness, colorizer) for colorizer in colorizers]
+    blank = ChromaMap(maps[0].chroma * 0, maps[0].confidence, 0.0, maps[0].lightness)
+    pictures = []
+    for chroma_map in (blank, *maps):
+        codes = encode_srgb(put_colour(chroma_map, lightness), bits=8)
+        pictures.append(Image.fromarray(np.asarray(codes)))
+        pictures[-1].thumbnail((most_px, most_px), Image.Resampling.LANCZOS)
+    return pictures
+
+
+def _predict(lightness: Plane, colorizer: Colorizer) -> ChromaMap:
     size = colorizer.network_size(*lightness.shape)
     (result,) = colorizer.predict([resize_lightness(lightness, size)])
     if isinstance(result, Exception):
         raise result
-    blank = ChromaMap(result.chroma * 0, result.confidence, 0.0, result.lightness)
-    grey, colour = (
-        Image.fromarray(np.asarray(encode_srgb(put_colour(chroma_map, lightness), bits=8)))
-        for chroma_map in (blank, result)
-    )
-    return grey, colour
+    return result
 
 
-def _row_height(row: Sequence[tuple[Image.Image, Image.Image]], strip: Strip) -> int:
+def _row_height(row: Sequence[Sequence[Image.Image]], strip: Strip) -> int:
     """Height at which a row fills the width; a row that is not full is as high as if it were."""
-    aspects = [grey.width / grey.height for grey, _ in row]
-    missing = strip.pairs - len(row)
-    total = 2 * (sum(aspects) + missing * sum(aspects) / len(aspects))
-    gaps = strip.gap * (strip.pairs + 3 * (strip.pairs - 1))
+    aspects = [group[0].width / group[0].height for group in row]
+    missing = strip.scans - len(row)
+    columns = len(row[0])
+    total = columns * (sum(aspects) + missing * sum(aspects) / len(aspects))
+    gaps = strip.gap * (strip.scans * (columns - 1) + 3 * (strip.scans - 1))
     return max(1, round((strip.width - gaps) / total))
 
 
 def _paste_row(
     sheet: Image.Image,
-    row: Sequence[tuple[Image.Image, Image.Image]],
+    row: Sequence[Sequence[Image.Image]],
     strip: Strip,
     *,
     top: int,
     height: int,
 ) -> None:
     left = 0
-    for grey, colour in row:
-        width = max(1, round(grey.width / grey.height * height))
-        for picture in (grey, colour):
+    for group in row:
+        width = max(1, round(group[0].width / group[0].height * height))
+        for picture in group:
             tile = picture.resize((width, height), Image.Resampling.LANCZOS)
             sheet.paste(tile, (left, top))
             left += width + strip.gap

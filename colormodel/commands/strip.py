@@ -1,4 +1,4 @@
-"""``python -m colormodel strip``: scans before and after, as one picture."""
+"""``python -m colormodel strip``: scans before and after, by one network or several."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,27 +20,27 @@ class Options:
     Attributes:
         files: Pictures, in their order.
         out: PNG or JPEG file.
-        checkpoint: The network; none: the bundled one.
+        checkpoints: The networks, from left to right; none: the bundled one.
         device: As `Colorizer` takes it.
-        pairs: In a row.
+        scans: In a row.
         width: Of the whole, in pixels.
         most_bytes: Size that a JPEG must not pass.
     """
 
     files: list[Path]
     out: Path
-    checkpoint: Path | None
+    checkpoints: list[Path]
     device: str
-    pairs: int
+    scans: int
     width: int
     most_bytes: int
 
 
 def run(options: Options) -> int:
     """Make the strip; its path goes to stdout."""
-    checkpoint = read_checkpoint(options.checkpoint or DEFAULT_CHECKPOINT)
-    colorizer = Colorizer(checkpoint, device=options.device)
-    sheet = make_strip(options.files, colorizer, Strip(options.pairs, options.width))
+    checkpoints = [read_checkpoint(path) for path in options.checkpoints or [DEFAULT_CHECKPOINT]]
+    colorizers = [Colorizer(checkpoint, device=options.device) for checkpoint in checkpoints]
+    sheet = make_strip(options.files, colorizers, Strip(options.scans, options.width))
     suffix = options.out.suffix.lower()
     content = encode_strip(sheet, suffix=suffix, most_bytes=options.most_bytes)
     options.out.parent.mkdir(parents=True, exist_ok=True)

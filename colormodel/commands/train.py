@@ -138,7 +138,9 @@ class _Watcher:
         """Colourize the pictures with what is saved, into ``look.jpg`` beside it."""
         if self._options.look:
             colorizer = Colorizer(read_checkpoint(self._checkpoint), device="cpu")
-            make_strip(self._options.look, colorizer, Strip()).save(self._options.out / "look.jpg")
+            make_strip(self._options.look, [colorizer], Strip()).save(
+                self._options.out / "look.jpg"
+            )
 
     def _saved_at(self) -> int:
         return self._checkpoint.stat().st_mtime_ns if self._checkpoint.is_file() else 0

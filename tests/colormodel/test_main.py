@@ -15,7 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from colormodel.__main__ import app
-from colormodel.checkpoint import Card, read_checkpoint, save_checkpoint
+from colormodel.checkpoint import DEFAULT_CHECKPOINT, Card, read_checkpoint, save_checkpoint
 from colormodel.networks import NetworkConfig, build_network
 from colormodel.peers import TOGETHER_EVERY_STEPS
 from tests.colormodel.photographs import make_scene, write_photos
@@ -157,7 +157,7 @@ def test_strip_lays_out_pairs_and_keeps_to_its_size(
     """Two pairs a row, grey on the left of colour, the JPEG no larger than allowed."""
     out = tmp_path / "strip.jpg"
     done = call(
-        "strip", *scans, scans[0], "--out", out, "--checkpoint", unet, "--pairs", 2, "--most-kb", 60
+        "strip", *scans, scans[0], "--out", out, "--checkpoint", unet, "--scans", 2, "--most-kb", 60
     )
     assert done.stdout.strip() == str(out)
     assert out.stat().st_size <= 60_000
@@ -168,6 +168,18 @@ def test_strip_lays_out_pairs_and_keeps_to_its_size(
     quarters = [saturation[top, left + 20 : left + 260].mean() for left in (0, 300, 600, 900)]
     assert max(quarters[0], quarters[2]) < 2
     assert min(quarters[1], quarters[3]) > 5
+
+
+def test_strip_lays_networks_side_by_side(tmp_path: Path, unet: Path, scans: list[Path]) -> None:
+    """Grey, then a column for each network in the order that was asked for."""
+    out = tmp_path / "strip.png"
+    networks = ("--checkpoint", unet, "--checkpoint", DEFAULT_CHECKPOINT)
+    call("strip", scans[0], "--out", out, *networks, "--scans", 1, "--width", 900)
+    sheet = np.asarray(Image.open(out).convert("RGB")).astype(int)
+    grey, first, second = (sheet[:, left + 10 : left + 280] for left in (0, 300, 600))
+    assert np.ptp(grey, axis=2).mean() < 2
+    assert min(np.ptp(first, axis=2).mean(), np.ptp(second, axis=2).mean()) > 2
+    assert np.abs(first - second).mean() > 1
 
 
 def test_train_stops_resumes_and_can_be_looked_at(tmp_path: Path, scans: list[Path]) -> None:
