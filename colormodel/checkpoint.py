@@ -14,6 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from colormodel.networks import ColorNetwork, NetworkConfig, build_network
+from colormodel.networks.foreign import MODEL_TENSOR as ONNX_TENSOR
+from colormodel.networks.foreign import ForeignConfig, ForeignError, load_foreign, profile_of
 
 DEFAULT_CHECKPOINT = Path(__file__).parent / "checkpoints" / "default.safetensors"
 FORMAT = "autochrome/1"
@@ -46,6 +48,7 @@ class Card:
         training: Steps, hours and hardware.
         metrics: Measured on photographs that it was not trained on.
         limitations: Known failures and what the colours do not prove.
+        terms: Whose the weights are, and under which licence, where they were made elsewhere.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Card:
     training: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
     limitations: tuple[str, ...] = ()
+    terms: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,13 +75,35 @@ class Checkpoint:
 
     path: Path
     digest: str
-    config: NetworkConfig
+    config: NetworkConfig | ForeignConfig
     card: Card
 
     @property
     def network_px(self) -> int:
         """The shorter side at which the network looks at a picture."""
         return self.config.network_px
+
+    @property
+    def trainable(self) -> NetworkConfig:
+        """The network's configuration, where it is one of ours.
+
+        Raises:
+            CheckpointError: It was made elsewhere.
+        """
+        if isinstance(self.config, ForeignConfig):
+            raise CheckpointError(
+                f"{self.path}: {self.card.name} was made elsewhere and is not trained here; "
+                "name a checkpoint of ours"
+            )
+        return self.config
+
+    @property
+    def tells_confidence(self) -> bool:
+        """Whether it says how sure it is; if not, its score is 0, whatever it gives."""
+        config = self.config
+        return not (
+            isinstance(config, ForeignConfig) and config.profile.confidence.source == "none"
+        )
 
 
 def save_checkpoint(path: Path, network: ColorNetwork, *, card: Card) -> Checkpoint:
@@ -90,7 +116,7 @@ def save_checkpoint(path: Path, network: ColorNetwork, *, card: Card) -> Checkpo
         name: (tensor.half() if tensor.is_floating_point() else tensor).cpu().contiguous()
         for name, tensor in network.state_dict().items()
     }
-    write_tensors(path, tensors, _metadata(network.config, card))
+    write_tensors(path, tensors, header_of(network.config, card))
     return read_checkpoint(path)
 
 
@@ -128,12 +154,14 @@ def with_metrics(checkpoint: Checkpoint, metrics: Mapping[str, float]) -> Checkp
     return with_description(checkpoint, config=checkpoint.config, card=card)
 
 
-def with_description(checkpoint: Checkpoint, *, config: NetworkConfig, card: Card) -> Checkpoint:
+def with_description(
+    checkpoint: Checkpoint, *, config: NetworkConfig | ForeignConfig, card: Card
+) -> Checkpoint:
     """Write another configuration and card above the same weights, in place.
 
     The configuration may differ in how the heads are blended, not in the network's build.
     """
-    write_tensors(checkpoint.path, load_file(checkpoint.path), _metadata(config, card))
+    write_tensors(checkpoint.path, load_file(checkpoint.path), header_of(config, card))
     return read_checkpoint(checkpoint.path)
 
 
@@ -141,18 +169,31 @@ def load_network(checkpoint: Checkpoint, *, device: str = "cpu") -> ColorNetwork
     """Build the network of a checkpoint, ready to colour: float32, channels-last, evaluating.
 
     Raises:
-        CheckpointError: The weights do not fit the configuration, or are no finite numbers.
+        CheckpointError: The weights do not fit the configuration, or are no finite numbers; or it
+            is of another kind, for which something is not installed.
     """
+    config = checkpoint.config
+    network: ColorNetwork
     try:
-        network = build_network(checkpoint.config)
         tensors = load_file(checkpoint.path)
-        network.load_state_dict(tensors)
+        if isinstance(config, ForeignConfig):
+            where = torch.device(device)
+            network = load_foreign(config, tensors, device=where, name=checkpoint.path)
+        else:
+            network = build_network(config)
+            network.load_state_dict(tensors)
+    except ForeignError as error:
+        raise CheckpointError(str(error)) from error
     except (RuntimeError, ValueError, SafetensorError, OSError) as error:
         raise CheckpointError(
             f"{checkpoint.path}: the weights do not fit the network "
             f"({str(error).splitlines()[0]}); use the version of Autochrome that wrote it"
         ) from error
-    broken = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+    broken = [
+        name
+        for name, tensor in tensors.items()
+        if name != ONNX_TENSOR and not tensor.isfinite().all()
+    ]
     if broken:
         raise CheckpointError(
             f"{checkpoint.path}: {len(broken)} of {len(tensors)} tensors hold values that are no "
@@ -179,7 +220,8 @@ def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[s
         beside.unlink(missing_ok=True)
 
 
-def _metadata(config: NetworkConfig, card: Card) -> dict[str, str]:
+def header_of(config: NetworkConfig | ForeignConfig, card: Card) -> dict[str, str]:
+    """Describe a network, as the metadata of a safetensors file."""
     # One key: safetensors writes several in any order, and the digest is of every byte.
     header = {"format": FORMAT, "network": asdict(config), "card": asdict(card)}
     return {_KEY: json.dumps(header, ensure_ascii=False)}
@@ -199,7 +241,12 @@ def _read_header(path: Path) -> dict[str, Any]:
     return header if isinstance(header, dict) else {}
 
 
-def _config(fields: dict[str, Any]) -> NetworkConfig:
+def _config(fields: dict[str, Any]) -> NetworkConfig | ForeignConfig:
+    if fields["name"] == "onnx":
+        reference = _config(fields["reference"])
+        if isinstance(reference, ForeignConfig):
+            raise ValueError("the network beside one that was made elsewhere is not ours")
+        return ForeignConfig(profile_of(fields["profile"]), reference, str(fields["onnx_sha256"]))
     lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
     return NetworkConfig(**{**fields, **lists})
 

@@ -335,13 +335,13 @@ def _train_recipe(
     return TrainRecipe(
         name=card.name,
         version=card.version,
-        network=parent.config,
+        network=parent.trainable,
         data=DataRecipe(
             crop_px=recipe.crop_px,
             batch=recipe.batch,
             film_share=recipe.film_share,
             neutral_share=recipe.neutral_share,
-            hint_share=recipe.hint_share if parent.config.name != "article" else 0.0,
+            hint_share=recipe.hint_share if parent.trainable.name != "article" else 0.0,
             source_weights=weights,
         ),
         start_from=str(parent.path),

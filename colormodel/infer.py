@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from colormodel.checkpoint import Checkpoint, load_network
 from colormodel.hints import Hint, HintError, place_hints
 from colormodel.lanes import Arrival, Lanes, in_flight
-from colormodel.networks import cast_convolutions, fold_batch_norm
+from colormodel.networks import NetworkFault, cast_convolutions, fold_batch_norm
 from colormodel.neutral import neutral_mask
 from colormodel.planes import ChromaMap, Plane, network_size
 from colormodel.polarity import load_weights, negativity
@@ -35,10 +35,6 @@ CPU_PASS_PX = 4 * 160 * 192
 
 class DeviceError(Exception):
     """The named compute device is not there, or failed; the message says what to do."""
-
-
-class NetworkFault(ArithmeticError):
-    """What the network gave for a picture is no colour: not a number, or infinite."""
 
 
 class _Picture(NamedTuple):
@@ -119,7 +115,7 @@ class Colorizer:
         A picture's map does not depend on the pictures beside it (but for `tolerance`).
         When memory runs out, the minibatch is halved, down to one; a picture that does not fit
         alone gets its `MemoryError` in place of its map, and one for which the network gave no
-        finite numbers a `NetworkFault`.
+        finite numbers, or nothing, a `NetworkFault`.
 
         Args:
             lightness: L* in [0, 100], float32 (h, w) each, of `network_size`.
@@ -206,9 +202,11 @@ class Colorizer:
             for start in range(0, len(group), most):
                 yield group[start : start + most]
 
-    def _begin(self, pictures: list[_Picture]) -> Arrival | MemoryError:
+    def _begin(self, pictures: list[_Picture]) -> Arrival | MemoryError | NetworkFault:
         try:
             return self._launch(pictures)
+        except NetworkFault as fault:
+            return fault
         except (torch.OutOfMemoryError, MemoryError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         # Outside the handler: while it ran, the failed pass and its tensors were still alive.
@@ -230,9 +228,9 @@ class Colorizer:
             return self._lanes.bring_out(chroma, confidence[:, 0])
 
     def _end(
-        self, pictures: list[_Picture], begun: Arrival | MemoryError
+        self, pictures: list[_Picture], begun: Arrival | MemoryError | NetworkFault
     ) -> list[ChromaMap | Exception]:
-        """Give the maps of a minibatch, or of its halves where there was no memory for it."""
+        """Give the maps of a minibatch, or of its halves where that as a whole did not go."""
         if isinstance(begun, Arrival):
             return self._maps(pictures, begun)
         if len(pictures) == 1:

@@ -6,11 +6,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 from colormodel.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, CheckpointError, read_checkpoint
+from colormodel.networks.foreign import ForeignError, load_profile
+from colormodel.onnx_export import export_onnx
+from colormodel.onnx_import import Figures, Origin, import_onnx
 from tasks.errors import NoCheckpoint, UsageError
 from tasks.ledger import Ledger
 from tasks.ledger.checkpoints import (
     CheckpointRow,
     champion_checkpoint,
+    find_registered,
     promote,
     register_checkpoint,
 )
@@ -76,6 +80,68 @@ def register_file(settings: Settings, ledger: Ledger, path: Path, *, who: str) -
     key = f"checkpoints/{checkpoint.digest}.safetensors"
     output.put(key, path, content_type="application/octet-stream", sha256=checkpoint.digest)
     return _register(ledger, checkpoint, url=f"{output.url}/{key}", who=who)
+
+
+def add_onnx(  # noqa: PLR0913  what a person says of a file
+    settings: Settings,
+    ledger: Ledger,
+    path: Path,
+    *,
+    profile: str,
+    origin: Origin,
+    scratch: Path,
+    who: str,
+) -> tuple[CheckpointRow, Figures]:
+    """Make a checkpoint of a network that was made elsewhere, and register it.
+
+    Args:
+        settings: Name the output store.
+        ledger: Holds the register.
+        path: ONNX file.
+        profile: Name of a profile, or a TOML file.
+        origin: For the card.
+        scratch: Folder that the checkpoint is written in.
+        who: Adds it.
+
+    Raises:
+        UsageError: It cannot be used, by that profile; nothing is changed.
+    """
+    file = scratch / "foreign.safetensors"
+    try:
+        _, figures = import_onnx(path, load_profile(profile), origin, out=file)
+    except ForeignError as error:
+        raise UsageError(str(error)) from error
+    return register_file(settings, ledger, file, who=who), figures
+
+
+def export_checkpoint(
+    settings: Settings, ledger: Ledger, named: str, out: Path, *, scratch: Path
+) -> Path:
+    """Write a checkpoint's network as ONNX; returns the file of its profile, which lies beside it.
+
+    Args:
+        settings: May name the output store.
+        ledger: Holds the register.
+        named: "champion", the beginning of a digest, or a .safetensors file.
+        out: The ONNX file.
+        scratch: Folder that a checkpoint from a store is fetched into.
+
+    Raises:
+        UsageError: It is not registered, or cannot be written as ONNX.
+        NoCheckpoint: It is missing, damaged or of another format.
+    """
+    if Path(named).suffix == ".safetensors":
+        checkpoint = _read(Path(named))
+    else:
+        is_champion = named == "champion"
+        row = find_champion(settings, ledger) if is_champion else find_registered(ledger, named)
+        checkpoint = fetch_checkpoint(row, settings, scratch)
+    try:
+        return export_onnx(checkpoint, out)
+    except ForeignError as error:
+        raise UsageError(str(error)) from error
+    except CheckpointError as error:
+        raise NoCheckpoint(str(error)) from error
 
 
 def _install_bundled(settings: Settings, ledger: Ledger) -> CheckpointRow:

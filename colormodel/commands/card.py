@@ -39,20 +39,19 @@ def run(options: Options) -> int:
 
 
 def _lines(digest: str, card: Card) -> list[str]:
+    data = [f"  {one.source}: {one.photographs:,} photographs, {one.licence}" for one in card.data]
+    metrics = [f"  {name}: {value:g}" for name, value in card.metrics.items()]
     return [
         f"{card.name} {card.version}",
         f"sha256 {digest}",
         "",
         card.description,
         "",
-        "Trained on:",
-        *(f"  {one.source}: {one.photographs:,} photographs, {one.licence}" for one in card.data),
-        "",
+        *((f"Weights: {card.terms}", "") if card.terms else ()),
+        *(("Trained on:", *data, "") if data else ()),
         f"Training: {card.training}",
         "",
-        "Measured on photographs that it was not trained on:",
-        *(f"  {name}: {value:g}" for name, value in card.metrics.items()),
-        "",
+        *(("Measured on photographs that it was not trained on:", *metrics, "") if metrics else ()),
         "Known failures and limits:",
         *(f"  - {limit}" for limit in card.limitations),
     ]

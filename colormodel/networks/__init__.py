@@ -1,6 +1,13 @@
 """The networks, which share one contract."""
 
-from colormodel.networks.base import ColorNetwork, Every, Heads, NetworkConfig, Prediction
+from colormodel.networks.base import (
+    ColorNetwork,
+    Every,
+    Heads,
+    NetworkConfig,
+    NetworkFault,
+    Prediction,
+)
 from colormodel.networks.build import build_network
 from colormodel.networks.fold import cast_convolutions, fold_batch_norm
 
@@ -9,6 +16,7 @@ __all__ = [
     "Every",
     "Heads",
     "NetworkConfig",
+    "NetworkFault",
     "Prediction",
     "build_network",
     "cast_convolutions",

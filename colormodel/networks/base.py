@@ -9,6 +9,10 @@ import torch
 from torch import Tensor, nn
 
 
+class NetworkFault(ArithmeticError):
+    """What the network gave for a picture is no colour: not a number, infinite, or nothing."""
+
+
 @dataclass(frozen=True)
 class NetworkConfig:
     """All that, with the weights, decides what a network gives.

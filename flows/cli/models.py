@@ -1,4 +1,4 @@
-"""`autochrome models`, `promote`, `rollback`: which checkpoint is in service."""
+"""`autochrome models`, `promote`, `rollback`: which networks there are, and which is in service."""
 
 from __future__ import annotations
 
@@ -31,6 +31,99 @@ def list_models(
 
     if context.invoked_subcommand is None:
         _list(load_settings(database_url=database), as_json=as_json)
+
+
+@models.command()
+def add(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.onnx", help="Weights beside it are taken in.")
+    ],
+    terms: Annotated[
+        str, typer.Option("--terms", metavar="TEXT", help="Whose the weights are, and from where.")
+    ],
+    licence: Annotated[
+        str,
+        typer.Option(
+            "--licence", "--license", metavar="SPDX", help="Under which you may use them."
+        ),
+    ],
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            "--profile",
+            metavar="NAME|FILE.toml",
+            help="What it takes and gives: ddcolor, deoldify, deoldify-255, zhang, or your own.  "
+            "[default: FILE.toml beside it]",
+        ),
+    ] = None,
+    name: Annotated[
+        str, typer.Option("--name", help="For provenance.  [default: the profile's title]")
+    ] = "",
+    version: Annotated[
+        str, typer.Option("--version", help="For provenance.  [default: of the file's digest]")
+    ] = "",
+    description: Annotated[str, typer.Option("--description", help="For its card.")] = "",
+    who: options.Who = None,
+    out: options.Output = None,
+    database: options.Database = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Take in a network that was made elsewhere: tried on photographs, stored, registered.
+
+    It colours nothing until it is promoted.
+    """
+    from colormodel.onnx_import import Origin
+    from tasks.batch.scratch import scratch_folder
+    from tasks.checkpoints import add_onnx
+    from tasks.ledger.opening import open_ledger
+    from tasks.settings import load_settings
+
+    settings = load_settings(database_url=database, output=out)
+    origin = Origin(terms, licence, name=name, version=version, description=description)
+    with open_ledger(settings) as ledger, scratch_folder(settings) as scratch:
+        row, figures = add_onnx(
+            settings,
+            ledger,
+            file,
+            profile=profile or str(file.with_suffix(".toml")),
+            origin=origin,
+            scratch=scratch,
+            who=who or getuser(),
+        )
+    if as_json:
+        print_json(asdict(row) | {"tried": figures._asdict()})
+        return
+    say(
+        f"{row.name} ({row.digest[:12]}): on three photographs its colours are "
+        f"{figures.chroma:.1f} a*b* units from grey, its score {figures.confidence:.2f}; "
+        f"`autochrome promote {row.digest[:12]} --why …` puts it in service"
+    )
+    stdout.print(row.digest)
+
+
+@models.command()
+def export(
+    checkpoint: Annotated[
+        str,
+        typer.Argument(help="champion, the beginning of a digest, or a .safetensors file."),
+    ],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.onnx", help="To be written; FILE.toml beside it, too.")
+    ],
+    out: options.Output = None,
+    database: options.Database = None,
+) -> None:
+    """Write a checkpoint's network as ONNX, for other programs, and its profile beside it."""
+    from tasks.batch.scratch import scratch_folder
+    from tasks.checkpoints import export_checkpoint
+    from tasks.ledger.opening import open_ledger
+    from tasks.settings import load_settings
+
+    settings = load_settings(database_url=database, output=out)
+    with open_ledger(settings) as ledger, scratch_folder(settings) as scratch:
+        beside = export_checkpoint(settings, ledger, checkpoint, file, scratch=scratch)
+    stdout.print(file)
+    stdout.print(beside)
 
 
 @app.command(rich_help_panel=options.MODEL)

@@ -15,7 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from colormodel.infer import DeviceError, NetworkFault
+from colormodel.infer import DeviceError
+from colormodel.networks import NetworkFault
 from colormodel.planes import ChromaMap
 from tasks.batch.lease import Lease
 from tasks.batch.stages import Done, StageSeconds, Work, end_with_error, read_item, write_item

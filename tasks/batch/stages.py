@@ -195,12 +195,13 @@ def _keep_neutral(chroma_map: ChromaMap, work: Work) -> ChromaMap:
 
 
 def _provenance(worker: Worker, work: Work) -> Provenance:
+    card = worker.checkpoint.card
     return Provenance(
         scan_uri=work.item.uri,
         scan_sha256=work.sha256 or "",
         checkpoint_digest=worker.checkpoint.digest,
         recipe_digest=worker.recipe_digest,
-        model_name=worker.checkpoint.card.name,
+        model_name=f"{card.name} {card.version}",
         software=this_program(),
         created_at=datetime.now(UTC),
         confidence=work.confidence or 0.0,
@@ -254,7 +255,8 @@ def _review_reason(worker: Worker, work: Work) -> Reason | None:
         return Reason.TONE_DOUBTFUL
     if work.scan.findings.reason:
         return work.scan.findings.reason
-    if (work.confidence or 0.0) < worker.settings.review_below_confidence:
+    is_sure = (work.confidence or 0.0) >= worker.settings.review_below_confidence
+    if not is_sure or not worker.checkpoint.tells_confidence:
         return Reason.LOW_CONFIDENCE
     return None
 

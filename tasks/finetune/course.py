@@ -45,7 +45,7 @@ from tasks.finetune.material import (
 )
 from tasks.finetune.showing import curves_svg, example_strip, table_markdown
 from tasks.ledger import Ledger
-from tasks.ledger.checkpoints import CheckpointRow, promote_trained
+from tasks.ledger.checkpoints import CheckpointRow, champion_checkpoint, promote_trained
 from tasks.ledger.reference_records import (
     ReferenceRow,
     ReferenceSetRow,
@@ -276,6 +276,12 @@ def conclude(course: Course, judged: Judged, approval: Approval | None, *, who: 
 def _reason_to_skip(
     settings: Settings, ledger: Ledger, rows: list[ReferenceRow], *, force: bool
 ) -> str:
+    champion = champion_checkpoint(ledger)
+    if champion is not None and champion.is_foreign:
+        return (
+            f"the champion, {champion.name} ({champion.digest[:12]}), was made elsewhere and is "
+            "not trained here; promote a checkpoint of ours to learn from references"
+        )
     for_training = {row.id for row in rows if row.split is Split.TRAIN}
     held_out = len(rows) - len(for_training)
     new = len(for_training - known_to_trainings(ledger))

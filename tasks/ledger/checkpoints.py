@@ -35,6 +35,11 @@ class CheckpointRow:
     registered_by: str
     registered_at: datetime
 
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it was made elsewhere: only of such a one does the card state terms."""
+        return bool(self.card.get("terms"))
+
 
 @dataclass(frozen=True)
 class Succession:
@@ -76,6 +81,15 @@ def list_checkpoints(ledger: Ledger) -> list[CheckpointRow]:
     return ledger.database.read(
         lambda c: [_row(row) for row in c.execute(select(checkpoint).order_by(checkpoint.c.id))]
     )
+
+
+def find_registered(ledger: Ledger, digest: str) -> CheckpointRow:
+    """The one checkpoint whose digest begins so.
+
+    Raises:
+        UsageError: There is none, or more than one.
+    """
+    return ledger.database.read(lambda c: _find(c, digest))
 
 
 def champion_checkpoint(ledger: Ledger) -> CheckpointRow | None:

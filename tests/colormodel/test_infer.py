@@ -14,10 +14,9 @@ from colormodel.infer import (
     MINIBATCH_TOLERANCE,
     Colorizer,
     DeviceError,
-    NetworkFault,
     resolve_device,
 )
-from colormodel.networks import NetworkConfig, build_network
+from colormodel.networks import NetworkConfig, NetworkFault, build_network
 from colormodel.neutral import neutral_mask
 from colormodel.planes import ChromaMap
 from tests.colormodel.photographs import make_planes
