@@ -36,6 +36,7 @@ from tasks.schema import FixityOutcome
 from tasks.settings import Settings
 from tasks.storage import ObjectMissing, ObjectStore, open_store
 from tasks.storage.keys import key_from_name
+from tasks.words import count
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ class AuditSummary:
         """Say it in a line."""
         parts = [f"{n:,} {outcome}" for outcome, n in self.outcomes.most_common()]
         rest = "" if self.is_complete else "; more are due"
-        said = f"{self.files:,} files read, {self.size_bytes / 1e9:,.2f} GB"
+        said = f"{count(self.files, 'file')} read, {self.size_bytes / 1e9:,.2f} GB"
         return said + (f": {', '.join(parts)}" if parts else "") + rest
 
 

@@ -16,6 +16,7 @@ from flows.cli import (
     backfill,
     database,
     decisions,
+    doctor,
     finetune,
     models,
     options,
@@ -36,7 +37,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",  # in the other one, "[default: …]" is markup
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (running, serving, audit, database, status, decisions, finetune, models):
+for group in (running, doctor, serving, audit, database, status, decisions, finetune, models):
     app.add_typer(group.app)  # its commands have no word before them
 app.add_typer(backfill.app, rich_help_panel=options.OPERATE)
 app.add_typer(review.app, rich_help_panel=options.CURATE)

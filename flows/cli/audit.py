@@ -15,6 +15,7 @@ from flows.cli import options
 from flows.cli.stopping import stopping
 from flows.cli.talk import ExitCode, print_json, read_file, say, stdout, write_file
 from tasks.errors import UsageError
+from tasks.words import count
 
 if TYPE_CHECKING:
     from tasks.audit import AuditPlan, AuditSummary
@@ -172,5 +173,5 @@ def _print(summary: AuditSummary) -> None:
     if not summary.is_clean and len(summary.findings) == FINDINGS_KEPT:
         say(f"only the first {FINDINGS_KEPT} are shown")
     if summary.redone:
-        say(f"{summary.redone:,} items are pending again, to be made anew")
+        say(f"{count(summary.redone, 'item')} to be made anew")
     stdout.print(summary.in_words())

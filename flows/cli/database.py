@@ -8,6 +8,7 @@ import typer
 
 from flows.cli import options
 from flows.cli.talk import print_json, say, stdout
+from tasks.words import count
 
 app = typer.Typer()
 db = typer.Typer(name="db", help="The ledger's database.", no_args_is_help=True)
@@ -41,7 +42,7 @@ def sweep(
     if as_json:
         print_json({"command": "sweep", "items": swept, "dry_run": dry_run})
     else:
-        stdout.print(f"sweep {'would take' if dry_run else 'took'} {swept:,} items back")
+        stdout.print(f"sweep {'would take' if dry_run else 'took'} {count(swept, 'item')} back")
 
 
 @db.command()

@@ -14,6 +14,7 @@ import typer
 from flows.cli import options
 from flows.cli.talk import ExitCode, print_json, say, stdout
 from tasks.errors import Reason, UsageError
+from tasks.words import count
 
 if TYPE_CHECKING:
     from tasks.ledger import ItemFilter, Ledger
@@ -156,8 +157,7 @@ def _decide(
         print_json({"command": decision.kind, "items": moved, "dry_run": decision.dry_run})
     else:
         would = "would move" if decision.dry_run else "moved"
-        what = "scans" if decision.kind in {"hold", "release"} else "items"
-        stdout.print(f"{decision.kind} {would} {moved:,} {what}")
+        stdout.print(f"{decision.kind} {would} {count(moved, 'scan')}")
     return ExitCode.CLEAN if moved else ExitCode.FINISHED_WITH_FAULTS
 
 

@@ -12,6 +12,7 @@ import typer
 from flows.cli import options
 from flows.cli.decisions import item_filter
 from flows.cli.talk import ExitCode, print_json, read_file, say, stdout, write_data, write_file
+from tasks.words import count
 
 app = typer.Typer(
     name="review",
@@ -82,15 +83,18 @@ def import_reviews(
             ledger, content, name=path.name, who=who or getuser(), encoding=encoding
         )
         if dry_run:
-            stdout.print(f"{len(reviews)} decisions, {undecided} rows without one")
+            stdout.print(
+                f"{count(len(reviews), 'decision')}, {count(undecided, 'row')} without one"
+            )
             return
         done = carry_out(ledger, reviews, undecided=undecided)
     if as_json:
         print_json(asdict(done))
     else:
         stdout.print(
-            f"{done.approved} approved, {done.rejected} rejected, {done.undecided} rows without a "
-            f"decision, {len(done.passed_over)} items that no longer waited"
+            f"{done.approved} approved, {done.rejected} rejected, "
+            f"{count(done.undecided, 'row')} without a decision, "
+            f"{count(len(done.passed_over), 'item')} no longer waiting"
         )
     if done.passed_over:
         raise typer.Exit(ExitCode.FINISHED_WITH_FAULTS)

@@ -22,6 +22,7 @@ from flows.cli.talk import (
     say,
     stdout,
 )
+from tasks.words import count
 
 if TYPE_CHECKING:
     from tasks.batch.batch import BatchSummary
@@ -47,7 +48,7 @@ def demo(
 
     folder = folder.absolute()
     files = make_demo_archive(folder / "archive")
-    say(f"{files} files in {folder / 'archive'}; the nightly flow runs over them …")
+    say(f"{count(files, 'file')} in {folder / 'archive'}; the nightly flow runs over them …")
     use_local_prefect(folder / "prefect")
     from flows.nightly import nightly  # Prefect reads its settings when imported
 
@@ -62,7 +63,8 @@ def demo(
     seconds = time.monotonic() - began
     with open_ledger(settings) as ledger:
         print_counts(ledger.counts())
-    say(f"{sum(night.statuses.values())} items ended in {seconds:.0f} s, Prefect's start included.")
+    ended = count(sum(night.statuses.values()), "item")
+    say(f"{ended} ended in {seconds:.0f} s, Prefect's start included.")
     say(f"Report: {night.report}")
 
 
@@ -185,7 +187,7 @@ def run_here(settings: Settings, *, as_json: bool, pixels: PixelPool | None = No
         print_json(data | {"seconds": round(seconds, 1), "report": report.link})
     else:
         print_counts(report.counts)
-        say(f"{summary.items} items ended in {seconds:.0f} s.")
+        say(f"{count(summary.items, 'item')} ended in {seconds:.0f} s.")
     if report.failure:
         say(f"autochrome: there is no report: {report.failure}")
     elif not as_json:

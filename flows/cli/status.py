@@ -17,6 +17,7 @@ from flows.cli.talk import (
     write_data,
 )
 from tasks.errors import UsageError
+from tasks.words import count
 
 if TYPE_CHECKING:
     from tasks.ledger import ItemStory, Ledger, RunRow
@@ -39,7 +40,7 @@ def status(database: options.Database = None, as_json: options.AsJson = False) -
     if as_json:
         print_json(counts_as_dict(counts))
     else:
-        stdout.print(f"{counts.scans:,} scans known")
+        stdout.print(f"{count(counts.scans, 'scan')} known")
         print_counts(counts)
 
 

@@ -30,6 +30,7 @@ from tasks.errors import (
     Verdict,
 )
 from tasks.ledger import Claim, ClaimedItem, Ending, ItemStatus, RunEnding
+from tasks.words import count
 
 #: Outcomes go to the ledger in groups of this size, or when this much time has passed.
 FINISH_GROUP = 16
@@ -93,7 +94,7 @@ class BatchSummary:
             parts.append(f"{self.tried_again:,} to be tried again")
         if self.given_back:
             parts.append(f"{self.given_back:,} given back")
-        return f"{self.items:,} items ended" + (f": {', '.join(parts)}" if parts else "")
+        return f"{count(self.items, 'item')} ended" + (f": {', '.join(parts)}" if parts else "")
 
     @property
     def by_status(self) -> dict[str, int]:

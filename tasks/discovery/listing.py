@@ -17,6 +17,7 @@ from tasks.ledger import Discovered, Ledger, Missing
 from tasks.settings import Settings
 from tasks.storage import ObjectInfo, ObjectStore, address_of, open_store
 from tasks.storage.keys import shown
+from tasks.words import count
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ def record_source(
         known = ledger.count_present(address)
         if not known:
             raise
-        return _told(Listing(Discovered(), f"{error} ({known:,} scans of it are known)"))
+        return _told(Listing(Discovered(), f"{error} ({count(known, 'scan')} of it known)"))
     look = _Look(store, selection)
     doubts = _Doubts(look, settings.missing_limit, accept_missing=accept_missing)
     found = ledger.record_listing(
@@ -156,6 +157,12 @@ class _Look:
             self.left_out[pattern] += 1
         return bool(pattern)
 
+    def found_special(self, key: str, kind: str) -> None:
+        """Count what is no file: a pipe, a socket, a device."""
+        if not self.leaves_out(key):
+            logger.info("%s/%s: left out, it is a %s", self.url, shown(key), kind)
+            self.left_out[kind] += 1
+
     def found_empty(self, folder: str) -> None:
         """Take note of an empty folder. Those in it were told of before."""
         while self._empty and self._empty[-1].startswith(folder):
@@ -190,12 +197,12 @@ class _Doubts:
 
     def _doubt(self, missing: Missing) -> str:
         if not self._look.count:
-            return f"{missing.known:,} scans are known there, and it is empty now"
+            return f"{count(missing.known, 'scan')} known there, and it is empty now"
         if empty := {name: n for name, n in missing.folders.items() if self._look.is_empty(name)}:
-            return f"{sum(empty.values()):,} scans are known in {_named(empty)}, now empty"
+            return f"{count(sum(empty.values()), 'scan')} known in {_named(empty)}, now empty"
         if missing.scans > max(_FEW, self._limit * missing.known):
             return (
-                f"{missing.scans:,} of {missing.known:,} scans are not there, more than "
+                f"{missing.scans:,} of {count(missing.known, 'scan')} not there, more than "
                 f"AUTOCHROME_MISSING_LIMIT allows: in {_named(missing.folders)}"
             )
         return ""

@@ -2,10 +2,9 @@
 
 from datetime import datetime
 
+from tasks.words import count
 
-def count(number: int, one: str, many: str = "") -> str:
-    """Say "1 scan", "1,204 scans"."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+__all__ = ["count", "duration", "moment", "rate", "signed"]
 
 
 def duration(seconds: float) -> str:

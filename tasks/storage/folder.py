@@ -133,6 +133,10 @@ class FolderStore:
                 left -= len(chunk)
                 yield chunk
 
+    def may_delete(self) -> bool:
+        """Nothing: who may write into a folder may delete in it."""
+        return False
+
     def link(self, key: str) -> str:
         """Return the file's `file://` address."""
         return self._path(key).as_uri()

@@ -70,6 +70,9 @@ class Watch(Protocol):
     def leaves_out(self, key: str) -> bool:
         """Whether a file is not to be listed, or a folder (ending in "/") not to be entered."""
 
+    def found_special(self, key: str, kind: str) -> None:
+        """Take note of what is no file and no folder: *kind* says what."""
+
     def found_empty(self, folder: str) -> None:
         """Take note of a folder (ending in "/"; "" for the whole) in which nothing is listed."""
 
@@ -146,6 +149,9 @@ class ObjectStore(Protocol):
             ObjectMissing: There is no such object here.
             ChangedSinceListing: It is another one now than *etag* names.
         """
+
+    def may_delete(self) -> bool:
+        """Whether this account could delete objects for good. A folder is not asked: False."""
 
     def link(self, key: str) -> str:
         """Return an address that a person can open: `file://…`, or `https://…` for three days."""

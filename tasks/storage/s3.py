@@ -4,6 +4,7 @@ import base64
 import contextlib
 import hashlib
 import random
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -166,6 +167,20 @@ class S3Store:
         # Of nothing, S3 knows no range.
         wanted = {"Range": f"bytes={part.start}-{part.stop - 1}"} if part else {}
         return self._chunks(key, wanted, etag)
+
+    def may_delete(self) -> bool:
+        """Whether objects could be deleted for good: asked by deleting one that never was."""
+        with contextlib.suppress(ClientError):  # who may not ask is told nothing of versions
+            versions = self._client.get_bucket_versioning(Bucket=self._bucket)
+            if versions.get("Status") == "Enabled":
+                return False
+        try:
+            self._client.delete_object(
+                Bucket=self._bucket, Key=f"{self._prefix}{RESERVED}-{secrets.token_hex(8)}"
+            )
+        except ClientError:
+            return False
+        return True
 
     def link(self, key: str) -> str:
         """Return a signed address that anyone can open for three days."""

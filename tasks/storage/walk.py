@@ -12,6 +12,8 @@ from tasks.storage.objects import Watch
 
 logger = logging.getLogger(__name__)
 
+_KINDS = {stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
+
 
 @dataclass
 class _Folder:
@@ -28,7 +30,7 @@ class Walk:
     Links to files are followed. A link to a folder is followed when it leads out of the tree, as
     archives are put together from mounts; one that leads back into the tree, to a folder above it,
     or to where an earlier link led is not: its files are listed in their own place, and loops end.
-    Devices, pipes and sockets are no objects.
+    Devices, pipes and sockets are no objects: the watch is told of them.
 
     Attributes:
         unreadable: Of what could not be read, key and cause. Complete when the walk is over.
@@ -101,16 +103,18 @@ class Walk:
                 return "/"
             if entry.is_file(follow_symlinks=False):
                 return ""
-            if not entry.is_symlink():
-                return "//"
-            mode = entry.stat().st_mode
+            mode = entry.stat().st_mode  # of what a link leads to
         except OSError as error:
             if not (self._leaves_out(key) or self._leaves_out(f"{key}/")):  # a lock, say
                 self._note(key, error)
             return "//"
         if stat.S_ISDIR(mode):
             return "/"
-        return "" if stat.S_ISREG(mode) else "//"
+        if stat.S_ISREG(mode):
+            return ""
+        if self._watch:
+            self._watch.found_special(key, _KINDS.get(stat.S_IFMT(mode), "device"))
+        return "//"
 
     def _enters(self, key: str) -> bool:
         """Whether the folder at *key* is real, or a link to one that is not listed elsewhere."""

@@ -25,7 +25,7 @@ from tasks.settings import Settings
 from tasks.storage import ObjectRefused, open_store
 from tasks.storage import s3 as s3_module
 from tests.s3server import make_test_client, settings_for
-from tests.workshops import MakeSettings, items_of
+from tests.workers import MakeSettings, items_of
 
 pytestmark = pytest.mark.slow
 

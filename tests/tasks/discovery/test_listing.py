@@ -10,8 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.app import app
+from tasks.discovery.listing import record_source
 from tasks.errors import AutochromeError, SourceNotFound
 from tasks.ledger import Ledger
+from tasks.settings import Settings
 from tests.s3server import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, S3Bucket
 from tests.tasks.storage.bad_road import BadRoad, Fault, bad_road_to
 from tests.tasks.storage.places import as_nobody
@@ -129,7 +131,7 @@ def test_a_folder_that_was_a_mount(root: Path, discover: Discovers, left: str) -
         fill(root / "box-1", left)
     code, told = discover(root)
     assert (code, told["found"], told["vanished"]) == (3, 8, 0)
-    assert "4 scans are known in box-1/, now empty" in str(told["incomplete"])
+    assert "4 scans known in box-1/, now empty" in str(told["incomplete"])
     code, told = discover(root, "--accept-missing")
     assert (code, told["vanished"], told["incomplete"]) == (0, 4, "")
     assert discover(root)[0] == 0
@@ -276,3 +278,13 @@ def test_patterns_leave_out_keys_of_a_bucket(
         s3_bucket.client.put_object(Bucket=s3_bucket.name, Key=key, Body=b"x")
     code, told = discover(f"{s3_bucket.url}/in")
     assert (code, told["found"], told["left_out_by"]) == (0, 12, {"*.md5": 1, "@eadir/": 2})
+
+
+def test_what_is_no_file_is_told_as_left_out(ledger: Ledger, tmp_path: Path) -> None:
+    """A pipe between the scans, say: nobody opens it, and the count says so."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jpg").write_bytes(b"scan")
+    os.mkfifo(tmp_path / "in" / "b.jpg")
+    listing = record_source(Settings(), ledger, str(tmp_path / "in"))
+    assert (listing.discovered.found, dict(listing.left_out)) == (1, {"pipe": 1})
+    assert "1 left out (1 pipe)" in listing.in_words()
