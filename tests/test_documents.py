@@ -13,6 +13,7 @@ from tasks.schema import ItemStatus
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMANDS = set(get_group(app).commands)
 
 
@@ -30,10 +31,26 @@ def test_readme_explains_every_reason(reason: Reason) -> None:
     assert f"| `{reason}` | {reason.verdict} | {told.means} | {told.do} |" in README
 
 
-def test_readme_names_only_commands_that_exist() -> None:
-    """Every `autochrome …` in it can be typed."""
-    named = set(re.findall(r"autochrome ([a-z]+)\b", README))
+@pytest.mark.parametrize("document", PAGES, ids=lambda path: path.name)
+def test_documents_name_only_commands_that_exist(document: Path) -> None:
+    """Every `autochrome …` in them can be typed."""
+    named = set(re.findall(r"autochrome ([a-z]+)\b", document.read_text()))
     assert named - COMMANDS == set()
+
+
+def test_readme_is_read_in_one_go() -> None:
+    """What does not fit has a page of its own."""
+    assert len(README.splitlines()) <= 200
+
+
+@pytest.mark.parametrize("page", PAGES[1:], ids=lambda path: path.name)
+def test_every_page_can_be_found(page: Path) -> None:
+    """From README and from the index, by a short title."""
+    title = page.read_text().splitlines()[0]
+    assert re.fullmatch(r"# .{4,30}", title)
+    if page.name != "index.md":
+        assert f"]({page.name})" in (ROOT / "docs" / "index.md").read_text()
+        assert f"](docs/{page.name})" in README
 
 
 def test_readme_opens_with_the_two_commands() -> None:
@@ -42,10 +59,22 @@ def test_readme_opens_with_the_two_commands() -> None:
     assert start.index("make demo") < start.index("make test")
 
 
-def test_readme_links_lead_somewhere() -> None:
-    """Relative links name files of the repository."""
-    for target in re.findall(r"\]\((?!https?://|#)([^)]+)\)", README):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("document", PAGES, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    """Relative links name files of the repository, and headings in them."""
+    for target, heading in re.findall(
+        r"\]\((?!https?://|#)([^)#]+)(?:#([^)]+))?\)", document.read_text()
+    ):
+        path = document.parent / target
+        assert path.exists(), target
+        if heading:
+            titles = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+            assert heading in {_anchor(title) for title in titles}
+
+
+def _anchor(title: str) -> str:
+    """As the pages of repositories name a heading."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
 def test_the_command_line_names_only_commands_that_exist() -> None:
@@ -56,7 +85,7 @@ def test_the_command_line_names_only_commands_that_exist() -> None:
                 assert name in COMMANDS, f"{path.name} names `autochrome {name}`"
 
 
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "deploy").rglob("*.md"))]
+DOCUMENTS = [*PAGES, *sorted((ROOT / "deploy").rglob("*.md"))]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -33,7 +33,7 @@ _NAMED_ISLANDS = 5  # islands that are described one by one
 class Thresholds:
     """Where each judgement turns; each rule says what its numbers mean.
 
-    `tests.bench.judgements` measures how often each is wrong; README has the figures.
+    `tests.bench.judgements` measures how often each is wrong; docs/formats.md has the figures.
     """
 
     frame: FrameRule = field(default_factory=FrameRule)
