@@ -86,7 +86,7 @@ class Colorizer:
         self.checkpoint = checkpoint
         self.device = resolve_device(device)
         self._minibatch = max(1, minibatch)
-        self._fade = fade
+        self._fade = fade if checkpoint.tells_confidence else 0.0  # all of it would be grey
         self._float32 = fold_batch_norm(load_network(checkpoint, device=str(self.device)))
         self._network = self._float32
         self._in_bfloat16 = precision == "auto" and _has_bfloat16(self.device)

@@ -133,6 +133,7 @@ class Trainer:
             self.network.load_imagenet(Path(recipe.encoder_weights))
         if recipe.start_from:
             checkpoint = read_checkpoint(Path(recipe.start_from))
+            _ = checkpoint.trainable  # a clear error, where it is none of ours
             self.network.load_state_dict(load_network(checkpoint).state_dict())
         self.average.load_state_dict(self.network.state_dict())
         for module in self._still():

@@ -27,12 +27,13 @@ from colormodel.checkpoint import (
     header_of,
     load_network,
     read_checkpoint,
+    with_metrics,
     write_tensors,
 )
 from colormodel.color import lightness_to_grey, srgb_to_lab
 from colormodel.hints import Hint, HintError
 from colormodel.infer import MINIBATCH_TOLERANCE, Colorizer
-from colormodel.networks import NetworkFault
+from colormodel.networks import NetworkConfig, NetworkFault
 from colormodel.networks.foreign import (
     ForeignError,
     MissingRuntime,
@@ -46,7 +47,9 @@ from colormodel.networks.foreign import network as network_module
 from colormodel.networks.foreign import session as session_module
 from colormodel.onnx_import import Origin, import_onnx
 from colormodel.planes import ChromaMap, Plane
-from tests.colormodel.photographs import make_planes
+from colormodel.recipe import TrainRecipe
+from colormodel.train import Trainer
+from tests.colormodel.photographs import make_photos, make_planes
 from tests.onnxfiles import (
     TINT,
     Broken,
@@ -151,6 +154,8 @@ def test_the_checkpoint_is_one_like_any_other(tmp_path: Path) -> None:
     assert first.card.name == "DDColor"
     assert first.card.terms == "the authors of small networks; CC0-1.0"
     assert first.card.version == hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    measured = with_metrics(read_checkpoint(first.path), {"ciede2000": 9.5})
+    assert (measured.config, measured.card.metrics) == (first.config, {"ciede2000": 9.5})
     named = take_in(path, "ddcolor", name="DDColor tiny", version="1.2")
     assert (named.card.name, named.card.version) == ("DDColor tiny", "1.2")
     assert named.digest != first.digest
@@ -261,9 +266,10 @@ def test_no_confidence(tmp_path: Path) -> None:
     checkpoint = take_in(path, none)
     assert not checkpoint.tells_confidence
     assert read_checkpoint(DEFAULT_CHECKPOINT).tells_confidence
-    (found,) = Colorizer(checkpoint, device="cpu").predict(ramps(1))
+    (found,) = Colorizer(checkpoint, device="cpu", fade=1.0).predict(ramps(1))
     assert isinstance(found, ChromaMap)
     assert found.score == 0
+    assert found.chroma.std() > 1  # and nothing fades by a doubt that nobody stated
 
 
 def test_negatives_are_told_by_our_own_network(tmp_path: Path) -> None:
@@ -284,6 +290,9 @@ def test_it_takes_no_hints_and_is_not_trained(tmp_path: Path) -> None:
         colorizer.predict(ramps(1), [[Hint(0.5, 0.5, (200, 90, 40))]])
     with pytest.raises(CheckpointError, match="made elsewhere and is not trained here"):
         _ = checkpoint.trainable
+    recipe = TrainRecipe("x", "1", NetworkConfig("unet"), start_from=str(checkpoint.path))
+    with pytest.raises(CheckpointError, match="made elsewhere and is not trained here"):
+        Trainer(recipe, make_photos(4), device="cpu")
 
 
 def test_it_colours_files(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def fresh(folder: Path, config: NetworkConfig) -> Checkpoint:
 
 def planes_for(checkpoint: Checkpoint) -> list[Plane]:
     """Photographs as a network sees them, of three shapes."""
-    colorizer = Colorizer(checkpoint, device="cpu")
+    colorizer = Colorizer(checkpoint, device="cpu", precision="float32")
     return [
         resize_lightness(
             plane[: 400 - 60 * i], colorizer.network_size(*plane[: 400 - 60 * i].shape)
@@ -55,7 +55,7 @@ def planes_for(checkpoint: Checkpoint) -> list[Plane]:
 
 def maps_of(checkpoint: Checkpoint, planes: list[Plane]) -> list[ChromaMap]:
     """Colour planes."""
-    found = Colorizer(checkpoint, device="cpu").predict(planes)
+    found = Colorizer(checkpoint, device="cpu", precision="float32").predict(planes)
     return [one for one in found if isinstance(one, ChromaMap)]
 
 

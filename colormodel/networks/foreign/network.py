@@ -132,10 +132,12 @@ class ForeignNetwork(ColorNetwork):
         Raises:
             NetworkFault: The runtime failed, or gave arrays of another shape than the profile's.
         """
-        raw, confidence = self.outputs(lightness)
         size = lightness.shape[-2:]
-        chroma = _resize(self.clamp(self._chroma(_no_infinity(raw))), size)
-        return chroma, None if confidence is None else _resize(confidence, size).clamp(0, 1)
+        # Half precision is for the convolutions of ours: colours would be rounded by it.
+        with torch.autocast(lightness.device.type, enabled=False):
+            raw, confidence = self.outputs(lightness)
+            chroma = _resize(self.clamp(self._chroma(_no_infinity(raw))), size)
+            return chroma, None if confidence is None else _resize(confidence, size).clamp(0, 1)
 
     def summary(self, lightness: Tensor) -> Tensor | None:
         """Sum pictures up in our own network's encoder: negatives are told by it."""
