@@ -14,14 +14,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from types import FrameType
+
+import psutil
 
 #: Container runtimes are told to wait for a minute; this is over before it.
 PATIENCE_S = 50.0
 
-_PROC = Path("/proc")
 _POLL_S = 0.2
 
 
@@ -72,35 +72,20 @@ def _send(pid: int, number: int) -> None:
 
 def _sessions_under(ancestor: int) -> list[int]:
     """Descendants of *ancestor* that lead a session: the runs, and not their helpers."""
-    parents, leaders = {}, []
-    for pid, parent, session in _processes():
-        parents[pid] = parent
-        if session == pid:
-            leaders.append(pid)
-    return [pid for pid in leaders if pid != ancestor and _descends(pid, ancestor, parents)]
+    below = (one.pid for one in psutil.Process(ancestor).children(recursive=True))
+    return [pid for pid in below if _leads_a_session(pid)]
 
 
-def _descends(pid: int, ancestor: int, parents: dict[int, int]) -> bool:
-    while pid in parents and pid != ancestor:
-        pid = parents[pid]
-    return pid == ancestor
-
-
-def _processes() -> Iterator[tuple[int, int, int]]:
-    """Each process: its id, its parent's, its session's."""
-    for folder in _PROC.glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            # Fields are counted from behind the name, which may hold anything.
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            yield int(folder.name), int(fields[1]), int(fields[3])
+def _leads_a_session(pid: int) -> bool:
+    with contextlib.suppress(ProcessLookupError):
+        return os.getsid(pid) == pid
+    return False
 
 
 def _is_alive(pid: int) -> bool:
-    try:
-        state = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 if __name__ == "__main__":

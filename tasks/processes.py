@@ -4,8 +4,11 @@ import os
 import socket
 from pathlib import Path
 
+import psutil
+
 _PROC = Path("/proc")
-_DEAD = ("Z", "X")  # has ended, and its parent has not asked yet
+_GONE = "gone"
+_DEAD = {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}  # ended, and its parent has not asked yet
 
 
 def worker_name() -> str:
@@ -26,7 +29,7 @@ def pid_of(worker: str) -> int:
 def is_of_this_place(worker: str) -> bool:
     """Whether it can be known of the process of that name if it lives."""
     place, _, rest = worker.partition("/")
-    return place == _place() and rest.partition("/")[0].isdigit() and _PROC.is_dir()
+    return place == _place() and rest.partition("/")[0].isdigit()
 
 
 def has_ended(worker: str) -> bool:
@@ -34,7 +37,7 @@ def has_ended(worker: str) -> bool:
     if not is_of_this_place(worker):
         return False
     _, pid, began = worker.split("/", 2)
-    return _began(int(pid)) != began
+    return began == _GONE or _began(int(pid)) != began
 
 
 def _place() -> str:
@@ -43,15 +46,20 @@ def _place() -> str:
         namespace = (_PROC / "self/ns/pid").readlink().name.strip("pid:[]")
         boot = (_PROC / "sys/kernel/random/boot_id").read_text()[:8]
     except OSError:
-        namespace = boot = ""
+        namespace, boot = "", f"{psutil.boot_time():.0f}"
     return f"{socket.gethostname()}[{boot}.{namespace}]"
 
 
 def _began(pid: int) -> str:
-    """The process's start in clock ticks since boot: process ids are used again, this is not."""
+    """When the process began: process ids are used again, this is not."""
     try:
-        stat = (_PROC / str(pid) / "stat").read_text()
-    except OSError:
-        return "gone"
-    state, *fields = stat.rpartition(")")[2].split()
-    return "gone" if state in _DEAD else fields[18]
+        process = psutil.Process(pid)
+        if process.status() in _DEAD:
+            return _GONE
+        if not _PROC.is_dir():
+            return f"{process.create_time():.2f}"
+        # Ticks since boot: psutil adds the time of boot to them, which changes when a clock is set,
+        # and a living worker would be taken for gone.
+        return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[19]
+    except (psutil.Error, OSError):
+        return _GONE

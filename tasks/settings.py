@@ -199,7 +199,9 @@ class Settings(BaseSettings):
     @property
     def cores(self) -> int:
         """How many cores the work is spread over."""
-        return self.threads or len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity"):  # not on macOS
+            return self.threads or len(os.sched_getaffinity(0))
+        return self.threads or os.cpu_count() or 1
 
     @property
     def network_threads(self) -> int:

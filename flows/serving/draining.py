@@ -1,10 +1,11 @@
 """Ending the runs of a server that is about to stop, in order."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-import anyio
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolUpdate
 from prefect.client.schemas.filters import (
@@ -44,9 +45,10 @@ async def drain(home: Path, *, is_hurried: Callable[[], bool]) -> None:
         for run in await _runs(client, _ACTIVE):
             message = "`autochrome serve` was stopped; the next run takes up what is left."
             await client.set_flow_run_state(run.id, Cancelling(message=message))
-        with anyio.move_on_after(_PATIENCE_S):
-            while not is_hurried() and await _runs(client, _ACTIVE):
-                await anyio.sleep(0.5)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE_S):
+                while not is_hurried() and await _runs(client, _ACTIVE):
+                    await asyncio.sleep(0.5)
 
 
 async def resume(home: Path) -> None:

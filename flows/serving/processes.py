@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from tasks.processes import has_ended, name_of_process, pid_of
 
-_PROC = Path("/proc")
 _STEP_S = 0.2
 
 
@@ -133,7 +134,7 @@ class _Tree:
         if self._reap is not None:
             self._reap.poll()
         self._look()
-        return [pid for pid, name in self._names.items() if not _is_gone(name)]
+        return [pid for pid, name in self._names.items() if not has_ended(name)]
 
     def wait(self, timeout_s: float) -> bool:
         """Whether all have ended within the time."""
@@ -150,16 +151,6 @@ class _Tree:
                 self._names[pid] = name_of_process(pid)
 
 
-def _is_gone(name: str) -> bool:
-    return has_ended(name) or _is_zombie(pid_of(name))
-
-
-def _is_zombie(pid: int) -> bool:
-    with contextlib.suppress(OSError):
-        return _stat(pid)[0] == "Z"
-    return True
-
-
 def _signal(pids: Sequence[int], number: int) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
@@ -168,19 +159,6 @@ def _signal(pids: Sequence[int], number: int) -> None:
 
 def descendants(pid: int) -> list[int]:
     """The children of a process, and theirs."""
-    parents = dict(_parents())
-    found = [pid]
-    for one in found:
-        found += [child for child, parent in parents.items() if parent == one]
-    return found[1:]
-
-
-def _parents() -> Iterator[tuple[int, int]]:
-    for entry in _PROC.iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                yield int(entry.name), int(_stat(int(entry.name))[1])
-
-
-def _stat(pid: int) -> list[str]:
-    return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return [one.pid for one in psutil.Process(pid).children(recursive=True)]
+    return []

@@ -1,7 +1,6 @@
 """`autochrome serve`: server, deployments, workers and metrics on one machine."""
 
 import asyncio
-import fcntl
 import os
 import signal
 import socket
@@ -13,7 +12,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import IO
+
+from filelock import FileLock, Timeout
 
 from flows.cli.talk import ExitCode, say
 from flows.serving.environment import (
@@ -111,23 +111,17 @@ def _check_port(host: str, port: int, setting: str) -> None:
 
 @contextmanager
 def _only_one(home: Path) -> Iterator[None]:
-    with (home / "serve.lock").open("a+") as lock:
-        _take(lock, home)
-        yield
-
-
-def _take(lock: IO[str], home: Path) -> None:
+    lock, owner = FileLock(home / "serve.lock", blocking=False), home / "serve.pid"
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.seek(0)
+        held = lock.acquire()
+    except Timeout:
         raise UsageError(
-            f"`autochrome serve` runs already on {home}, as process {lock.read().strip()}; "
+            f"`autochrome serve` runs already on {home}, as process {owner.read_text()}; "
             "end that one, or set AUTOCHROME_HOME to another folder"
         ) from None
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
+    with held:
+        owner.write_text(str(os.getpid()))
+        yield
 
 
 class Stop:

@@ -5,7 +5,6 @@ them as they are. Between the steps, everything that is needed to go on is in th
 settings' folder for fine-tunings.
 """
 
-import fcntl
 import hashlib
 import json
 import math
@@ -16,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 
 from colormodel.checkpoint import (
     Card,
@@ -326,14 +326,14 @@ def _name(parent: str, reference_set: str, recipe: FinetuneRecipe) -> str:
 @contextmanager
 def _alone(root: Path) -> Iterator[None]:
     # The kernel lets go of it however the process ends.
-    with (root / "lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(
-                f"another process is fine-tuning in {root}; wait for it, or set "
-                "AUTOCHROME_FINETUNE_FOLDER to another folder"
-            ) from None
+    try:
+        held = FileLock(root / "lock", blocking=False).acquire()
+    except Timeout:
+        raise UsageError(
+            f"another process is fine-tuning in {root}; wait for it, or set "
+            "AUTOCHROME_FINETUNE_FOLDER to another folder"
+        ) from None
+    with held:
         yield
 
 
