@@ -19,9 +19,9 @@ import pyvips
 from numpy.typing import NDArray
 from openjpeg.utils import decode as decode_openjpeg
 
-from tasks.errors import UnreadableScan, UnsupportedFormat
+from tasks.errors import UnsupportedFormat
 from tasks.scans.convert import converter
-from tasks.scans.formats.source import ByteSource
+from tasks.scans.formats.source import ByteSource, damaged
 from tasks.scans.formats.structure import Format, Photometric, Structure
 from tasks.scans.formats.tiffpieces import DAMAGE, Pieces, check_zip, printable
 
@@ -105,10 +105,7 @@ def _decode_vips(source: ByteSource, structure: Structure, rows: int) -> Iterato
             strip = np.frombuffer(region.fetch(0, top, width, count), dtype=dtype)
             yield strip.reshape(count, width, bands)
     except pyvips.Error as error:
-        raise UnreadableScan(
-            f"the {structure.format.upper()} is damaged: {printable(error)}; "
-            "restore the file from a copy"
-        ) from error
+        raise damaged(f"the {structure.format.upper()} is damaged: {printable(error)}") from error
 
 
 def _vips_source(source: ByteSource, structure: Structure) -> pyvips.Source:
@@ -134,9 +131,9 @@ def _colours(image: pyvips.Image, structure: Structure) -> pyvips.Image:
     expected = structure.width, structure.height, "ushort" if structure.stored_bits > 8 else "uchar"
     found = image.width, image.height, image.format
     if found != expected:
-        raise UnreadableScan(
+        raise damaged(
             f"the header announces {expected[0]} × {expected[1]} pixels of type {expected[2]}, the "
-            f"decoder finds {found[0]} × {found[1]} of {found[2]}; restore the file from a copy"
+            f"decoder finds {found[0]} × {found[1]} of {found[2]}"
         )
     if structure.photometric == Photometric.CMYK:
         return image.extract_band(0, n=4)
@@ -176,19 +173,16 @@ def _decode_whole(
             f"a {name} that the codec does not decode: {printable(error)}; convert it to TIFF"
         ) from error
     except DAMAGE as error:
-        raise UnreadableScan(
-            f"the {name} is damaged: {printable(error)}; restore the file from a copy"
-        ) from error
+        raise damaged(f"the {name} is damaged: {printable(error)}") from error
     pixels = np.atleast_3d(pixels)
     dtype: type | np.dtype[Any] = np.uint16 if structure.stored_bits > 8 else np.uint8
     dtype = structure.level_type if structure.is_deep else dtype
     expected = structure.height, structure.width, dtype
     if (*pixels.shape[:2], pixels.dtype) != expected or pixels.shape[2] < structure.channels:
-        raise UnreadableScan(
+        raise damaged(
             f"the header announces {structure.width} × {structure.height} pixels in "
             f"{structure.channels} channels, the decoder finds {pixels.shape[1]} × "
-            f"{pixels.shape[0]} in {pixels.shape[2]} of {pixels.dtype}; "
-            "restore the file from a copy"
+            f"{pixels.shape[0]} in {pixels.shape[2]} of {pixels.dtype}"
         )
     for top in range(0, structure.height, rows):
         yield pixels[top : top + rows]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -178,12 +178,12 @@ def check_directory(file: tifffile.TiffFile, page: int, directory: int) -> None:
     Directories that are marked as reduced or as masks are none. One that is much smaller than
     another may be a level of a pyramid that no tag marks: then the reader's word is taken for it.
     """
-    sizes, number = [], 0
-    for number in range(directory + 1):
+    seen = _seen(*_identity(file))
+    for number in range(len(seen), directory + 1):
         found = _directory(file, number)
         is_marked = found.subfiletype & _REDUCED_OR_MASK or _first(found, _SUBFILE_TYPE, 0) == 2
-        if not is_marked:
-            sizes.append((number, found.imagewidth * found.imagelength))
+        seen.append(None if is_marked else found.imagewidth * found.imagelength)
+    sizes = [(n, size) for n, size in enumerate(seen[: directory + 1]) if size is not None]
     before = [size for number, size in sizes if number < directory]
     largest = max((size for _, size in sizes), default=0)
     passed_over = len(before) - page
@@ -191,6 +191,17 @@ def check_directory(file: tifffile.TiffFile, page: int, directory: int) -> None:
     is_possible = 0 <= passed_over <= small if sizes and sizes[-1][0] == directory else not sizes
     if not is_possible:
         raise OtherPage(f"page {page + 1} is not directory {directory + 1}")
+
+
+def _identity(file: tifffile.TiffFile) -> tuple[int, ...]:
+    found = Path(file.filehandle.path).stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+@lru_cache(maxsize=4)
+def _seen(*_identity: int) -> list[int | None]:
+    """Pixels of a file's directories, None of marked ones, as far as they have been looked at."""
+    return []
 
 
 def _directory(file: tifffile.TiffFile, number: int) -> tifffile.TiffPage:

@@ -3,10 +3,10 @@
 import re
 from dataclasses import dataclass, field
 
-from tasks.errors import TruncatedScan, UnreadableScan, UnsupportedFormat
+from tasks.errors import TruncatedScan, UnsupportedFormat
 from tasks.scans.formats.blocks import Block, BlockKind
 from tasks.scans.formats.exif import read_exif_block
-from tasks.scans.formats.source import BLOCK_BYTES, ByteSource, Part, Span
+from tasks.scans.formats.source import BLOCK_BYTES, ByteSource, Part, Span, cut_off, damaged
 from tasks.scans.formats.statements import statements_of_exif, statements_of_space
 from tasks.scans.formats.structure import (
     CONVERTED,
@@ -82,7 +82,7 @@ def read_jp2(source: ByteSource) -> Structure:
     if source.read(0, 4) != _CODESTREAM:
         _read_boxes(source, 0, source.size, boxes)
         if not boxes.codestream:
-            raise UnreadableScan("the JP2 holds no codestream; restore the file from a copy")
+            raise damaged("the JP2 holds no codestream")
     size = _read_size(source, boxes.codestream)
     end = _walk_tile_parts(source, boxes.codestream, size.tiles, boxes.notes)
     channels = _channels(boxes, size)
@@ -170,9 +170,9 @@ def _allow_broken_boxes(source: ByteSource, position: int, boxes: _Boxes) -> Non
         TruncatedScan: They break off before it.
     """
     if not boxes.codestream:
-        raise TruncatedScan(
+        raise cut_off(
             f"the JP2 breaks off in its box at byte {position:,} of {source.size:,}, before its "
-            "picture; fetch it again, or rescan"
+            "picture"
         )
     boxes.notes.append(f"the boxes of the JP2 break off at byte {position:,}, behind its picture")
 
@@ -229,19 +229,15 @@ def _read_size(source: ByteSource, start: int) -> _Size:
     head = source.read(start, 42)
     count = int.from_bytes(head[40:42], "big")
     if head[:4] != _CODESTREAM or not 0 < count <= 16384:
-        raise UnreadableScan(
-            "the JPEG 2000 codestream does not begin with its size; restore the file from a copy"
-        )
+        raise damaged("the JPEG 2000 codestream does not begin with its size")
     right, bottom, left, top = (int.from_bytes(head[i : i + 4], "big") for i in (8, 12, 16, 20))
     width, height = right - left, bottom - top
     if width < 1 or height < 1:
-        raise UnreadableScan(
-            f"the JPEG 2000 announces {width} × {height} pixels; restore the file from a copy"
-        )
+        raise damaged(f"the JPEG 2000 announces {width} × {height} pixels")
     parts = source.read(start + 42, 3 * count)
     across, down = min(parts[1::3]), min(parts[2::3])
     if not across or not down:
-        raise UnreadableScan("the JPEG 2000 has components of no size; restore it from a copy")
+        raise damaged("the JPEG 2000 has components of no size")
     return _Size(
         width=-(-right // across) - -(-left // across),
         height=-(-bottom // down) - -(-top // down),
@@ -256,7 +252,7 @@ def _tiles(head: bytes) -> int:
     right, bottom, *_ = (int.from_bytes(head[i : i + 4], "big") for i in (8, 12))
     wide, high, left, top = (int.from_bytes(head[i : i + 4], "big") for i in (24, 28, 32, 36))
     if not wide or not high:
-        raise UnreadableScan("the JPEG 2000 has tiles of no size; restore the file from a copy")
+        raise damaged("the JPEG 2000 has tiles of no size")
     return -(-(right - left) // wide) * -(-(bottom - top) // high)
 
 
@@ -283,19 +279,16 @@ def _walk_tile_parts(source: ByteSource, start: int, tiles: int, notes: list[str
     if len(seen) < tiles and position + 2 > source.size:
         raise _cut_short(source)
     if len(seen) != tiles:
-        raise UnreadableScan(
+        raise damaged(
             f"the JPEG 2000 codestream has no tile part at byte {position:,}, and {len(seen):,} of "
-            f"{tiles:,} tiles before; restore the file from a copy"
+            f"{tiles:,} tiles before"
         )
     notes.append(f"the JPEG 2000 codestream lacks its last marker at byte {position:,}")
     return position
 
 
 def _cut_short(source: ByteSource) -> TruncatedScan:
-    return TruncatedScan(
-        f"the JPEG 2000 codestream ends at byte {source.size:,}, within its data; "
-        "fetch it again, or rescan"
-    )
+    return cut_off(f"the JPEG 2000 codestream ends at byte {source.size:,}, within its data")
 
 
 def _check_packets(source: ByteSource, start: int, end: int, *, is_open: bool) -> int:
@@ -312,9 +305,9 @@ def _check_packets(source: ByteSource, start: int, end: int, *, is_open: bool) -
         if match and is_open and match.group(0) == _END_MARKER:
             return position + 2 + match.start()
         if match:
-            raise UnreadableScan(
+            raise damaged(
                 f"the JPEG 2000 codestream is damaged at byte {position + 2 + match.start():,}: "
-                "there is a marker amid its data; restore the file from a copy"
+                "there is a marker amid its data"
             )
         position += max(1, len(block) - 1)  # a pair may lie across two blocks
     if is_open:
@@ -329,10 +322,7 @@ def _first_tile_part(source: ByteSource, start: int) -> int:
         head = source.read(position, 4)
         marker, size = int.from_bytes(head[:2], "big"), int.from_bytes(head[2:], "big")
         if marker < 0xFF00 or size < 2:
-            raise UnreadableScan(
-                f"the JPEG 2000 codestream has no marker at byte {position:,}; "
-                "restore the file from a copy"
-            )
+            raise damaged(f"the JPEG 2000 codestream has no marker at byte {position:,}")
         if marker == _SOT:
             return position
         position += 2 + size

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tasks.errors import TruncatedScan, UnreadableScan, UnsupportedFormat
+from tasks.errors import TruncatedScan, UnsupportedFormat
 from tasks.scans.formats.blocks import Block, BlockKind
 from tasks.scans.formats.exif import read_exif_block
-from tasks.scans.formats.source import BLOCK_BYTES, ByteSource, Part, Span, joined
+from tasks.scans.formats.source import BLOCK_BYTES, ByteSource, Part, Span, cut_off, damaged, joined
 from tasks.scans.formats.statements import statements_of_exif
 from tasks.scans.formats.structure import Format, Photometric, Structure, press_profile
 
@@ -86,14 +86,11 @@ def read_jpeg(source: ByteSource) -> Structure:
     except TruncatedScan as error:
         if _END_MARKER not in source.read_up_to(max(0, source.size - _TAIL_BYTES), _TAIL_BYTES):
             raise
-        raise UnreadableScan(
-            "the JPEG's segments point beyond its end, although its end-of-image marker is there; "
-            "restore the file from a copy"
+        raise damaged(
+            "the JPEG's segments point beyond its end, although its end-of-image marker is there"
         ) from error
     if found.frame is None or not found.scans:
-        raise UnreadableScan(
-            "the JPEG holds no picture: no frame header before its end; restore it from a copy"
-        )
+        raise damaged("the JPEG holds no picture: no frame header before its end")
     coding, frame = found.frame
     bits, height, width, components = _frame_numbers(frame, found.lines)
     _refuse(coding, bits, components)
@@ -144,14 +141,11 @@ def _parts(found: _Segments, coding: str, height: int, size: int) -> tuple[Part,
 
 def _frame_numbers(frame: bytes, lines: int) -> tuple[int, int, int, int]:
     if len(frame) < 6 or len(frame) < 6 + 3 * frame[5]:
-        raise UnreadableScan("the JPEG's frame header is too short; restore the file from a copy")
+        raise damaged("the JPEG's frame header is too short")
     height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
     height = height or lines
     if not height or not width or not frame[5]:
-        raise UnreadableScan(
-            f"the JPEG announces {width} × {height} pixels in {frame[5]} components; "
-            "restore the file from a copy"
-        )
+        raise damaged(f"the JPEG announces {width} × {height} pixels in {frame[5]} components")
     return frame[0], height, width, frame[5]
 
 
@@ -164,9 +158,8 @@ def _refuse(coding: str, bits: int, components: int) -> None:
     is_free = coding in {"lossless", _JPEG_LS}
     allowed = range(2, 17) if is_free else (8, 12) if coding in _DEEP else (8,)
     if bits not in allowed:
-        raise UnreadableScan(
-            f"the JPEG announces {bits} bits a sample in {coding} coding, which JPEG does not "
-            "allow; restore the file from a copy"
+        raise damaged(
+            f"the JPEG announces {bits} bits a sample in {coding} coding, which JPEG does not allow"
         )
 
 
@@ -198,10 +191,7 @@ def _walk(source: ByteSource) -> _Segments:
             continue
         size = int.from_bytes(source.read(position, 2), "big")
         if size < 2:
-            raise UnreadableScan(
-                f"the JPEG's segment at byte {position:,} has the length {size}; "
-                "restore the file from a copy"
-            )
+            raise damaged(f"the JPEG's segment at byte {position:,} has the length {size}")
         _take(found, marker, source.read(position + 2, size - 2))
         if found.frame:
             _refuse_early(found.frame)
@@ -214,9 +204,7 @@ def _walk(source: ByteSource) -> _Segments:
             found.parts.append(source.read(place, position - place))  # its height may be wanting
         elif marker in _DECISIVE:
             found.parts.append(Span(place, position - place))
-    raise UnreadableScan(
-        f"the JPEG has more than {_MAX_SEGMENTS:,} segments; restore the file from a copy"
-    )
+    raise damaged(f"the JPEG has more than {_MAX_SEGMENTS:,} segments")
 
 
 def _next(source: ByteSource, position: int, marker: re.Pattern[bytes]) -> int:
@@ -241,10 +229,7 @@ def _marker_at(source: ByteSource, position: int) -> tuple[int, int]:
     """Give the marker at *position* and the place after it."""
     pair = source.read_up_to(position, 2)
     if len(pair) < 2:
-        raise TruncatedScan(
-            f"the JPEG ends at byte {source.size:,} without its end-of-image marker; "
-            "fetch it again, or rescan"
-        )
+        raise cut_off(f"the JPEG ends at byte {source.size:,} without its end-of-image marker")
     return pair[1], position + 2
 
 

@@ -3,10 +3,9 @@
 import zlib
 from dataclasses import dataclass, field
 
-from tasks.errors import TruncatedScan, UnreadableScan
 from tasks.scans.formats.exif import read_exif_block
 from tasks.scans.formats.pngtext import inflated, png_blocks
-from tasks.scans.formats.source import BLOCK_BYTES, ByteSource, Part, Span, joined
+from tasks.scans.formats.source import BLOCK_BYTES, ByteSource, Part, Span, cut_off, damaged, joined
 from tasks.scans.formats.statements import statements_of_chunks, statements_of_exif
 from tasks.scans.formats.structure import Format, Photometric, Structure
 
@@ -60,17 +59,17 @@ def read_png(source: ByteSource) -> Structure:
     chunks = found.kept
     header = chunks[0].body if chunks and chunks[0].kind == b"IHDR" else b""
     if len(header) != 13:
-        raise UnreadableScan("the PNG does not begin with its header; restore the file from a copy")
+        raise damaged("the PNG does not begin with its header")
     width, height = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")
     bits, colour_type, interlace = header[8], header[9], header[12]
     depths, photometric, has_alpha = _COLOUR_TYPES.get(colour_type, (set(), Photometric.RGB, False))
     if not width or not height or bits not in depths:
-        raise UnreadableScan(
+        raise damaged(
             f"the PNG announces {width} × {height} pixels of {bits} bits in colour type "
-            f"{colour_type}, which PNG does not allow; restore the file from a copy"
+            f"{colour_type}, which PNG does not allow"
         )
     if not found.data:
-        raise UnreadableScan("the PNG holds no picture data; restore the file from a copy")
+        raise damaged("the PNG holds no picture data")
     channels = 1 if photometric == Photometric.MIN_IS_BLACK else 3
     exif, blocks = png_blocks((chunk.kind, chunk.body, chunk.fault) for chunk in chunks)
     exif = next((chunk.body for chunk in chunks if chunk.kind == b"eXIf"), exif)
@@ -117,9 +116,7 @@ def _walk(source: ByteSource) -> _Chunks:
         if kind == b"IEND":
             return found
         position += 12 + size
-    raise UnreadableScan(
-        f"the PNG has more than {_MAX_CHUNKS:,} chunks; restore the file from a copy"
-    )
+    raise damaged(f"the PNG has more than {_MAX_CHUNKS:,} chunks")
 
 
 def _allow_missing_end(source: ByteSource, found: _Chunks, kind: bytes) -> None:
@@ -130,10 +127,7 @@ def _allow_missing_end(source: ByteSource, found: _Chunks, kind: bytes) -> None:
     """
     within = f", within its chunk {_name(kind)}" if kind else ""
     if kind == b"IDAT" or not _is_complete(source, found.data):
-        raise TruncatedScan(
-            f"the PNG ends at byte {source.size:,}{within}, before its picture does; "
-            "fetch it again, or rescan"
-        )
+        raise cut_off(f"the PNG ends at byte {source.size:,}{within}, before its picture does")
     found.notes.append(f"the PNG ends at byte {source.size:,}{within}; its picture is whole")
 
 
@@ -168,10 +162,7 @@ def _check(source: ByteSource, position: int, size: int, kind: bytes) -> None:
         block = source.read(position + 8 + start, min(BLOCK_BYTES, size - start))
         checksum = zlib.crc32(block, checksum)
     if checksum != int.from_bytes(source.read(position + 8 + size, 4), "big"):
-        raise UnreadableScan(
-            f"the PNG's chunk {_name(kind)} at byte {position:,} fails its checksum; "
-            "restore the file from a copy"
-        )
+        raise damaged(f"the PNG's chunk {_name(kind)} at byte {position:,} fails its checksum")
 
 
 def _name(kind: bytes) -> str:

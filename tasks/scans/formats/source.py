@@ -4,16 +4,27 @@ Nothing is read past a file's end, or without a limit.
 """
 
 import io
+import os
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import BinaryIO, cast
 
-from tasks.errors import TruncatedScan
+from tasks.errors import TruncatedScan, UnreadableScan
 
 BLOCK_BYTES = 1 << 20  # a file is walked in pieces of this size: memory stays bounded
 _READ_AHEAD_BYTES = 1 << 16
+
+
+def damaged(what: str) -> UnreadableScan:
+    """A file that contradicts itself, with what to do."""
+    return UnreadableScan(f"{what}; restore the file from a copy")
+
+
+def cut_off(what: str) -> TruncatedScan:
+    """A file that ends before its picture does, with what to do."""
+    return TruncatedScan(f"{what}; fetch it again, or rescan")
 
 
 class ByteSource:
@@ -22,6 +33,15 @@ class ByteSource:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.size = file.seek(0, io.SEEK_END)
+
+    @property
+    def identity(self) -> tuple[int, ...]:
+        """What tells this file, as it is now, from all others; nothing of bytes in memory."""
+        try:
+            found = os.fstat(self._file.fileno())
+        except io.UnsupportedOperation:
+            return ()
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
     @classmethod
     def of_bytes(cls, data: bytes) -> "ByteSource":
@@ -35,9 +55,9 @@ class ByteSource:
             TruncatedScan: The file ends before.
         """
         if offset < 0 or size < 0 or offset + size > self.size:
-            raise TruncatedScan(
+            raise cut_off(
                 f"the file ends at byte {self.size:,}, but its structure speaks of bytes "
-                f"{offset:,} to {offset + size:,}; fetch it again, or rescan"
+                f"{offset:,} to {offset + size:,}"
             )
         self._file.seek(offset)
         return self._file.read(size)

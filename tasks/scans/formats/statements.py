@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.errors import AutochromeError
+from tasks.scans.formats import tags
 from tasks.scans.formats.ifd import Directory, read_directory, read_layout
 from tasks.scans.formats.source import ByteSource
 from tasks.scans.formats.structure import Statement
@@ -16,11 +17,6 @@ from tasks.scans.icc import SRGB_CURVE, parametric_curve
 
 Floats = NDArray[np.float64]
 
-_PHOTOMETRIC, _RESPONSE_UNIT, _RESPONSE, _TRANSFER, _WHITE_POINT, _PRIMARIES, _REFERENCE = (
-    262, 290, 291, 301, 318, 319, 532,
-)  # fmt: skip
-_RGB, _YCBCR = 2, 6
-_EXIF_IFD, _COLOUR_SPACE, _INTEROP_IFD, _INTEROP_INDEX, _GAMMA = 34665, 40961, 40965, 1, 42240
 _SRGB, _ADOBE = 1, 2  # EXIF's ColorSpace; 2 is what cameras write besides
 
 # What cannot be meant: a picture would be black, or white, whatever its codes.
@@ -144,16 +140,9 @@ def statements_of_tags(directory: Directory, bits: int) -> tuple[Statement, ...]
     return tuple(found)
 
 
-def _numbers(directory: Directory, tag: int) -> Floats:
-    values = directory.values(tag)
-    if values.dtype.kind not in "iuf":
-        return np.empty(0)
-    return values.astype(np.float64)
-
-
 def _transfer(directory: Directory, bits: int) -> Iterator[Statement]:
     """TransferFunction: light of each stored code in 16 bits, one table or one a channel."""
-    values = _numbers(directory, _TRANSFER)
+    values = directory.values(tags.TRANSFER).astype(np.float64)
     if not values.size:
         return
     name, size = "TransferFunction tag", 1 << bits
@@ -165,10 +154,10 @@ def _transfer(directory: Directory, bits: int) -> Iterator[Statement]:
 
 def _densities(directory: Directory, bits: int) -> Iterator[Statement]:
     """GrayResponseCurve: the optical density of each stored code, in parts of a power of ten."""
-    values = _numbers(directory, _RESPONSE)
+    values = directory.values(tags.RESPONSE).astype(np.float64)
     if not values.size:
         return
-    name, unit = "GrayResponseCurve tag", directory.integer(_RESPONSE_UNIT, 2)
+    name, unit = "GrayResponseCurve tag", directory.integer(tags.RESPONSE_UNIT, 2)
     if values.size != 1 << bits or not 1 <= unit <= 5:
         fault = f"it has {values.size:,} values in unit {unit}, not {1 << bits:,} in units 1 to 5"
         yield Statement(name, fault=fault)
@@ -178,14 +167,14 @@ def _densities(directory: Directory, bits: int) -> Iterator[Statement]:
 
 def _reference(directory: Directory, bits: int) -> Iterator[Statement]:
     """ReferenceBlackWhite, which counts for RGB and YCbCr only (TIFF 6.0, section 20)."""
-    values = _numbers(directory, _REFERENCE)
-    kind = directory.integer(_PHOTOMETRIC, 1)
-    if values.size < 6 or kind not in {_RGB, _YCBCR}:
+    values = directory.values(tags.REFERENCE_BLACK_WHITE).astype(np.float64)
+    kind = directory.integer(tags.PHOTOMETRIC, 1)
+    if values.size < 6 or kind not in {tags.RGB, tags.YCBCR}:
         return
     name, full = "ReferenceBlackWhite tag", (1 << bits) - 1
     pairs = values[:6].reshape(3, 2)
     black, white = (int(value) for value in pairs[0])
-    if kind == _RGB and (pairs != pairs[0]).any():
+    if kind == tags.RGB and (pairs != pairs[0]).any():
         yield Statement(name, fault="black and white differ between its channels")
     elif not 0 <= black < white <= full + 1:
         yield Statement(name, fault=f"black {black} and white {white} are no range of codes")
@@ -195,18 +184,21 @@ def _reference(directory: Directory, bits: int) -> Iterator[Statement]:
 
 def _tagged_colorants(directory: Directory, _bits: int) -> Iterator[Statement]:
     """WhitePoint and PrimaryChromaticities, where both are there."""
-    white, primaries = _numbers(directory, _WHITE_POINT), _numbers(directory, _PRIMARIES)
+    white, primaries = (
+        directory.values(tags.WHITE_POINT).astype(np.float64),
+        directory.values(tags.PRIMARIES).astype(np.float64),
+    )
     if white.size == 2 and primaries.size == 6:
         yield _colorants("PrimaryChromaticities tag", np.concatenate([white, primaries]))
 
 
 def _exif_space(directory: Directory, _bits: int) -> Iterator[Statement]:
     """ColorSpace, and where that says that it does not know, Gamma or the name of Adobe RGB."""
-    place = directory.integer(_EXIF_IFD, 0)
+    place = directory.integer(tags.EXIF_IFD, 0)
     if not place:
         return
     inner = read_directory(directory.source, directory.layout, place)
-    space, gamma = inner.integer(_COLOUR_SPACE, 0), _numbers(inner, _GAMMA)
+    space, gamma = inner.integer(tags.COLOUR_SPACE, 0), inner.values(tags.GAMMA).astype(np.float64)
     if space == _SRGB:
         yield Statement("EXIF ColorSpace", SRGB_CURVE, is_customary=True)
     elif space == _ADOBE or _is_adobe(inner):
@@ -220,7 +212,7 @@ def _exif_space(directory: Directory, _bits: int) -> Iterator[Statement]:
 
 def _is_adobe(exif: Directory) -> bool:
     """Whether the interoperability index is that of DCF's optional colour space."""
-    place = exif.integer(_INTEROP_IFD, 0)
+    place = exif.integer(tags.INTEROP_IFD, 0)
     if not place:
         return False
-    return read_directory(exif.source, exif.layout, place).text(_INTEROP_INDEX) == "R03"
+    return read_directory(exif.source, exif.layout, place).text(tags.INTEROP_INDEX) == "R03"

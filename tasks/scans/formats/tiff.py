@@ -4,16 +4,16 @@ Only what decides about the pixels can refuse a page. What is wrong with the res
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from tasks.errors import AutochromeError, TruncatedScan, UnreadableScan, UnsupportedFormat
+from tasks.errors import AutochromeError, UnreadableScan, UnsupportedFormat
 from tasks.scans.formats import tags
 from tasks.scans.formats.blocks import MAX_BLOCK_BYTES, Block, BlockKind
 from tasks.scans.formats.exif import read_exif
 from tasks.scans.formats.ifd import Directory, read_directory
-from tasks.scans.formats.source import ByteSource
+from tasks.scans.formats.source import ByteSource, cut_off
 from tasks.scans.formats.statements import statements_of_tags
 from tasks.scans.formats.structure import (
     CONVERTED,
@@ -24,14 +24,11 @@ from tasks.scans.formats.structure import (
     Values,
     press_profile,
 )
-from tasks.scans.formats.tiffchain import Chain, Look, page_numbers, read_chain
+from tasks.scans.formats.tiffchain import Chain, Look, below, data_end, read_chain
 from tasks.scans.formats.tiffclean import COPIED, clean_parts
 from tasks.scans.formats.tifflayout import Geometry, Places, find_places, read_geometry
 from tasks.scans.formats.tiffpieces import look_at
 
-_UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
-_YCBCR = 6
-_MAX_BELOW, _MAX_NEIGHBOURS = 8, 64  # directories that are looked at besides a page's own
 _BLOCKS = {
     tags.XMP: BlockKind.XMP,
     tags.IPTC: BlockKind.IPTC,
@@ -49,32 +46,33 @@ def read_tiff(source: ByteSource, page: int) -> Structure:
         UnreadableScan: There is no such page, or its directory contradicts itself.
         UnsupportedFormat: Camera raw, floating point of no stated range, an unknown compression.
     """
-    chain = read_chain(source)
-    _refuse_raw(chain)
-    pages = page_numbers(chain.directories, _look)
-    if not 0 <= page < len(pages):
-        if chain.end:
-            raise chain.end
+    chain = read_chain(source, _look)
+    if chain.is_raw:
+        raise UnsupportedFormat("a camera's raw data; develop it into a 16-bit TIFF")
+    if not 0 <= page < len(chain.pages):
+        if chain.fault:
+            raise chain.fault
         raise UnreadableScan(
-            f"the TIFF has {len(pages)} pages, page {page + 1} is not among them; "
+            f"the TIFF has {len(chain.pages)} pages, page {page + 1} is not among them; "
             "discover the source again"
         )
-    directory = chain.directories[pages[page]]
+    number = chain.pages[page]
+    directory = read_directory(source, chain.layout, chain.places[number])
     found = _read_page(directory)
-    notes = (*_chain_notes(chain), *_neighbour_notes(chain, directory), *found.notes)
-    found = replace(found, pages=len(pages), directory=pages[page], notes=notes)
+    notes = (*_neighbour_notes(chain, directory), *found.notes)
+    found = replace(found, pages=len(chain.pages), directory=number, notes=notes)
     if not page:
         return found
-    first = chain.directories[pages[0]]
+    first = read_directory(source, chain.layout, chain.places[chain.pages[0]])
     return replace(found, first_exif=read_exif(first), first_blocks=tuple(_blocks(first)))
 
 
 def _read_page(directory: Directory) -> Structure:
     for tag in (*tags.DECISIVE, *COPIED):
         if tag in directory and directory.is_beyond(tag):
-            raise TruncatedScan(
+            raise cut_off(
                 f"the file ends at byte {directory.source.size:,}, before its tag {tag}, which "
-                "the pixels need; fetch it again, or rescan"
+                "the pixels need"
             )
     notes = [*_directory_notes(directory)]
     geometry = read_geometry(directory, notes)
@@ -92,17 +90,6 @@ def _look(directory: Directory) -> Look | None:
     return look_at(directory.source, found)
 
 
-def _chain_notes(chain: Chain) -> Iterator[str]:
-    if chain.end:
-        number = len(chain.directories)
-        yield f"the chain of TIFF directories breaks off after {number:,}: {_first(chain.end)}"
-
-
-def _first(error: AutochromeError) -> str:
-    """What an error says, without its remedy."""
-    return str(error).split("; ")[0]
-
-
 def _directory_notes(directory: Directory) -> Iterator[str]:
     """List what is wrong with tags and pointers that pixels do not need."""
     size = directory.source.size
@@ -118,45 +105,18 @@ def _directory_notes(directory: Directory) -> Iterator[str]:
 
 
 def _neighbour_notes(chain: Chain, page: Directory) -> Iterator[str]:
-    """Tell whether data of thumbnails and other pages is cut off, which this page does not need."""
+    """Tell of the chain, of thumbnails and other pages what is cut off, which this page spares."""
     size = page.source.size
-    others = (*chain.directories[-_MAX_NEIGHBOURS:], *_below(page))
-    ends = [_data_end(other) for other in others if other.offset != page.offset]
-    if max(ends, default=0) > size:
+    if chain.fault:
+        what = str(chain.fault).partition(";")[0]
+        yield f"the chain of TIFF directories breaks off after {len(chain.places):,}: {what}"
+    ends = [end for place, end in chain.ends.items() if place != page.offset]
+    end = max([*ends, *(data_end(one) for one in below(page))], default=0)
+    if end > size:
         yield (
-            f"a thumbnail or another page has data up to byte {max(ends):,}, beyond the file's end "
-            f"at {size:,}"
+            f"a thumbnail or another page has data up to byte {end:,}, beyond the file's end at "
+            f"{size:,}"
         )
-
-
-def _data_end(directory: Directory) -> int:
-    """Where a directory's values and pixels end, by its own account."""
-    end = max((entry.offset + entry.size for entry in directory.entries.values()), default=0)
-    for starts, sizes in (
-        (tags.STRIP_OFFSETS, tags.STRIP_BYTES),
-        (tags.TILE_OFFSETS, tags.TILE_BYTES),
-    ):
-        places, lengths = directory.numbers(starts), directory.numbers(sizes)
-        if places.size and places.size == lengths.size:
-            end = max(end, int((places + lengths).max()))
-    return end
-
-
-def _below(directory: Directory) -> Iterator[Directory]:
-    """Read the directories below one, a few of them, that can be read."""
-    for place in directory.numbers(tags.SUB_IFDS)[:_MAX_BELOW].astype(np.int64).tolist():
-        try:
-            yield read_directory(directory.source, directory.layout, place)
-        except (TruncatedScan, UnreadableScan):  # it is no page's
-            continue
-
-
-def _refuse_raw(chain: Chain) -> None:
-    """Refuse a camera's raw data, whose first directory is a thumbnail."""
-    for directory in (*chain.directories, *_below(chain.directories[0])):
-        is_raw = directory.integer(tags.PHOTOMETRIC, -1) in tags.RAW
-        if is_raw or tags.DNG_VERSION in directory:
-            raise UnsupportedFormat("a camera's raw data; develop it into a 16-bit TIFF")
 
 
 def _refuse(geometry: Geometry) -> None:
@@ -168,14 +128,14 @@ def _refuse(geometry: Geometry) -> None:
     if compression not in tags.COMPRESSIONS:
         name = tags.REFUSED_COMPRESSIONS.get(compression, f"compression {compression}")
         raise UnsupportedFormat(f"a TIFF in {name}; convert it to LZW, ZIP or no compression")
-    if geometry.photometric == _YCBCR and not _is_ycbcr_read(geometry):
+    if geometry.photometric == tags.YCBCR and not _is_ycbcr_read(geometry):
         raise UnsupportedFormat(
             f"a TIFF of YCbCr samples in {tags.COMPRESSIONS[compression]}; convert it to grey"
         )
     depths = {
-        _UNSIGNED: {*range(1, 33)},
-        _SIGNED: {*range(2, 33)},
-        _FLOAT: {16, 24, 32},
+        tags.UNSIGNED: {*range(1, 33)},
+        tags.SIGNED: {*range(2, 33)},
+        tags.FLOAT: {16, 24, 32},
     }
     if geometry.bits not in depths.get(geometry.sample_format, set()):
         raise UnsupportedFormat(
@@ -185,38 +145,29 @@ def _refuse(geometry: Geometry) -> None:
 
 
 def _is_ycbcr_read(geometry: Geometry) -> bool:
-    is_even = geometry.bits == 8 and geometry.sample_format == _UNSIGNED
+    is_even = geometry.bits == 8 and geometry.sample_format == tags.UNSIGNED
     if geometry.is_plain_ycbcr:
-        return geometry.bits in {8, 16} and geometry.sample_format == _UNSIGNED
+        return geometry.bits in {8, 16} and geometry.sample_format == tags.UNSIGNED
     return is_even and not geometry.is_separate and geometry.compression in tags.BY_LIBTIFF
 
 
-@dataclass(frozen=True)
-class _Colours:
+def _channels(photometric: Photometric, samples: int) -> tuple[int, int]:
     """How many channels are stored, and how many come out."""
-
-    stored: int
-    decoded: int
-
-
-def _colours(photometric: Photometric, samples: int) -> _Colours:
     if photometric in {Photometric.MIN_IS_BLACK, Photometric.MIN_IS_WHITE}:
-        return _Colours(1, 1)
+        return 1, 1
     if photometric == Photometric.PALETTE:
-        return _Colours(1, 3)
+        return 1, 3
     if photometric == Photometric.CMYK:
-        return _Colours(4, 3)
-    if photometric in CONVERTED and samples < 3:  # L* alone
-        return _Colours(1, 1)
-    return _Colours(3, 3)
+        return 4, 3
+    return (1, 1) if photometric in CONVERTED and samples < 3 else (3, 3)  # L* alone
 
 
 def _is_for_libtiff(geometry: Geometry) -> bool:
     """Whether libvips reads it, rightly: not grey with alpha in planes of its own, for one."""
     photometric = tags.PHOTOMETRICS[geometry.photometric]
-    is_plain = geometry.sample_format == _UNSIGNED and geometry.bits in {1, 2, 4, 8, 16}
+    is_plain = geometry.sample_format == tags.UNSIGNED and geometry.bits in {1, 2, 4, 8, 16}
     is_packed = geometry.bits < 8 and geometry.samples > 1
-    is_grey = _colours(photometric, geometry.samples).stored == 1
+    is_grey = _channels(photometric, geometry.samples)[0] == 1
     is_apart = geometry.is_separate and (geometry.is_tiled or is_grey)
     is_deep_jpeg = geometry.compression == tags.JPEG and geometry.bits != 8
     is_converted = photometric in CONVERTED and photometric != Photometric.CMYK
@@ -230,8 +181,8 @@ def _structure(
     directory: Directory, geometry: Geometry, places: Places, notes: list[str]
 ) -> Structure:
     photometric = tags.PHOTOMETRICS[geometry.photometric]
-    colours = _colours(photometric, geometry.samples)
-    extra = geometry.samples - colours.stored
+    stored, channels = _channels(photometric, geometry.samples)
+    extra = geometry.samples - stored
     # Old writers leave the one tag out that says what a sample more is: alpha, then.
     if extra < 0 or extra > max(1, directory.numbers(tags.EXTRA_SAMPLES).size):
         raise UnsupportedFormat(
@@ -240,7 +191,7 @@ def _structure(
         )
     in_pieces = not _is_for_libtiff(geometry)
     is_lab = photometric in CONVERTED and photometric != Photometric.CMYK
-    if is_lab and (geometry.bits not in {8, 16} or geometry.sample_format == _FLOAT):
+    if is_lab and (geometry.bits not in {8, 16} or geometry.sample_format == tags.FLOAT):
         raise UnsupportedFormat(f"an L*a*b* TIFF of {geometry.bits} bits; convert it to grey")
     has_values = in_pieces and not is_lab
     values = _values(directory, geometry, photometric, notes) if has_values else None
@@ -252,7 +203,7 @@ def _structure(
         width=geometry.width,
         height=geometry.length,
         stored_bits=geometry.bits,
-        channels=colours.decoded,
+        channels=channels,
         photometric=photometric,
         compression=tags.COMPRESSIONS[geometry.compression],
         has_alpha=extra > 0,
@@ -295,10 +246,10 @@ def _values(
     """
     low, high = (directory.numbers(tag) for tag in (tags.SMIN_SAMPLE, tags.SMAX_SAMPLE))
     is_stated = bool(low.size and high.size and np.isfinite([low[0], high[0]]).all())
-    is_signed = geometry.sample_format == _SIGNED
+    is_signed = geometry.sample_format == tags.SIGNED
     if is_stated and low[0] < high[0]:
         black, white = float(low[0]), float(high[0])
-    elif geometry.sample_format == _FLOAT:
+    elif geometry.sample_format == tags.FLOAT:
         raise UnsupportedFormat(
             "a TIFF of floating-point samples that does not say which are black and white; "
             "state them (SMinSampleValue, SMaxSampleValue), or convert it to 16 bits"
@@ -313,12 +264,12 @@ def _values(
             )
     if photometric == Photometric.MIN_IS_WHITE:
         black, white = white, black
-    return Values(black, white, is_signed, is_float=geometry.sample_format == _FLOAT)
+    return Values(black, white, is_signed, is_float=geometry.sample_format == tags.FLOAT)
 
 
 def _statements(directory: Directory, geometry: Geometry) -> Iterator[Statement]:
     for statement in statements_of_tags(directory, geometry.bits):
-        if statement.black_white and geometry.sample_format == _FLOAT:
+        if statement.black_white and geometry.sample_format == tags.FLOAT:
             yield Statement(statement.name, fault="it is of codes, and these are floating point")
         else:
             yield statement

@@ -4,19 +4,22 @@ Geometry is no meaning: a smaller directory is a thumbnail or a pyramid's level 
 same picture, and a page where it shows another.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.errors import AutochromeError, TruncatedScan, UnreadableScan
 from tasks.scans.formats import tags
-from tasks.scans.formats.ifd import Directory, read_directory, read_layout
-from tasks.scans.formats.source import ByteSource
+from tasks.scans.formats.ifd import Directory, Layout, read_directory, read_layout
+from tasks.scans.formats.source import ByteSource, damaged
 
 MAX_DIRECTORIES = 10_000
 _MAX_TAGS = 1_000_000  # of all directories together
+_MAX_BELOW, _MAX_NEIGHBOURS = 8, 64  # directories that are looked at besides a page's own
+_KEPT = 4  # files whose chains are kept: each of their pages is read for itself
 
 _THUMBNAIL_SCALE = 0.7  # of the larger one's sides, at most; pages of like sizes are not compared
 _ASPECT_PX = 1.5  # by which the smaller one's sides may be off, from rounding
@@ -35,29 +38,63 @@ class Chain:
     """The directories that can be reached.
 
     Attributes:
-        end: Why the chain ends before it says so; None where it is whole.
+        places: Where they lie.
+        pages: The numbers of those that are pages.
+        is_raw: Whether they are a camera's.
+        ends: Where the data of some ends, the last ones, by their places.
+        fault: Why the chain ends before it says so; None where it is whole.
     """
 
-    directories: tuple[Directory, ...]
-    end: AutochromeError | None
+    layout: Layout
+    places: tuple[int, ...]
+    pages: tuple[int, ...]
+    is_raw: bool
+    ends: dict[int, int]
+    fault: AutochromeError | None
 
 
-def read_chain(source: ByteSource) -> Chain:
-    """Follow the directories, as far as they go.
+def read_chain(source: ByteSource, look: Looker) -> Chain:
+    """Follow the directories, as far as they go; once for each file.
+
+    Args:
+        source: The file.
+        look: Gives a directory's picture, reduced, in [0, 1]; None where it cannot.
 
     Raises:
         TruncatedScan: The first one lies beyond the end of the file.
         UnreadableScan: There is none, or the first one is absurd.
     """
+    kept = _kept(source.identity) if source.identity else []
+    if not kept:
+        kept.append(_read(source, look))
+    return kept[0]
+
+
+@lru_cache(maxsize=_KEPT)
+def _kept(_identity: Hashable) -> list[Chain]:
+    """Where the chain of a file is kept, once it has been followed."""
+    return []
+
+
+def _read(source: ByteSource, look: Looker) -> Chain:
     found: list[Directory] = []
+    fault = None
     try:
         for directory in _walk(source):
             found.append(directory)  # noqa: PERF402 -- those before an error count
     except (TruncatedScan, UnreadableScan) as error:
         if not found:
             raise
-        return Chain(tuple(found), error)
-    return Chain(tuple(found), None)
+        fault = error.with_traceback(None)
+    is_raw = any(_is_raw(one) for one in (*found, *below(found[0])))
+    return Chain(
+        found[0].layout,
+        tuple(one.offset for one in found),
+        () if is_raw else tuple(page_numbers(found, look)),
+        is_raw,
+        {one.offset: data_end(one) for one in found[-_MAX_NEIGHBOURS:]},
+        fault,
+    )
 
 
 def _walk(source: ByteSource) -> Iterator[Directory]:
@@ -65,10 +102,9 @@ def _walk(source: ByteSource) -> Iterator[Directory]:
     seen, entries = set[int](), 0
     while offset:
         if offset in seen or len(seen) >= MAX_DIRECTORIES or entries > _MAX_TAGS:
-            raise UnreadableScan(
+            raise damaged(
                 f"the TIFF's chain of directories comes back to byte {offset:,}, or is longer than "
-                f"{MAX_DIRECTORIES:,} directories of {_MAX_TAGS:,} tags; "
-                "restore the file from a copy"
+                f"{MAX_DIRECTORIES:,} directories of {_MAX_TAGS:,} tags"
             )
         seen.add(offset)
         directory = read_directory(source, layout, offset)
@@ -76,23 +112,48 @@ def _walk(source: ByteSource) -> Iterator[Directory]:
         yield directory
         offset = directory.next_offset
     if not seen:
-        raise UnreadableScan("the TIFF has no directory; restore the file from a copy")
+        raise damaged("the TIFF has no directory")
 
 
-def page_numbers(directories: tuple[Directory, ...], look: Looker) -> list[int]:
+def below(directory: Directory) -> Iterator[Directory]:
+    """Read the directories below one, a few of them, that can be read."""
+    for place in directory.numbers(tags.SUB_IFDS)[:_MAX_BELOW].astype(np.int64).tolist():
+        try:
+            yield read_directory(directory.source, directory.layout, place)
+        except (TruncatedScan, UnreadableScan):  # it is no page's
+            continue
+
+
+def data_end(directory: Directory) -> int:
+    """Where a directory's values and pixels end, by its own account."""
+    ends = [entry.offset + entry.size for entry in directory.entries.values()]
+    for starts, sizes in (
+        (tags.STRIP_OFFSETS, tags.STRIP_BYTES),
+        (tags.TILE_OFFSETS, tags.TILE_BYTES),
+    ):
+        places, lengths = directory.numbers(starts), directory.numbers(sizes)
+        if places.size and places.size == lengths.size:
+            ends.append(int((places + lengths).max()))
+    return max(ends, default=0)
+
+
+def _is_raw(directory: Directory) -> bool:
+    """Whether it is of a camera's raw data, whose first directory is a thumbnail."""
+    return directory.integer(tags.PHOTOMETRIC, -1) in tags.RAW or tags.DNG_VERSION in directory
+
+
+def page_numbers(directories: list[Directory], look: Looker) -> list[int]:
     """Tell pages from pyramid levels, masks and thumbnails.
 
     What a subfile type marks as reduced or as a mask is no page, unless all are marked. Of the rest
     a smaller one is none where it shows the same picture as a larger one.
-
-    Args:
-        directories: All of the file.
-        look: Gives a directory's picture, reduced, in [0, 1]; None where it cannot.
     """
     pictures = [n for n, directory in enumerate(directories) if not _is_mask(directory)]
     unmarked = [n for n in pictures if not _is_marked(directories[n])]
     candidates = np.array(unmarked or pictures or [0])
     sizes = [_size(directories[n]) for n in candidates]
+    if len(set(sizes)) == 1:
+        return [int(number) for number in candidates]
     looks: dict[int, Look | None] = {}
 
     def looked_at(number: int) -> Look | None:
@@ -100,8 +161,6 @@ def page_numbers(directories: tuple[Directory, ...], look: Looker) -> list[int]:
             looks[number] = look(directories[number]) if len(looks) < _MAX_LOOKS else None
         return looks[number]
 
-    if len(set(sizes)) == 1:
-        return [int(number) for number in candidates]
     measured = np.array(sizes)
     larger = {size: candidates[_may_be_reduced(size, measured)] for size in set(sizes)}
     pages = []
@@ -114,10 +173,8 @@ def page_numbers(directories: tuple[Directory, ...], look: Looker) -> list[int]:
 
 
 def _is_mask(directory: Directory) -> bool:
-    kind = directory.integer(tags.NEW_SUBFILE_TYPE, 0)
-    return (
-        bool(kind & tags.MASK) or directory.integer(tags.PHOTOMETRIC, -1) == tags.TRANSPARENCY_MASK
-    )
+    is_marked = directory.integer(tags.NEW_SUBFILE_TYPE, 0) & tags.MASK
+    return bool(is_marked) or directory.integer(tags.PHOTOMETRIC, -1) == tags.TRANSPARENCY_MASK
 
 
 def _is_marked(directory: Directory) -> bool:

@@ -9,24 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.errors import TruncatedScan, UnreadableScan, UnsupportedFormat
+from tasks.errors import UnsupportedFormat
 from tasks.scans.formats import tags
 from tasks.scans.formats.ifd import Directory
+from tasks.scans.formats.source import cut_off, damaged
 
 Offsets = NDArray[np.int64]
 
 _NOWHERE = 1 << 62  # beyond every file's end
-_RGB, _CMYK, _YCBCR = 2, 5, 6
-_SAMPLES = {
-    _RGB: 3,
-    _YCBCR: 3,
-    _CMYK: 4,
-    8: 3,
-    9: 3,
-    10: 3,
-}  # by photometric sense, where none are said
-_LAB = {8, 9, 10}
-_UNTYPED = 4  # sample format: what that means, only the writer knew
+_SAMPLES = {tags.CMYK: 4, **dict.fromkeys((tags.RGB, tags.YCBCR, *tags.LAB), 3)}  # if none are said
 
 
 @dataclass(frozen=True)
@@ -52,7 +43,7 @@ class Geometry:
     def is_plain_ycbcr(self) -> bool:
         """Whether the samples are YCbCr that nothing but ourselves turns into RGB."""
         is_coded = self.compression in tags.COLOUR_CODECS
-        return self.photometric == _YCBCR and not is_coded and not self.is_subsampled
+        return self.photometric == tags.YCBCR and not is_coded and not self.is_subsampled
 
     @property
     def pieces(self) -> int:
@@ -72,10 +63,10 @@ class Geometry:
 
         Signed integers are given as unsigned, for every depth; L*a*b* as RGB, or as grey.
         """
-        sample_format = 3 if self.sample_format == 3 else 1
+        sample_format = 3 if self.sample_format == tags.FLOAT else 1
         photometric = self.photometric
-        if photometric in _LAB:
-            photometric = _RGB if self.samples >= 3 else 1
+        if photometric in tags.LAB:
+            photometric = tags.RGB if self.samples >= 3 else 1
         shape = {tags.ROWS_PER_STRIP: (self.piece_length,)}
         if self.is_tiled:
             shape = {tags.TILE_WIDTH: (self.piece_width,), tags.TILE_LENGTH: (self.piece_length,)}
@@ -114,20 +105,14 @@ def read_geometry(directory: Directory, notes: list[str]) -> Geometry:
     compression = _number(directory, tags.COMPRESSION, 1, range(1, 1 << 16), notes)
     samples = _samples(directory)
     if min(width, length, samples) < 1 or samples > 64:
-        raise UnreadableScan(
-            f"the TIFF announces {width:,} × {length:,} pixels of {samples} samples; "
-            "restore the file from a copy"
-        )
+        raise damaged(f"the TIFF announces {width:,} × {length:,} pixels of {samples} samples")
     piece_width = directory.integer(tags.TILE_WIDTH, 0) if is_tiled else width
     is_separate = _number(directory, tags.PLANAR, 1, range(1, 3), notes) == 2 and samples > 1
     rows = directory.integer(tags.TILE_LENGTH, 0) if is_tiled else 0
     planes = samples if is_separate else 1
     piece_length = rows if is_tiled else _rows_per_strip(directory, length, planes, notes)
     if min(piece_width, piece_length) < 1:
-        raise UnreadableScan(
-            f"the TIFF announces tiles of {piece_width:,} × {piece_length:,} pixels; "
-            "restore the file from a copy"
-        )
+        raise damaged(f"the TIFF announces tiles of {piece_width:,} × {piece_length:,} pixels")
     return Geometry(
         width=width,
         length=length,
@@ -148,7 +133,7 @@ def read_geometry(directory: Directory, notes: list[str]) -> Geometry:
 
 def _is_subsampled(directory: Directory) -> bool:
     """Whether chroma has fewer samples than luma, as YCbCr has that does not say."""
-    if directory.integer(tags.PHOTOMETRIC, -1) != _YCBCR:
+    if directory.integer(tags.PHOTOMETRIC, -1) != tags.YCBCR:
         return False
     steps: list[float] = directory.numbers(tags.YCBCR_SUBSAMPLING)[:2].tolist()
     return steps != [1, 1]
@@ -192,7 +177,7 @@ def _sample_format(directory: Directory, notes: list[str]) -> int:
         raise UnsupportedFormat("a TIFF of samples in several formats; convert it to grey")
     number = found.pop()
     if 1 <= number <= 6:
-        return 1 if number == _UNTYPED else number
+        return 1 if number == tags.UNTYPED else number
     notes.append(f"TIFF sample format {number} means nothing: taken as unsigned")
     return 1
 
@@ -201,8 +186,8 @@ def _photometric(directory: Directory, samples: int, notes: list[str]) -> int:
     found = directory.integer(tags.PHOTOMETRIC, -1)
     if found >= 0:
         return found
-    guess = _RGB if samples >= 3 else 1
-    name = "RGB" if guess == _RGB else "grey whose 0 is black"
+    guess = tags.RGB if samples >= 3 else 1
+    name = "RGB" if guess == tags.RGB else "grey whose 0 is black"
     notes.append(f"the TIFF does not say what its samples mean: taken as {name}")
     return guess
 
@@ -229,22 +214,21 @@ def find_places(directory: Directory, geometry: Geometry, notes: list[str]) -> P
     starts = _offsets(directory, tags.TILE_OFFSETS if geometry.is_tiled else tags.STRIP_OFFSETS)
     starts = starts[: geometry.pieces]
     if starts.size < geometry.pieces:
-        raise UnreadableScan(
-            f"the TIFF lists {starts.size:,} {name}s where its size asks for "
-            f"{geometry.pieces:,}; restore the file from a copy"
+        raise damaged(
+            f"the TIFF lists {starts.size:,} {name}s where its size asks for {geometry.pieces:,}"
         )
     absent = np.flatnonzero(starts <= 0)
     if absent.size:
-        raise UnreadableScan(
+        raise damaged(
             f"{absent.size:,} of the TIFF's {geometry.pieces:,} {name}s hold nothing, the first is "
-            f"number {absent[0] + 1:,}; restore the file from a copy"
+            f"number {absent[0] + 1:,}"
         )
     sizes = _sizes(directory, geometry, starts, notes)
     beyond = np.flatnonzero(starts + sizes > directory.source.size)
     if beyond.size:
-        raise TruncatedScan(
+        raise cut_off(
             f"{name} {beyond[0] + 1:,} of {geometry.pieces:,} lies beyond the file's end at byte "
-            f"{directory.source.size:,}; fetch it again, or rescan"
+            f"{directory.source.size:,}"
         )
     return Places(starts, sizes)
 

@@ -9,7 +9,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from tasks.errors import AutochromeError, UnreadableScan
-from tasks.scans.formats.source import BLOCK_BYTES, ByteSource
+from tasks.scans.formats.source import BLOCK_BYTES, ByteSource, damaged
 from tasks.scans.formats.structure import Photometric, Structure, Values
 from tasks.scans.formats.tiffchain import Look
 
@@ -77,10 +77,9 @@ class Pieces:
             found.append(np.concatenate(pieces, axis=1)[:, :width])
         samples = np.concatenate(found, axis=2) if planes > 1 else found[0]
         if samples.shape[:2] != (count, width):
-            raise UnreadableScan(
+            raise damaged(
                 f"the TIFF's rows from {number * self._rows:,} decode to {samples.shape[1]:,} × "
-                f"{samples.shape[0]:,} pixels, not {width:,} × {count:,}; "
-                "restore the file from a copy"
+                f"{samples.shape[0]:,} pixels, not {width:,} × {count:,}"
             )
         return self._codes(samples)
 
@@ -208,9 +207,8 @@ def check_zip(source: ByteSource, structure: Structure) -> None:
         try:
             _inflate(file, size, limit=limit)
         except zlib.error as error:
-            raise UnreadableScan(
-                f"piece {index + 1:,} of {len(pieces):,} of the TIFF fails its checksum ({error}); "
-                "restore the file from a copy"
+            raise damaged(
+                f"piece {index + 1:,} of {len(pieces):,} of the TIFF fails its checksum ({error})"
             ) from error
 
 
@@ -226,7 +224,7 @@ def _inflate(file: BinaryIO, size: int, *, limit: int) -> None:
 
 
 def _damaged(error: Exception) -> UnreadableScan:
-    return UnreadableScan(f"the TIFF is damaged: {printable(error)}; restore the file from a copy")
+    return damaged(f"the TIFF is damaged: {printable(error)}")
 
 
 def printable(error: Exception) -> str:

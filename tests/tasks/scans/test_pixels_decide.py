@@ -7,8 +7,12 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 
 from tasks.errors import TruncatedScan, UnreadableScan, UnsupportedFormat
+from tasks.scans.formats import tiffchain
+from tasks.scans.formats.ifd import Directory, Layout
+from tasks.scans.formats.source import ByteSource
 from tasks.scans.header import ReadLimits, read_header
 from tasks.scans.reader import open_scan
 from tests import scanfiles
@@ -160,6 +164,32 @@ def test_the_smallest_page_of_many_is_found_in_time(tmp_path: Path) -> None:
     with pytest.raises((UnreadableScan, TruncatedScan, UnsupportedFormat)):
         open_scan(path)
     assert time.process_time() - start < 20
+
+
+def test_a_chain_is_followed_once_for_all_of_its_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of many pages costs its chain once; one that has changed is followed anew."""
+    path, read, followed = tmp_path / "many.tif", tiffchain.read_directory, []
+
+    def counted(source: ByteSource, layout: Layout, offset: int) -> Directory:
+        followed.append(offset)
+        return read(source, layout, offset)
+
+    def write(pages: int) -> None:
+        with tifffile.TiffWriter(path) as writer:
+            for number in range(pages):
+                writer.write(CODES + np.uint8(number), photometric="minisblack", metadata=None)
+
+    monkeypatch.setattr(tiffchain, "read_directory", counted)
+    write(40)
+    for page in (0, 17, 39):
+        assert read_header(path, page=page, limits=ReadLimits()).pages == 40
+        assert np.array_equal(pixels_of(path, page=page), CODES + np.uint8(page))
+    assert len(followed) == 40
+    write(41)
+    assert read_header(path, page=40, limits=ReadLimits()).pages == 41
+    assert len(followed) == 81
 
 
 def test_boxes_within_boxes_are_not_followed_for_ever(tmp_path: Path) -> None:
