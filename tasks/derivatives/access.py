@@ -7,10 +7,11 @@ from pathlib import Path
 import pyvips
 from PIL import Image
 
-from tasks.derivatives.jpegfile import APP1, Segment
+from tasks.derivatives.jpegfile import Segment
 from tasks.derivatives.policy import OutputPolicy, Said
 from tasks.derivatives.segments import insert_segments, iptc_segments, xmp_segments
 from tasks.scans.formats import exif
+from tasks.scans.formats.markers import APP1
 from tasks.scans.header import ScanHeader
 from tasks.scans.metadata.dates import iso_date
 

@@ -3,17 +3,14 @@
 Terms and marker codes are those of ITU-T T.81 (ISO/IEC 10918-1), annex B.
 """
 
-import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-SOI, EOI, SOS, DQT, DHT, DAC, DNL, DRI, DHP, EXP, COM = (
-    0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xCC, 0xDC, 0xDD, 0xDE, 0xDF, 0xFE,
-)  # fmt: skip
-APP0, APP1, APP2, APP8, APP9, APP11, APP13, APP14 = (
-    0xE0, 0xE1, 0xE2, 0xE8, 0xE9, 0xEB, 0xED, 0xEE,
-)  # fmt: skip
+from tasks.errors import AutochromeError
+from tasks.scans.formats.markers import DAC, DHT, EOI, SOI, SOS, STANDALONE, XMP, walk_markers
+from tasks.scans.formats.source import ByteSource
+
 BASELINE, EXTENDED, PROGRESSIVE = 0xC0, 0xC1, 0xC2
 
 #: Frame headers: SOF0 to SOF15, without the three other markers that share their range.
@@ -22,21 +19,8 @@ FRAMES = frozenset(range(0xC0, 0xD0)) - {DHT, 0xC8, DAC}
 #: Most bytes that one segment's payload can hold: its length field counts itself.
 PAYLOAD_BYTES = 65_533
 
-EXIF, XMP, XMP_MORE = (
-    b"Exif\0\0",
-    b"http://ns.adobe.com/xap/1.0/\0",
-    b"http://ns.adobe.com/xmp/extension/\0",
-)
-ICC, MPF, ADOBE, JFIF, SPIFF = b"ICC_PROFILE\0", b"MPF\0", b"Adobe", b"JFIF\0", b"SPIFF\0"
-PHOTOSHOP = b"Photoshop 3.0\0"
-
 #: Largest XMP packet that one segment can hold.
 XMP_BYTES = PAYLOAD_BYTES - len(XMP)
-
-# Inside entropy-coded data FF is followed by 00 or a restart marker; any other follower ends it.
-# The pattern begins with one byte, for which the search is ten times as fast as for a choice.
-_END_OF_DATA = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
-
 
 _NO_DATA = memoryview(b"")
 
@@ -115,25 +99,20 @@ def parse_jpeg(data: bytes) -> JpegFile:
     if data[:2] != b"\xff\xd8":
         raise JpegLayoutError("it does not start with SOI")
     segments: list[Segment] = []
-    at = 2
-    while True:
-        marker, at = _next_marker(data, at)
-        if marker == EOI:
-            return JpegFile(tuple(segments), at)
-        length = int.from_bytes(data[at : at + 2], "big")
-        end = at + length
-        if length < 2 or end > len(data):
-            raise JpegLayoutError(
-                f"segment FF{marker:02X} at byte {at - 2} has an impossible length"
-            )
-        payload = data[at + 2 : end]
-        if marker == SOS:
-            stop = _end_of_data(data, end)
-            segments.append(Segment(marker, payload, view[end:stop], end))
-            at = stop
-        else:
-            segments.append(Segment(marker, payload))
-            at = end
+    try:
+        for one in walk_markers(ByteSource.of_bytes(data)):
+            if one.stray or one.code in {SOI, *STANDALONE}:
+                raise JpegLayoutError(f"stray bytes or markers at byte {one.at - one.stray}")
+            if one.code == EOI:
+                return JpegFile(tuple(segments), one.end)
+            end = one.data_end
+            while end > one.end and data[end - 1] == 0xFF:  # fill bytes are no part of the data
+                end -= 1
+            place = one.end if one.code == SOS else 0
+            segments.append(Segment(one.code, one.payload, view[one.end : end], place))
+    except AutochromeError as error:
+        raise JpegLayoutError(str(error).partition("; ")[0]) from error
+    raise JpegLayoutError("it ends without EOI")
 
 
 def encoded(segments: Iterator[Segment] | list[Segment]) -> list[bytes | memoryview]:
@@ -142,27 +121,3 @@ def encoded(segments: Iterator[Segment] | list[Segment]) -> list[bytes | memoryv
     for segment in segments:
         pieces += segment.encoded()
     return [*pieces, b"\xff\xd9"]
-
-
-def _next_marker(data: bytes, at: int) -> tuple[int, int]:
-    if data[at : at + 1] != b"\xff":
-        what = "it ends without EOI" if at >= len(data) else f"stray bytes at byte {at}"
-        raise JpegLayoutError(what)
-    while data[at : at + 1] == b"\xff":
-        at += 1
-    if at >= len(data):
-        raise JpegLayoutError("it ends without EOI")
-    marker = data[at]
-    if marker in {0x00, 0x01, SOI} or 0xD0 <= marker <= 0xD7:
-        raise JpegLayoutError(f"marker FF{marker:02X} at byte {at - 1} has no place there")
-    return marker, at + 1
-
-
-def _end_of_data(data: bytes, start: int) -> int:
-    found = _END_OF_DATA.search(data, start)
-    if found is None:
-        raise JpegLayoutError("it ends inside a scan, without EOI")
-    end = found.start()
-    while end > start and data[end - 1] == 0xFF:  # fill bytes are no part of the data
-        end -= 1
-    return end

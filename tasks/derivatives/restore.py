@@ -16,15 +16,9 @@ import struct
 import zlib
 from collections.abc import Sequence
 
-from tasks.derivatives.jpegfile import (
-    APP9,
-    PAYLOAD_BYTES,
-    JpegFile,
-    JpegLayoutError,
-    Segment,
-    parse_jpeg,
-)
+from tasks.derivatives.jpegfile import PAYLOAD_BYTES, JpegFile, JpegLayoutError, Segment, parse_jpeg
 from tasks.errors import FixityMismatch, UnreadableScan, UsageError
+from tasks.scans.formats.markers import APP9
 
 NAME = b"AUTOCHROME\0"
 VERSION = 1

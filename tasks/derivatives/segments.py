@@ -4,18 +4,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from tasks.derivatives.jpegfile import (
-    APP0,
-    APP1,
-    APP13,
-    PAYLOAD_BYTES,
-    PHOTOSHOP,
-    XMP,
-    XMP_BYTES,
-    XMP_MORE,
-    Segment,
-)
+from tasks.derivatives.jpegfile import PAYLOAD_BYTES, XMP_BYTES, Segment
 from tasks.provenance.jpegxmp import split_packet
+from tasks.scans.formats.markers import APP0, APP1, APP13, PHOTOSHOP, XMP, XMP_MORE
 from tasks.scans.metadata.packet import Packet
 
 _GUID_BYTES = 32

@@ -11,6 +11,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tasks.derivatives.jpegfile import (
+    BASELINE,
+    EXTENDED,
+    FRAMES,
+    PAYLOAD_BYTES,
+    PROGRESSIVE,
+    JpegFile,
+    JpegLayoutError,
+    Segment,
+    encoded,
+    parse_jpeg,
+)
+from tasks.derivatives.restore import restore_segments
+from tasks.scans.formats.markers import (
     ADOBE,
     APP0,
     APP1,
@@ -19,7 +32,6 @@ from tasks.derivatives.jpegfile import (
     APP11,
     APP13,
     APP14,
-    BASELINE,
     COM,
     DAC,
     DHP,
@@ -28,25 +40,15 @@ from tasks.derivatives.jpegfile import (
     DQT,
     DRI,
     EXP,
-    EXTENDED,
-    FRAMES,
     ICC,
     JFIF,
     MPF,
-    PAYLOAD_BYTES,
     PHOTOSHOP,
-    PROGRESSIVE,
     SOS,
     SPIFF,
     XMP,
     XMP_MORE,
-    JpegFile,
-    JpegLayoutError,
-    Segment,
-    encoded,
-    parse_jpeg,
 )
-from tasks.derivatives.restore import restore_segments
 
 #: Decoders refuse files with very many scans (libvips over 100) as attacks.
 MAX_SCANS = 64

@@ -1,51 +1,35 @@
 """JPEG (ITU-T T.81): the walk over its segments, from the first marker to the last."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tasks.errors import TruncatedScan, UnsupportedFormat
+from tasks.scans.formats import markers
 from tasks.scans.formats.blocks import Block, BlockKind
 from tasks.scans.formats.exif import read_exif_block
-from tasks.scans.formats.source import BLOCK_BYTES, ByteSource, Part, Span, cut_off, damaged, joined
+from tasks.scans.formats.markers import walk_markers
+from tasks.scans.formats.source import ByteSource, Part, Span, damaged, joined
 from tasks.scans.formats.statements import statements_of_exif
 from tasks.scans.formats.structure import Format, Photometric, Structure, press_profile
 
-_SOI, _EOI, _SOS, _DNL, _APP0, _APP1, _APP2, _APP13, _APP14 = (
-    0xD8,
-    0xD9,
-    0xDA,
-    0xDC,
-    0xE0,
-    0xE1,
-    0xE2,
-    0xED,
-    0xEE,
-)
 _JPEG_LS = "JPEG-LS"
-_STANDALONE = {0x01, *range(0xD0, 0xD8)}
 _CODINGS = {
     0xC0: "baseline", 0xC1: "extended", 0xC2: "progressive", 0xC3: "lossless",
     0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "hierarchical",
     0xC9: "arithmetic", 0xCA: "progressive arithmetic", 0xCB: "lossless arithmetic",
-    0xCD: "hierarchical", 0xCE: "hierarchical", 0xCF: "hierarchical", 0xF7: _JPEG_LS,
+    0xCD: "hierarchical", 0xCE: "hierarchical", 0xCF: "hierarchical",
+    markers.SOF_LS: _JPEG_LS,
 }  # fmt: skip
 _DECODED = {
     "baseline", "extended", "progressive", "lossless", "arithmetic", "progressive arithmetic",
     _JPEG_LS,
 }  # fmt: skip
 _DEEP = {"extended", "progressive", "lossless"}  # may have more than 8 bits
-_MARKER = re.compile(rb"\xff[\x01\xc0-\xfe]")  # the others are reserved
-_NEXT_MARKER_LS = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")  # it stuffs bits, not bytes
-_NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _END_MARKER, _TAIL_BYTES = b"\xff\xd9", 32
-_MAX_SEGMENTS = 1 << 16
-_DECISIVE = {*range(0xC0, 0xD0), _SOS, 0xDB, 0xDD}  # frames, tables, scans, restart intervals
+_DECISIVE = {*range(0xC0, 0xD0), markers.SOS, markers.DQT, markers.DRI}  # frames, tables, scans
 _JFIF = bytes.fromhex("ffe000104a46494600010101000100010000")
 _ADOBE = bytes.fromhex("ffee000e41646f62650064") + bytes(4)  # then the transform
 _CM_PER_INCH = 2.54
-_PHOTOSHOP, _XMP = b"Photoshop 3.0\0", b"http://ns.adobe.com/xap/1.0/\0"
-_XMP_MORE = b"http://ns.adobe.com/xmp/extension/\0"
 
 
 @dataclass
@@ -180,77 +164,40 @@ def _photometric(components: int, adobe_transform: int | None) -> Photometric:
 
 def _walk(source: ByteSource) -> _Segments:
     found = _Segments()
-    position = 2
-    for _ in range(_MAX_SEGMENTS):
-        place = _next(source, position, _MARKER)
-        _count_extraneous(found, source, position, place)
-        marker, position = _marker_at(source, place)
-        if marker == _EOI:
-            return found
-        if marker in _STANDALONE:
-            continue
-        size = int.from_bytes(source.read(position, 2), "big")
-        if size < 2:
-            raise damaged(f"the JPEG's segment at byte {position:,} has the length {size}")
-        _take(found, marker, source.read(position + 2, size - 2))
+    for one in walk_markers(source):
+        if one.stray:
+            count, place = found.extraneous
+            found.extraneous = count + one.stray, place or one.at - one.stray
+        _take(found, one.code, one.payload)
         if found.frame:
             _refuse_early(found.frame)
-        position += size
-        if marker == _SOS:
-            found.scans += 1
-            is_ls = found.frame is not None and found.frame[0] == _JPEG_LS
-            position = _next(source, position, _NEXT_MARKER_LS if is_ls else _NEXT_MARKER)
-        if marker in _CODINGS and found.frame_part == len(found.parts):
-            found.parts.append(source.read(place, position - place))  # its height may be wanting
-        elif marker in _DECISIVE:
-            found.parts.append(Span(place, position - place))
-    raise damaged(f"the JPEG has more than {_MAX_SEGMENTS:,} segments")
-
-
-def _next(source: ByteSource, position: int, marker: re.Pattern[bytes]) -> int:
-    """Find the next marker; the file's end where there is none."""
-    while position < source.size:
-        block = source.read_up_to(position, BLOCK_BYTES)
-        match = marker.search(block)
-        if match:
-            return position + match.start()
-        position += max(1, len(block) - 1)  # a marker may lie across two blocks
-    return source.size
-
-
-def _count_extraneous(found: _Segments, source: ByteSource, start: int, end: int) -> None:
-    """Count bytes that belong to no segment; fill bytes, 0xFF, may come before each marker."""
-    if end > start and source.read_up_to(start, min(end - start, BLOCK_BYTES)).strip(b"\xff"):
-        count, place = found.extraneous
-        found.extraneous = count + end - start, place or start
-
-
-def _marker_at(source: ByteSource, position: int) -> tuple[int, int]:
-    """Give the marker at *position* and the place after it."""
-    pair = source.read_up_to(position, 2)
-    if len(pair) < 2:
-        raise cut_off(f"the JPEG ends at byte {source.size:,} without its end-of-image marker")
-    return pair[1], position + 2
+        found.scans += one.code == markers.SOS
+        if one.code in _CODINGS and found.frame_part == len(found.parts):
+            # Its height may be wanting.
+            found.parts.append(source.read(one.at, one.data_end - one.at))
+        elif one.code in _DECISIVE and one.code not in markers.STANDALONE:
+            found.parts.append(Span(one.at, one.data_end - one.at))
+    return found
 
 
 def _take(found: _Segments, marker: int, body: bytes) -> None:
     if marker in _CODINGS:
         found.frame_part = len(found.parts) if found.frame is None else found.frame_part
         found.frame = found.frame or (_CODINGS[marker], body)
-    elif marker == _DNL and len(body) >= 2:
+    elif marker == markers.DNL and len(body) >= 2:
         is_open = found.frame is not None and not any(found.frame[1][1:3])
         found.lines = int.from_bytes(body[:2], "big") if is_open else 0
-    elif marker == _APP0 and body.startswith(b"JFIF\0") and len(body) >= 12:
+    elif marker == markers.APP0 and body.startswith(markers.JFIF) and len(body) >= 12:
         numbers = body[7], int.from_bytes(body[8:10], "big"), int.from_bytes(body[10:12], "big")
         found.density = numbers
         found.parts.append(_JFIF)
-    elif marker == _APP1:
+    elif marker == markers.APP1:
         _take_app1(found, body)
-    elif marker == _APP2 and body.startswith(b"ICC_PROFILE\0") and len(body) > 14:
+    elif marker == markers.APP2 and body.startswith(markers.ICC) and len(body) > 14:
         found.icc.setdefault(body[12], body[14:])
-    elif marker == _APP13 and body.startswith(_PHOTOSHOP):
-        found.photoshop.append(body[len(_PHOTOSHOP) :])
-    elif marker == _APP14 and body.startswith(b"Adobe") and len(body) >= 12:
+    elif marker == markers.APP13 and body.startswith(markers.PHOTOSHOP):
+        found.photoshop.append(body[len(markers.PHOTOSHOP) :])
+    elif marker == markers.APP14 and body.startswith(markers.ADOBE) and len(body) >= 12:
         found.adobe_transform = body[11]
         found.parts.append(_ADOBE + bytes([body[11] if body[11] < 3 else 1]))
 
@@ -261,10 +208,10 @@ def _take_app1(found: _Segments, body: bytes) -> None:
         begins = body[6:8] in {b"II", b"MM"}
         if not (begins and found.exif):
             found.exif.append(body[6:])
-    elif body.startswith(_XMP):
-        found.xmp.append(Block(BlockKind.XMP, "segment APP1", body[len(_XMP) :]))
-    elif body.startswith(_XMP_MORE):
-        more = body[len(_XMP_MORE) :]
+    elif body.startswith(markers.XMP):
+        found.xmp.append(Block(BlockKind.XMP, "segment APP1", body[len(markers.XMP) :]))
+    elif body.startswith(markers.XMP_MORE):
+        more = body[len(markers.XMP_MORE) :]
         found.xmp.append(Block(BlockKind.EXTENDED_XMP, "segment APP1", more))
 
 

@@ -8,8 +8,9 @@ from PIL import Image
 
 from colormodel.planes import ChromaMap
 from tasks.derivatives.chroma import chroma_planes, encode_plane
-from tasks.derivatives.jpegfile import APP1, XMP, Segment
+from tasks.derivatives.jpegfile import Segment
 from tasks.derivatives.splice import read_grey_jpeg, splice_luma
+from tasks.scans.formats.markers import APP1, XMP
 
 
 def make_picture(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:

@@ -13,17 +13,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tasks.derivatives.jpegfile import (
-    ADOBE,
-    APP14,
-    DRI,
-    FRAMES,
-    JpegLayoutError,
-    parse_jpeg,
-)
+from tasks.derivatives.jpegfile import FRAMES, JpegLayoutError, parse_jpeg
 from tasks.derivatives.restore import restore_original
 from tasks.derivatives.splice import coded_data, read_grey_jpeg, splice_luma
 from tasks.errors import AutochromeError, FixityMismatch, UnreadableScan, UsageError
+from tasks.scans.formats.markers import ADOBE, APP14, DRI
 from tests.tasks.derivatives.jpegs import make_grey_jpeg, make_picture, make_spliced
 
 SCANS = Path("../shared/data/scans")
