@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from tasks.errors import AutochromeError
+from tasks.scans.formats import tags
 from tasks.scans.formats.ifd import Directory, read_directory, read_layout
 from tasks.scans.formats.source import ByteSource
 
@@ -18,37 +19,23 @@ XP_TITLE, XP_COMMENT, XP_AUTHOR, XP_SUBJECT = 0x9C9B, 0x9C9C, 0x9C9D, 0x9C9F
 DATE_ORIGINAL, OFFSET_ORIGINAL, DATE_DIGITIZED, OFFSET_DIGITIZED, USER_COMMENT = (
     0x9003, 0x9011, 0x9004, 0x9012, 0x9286,
 )  # fmt: skip
-_EXIF_IFD, _ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _UNIT = (
-    0x8769,
-    0x0112,
-    0x011A,
-    0x011B,
-    0x0128,
-)
+_ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _UNIT = 0x0112, 0x011A, 0x011B, 0x0128
 
 #: Tags whose text is carried over, by the names that people know them under.
 _TEXTS = {
-    DOCUMENT_NAME: "DocumentName",
-    DESCRIPTION: "ImageDescription",
-    ARTIST: "Artist",
-    COPYRIGHT: "Copyright",
-    XP_TITLE: "XPTitle",
-    XP_COMMENT: "XPComment",
-    XP_AUTHOR: "XPAuthor",
+    DOCUMENT_NAME: "DocumentName", DESCRIPTION: "ImageDescription", ARTIST: "Artist",
+    COPYRIGHT: "Copyright", XP_TITLE: "XPTitle", XP_COMMENT: "XPComment", XP_AUTHOR: "XPAuthor",
     XP_SUBJECT: "XPSubject",
-}
+}  # fmt: skip
 _INNER_TEXTS = {
-    DATE_ORIGINAL: "DateTimeOriginal",
-    OFFSET_ORIGINAL: "OffsetTimeOriginal",
-    DATE_DIGITIZED: "DateTimeDigitized",
-    OFFSET_DIGITIZED: "OffsetTimeDigitized",
+    DATE_ORIGINAL: "DateTimeOriginal", OFFSET_ORIGINAL: "OffsetTimeOriginal",
+    DATE_DIGITIZED: "DateTimeDigitized", OFFSET_DIGITIZED: "OffsetTimeDigitized",
     USER_COMMENT: "UserComment",
-}
+}  # fmt: skip
 _UTF16 = {XP_TITLE, XP_COMMENT, XP_AUTHOR, XP_SUBJECT}
 _CHARACTERS = 1, 2, 6, 7, 129  # types that hold bytes; the last is UTF-8 of EXIF 3.0
 _MAX_TEXT_BYTES = 1 << 20
 _CODES = {b"ASCII\0\0\0": "utf-8", b"UNICODE\0": "utf-16", b"JIS\0\0\0\0\0": "iso2022_jp"}
-
 
 #: Pixels an inch or centimetre beyond which nobody scans: finer than a wave of light by far.
 _MOST_PER_UNIT = 1e7
@@ -88,89 +75,66 @@ def read_exif_block(data: bytes | None) -> Exif:
 
 def read_exif(directory: Directory) -> Exif:
     """Read what a directory and the EXIF directory below it say; a TIFF's is one of its pages."""
-    found = _Reading(directory)
-    texts = dict(found.texts(_TEXTS))
-    orientation = found.number(_ORIENTATION, "Orientation", 1)
+    notes: list[str] = []
+    unread: list[str] = []
+    texts = dict(_texts(directory, _TEXTS, unread))
+    orientation = _number(directory, _ORIENTATION, "Orientation", 1, notes)
     if orientation not in range(1, 9):
-        found.notes.append(
-            f"Orientation is {orientation:g}, which means nothing; taken for upright"
-        )
+        notes.append(f"Orientation is {orientation:g}, which means nothing; taken for upright")
         orientation = 1
-    resolution = found.resolution()
-    inner = found.below(_EXIF_IFD, "EXIF")
-    if inner is not None:
-        texts.update(inner.texts(_INNER_TEXTS))
-        found.notes += inner.notes
-        found.unread += inner.unread
-    return Exif(
-        texts={tag: text for tag, text in texts.items() if text},
-        orientation=int(orientation),
-        resolution_ppcm=resolution,
-        notes=tuple(found.notes),
-        unread=tuple(found.unread),
-    )
-
-
-class _Reading:
-    """One directory, and what was wrong with it."""
-
-    def __init__(self, directory: Directory) -> None:
-        self._directory = directory
-        self.notes: list[str] = []
-        self.unread: list[str] = []
-
-    def texts(self, names: Mapping[int, str]) -> Iterator[tuple[int, str]]:
-        """Texts of tags by their names; what cannot be read is named."""
-        for tag, name in names.items():
-            entry = self._directory.entries.get(tag)
-            if tag in self._directory.unknown or (entry and entry.kind not in _CHARACTERS):
-                self.unread.append(f"{name} is no text by its type, and was not read")
-            elif entry and entry.size > _MAX_TEXT_BYTES:
-                self.unread.append(f"{name} announces {entry.size:,} bytes, and was not read")
-            elif entry:
-                try:
-                    data = self._directory.source.read(entry.offset, entry.size)
-                except AutochromeError:
-                    self.unread.append(f"{name} lies beyond the end of its block")
-                else:
-                    yield tag, _decoded(tag, data)
-
-    def number(self, tag: int, name: str, default: float) -> float:
-        """The first number of a tag; *default* where there is none."""
-        entry = self._directory.entries.get(tag)
-        if entry is None or not entry.count:
-            return default
-        if entry.kind in {2, 129}:
-            self.notes.append(f"{name} is stored as text, not as a number; it is taken for absent")
-            return default
+    resolution = _resolution(directory, notes)
+    place = int(_number(directory, tags.EXIF_IFD, "the pointer to EXIF", 0, notes))
+    if place:
         try:
-            found = float(self._directory.first(tag))
-        except AutochromeError:
-            self.notes.append(f"{name} lies beyond the end of its block; it is taken for absent")
-            return default
-        return found if math.isfinite(found) else default
-
-    def resolution(self) -> tuple[float, float] | None:
-        """Pixels per centimetre, where both sides and the unit make sense."""
-        x = self.number(_X_RESOLUTION, "XResolution", 0)
-        y = self.number(_Y_RESOLUTION, "YResolution", 0)
-        unit = self.number(_UNIT, "ResolutionUnit", 2)
-        if unit not in {2, 3} or not (0 < x < _MOST_PER_UNIT and 0 < y < _MOST_PER_UNIT):
-            return None
-        per_cm = 2.54 if unit == 2 else 1.0
-        return x / per_cm, y / per_cm
-
-    def below(self, tag: int, name: str) -> "_Reading | None":
-        """The directory that a tag points to."""
-        place = int(self.number(tag, f"the pointer to {name}", 0))
-        if not place:
-            return None
-        directory = self._directory
-        try:
-            return _Reading(read_directory(directory.source, directory.layout, place))
+            inner = read_directory(directory.source, directory.layout, place)
+            texts.update(_texts(inner, _INNER_TEXTS, unread))
         except AutochromeError as error:
-            self.unread.append(f"the {name} directory cannot be read: {_what(error)}")
-            return None
+            unread.append(f"the EXIF directory cannot be read: {_what(error)}")
+    texts = {tag: text for tag, text in texts.items() if text}
+    return Exif(texts, int(orientation), resolution, tuple(notes), tuple(unread))
+
+
+def _texts(
+    directory: Directory, names: Mapping[int, str], unread: list[str]
+) -> Iterator[tuple[int, str]]:
+    """Texts of tags by their names; what cannot be read is named."""
+    for tag, name in names.items():
+        entry = directory.entries.get(tag)
+        if tag in directory.unknown or (entry and entry.kind not in _CHARACTERS):
+            unread.append(f"{name} is no text by its type, and was not read")
+        elif entry and entry.size > _MAX_TEXT_BYTES:
+            unread.append(f"{name} announces {entry.size:,} bytes, and was not read")
+        elif entry and directory.is_beyond(tag):
+            unread.append(f"{name} lies beyond the end of its block")
+        elif entry:
+            yield tag, _decoded(tag, directory.data(tag) or b"")
+
+
+def _number(directory: Directory, tag: int, name: str, default: float, notes: list[str]) -> float:
+    """The first number of a tag; *default* where there is none, which is noted."""
+    entry = directory.entries.get(tag)
+    if entry is None or not entry.count:
+        return default
+    try:
+        found = directory.values(tag, most=1)
+    except AutochromeError:
+        notes.append(f"{name} lies beyond the end of its block; it is taken for absent")
+        return default
+    if not found.size:
+        notes.append(f"{name} is stored as text, not as a number; it is taken for absent")
+        return default
+    return float(found[0]) if math.isfinite(found[0]) else default
+
+
+def _resolution(directory: Directory, notes: list[str]) -> tuple[float, float] | None:
+    """Pixels per centimetre, where both sides and the unit make sense."""
+    x = _number(directory, _X_RESOLUTION, "XResolution", 0, notes)
+    y = _number(directory, _Y_RESOLUTION, "YResolution", 0, notes)
+    unit = _number(directory, _UNIT, "ResolutionUnit", 2, notes)
+    if unit not in {2, 3} or not (0 < x < _MOST_PER_UNIT and 0 < y < _MOST_PER_UNIT):
+        return None
+    per_cm = 2.54 if unit == 2 else 1.0
+    return x / per_cm, y / per_cm
 
 
 def _decoded(tag: int, data: bytes) -> str:

@@ -101,8 +101,8 @@ class Directory:
             return None
         return self._bytes(entry)
 
-    def values(self, tag: int) -> Values:
-        """Fetch a tag's numbers, rationals divided, shape (count,); empty where there are none.
+    def values(self, tag: int, *, most: int | None = None) -> Values:
+        """Fetch a tag's numbers, or the first *most*, rationals divided; empty if there are none.
 
         Raises:
             TruncatedScan: They lie beyond the end of the file.
@@ -110,21 +110,14 @@ class Directory:
         entry = self.entries.get(tag)
         if entry is None or entry.kind in _TEXTS:
             return np.empty(0, dtype=np.int64)
+        if most is not None:
+            entry = replace(entry, count=min(most, entry.count))
         dtype = np.dtype(_COMPONENT[entry.kind]).newbyteorder(self.layout.order)
         found = np.frombuffer(self._bytes(entry), dtype=dtype)
         if entry.kind not in _RATIONAL:
             return found
         above, below = found[::2].astype(np.float64), found[1::2].astype(np.float64)
         return np.divide(above, below, out=np.zeros_like(above), where=below != 0)
-
-    def first(self, tag: int) -> float:
-        """Fetch the first of a tag's numbers alone, however many it announces.
-
-        Raises:
-            TruncatedScan: It lies beyond the end of the file.
-        """
-        one = replace(self.entries[tag], count=1)
-        return float(replace(self, entries={tag: one}).values(tag)[0])
 
     def numbers(self, tag: int) -> NDArray[np.float64]:
         """Fetch a tag's numbers; empty where there are none, too, or they lie beyond the end."""
@@ -139,16 +132,8 @@ class Directory:
             return default
         if entry.inline is not None and entry.kind in {1, 3, 4, 7, 13, 16, 18}:
             return self.layout.number(entry.inline[: _SIZES[entry.kind]])
-        value = self.first(tag)
+        value = float(self.values(tag, most=1)[0])
         return int(value) if math.isfinite(value) else default
-
-    def text(self, tag: int) -> str:
-        """Fetch a tag's text, tolerant of what archives' tools have written there."""
-        data = (self.data(tag) or b"").split(b"\0")[0]
-        try:
-            return data.decode("utf-8").strip()
-        except UnicodeDecodeError:
-            return data.decode("latin-1").strip()
 
     def _bytes(self, entry: Entry) -> bytes:
         if entry.inline is not None:

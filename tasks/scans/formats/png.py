@@ -1,4 +1,4 @@
-"""PNG (third edition): the walk over its chunks, each one's checksum with it."""
+"""PNG (third edition): the walk over its chunks; checksums of the picture are the decoder's."""
 
 import zlib
 from dataclasses import dataclass, field
@@ -49,17 +49,17 @@ class _Chunks:
 
 
 def read_png(source: ByteSource) -> Structure:
-    """Read what a PNG's chunks say, and see that its picture is all there, by its checksums.
+    """Read what a PNG's chunks say, and see that its picture is all there.
 
     Raises:
         TruncatedScan: The file ends before its picture does.
-        UnreadableScan: A checksum fails, or the header says what PNG does not allow.
+        UnreadableScan: The header's checksum fails, or it says what PNG does not allow.
     """
     found = _walk(source)
     chunks = found.kept
     header = chunks[0].body if chunks and chunks[0].kind == b"IHDR" else b""
-    if len(header) != 13:
-        raise damaged("the PNG does not begin with its header")
+    if len(header) != 13 or chunks[0].fault:
+        raise damaged("the PNG does not begin with its header, or that fails its checksum")
     width, height = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")
     bits, colour_type, interlace = header[8], header[9], header[12]
     depths, photometric, has_alpha = _COLOUR_TYPES.get(colour_type, (set(), Photometric.RGB, False))
@@ -104,9 +104,6 @@ def _walk(source: ByteSource) -> _Chunks:
         if len(head) < 8 or position + 12 + size > source.size:
             _allow_missing_end(source, found, kind)
             return found
-        is_critical = not kind[0] & 0x20
-        if is_critical:
-            _check(source, position, size, kind)
         if kind in _KEPT:
             found.kept.append(_chunk(source, position, size, kind))
         if kind in _DECISIVE:
@@ -145,24 +142,12 @@ def _is_complete(source: ByteSource, data: list[Part]) -> bool:
 
 
 def _chunk(source: ByteSource, position: int, size: int, kind: bytes) -> _Chunk:
-    if kind not in _KEPT:
-        return _Chunk(kind, b"")
     if size > _MAX_KEPT_BYTES:
         return _Chunk(kind, b"", f"announces {size:,} bytes")
     body = source.read(position + 8, size)
     checksum = int.from_bytes(source.read(position + 8 + size, 4), "big")
     fault = "" if zlib.crc32(body, zlib.crc32(kind)) == checksum else "fails its checksum"
     return _Chunk(kind, body, fault)
-
-
-def _check(source: ByteSource, position: int, size: int, kind: bytes) -> None:
-    """Compare a chunk's checksum with its bytes, a block at a time."""
-    checksum = zlib.crc32(kind)
-    for start in range(0, size, BLOCK_BYTES):
-        block = source.read(position + 8 + start, min(BLOCK_BYTES, size - start))
-        checksum = zlib.crc32(block, checksum)
-    if checksum != int.from_bytes(source.read(position + 8 + size, 4), "big"):
-        raise damaged(f"the PNG's chunk {_name(kind)} at byte {position:,} fails its checksum")
 
 
 def _name(kind: bytes) -> str:

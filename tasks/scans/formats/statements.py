@@ -215,4 +215,7 @@ def _is_adobe(exif: Directory) -> bool:
     place = exif.integer(tags.INTEROP_IFD, 0)
     if not place:
         return False
-    return read_directory(exif.source, exif.layout, place).text(tags.INTEROP_INDEX) == "R03"
+    return read_directory(exif.source, exif.layout, place).data(tags.INTEROP_INDEX) in {
+        b"R03\0",
+        b"R03",
+    }

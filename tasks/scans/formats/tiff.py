@@ -233,7 +233,9 @@ def _buffer_bytes(geometry: Geometry, *, in_pieces: bool) -> int:
     across = -(-geometry.width // geometry.piece_width)
     stored = geometry.piece_bytes * across * (geometry.samples if geometry.is_separate else 1)
     numbers = geometry.piece_length * geometry.piece_width * across * geometry.samples
-    return stored + in_pieces * numbers * (2 if geometry.bits <= 16 else 16)
+    return stored + in_pieces * numbers * (
+        16 if geometry.bits > 16 or geometry.sample_format == tags.FLOAT else 2
+    )
 
 
 def _values(

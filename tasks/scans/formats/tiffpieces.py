@@ -12,6 +12,7 @@ from tasks.errors import AutochromeError, UnreadableScan
 from tasks.scans.formats.source import BLOCK_BYTES, ByteSource, damaged
 from tasks.scans.formats.structure import Photometric, Structure, Values
 from tasks.scans.formats.tiffchain import Look
+from tasks.scans.resample import resize
 
 Array = NDArray[Any]
 Codes = NDArray[Any]  # uint8 or uint16; levels, float32 or float64, of deep samples
@@ -175,21 +176,13 @@ def look_at(source: ByteSource, structure: Structure) -> Look | None:
             rows = pieces.rows(first, last).mean(axis=2)
             edges = np.arange(first, last + 1)
             weights = np.diff(np.clip(edges, top, bottom))
-            bands.append(_cells(weights @ rows / weights.sum()))
+            bands.append(resize((weights @ rows / weights.sum())[None], 1, _LOOK_CELLS)[0])
     except AutochromeError:
         return None
     full = (1 << (structure.bits if structure.values else structure.stored_bits)) - 1
     look = (np.stack(bands) / (1 if structure.is_deep else full)).astype(np.float32)
     is_inverted = structure.photometric == Photometric.MIN_IS_WHITE and not structure.values
     return 1 - look if is_inverted else look
-
-
-def _cells(line: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Reduce a line to the means of its cells, whose borders may lie within pixels."""
-    edges = np.linspace(0, line.size, _LOOK_CELLS + 1)
-    sums = np.interp(edges, np.arange(line.size + 1), np.concatenate([[0], np.cumsum(line)]))
-    found: NDArray[np.float64] = np.diff(sums) / np.diff(edges)
-    return found
 
 
 def check_zip(source: ByteSource, structure: Structure) -> None:
@@ -201,11 +194,10 @@ def check_zip(source: ByteSource, structure: Structure) -> None:
     file = source.assembled(structure.parts)
     page = cast("tifffile.TiffPage", tifffile.TiffFile(file).pages[0])
     pieces = list(zip(page.dataoffsets, page.databytecounts, strict=True))
-    limit = structure.buffer_bytes
     for index, (offset, size) in enumerate(pieces):
         file.seek(offset)
         try:
-            _inflate(file, size, limit=limit)
+            _inflate(file, size, limit=structure.buffer_bytes)
         except zlib.error as error:
             raise damaged(
                 f"piece {index + 1:,} of {len(pieces):,} of the TIFF fails its checksum ({error})"
