@@ -1,6 +1,7 @@
 """JPEG 2000 (ITU-T T.800): the boxes of a JP2 file, and the codestream within or alone."""
 
 import re
+import struct
 from dataclasses import dataclass, field
 
 from tasks.errors import TruncatedScan, UnsupportedFormat
@@ -216,44 +217,31 @@ def _take_metadata(boxes: _Boxes, kind: bytes, body: bytes) -> None:
 
 def _resolution(body: bytes) -> tuple[float, float] | None:
     """Decode pixels per metre, down and across: numerator, denominator and power of ten each."""
-    parts = [int.from_bytes(body[i : i + 2], "big") for i in range(0, 8, 2)]
-    powers = [int.from_bytes(body[i : i + 1], "big", signed=True) for i in (8, 9)]
-    if not all(parts) or max(map(abs, powers)) > 12:
+    above_y, below_y, above_x, below_x, power_y, power_x = struct.unpack(">4H2b", body[:10])
+    if not (above_y and below_y and above_x and below_x) or max(abs(power_y), abs(power_x)) > 12:
         return None
-    y = parts[0] / parts[1] * 10.0 ** powers[0] / 100
-    x = parts[2] / parts[3] * 10.0 ** powers[1] / 100
-    return x, y
+    return above_x / below_x * 10.0**power_x / 100, above_y / below_y * 10.0**power_y / 100
 
 
 def _read_size(source: ByteSource, start: int) -> _Size:
     head = source.read(start, 42)
-    count = int.from_bytes(head[40:42], "big")
+    right, bottom, left, top, wide, high, first, upper, count = struct.unpack(">8x8IH", head)
     if head[:4] != _CODESTREAM or not 0 < count <= 16384:
         raise damaged("the JPEG 2000 codestream does not begin with its size")
-    right, bottom, left, top = (int.from_bytes(head[i : i + 4], "big") for i in (8, 12, 16, 20))
-    width, height = right - left, bottom - top
-    if width < 1 or height < 1:
-        raise damaged(f"the JPEG 2000 announces {width} × {height} pixels")
     parts = source.read(start + 42, 3 * count)
     across, down = min(parts[1::3]), min(parts[2::3])
-    if not across or not down:
-        raise damaged("the JPEG 2000 has components of no size")
+    if right <= left or bottom <= top or not (across and down and wide and high):
+        raise damaged(
+            f"the JPEG 2000 announces {right - left} × {bottom - top} pixels, of which its components "
+            f"have every {across} × {down}th, in tiles of {wide} × {high}"
+        )
     return _Size(
         width=-(-right // across) - -(-left // across),
         height=-(-bottom // down) - -(-top // down),
         depths=tuple((depth & 0x7F) + 1 for depth in parts[::3]),
         signs=tuple(depth > 0x7F for depth in parts[::3]),
-        tiles=_tiles(head),
+        tiles=-(-(right - first) // wide) * -(-(bottom - upper) // high),
     )
-
-
-def _tiles(head: bytes) -> int:
-    """Count tiles; *head* begins with the codestream."""
-    right, bottom, *_ = (int.from_bytes(head[i : i + 4], "big") for i in (8, 12))
-    wide, high, left, top = (int.from_bytes(head[i : i + 4], "big") for i in (24, 28, 32, 36))
-    if not wide or not high:
-        raise damaged("the JPEG 2000 has tiles of no size")
-    return -(-(right - left) // wide) * -(-(bottom - top) // high)
 
 
 def _walk_tile_parts(source: ByteSource, start: int, tiles: int, notes: list[str]) -> int:
