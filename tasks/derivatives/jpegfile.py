@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tasks.errors import AutochromeError
+from tasks.errors import AutochromeError, TruncatedScan
 from tasks.scans.formats.markers import DAC, DHT, EOI, SOI, SOS, STANDALONE, XMP, walk_markers
 from tasks.scans.formats.source import ByteSource
 
@@ -110,6 +110,8 @@ def parse_jpeg(data: bytes) -> JpegFile:
                 end -= 1
             place = one.end if one.code == SOS else 0
             segments.append(Segment(one.code, one.payload, view[one.end : end], place))
+    except TruncatedScan as error:
+        raise JpegLayoutError("it ends without EOI, or a segment's length leaves it") from error
     except AutochromeError as error:
         raise JpegLayoutError(str(error).partition("; ")[0]) from error
     raise JpegLayoutError("it ends without EOI")

@@ -232,8 +232,8 @@ def _read_size(source: ByteSource, start: int) -> _Size:
     across, down = min(parts[1::3]), min(parts[2::3])
     if right <= left or bottom <= top or not (across and down and wide and high):
         raise damaged(
-            f"the JPEG 2000 announces {right - left} × {bottom - top} pixels, of which its components "
-            f"have every {across} × {down}th, in tiles of {wide} × {high}"
+            f"the JPEG 2000 announces {right - left} × {bottom - top} pixels in tiles of {wide} × "
+            f"{high}, of which its components have every {across} × {down}th"
         )
     return _Size(
         width=-(-right // across) - -(-left // across),

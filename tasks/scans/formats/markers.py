@@ -68,7 +68,9 @@ def walk_markers(source: ByteSource) -> Iterator[Marker]:
         if code not in {EOI, *STANDALONE}:
             size = int.from_bytes(source.read(end, 2), "big")
             if size < 2:
-                raise damaged(f"the JPEG's segment at byte {end:,} has the length {size}")
+                raise damaged(
+                    f"the JPEG's segment at byte {end:,} has the impossible length {size}"
+                )
             payload, end = source.read(end + 2, size - 2), end + size
         end_of_data = _END_OF_DATA_LS if code == SOF_LS else end_of_data
         position = _next(source, end, end_of_data) if code == SOS else end
