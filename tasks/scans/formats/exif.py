@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from tasks.errors import AutochromeError
-from tasks.scans.formats import tags
 from tasks.scans.formats.ifd import Directory, read_directory, read_layout
 from tasks.scans.formats.source import ByteSource
 
@@ -19,7 +18,13 @@ XP_TITLE, XP_COMMENT, XP_AUTHOR, XP_SUBJECT = 0x9C9B, 0x9C9C, 0x9C9D, 0x9C9F
 DATE_ORIGINAL, OFFSET_ORIGINAL, DATE_DIGITIZED, OFFSET_DIGITIZED, USER_COMMENT = (
     0x9003, 0x9011, 0x9004, 0x9012, 0x9286,
 )  # fmt: skip
-_ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _UNIT = 0x0112, 0x011A, 0x011B, 0x0128
+_ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _UNIT, _EXIF_IFD = (
+    0x0112,
+    0x011A,
+    0x011B,
+    0x0128,
+    0x8769,
+)
 
 #: Tags whose text is carried over, by the names that people know them under.
 _TEXTS = {
@@ -83,7 +88,7 @@ def read_exif(directory: Directory) -> Exif:
         notes.append(f"Orientation is {orientation:g}, which means nothing; taken for upright")
         orientation = 1
     resolution = _resolution(directory, notes)
-    place = int(_number(directory, tags.EXIF_IFD, "the pointer to EXIF", 0, notes))
+    place = int(_number(directory, _EXIF_IFD, "the pointer to EXIF", 0, notes))
     if place:
         try:
             inner = read_directory(directory.source, directory.layout, place)
