@@ -53,7 +53,6 @@ class _Segments:
     photoshop: list[bytes] = field(default_factory=list)
     density: tuple[int, int, int] | None = None
     adobe_transform: int | None = None
-    comments: list[bytes] = field(default_factory=list)
     scans: int = 0
 
 
@@ -175,7 +174,7 @@ def _walk(source: ByteSource) -> _Segments:
         if one.code in _CODINGS and found.frame_part == len(found.parts):
             # Its height may be wanting.
             found.parts.append(source.read(one.at, one.data_end - one.at))
-        elif one.code in _DECISIVE and one.code not in markers.STANDALONE:
+        elif one.code in _DECISIVE:
             found.parts.append(Span(one.at, one.data_end - one.at))
     return found
 
