@@ -270,9 +270,12 @@ def load_settings(**given: object) -> Settings:
         return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]  # pydantic checks
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        name = "_".join(str(part) for part in first["loc"]) or "settings"
+        said = first["msg"].removeprefix("Value error, ")
+        if not first["loc"]:  # of several settings, which it names
+            raise UsageError(f"{said}; see deploy/env.example, or autochrome.toml") from error
+        name = str(first["loc"][0])
         raise UsageError(
-            f"setting {name}: {first['msg']}; see deploy/env.example for "
+            f"setting {name}: {said}; see deploy/env.example for "
             f"AUTOCHROME_{name.upper()}, or autochrome.toml if it is set there"
         ) from error
     except (SettingsError, TOMLDecodeError) as error:

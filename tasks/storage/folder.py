@@ -55,6 +55,8 @@ class FolderStore:
 
     def __init__(self, root: Path, *, writable: bool) -> None:
         self.url = root.as_uri()
+        # Bytes that are no text can be typed again in the URI alone.
+        self._place = str(root) if str(root).isprintable() else self.url
         self._root = root
         self._writable = writable
         if writable:
@@ -205,12 +207,12 @@ class FolderStore:
                 next(entries, None)
         except FileNotFoundError as error:
             raise SourceNotFound(
-                f"{self._root}: no such folder; check the spelling and mounts"
+                f"{self._place}: no such folder; check the spelling and mounts"
             ) from error
         except NotADirectoryError as error:
-            raise UsageError(f"{self._root}: not a folder; name the folder it lies in") from error
+            raise UsageError(f"{self._place}: not a folder; name the folder it lies in") from error
         except OSError as error:
-            raise named_error(error, f"cannot read {self._root}") from error
+            raise named_error(error, f"cannot read {self._place}") from error
 
     def _prepare(self) -> None:
         """Make the folder if need be, prove that it takes files, sweep what was left in it."""
@@ -220,9 +222,11 @@ class FolderStore:
             write_file(probe, [b"Autochrome can write here.\n"])
             self._sweep(before=probe.stat().st_mtime - _LEFTOVER_AFTER_S)
         except (FileExistsError, NotADirectoryError) as error:
-            raise UsageError(f"{self._root}: not a folder; name a folder for the output") from error
+            raise UsageError(
+                f"{self._place}: not a folder; name a folder for the output"
+            ) from error
         except OSError as error:
-            raise named_error(error, f"cannot write into {self._root}") from error
+            raise named_error(error, f"cannot write into {self._place}") from error
         finally:
             remove_if_possible(probe)
 

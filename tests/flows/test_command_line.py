@@ -108,3 +108,22 @@ def test_print_json_goes_where_stdout_goes(capsysbinary: pytest.CaptureFixture[b
     print_json([1])
     assert capsysbinary.readouterr().out == b"before\n[\n  1\n]\n"
     assert isinstance(sys.stdout, io.TextIOWrapper)
+
+
+def test_bytes_that_are_no_text_are_named_as_they_can_be_typed(tmp_path: Path) -> None:
+    """In the URI: a terminal's escape of them means nothing to a shell."""
+    scan = os.fsencode(tmp_path) + b"/caf\xe9.jpg"
+    Path(os.fsdecode(scan)).write_bytes(b"scan")
+    done = autochrome("discover", scan, "--db", f"sqlite:///{tmp_path / 'a.db'}")
+    said = done.stderr.decode()
+    assert f"{tmp_path.as_uri()}/caf%E9.jpg: not a folder" in said
+    assert "udce9" not in said
+
+
+def test_an_error_of_several_settings_names_them() -> None:
+    """And no setting that does not exist."""
+    done = autochrome("status", AUTOCHROME_RETRY_BASE_S="60", AUTOCHROME_RETRY_CAP_S="30")
+    assert done.returncode == 2
+    said = done.stderr.decode()
+    assert "retry_cap_s is below retry_base_s" in said
+    assert "AUTOCHROME_SETTINGS" not in said
