@@ -236,15 +236,17 @@ def test_float16(tmp_path: Path) -> None:
 
 def test_agreement_with_ours(tmp_path: Path) -> None:
     """Confidence is ours where the colours are ours, and falls by their distance."""
-    path = export(SmallDDColor(), tmp_path / "net.onnx", side=160)
+    bundled = read_checkpoint(DEFAULT_CHECKPOINT)
+    side = bundled.network_px  # of both: neither's plane is resized
+    path = export(SmallDDColor(), tmp_path / "net.onnx", side=side)
     checkpoint = take_in(path, "ddcolor")
     loaded = load_network(checkpoint)
     network = copy.deepcopy(loaded)  # as for half precision: the model itself is shared
     assert isinstance(network, network_module.ForeignNetwork)
     assert isinstance(loaded, network_module.ForeignNetwork)
     assert network.session is loaded.session
-    ours = load_network(read_checkpoint(DEFAULT_CHECKPOINT))
-    plane = torch.from_numpy(np.stack(make_planes(2, shape=(160, 160))))[:, None]
+    ours = load_network(bundled)
+    plane = torch.from_numpy(np.stack(make_planes(2, shape=(side, side))))[:, None]
     with torch.inference_mode():
         found, reference = network(plane), ours(plane)
         distance = torch.linalg.vector_norm(found.chroma - reference.chroma, dim=1, keepdim=True)
