@@ -11,7 +11,7 @@ from tasks.audit import AuditPlan, AuditSummary, run_audit
 from tasks.errors import RunAborted
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.records import FixitySubject
-from tasks.night import name_of_night
+from tasks.orders.night import name_of_night
 from tasks.settings import current_settings
 
 

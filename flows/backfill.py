@@ -1,34 +1,27 @@
-"""The flows of backfills: ordering one, steering it, and keeping all of them going.
+"""The flows of orders: ordering a backfill, steering any order, and keeping all of them going."""
 
-Nothing waits here. `backfill` enqueues and ends; `keep_backfills_going` comes by every minute,
-looks at the ledger, and creates as many runs of `colorize` as the window holds. Kill any of them at
-any moment: the next one finds in the ledger what is to be done.
-"""
-
-import asyncio
 import enum
-from typing import Any
+import time
 
 from prefect import flow, get_run_logger
-from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 
-from flows.backfill_artifacts import show_backfill, show_forecast
-from flows.lost_nights import take_up_lost_night
-from flows.shares import create_runs, end_shares_without_runs, nightly_waits
-from tasks.backfilling import forecast, keep_going, order_backfill, plan_backfill
-from tasks.heartbeat import RUN_LOST_S
-from tasks.ledger.backfills import BackfillMode, Backfills, Budget, Order, Scope
+from flows.keeping import keep, keep_if_served
+from flows.watching import show_forecast, show_order
 from tasks.ledger.opening import open_ledger
-from tasks.scope import find_sources
+from tasks.ledger.orders import Budget, Order, OrderMode, Orders, Scope
+from tasks.orders.planning import find_sources, forecast, place_order, plan_order
 from tasks.settings import current_settings
 
-#: The end of a backfill is shown by whoever comes by within this time.
-SHOWN_AFTER_END_S = 1800.0
+#: Runs of `keep_orders` come every five minutes, and end before the next is due.
+KEEPS_FOR_S = 270.0
+
+#: Between two looks of such a run.
+LOOK_S = 15.0
 
 
 class Steer(enum.StrEnum):
-    """What can be done to a backfill."""
+    """What can be done to an order."""
 
     PAUSE = "pause"
     RESUME = "resume"
@@ -37,7 +30,7 @@ class Steer(enum.StrEnum):
 
 @flow(name="backfill", flow_run_name="backfill: {mode}")
 def backfill(  # noqa: PLR0913 - a field of the form in Prefect's UI each
-    mode: BackfillMode = BackfillMode.MISSING,
+    mode: OrderMode = OrderMode.MISSING,
     *,
     sources: tuple[str, ...] = (),
     collections: tuple[str, ...] = (),
@@ -49,7 +42,7 @@ def backfill(  # noqa: PLR0913 - a field of the form in Prefect's UI each
     dry_run: bool = False,
     allow_large: bool = False,
 ) -> int | None:
-    """Order a backfill and enqueue its scans; `keep_backfills_going` has them coloured.
+    """Order a backfill and enqueue its scans; the workers colour them when nothing goes first.
 
     Args:
         mode: missing: what no recipe has dealt with. failed: what failed. changed-recipe: what
@@ -61,11 +54,11 @@ def backfill(  # noqa: PLR0913 - a field of the form in Prefect's UI each
         max_items: At most so many scans.
         max_bytes: At most so many bytes of scans.
         max_hours: At most so many hours of workers' time, added up.
-        dry_run: Only say what it would do: see the artifact `backfill-plan`.
-        allow_large: More scans than AUTOCHROME_BACKFILL_LIMIT_ITEMS are meant.
+        dry_run: Only say what it would do: see the artifact `order-plan`.
+        allow_large: More scans than AUTOCHROME_ORDER_LIMIT_ITEMS are meant.
 
     Returns:
-        The backfill's number; None for a dry run.
+        The order's number; None for a dry run.
     """
     settings = current_settings()
     with open_ledger(settings) as ledger:
@@ -79,17 +72,15 @@ def backfill(  # noqa: PLR0913 - a field of the form in Prefect's UI each
         show_forecast(forecast(settings, ledger, order), order)
         if dry_run:
             return None
-        row = order_backfill(
-            settings, ledger, order, name=str(flow_run.name), allow_large=allow_large
-        )
-        row = plan_backfill(ledger, row.id)
-        asyncio.run(show_backfill(ledger, row))
-    get_run_logger().info("backfill %d: %d scans enqueued", row.id, row.items)
+        row = place_order(settings, ledger, order, name=str(flow_run.name), allow_large=allow_large)
+        row = plan_order(ledger, row.id)
+        keep_if_served(settings, ledger)
+    get_run_logger().info("%s: %d scans enqueued", row.name, row.items)
     return row.id
 
 
-@flow(name="steer_backfill", flow_run_name="{action} backfill {number}")
-def steer_backfill(
+@flow(name="steer_order", flow_run_name="{action} order {number}")
+def steer_order(
     number: int,
     action: Steer,
     why: str = "",
@@ -97,10 +88,10 @@ def steer_backfill(
     max_items: int | None = None,
     max_hours: float | None = None,
 ) -> str:
-    """Pause, resume or cancel a backfill.
+    """Pause, resume or cancel an order: a night, a retry, a request or a backfill.
 
     Args:
-        number: Which; the artifacts `backfill-…` show them.
+        number: Which; the artifacts `backfill-…`, `night-…` show them.
         action: What to do.
         why: For the record.
         max_items: When it is resumed: at most so many scans in all.
@@ -110,44 +101,41 @@ def steer_backfill(
         Its state then.
     """
     who = f"flow run {flow_run.name}"
-    with open_ledger(current_settings()) as ledger:
-        backfills = Backfills(ledger)
+    settings = current_settings()
+    with open_ledger(settings) as ledger:
+        orders = Orders(ledger)
         if action is Steer.PAUSE:
-            backfills.pause(number, who=who, why=why)
+            orders.pause(number, who=who, why=why)
         elif action is Steer.RESUME:
             budget = Budget(max_items=max_items, max_seconds=max_hours and max_hours * 3600)
-            backfills.resume(number, budget, who=who, why=why)
-            plan_backfill(ledger, number)
+            orders.resume(number, budget, who=who, why=why)
+            plan_order(ledger, number)
         else:
-            withdrawn = backfills.cancel(number, who=who, why=why)
+            withdrawn = orders.cancel(number, who=who, why=why)
             get_run_logger().info("%d items are taken back", withdrawn.items)
-        row = backfills.get(number)
-        asyncio.run(show_backfill(ledger, row))
+        row = orders.get(number)
+        show_order(ledger, row)
+        keep_if_served(settings, ledger)
     return row.state.value
 
 
-@flow(name="keep_backfills_going", flow_run_name="keep backfills going")
-async def keep_backfills_going() -> dict[str, Any]:
-    """Plan on, keep the window of `colorize` runs full, show how far it is: one turn, and ends.
+@flow(name="keep_orders", flow_run_name="keep orders going")
+def keep_orders(for_s: float = KEEPS_FOR_S) -> int:
+    """Keep orders going for a few minutes, until the next run of this does, or none is open.
+
+    Args:
+        for_s: How long.
 
     Returns:
-        How many runs were created, and whether it waits for a nightly run.
+        How many runs were created.
     """
     settings = current_settings()
+    until = time.monotonic() + for_s
+    created = 0
     with open_ledger(settings) as ledger:
-        if await take_up_lost_night(ledger):
-            get_run_logger().warning("the last night was lost; another run takes up its rest")
-        backfills = Backfills(ledger)
-        if not backfills.list_shown(ended_within_s=SHOWN_AFTER_END_S):
-            return {"created": 0}
-        async with get_client() as client:
-            await end_shares_without_runs(client, backfills)
-            nightly = backfills.is_nightly_running(seen_within_s=RUN_LOST_S)
-            nightly = nightly or await nightly_waits(client)
-            shares = await asyncio.to_thread(
-                keep_going, settings, ledger, nightly_comes_first=nightly
-            )
-            created = await create_runs(client, settings, backfills, shares)
-        for row in backfills.list_shown(ended_within_s=SHOWN_AFTER_END_S):
-            await show_backfill(ledger, row, waits_for_nightly=nightly)
-    return {"created": created, "waits_for_nightly": nightly}
+        while True:
+            kept = keep(settings, ledger)
+            created += kept.created
+            if kept.is_quiet or time.monotonic() + LOOK_S > until:
+                return created
+            time.sleep(LOOK_S)

@@ -1,40 +1,44 @@
-"""The `colorize` flow: one worker's share of the pending items."""
+"""The `colorize` flow: one worker's share of an order."""
 
+import threading
 import time
 
 from prefect import flow, get_run_logger
+from prefect.context import FlowRunContext
+from prefect.runtime import flow_run
 
-from flows.cluster import spread
-from flows.watching import Progress
-from tasks.backfill_share import work_share
-from tasks.batch.batch import BatchSummary
-from tasks.batch.worker import open_worker, recipe_in_service
-from tasks.colorize import run_batch_as_task
+from flows.fanout import open_fanout
+from flows.keeping import keep_if_served
+from flows.watching import UPDATE_EVERY_S, show_order
 from tasks.errors import RunAborted
-from tasks.ledger import ItemStatus, Ledger
+from tasks.ledger import Ledger
 from tasks.ledger.opening import open_ledger
+from tasks.ledger.orders import Budget, Order, OrderKind, OrderRow, Orders, Scope
+from tasks.orders.planning import make_order, plan_order
+from tasks.orders.working import work_here, work_share
 from tasks.settings import Settings, current_settings
-from tasks.share import Share, work_off
 
 
 @flow(name="colorize", flow_run_name="colorize {label}")
 def colorize(
-    label: str = "what is pending",
+    label: str = "what is missing",
     *,
     collections: tuple[str, ...] = (),
     max_items: int | None = None,
     deadline_s: float | None = None,
     share_id: int | None = None,
 ) -> dict[str, int]:
-    """Claim batches and colourize them until none is left or the share is over.
+    """Colourize batch after batch until none is left or the share is over.
+
+    Without a share, it orders what is missing, and is the first to work at it.
 
     Args:
         label: How a person recognises the run.
         collections: Only these; none means all.
-        max_items: Claim no more than this many items.
+        max_items: No more than so many scans.
         deadline_s: Begin no batch after this many seconds.
-        share_id: A share of a backfill, in the ledger: it says how much. `keep_backfills_going`
-            sets this.
+        share_id: A share of an order, in the ledger, which says how much. Whoever keeps orders
+            going sets this.
 
     Returns:
         How many items came into each status.
@@ -44,57 +48,65 @@ def colorize(
             given back.
     """
     settings = current_settings()
-    if share_id is not None:
-        summary = colorize_share_of_backfill(settings, share_id, label=label)
-    else:
-        deadline = None if deadline_s is None else time.monotonic() + deadline_s
-        share = Share(collections=collections, max_items=max_items, deadline=deadline)
-        summary = colorize_share(settings, share, label=label)
+    with open_ledger(settings) as ledger:
+        if share_id is None:
+            order = Order(
+                scope=Scope(tuple(collections)),
+                budget=Budget(max_items),
+                deadline_s=deadline_s,
+                who=f"flow run {flow_run.name}",
+                kind=OrderKind.REQUEST,
+            )
+            row = make_order(settings, ledger, order, name=str(flow_run.name))
+            return colorize_order(settings, ledger, plan_order(ledger, row.id))
+        summary = work_share(settings, share_id, open_fanout=open_fanout)
+        get_run_logger().info("%s: %s", label, summary.in_words())
+        if is_served():
+            keep_if_served(settings, ledger)
     if summary.aborted:
         raise RunAborted(summary.aborted)
     return summary.by_status
 
 
-def colorize_share(settings: Settings, share: Share, *, label: str) -> BatchSummary:
-    """Work a share off within the current flow run, with a progress bar in the UI.
+def colorize_order(settings: Settings, ledger: Ledger, row: OrderRow) -> dict[str, int]:
+    """Work a planned order off within the current flow run, beside all workers that there are.
 
-    In this process, a task run a batch; or, where the settings name a Dask cluster, on that.
+    Returns:
+        How many of its items came into each status.
+
+    Raises:
+        RunAborted: It cannot go on.
     """
-    if settings.dask_scheduler:
-        return _colorize_share_on_cluster(settings, share, label=label)
-    with open_worker(settings) as worker:
-        progress = _begin_progress(worker.ledger, worker.recipe_id, label=label)
-        summary = work_off(worker, share, run_batch=run_batch_as_task, on_progress=progress.update)
-    return _end_progress(progress, summary, label=label)
+    shown_at = 0.0
+
+    def show(*_: object) -> None:
+        nonlocal shown_at
+        if time.monotonic() - shown_at > UPDATE_EVERY_S:
+            show_order(ledger, Orders(ledger).get(row.id))
+            shown_at = time.monotonic()
+
+    if is_served():
+        keep_if_served(settings, ledger)
+    aborted = work_here(
+        settings,
+        ledger,
+        row.id,
+        stop=threading.Event(),
+        open_fanout=open_fanout,
+        on_progress=show,
+    )
+    ended = Orders(ledger).settle(row.id)
+    show_order(ledger, ended)
+    get_run_logger().info("%s: %s", ended.name, ended.state)
+    if is_served():
+        keep_if_served(settings, ledger)
+    if aborted:
+        raise RunAborted(aborted)
+    return {status: n for status, n in ended.figures.items() if status != "pending"}
 
 
-def _colorize_share_on_cluster(settings: Settings, share: Share, *, label: str) -> BatchSummary:
-    with open_ledger(settings) as ledger:
-        in_service = recipe_in_service(settings, ledger)
-        ledger.ensure_recipe(in_service)
-        recipe = ledger.find_recipe(in_service.digest)
-        progress = _begin_progress(ledger, recipe.id, label=label)
-        summary = spread(settings, ledger, share, recipe=recipe, on_progress=progress.update)
-    return _end_progress(progress, summary, label=label)
-
-
-def _begin_progress(ledger: Ledger, recipe_id: int, *, label: str) -> Progress:
-    waiting = ledger.counts(recipe_id).items.get(ItemStatus.PENDING, 0)
-    get_run_logger().info("%s: %d items wait", label, waiting)
-    return Progress.begin(waiting, label=label)
-
-
-def _end_progress(progress: Progress, summary: BatchSummary, *, label: str) -> BatchSummary:
-    progress.finish(summary)
-    get_run_logger().info("%s: %s", label, summary.in_words())
-    return summary
-
-
-def colorize_share_of_backfill(settings: Settings, share_id: int, *, label: str) -> BatchSummary:
-    """Work off a share of a backfill within the current flow run.
-
-    How far the backfill is, `keep_backfills_going` shows.
-    """
-    summary = work_share(settings, share_id, run_batch=run_batch_as_task)
-    get_run_logger().info("%s: %s", label, summary.in_words())
-    return summary
+def is_served() -> bool:
+    """Whether the current flow run is a deployment's: then there are workers beside this one."""
+    context = FlowRunContext.get()  # Prefect's runtime module would ask the server each time
+    run = None if context is None else context.flow_run
+    return run is not None and run.deployment_id is not None

@@ -24,11 +24,10 @@ from flows.watching import tag_run
 from tasks.finetune.course import Approval, Course, Judged, Skipped, begin, conclude
 from tasks.finetune.running import recorded_run
 from tasks.finetune.showing import curves_svg
-from tasks.finetune.tasks import judge_challenger_as_task, train_as_task
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.reference_records import TrainingVerdict
+from tasks.prefect_tasks import judge, train_challenger, unsearched
 from tasks.settings import current_settings
-from tasks.unsearched import unsearched
 
 #: Who the ledger says it was, where nobody is asked.
 WHO = "finetune"
@@ -86,12 +85,12 @@ def _train_and_judge(course: Course) -> Judged:
         if isinstance(progress, UUID):
             update_progress_artifact(progress, 100.0 * step / steps, description=words)
 
-    trained = train_as_task(unsearched(course), on_look)
+    trained = train_challenger(unsearched(course), on_look)
     on_look(steps, "trained; champion and challenger are judged")
     if not isinstance(trained, str):
         url = _data_url(curves_svg(trained.looks).encode(), "image/svg+xml")
         create_image_artifact(url, key="loss-curves", description="Loss and watched errors")
-    judged = judge_challenger_as_task(unsearched(course), unsearched(trained))
+    judged = judge(unsearched(course), unsearched(trained))
     on_look(steps, "judged")
     if judged.shown.examples:
         create_image_artifact(

@@ -1,20 +1,33 @@
-"""The `nightly` flow: discover, enqueue, colourize until done or the deadline, report."""
+"""The `nightly` flow: discover, order what is missing, wait until done or the deadline, report."""
 
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
-from flows.colorize import colorize_share
+from flows.colorize import colorize_order, is_served
+from flows.keeping import keep_if_served
 from flows.watching import show_counts, show_pictures, show_report, tag_run
-from tasks.discover import discover, enqueue, report_night
 from tasks.errors import RunAborted
-from tasks.night import begin_night, name_of_night, sources_of
-from tasks.settings import current_settings
-from tasks.share import Share
-from tasks.unsearched import unsearched
+from tasks.ledger import Ledger, RunEnding
+from tasks.ledger.orders import OrderRow, Orders, OrderState
+from tasks.orders.night import (
+    Night,
+    begin_night,
+    end_orders_of_the_dead,
+    name_of_night,
+    order_of_night,
+    sources_of,
+)
+from tasks.prefect_tasks import discover, plan, report, unsearched
+from tasks.report.gathering import write_report
+from tasks.settings import Settings, current_settings
+
+#: A night that waits looks so often how far its order is.
+LOOK_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -39,13 +52,13 @@ def _run_name() -> str:
 def nightly(collections: tuple[str, ...] = (), resumes: int | None = None) -> NightSummary:
     """Run one night over the archive.
 
-    What the deadline leaves over is carried to the next night. Settings come from the environment:
-    sources, output, database, deadline.
+    All workers of the pool of `colorize` take part, and this run waits beside them, without a GPU;
+    where it is no deployment's, it colourizes by itself. What the deadline leaves over is the next
+    night's. Settings come from the environment: sources, output, database, deadline.
 
     Args:
         collections: Colourize only these; none means all.
-        resumes: The number of a lost night in the ledger whose rest is to be done.
-            `keep_backfills_going` sets this.
+        resumes: The order of a night whose run was lost: this one takes its place.
 
     Returns:
         How many items came into each status, and where the report is.
@@ -55,24 +68,65 @@ def nightly(collections: tuple[str, ...] = (), resumes: int | None = None) -> Ni
     """
     settings = current_settings()
     logger = get_run_logger()
-    with begin_night(settings, kind="nightly", name=_night()) as night:
+    sources = sources_of(settings)
+    with begin_night(settings, kind="nightly", name=_night(), resumes=resumes) as night:
         tag_run("nightly", *collections)
-        only, seconds = night.plan(collections, resumes=resumes)
-        deadline = time.monotonic() + seconds
-        for source in sources_of(settings):
-            logger.info("%s: %s", source, discover(unsearched(night), source).in_words())
-        enqueued = enqueue(unsearched(night))
-        logger.info("%d scans enqueued", enqueued)
-        share = Share(collections=tuple(only), deadline=deadline, run_id=night.run_id)
-        summary = colorize_share(settings, share, label=f"night {night.name}")
-        night.count(summary)
-        night.end(summary.ending(), detail=summary.aborted)
-        report = report_night(unsearched(night), unsearched(summary))
-        show_counts(report.counts, report.samples, key="counts")
-        show_pictures(report.pictures, key="before-after")
-        told = [*night.figures.incomplete, summary.in_words(), report.failure]
-        show_report(report.link, "\n\n".join(filter(None, told)))
-        logger.info("report: %s", report.link or report.failure)
-    if summary.aborted:
-        raise RunAborted(summary.aborted)
-    return NightSummary(summary.by_status, report.link)
+        orders = Orders(night.ledger)
+        if not is_served():
+            end_orders_of_the_dead(night.ledger)
+        if resumes is None:
+            order = order_of_night(settings, collections, in_process=not is_served())
+            row = night.order(order)
+        else:
+            row = orders.get(resumes)
+        if is_served():
+            keep_if_served(settings, night.ledger)  # from here on, a crash is noticed
+        if row.state is OrderState.LISTING:
+            for source in sources:
+                logger.info("%s: %s", source, discover(unsearched(night), source).in_words())
+            row = plan(unsearched(night), row.id)
+            logger.info("%d scans are due", row.items)
+        aborted = _colorize(settings, night.ledger, row)
+        return _end(night, orders.settle(row.id), aborted)
+
+
+def _colorize(settings: Settings, ledger: Ledger, row: OrderRow) -> str:
+    """Have the order worked off; returns why it could not go on, or nothing."""
+    if is_served():
+        ended = _wait(settings, ledger, row.id)
+        return ended.detail if ended.state is OrderState.ABORTED else ""
+    try:
+        colorize_order(settings, ledger, row)
+    except RunAborted as error:
+        return str(error)
+    return ""
+
+
+def _wait(settings: Settings, ledger: Ledger, order_id: int) -> OrderRow:
+    """Wait until the order has ended, and keep it going meanwhile."""
+    orders = Orders(ledger)
+    while (row := orders.settle(order_id)).ended_at is None:
+        keep_if_served(settings, ledger)
+        time.sleep(LOOK_S)
+    return row
+
+
+def _end(night: Night, row: OrderRow, aborted: str) -> NightSummary:
+    summary = night.count(row.id)
+    summary.aborted = aborted
+    orders = Orders(night.ledger)
+    if row.ended_at is None:
+        orders.stop(row.id, RunEnding.ABORTED, why=aborted or "its night has ended")
+    night.end(summary.ending(), detail=aborted)
+    make = partial(report, unsearched(night), unsearched(summary), ending=summary.ending())
+    place = write_report(make, night)
+    show_counts(place.counts, place.samples, key="counts")
+    show_pictures(place.pictures, key="before-after")
+    told = [*night.figures.incomplete, summary.in_words(), place.failure]
+    show_report(place.link, "\n\n".join(filter(None, told)))
+    get_run_logger().info("report: %s", place.link or place.failure)
+    if is_served():
+        keep_if_served(night.settings, night.ledger)
+    if aborted:
+        raise RunAborted(aborted)
+    return NightSummary(summary.by_status, place.link)

@@ -2,35 +2,33 @@
 
 import base64
 import re
-import time
 from collections.abc import Mapping, Sequence
-from typing import Self, cast
-from uuid import UUID
+from typing import cast
 
-from prefect import get_run_logger
 from prefect.artifacts import (
+    Artifact,
     create_markdown_artifact,
     create_progress_artifact,
     create_table_artifact,
     update_progress_artifact,
 )
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import Artifact as Shown
 from prefect.runtime import flow_run
 
-from tasks.batch.batch import BatchSummary
 from tasks.errors import Reason
-from tasks.ledger import Counts, ItemStatus
+from tasks.ledger import Counts, ItemStatus, Ledger
+from tasks.ledger.orders import Order, OrderRow
+from tasks.orders.planning import Forecast
+from tasks.orders.words import forecast_in_words, progress_in_words
 from tasks.report import Picture
 from tasks.report.gathering import Samples
 from tasks.report.preview import shrink
 from tasks.report.reasons import REASON_HELP, STATUS_HELP, Help
 
-#: Moving the bar costs 17 ms of CPU, and the server two writes: the artifact, and an event that is
+#: Moving a bar costs 17 ms of CPU, and the server two writes: the artifact, and an event that is
 #: kept for days. More often than this nobody looks.
 UPDATE_EVERY_S = 10.0
-
-#: A line in the log, for those who read the story and not the bar.
-TELL_EVERY_S = 300.0
 
 #: Pictures before and after that a run shows in the UI; the report shows more.
 SHOWN = 4
@@ -39,45 +37,21 @@ SHOWN = 4
 SHOWN_PX = 220
 
 
-class Progress:
-    """A progress bar in the UI: items ended, of those that were waiting when the run began."""
+def show_forecast(told: Forecast, order: Order) -> None:
+    """Put what an order would do into the UI."""
+    lines = "\n".join(f"- {line}" for line in forecast_in_words(told, order))
+    create_markdown_artifact(f"## {order.kind}, {order.mode}\n\n{lines}", key="order-plan")
 
-    def __init__(self, artifact_id: UUID, waiting: int) -> None:
-        self._artifact_id = artifact_id
-        self._waiting = waiting
-        self._began = time.monotonic()
-        self._updated = 0.0
-        self._told = self._began
 
-    @classmethod
-    def begin(cls, waiting: int, *, label: str) -> Self:
-        """Show an empty bar for *waiting* items."""
-        text = f"{label}: 0 of {waiting:,}"
-        artifact_id = create_progress_artifact(0.0, key="progress", description=text)
-        return cls(cast("UUID", artifact_id), waiting)  # a coroutine only in asynchronous callers
-
-    def update(self, summary: BatchSummary) -> None:
-        """Move the bar, unless it has just been moved."""
-        if time.monotonic() - self._updated < UPDATE_EVERY_S:
-            return
-        self.finish(summary)
-        self._updated = time.monotonic()
-
-    def finish(self, summary: BatchSummary) -> None:
-        """Move the bar to where it belongs now."""
-        elapsed_s = max(time.monotonic() - self._began, 1e-3)
-        pace = summary.items / elapsed_s
-        left = max(self._waiting - summary.items, 0)
-        eta = f", about {left / pace / 60:.0f} min left" if left and pace else ""
-        words = f"{summary.items:,} of {self._waiting:,}, {pace:.1f} pictures/s{eta}"
-        update_progress_artifact(
-            self._artifact_id,
-            100.0 * min(summary.items / self._waiting, 1.0) if self._waiting else 100.0,
-            description=words,
-        )
-        if time.monotonic() - self._told > TELL_EVERY_S:
-            self._told = time.monotonic()
-            get_run_logger().info("%s", words)
+def show_order(ledger: Ledger, row: OrderRow) -> None:
+    """Move the order's progress bar: always the same one, whichever run moves it."""
+    told = progress_in_words(ledger, row)
+    key = f"{row.kind}-{row.id}"
+    shown = cast("Shown | None", Artifact.get(key))  # a coroutine only in asynchronous callers
+    if shown is None:
+        create_progress_artifact(told.percent, key=key, description=told.description)
+    else:
+        update_progress_artifact(shown.id, told.percent, description=told.description)
 
 
 def tag_run(*tags: str) -> None:

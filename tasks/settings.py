@@ -26,6 +26,9 @@ from tasks.paths import absolute_path
 #: What a greyscale JPEG becomes: see `tasks.derivatives.OutputPolicy`.
 GreyJpegPolicy = Literal["splice", "interleaved", "lossless"]
 
+#: What a share's batches are submitted to: see `flows.fanout`.
+TaskRunnerName = Literal["threads", "dask", "ray"]
+
 
 class Settings(BaseSettings):
     """Everything that differs between a laptop and a cluster, and nothing else."""
@@ -64,12 +67,13 @@ class Settings(BaseSettings):
     audit_older_than_days: float = Field(default=30.0, ge=0.0)
     audit_mb_per_s: float = Field(default=0.0, ge=0.0)
 
-    backfill_window: int = Field(default=4, ge=1, le=200)
-    backfill_share_minutes: float = Field(default=20.0, gt=0.0)
-    backfill_limit_items: int = Field(default=100_000, ge=1)
-    backfill_queue: str = "backfill"
+    order_workers: int = Field(default=0, ge=0, le=200)
+    order_limit_items: int = Field(default=100_000, ge=1)
+    share_minutes: float = Field(default=20.0, gt=0.0)
     colorize_deployment: str = "colorize/colorize"
-    dask_scheduler: str = ""
+    task_runner: TaskRunnerName = "threads"
+    task_runner_address: str = ""
+    batches_in_flight: int = Field(default=0, ge=0, le=1024)
 
     pixel_memory_mb: int = Field(default=4096, ge=512)
     max_pixels: int = Field(default=1_200_000_000, ge=1)

@@ -10,11 +10,11 @@ import torch
 
 from colormodel.checkpoint import Card, save_checkpoint
 from colormodel.networks import NetworkConfig, build_network
-from tasks.batch.worker import Worker, open_worker
-from tasks.ledger import ItemFilter, ItemRow, Ledger
+from tasks.batch.worker import Worker, open_worker, recipe_in_service
+from tasks.ledger import EnqueueMode, ItemFilter, ItemRow, Ledger
 from tasks.ledger.records import AttemptRow
 from tasks.ledger.uris import read_name
-from tasks.night import begin_night
+from tasks.orders.night import begin_night
 from tasks.settings import Settings
 from tests.scanfiles import codes_of, photograph, write_jpeg, write_png, write_tiff
 
@@ -81,10 +81,16 @@ def worker_for() -> Iterator[OpenWorker]:
             night = opened.enter_context(begin_night(settings, kind="test", name="a test"))
             for source in settings.sources:
                 night.discover(source)
-            night.enqueue()
+            enqueue_missing(settings, night.ledger)
             return opened.enter_context(open_worker(settings))
 
         yield open_one
+
+
+def enqueue_missing(settings: Settings, ledger: Ledger) -> int:
+    """Give every scan that was never finished an item that belongs to no order; how many."""
+    recipe_id = ledger.ensure_recipe(recipe_in_service(settings, ledger))
+    return ledger.enqueue(recipe_id, mode=EnqueueMode.NEW)
 
 
 def items_of(ledger: Ledger) -> dict[str, ItemRow]:

@@ -20,6 +20,7 @@ from flows.cli import (
     finetune,
     models,
     options,
+    orders,
     references,
     review,
     running,
@@ -40,6 +41,7 @@ app = typer.Typer(
 for group in (running, doctor, serving, audit, database, status, decisions, finetune, models):
     app.add_typer(group.app)  # its commands have no word before them
 app.add_typer(backfill.app, rich_help_panel=options.OPERATE)
+app.add_typer(orders.app, rich_help_panel=options.OPERATE)
 app.add_typer(review.app, rich_help_panel=options.CURATE)
 app.add_typer(references.app, rich_help_panel=options.MODEL)
 

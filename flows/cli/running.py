@@ -7,13 +7,15 @@ import time
 from contextlib import closing
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
+from getpass import getuser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli import options
-from flows.cli.stopping import progress_bar, stopping
+from flows.cli.stopping import order_bar, stopping
 from flows.cli.talk import (
     ExitCode,
     counts_as_dict,
@@ -25,10 +27,8 @@ from flows.cli.talk import (
 from tasks.words import count
 
 if TYPE_CHECKING:
-    from tasks.batch.batch import BatchSummary
     from tasks.batch.children import PixelPool
     from tasks.ledger import Counts
-    from tasks.night import Night
     from tasks.settings import Settings
 
 app = typer.Typer()
@@ -166,21 +166,45 @@ def run_here(settings: Settings, *, as_json: bool, pixels: PixelPool | None = No
         as_json: Whether the counts are printed for programs.
         pixels: A pool whose children are being started already, and that its owner closes.
     """
-    from tasks.night import begin_night, name_of_night
-    from tasks.report.gathering import write_report
+    from tasks.ledger import RunEnding
+    from tasks.ledger.orders import Orders
+    from tasks.orders.night import (
+        begin_night,
+        end_orders_of_the_dead,
+        name_of_night,
+        order_of_process,
+    )
+    from tasks.orders.working import in_this_process, work_here
+    from tasks.report.gathering import make_report, write_report
 
     began = time.monotonic()
     stop = threading.Event()
     name = name_of_night(datetime.now().astimezone())
     with begin_night(settings, kind="run", name=name) as night, stopping(stop):
+        end_orders_of_the_dead(night.ledger)
+        order = night.order(order_of_process(getuser()))
         for source in settings.sources:
             say(f"{source}: {night.discover(source).in_words()}")
-        night.enqueue()
-        summary = _colorize(settings, night, stop, pixels)
-        night.count(summary)
+        night.plan(order.id)
+        with order_bar("colourizing") as show:
+            aborted = work_here(
+                settings,
+                night.ledger,
+                order.id,
+                stop=stop,
+                open_fanout=partial(in_this_process, pixels=pixels),
+                on_progress=show,
+            )
+        orders = Orders(night.ledger)
+        if orders.settle(order.id).ended_at is None:
+            ending = RunEnding.ABORTED if aborted else RunEnding.CANCELLED
+            orders.stop(order.id, ending, why=aborted or "its process was asked to end")
+        summary = night.count(order.id)
+        summary.aborted = aborted
         ending = summary.ending(stopped=stop.is_set())
-        night.end(ending, detail=summary.aborted)
-        report = write_report(night, summary, ending=ending, pixels=pixels)
+        night.end(ending, detail=aborted)
+        make = partial(make_report, night, summary, ending=ending, pixels=pixels)
+        report = write_report(make, night)
     seconds = time.monotonic() - began
     if as_json:
         data = counts_as_dict(report.counts)
@@ -207,21 +231,3 @@ def _exit_code(counts: Counts) -> ExitCode:
     if any(counts.items.get(status) for status in faults):
         return ExitCode.FINISHED_WITH_FAULTS
     return ExitCode.CLEAN
-
-
-def _colorize(
-    settings: Settings, night: Night, stop: threading.Event, pixels: PixelPool | None
-) -> BatchSummary:
-    from tasks.batch.worker import open_worker
-    from tasks.ledger import ItemStatus
-    from tasks.share import Share, work_off
-
-    with open_worker(settings, stop=stop, pixels=pixels) as worker:
-        waiting = worker.ledger.counts(worker.recipe_id).items.get(ItemStatus.PENDING, 0)
-        with progress_bar() as bar:
-            line = bar.add_task("colourizing", total=waiting)
-            return work_off(
-                worker,
-                Share(run_id=night.run_id),
-                on_progress=lambda summary: bar.update(line, completed=summary.items),
-            )

@@ -43,6 +43,12 @@ def serve(
         list[int] | None,
         typer.Option(metavar="N", help="A worker for this GPU; may be given several times."),
     ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=0, help="So many workers that colour.  [default: one, or one a GPU]"
+        ),
+    ] = 0,
 ) -> None:
     """Run an archive on this machine: Prefect's server and UI, schedules, workers, metrics.
 
@@ -70,7 +76,7 @@ def serve(
         from flows.serving.gpus import choose_gpus
 
         chosen = choose_gpus(gpu)
-    raise typer.Exit(serve_here(settings, ServeOptions(gpus=chosen)))
+    raise typer.Exit(serve_here(settings, ServeOptions(gpus=chosen, workers=workers)))
 
 
 @app.command(rich_help_panel=options.OPERATE)

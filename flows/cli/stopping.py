@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -32,6 +32,18 @@ def progress_bar() -> Progress:
         transient=True,
         disable=not stderr.is_terminal,
     )
+
+
+@contextmanager
+def order_bar(name: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar of an order; it is told how many have ended, of how many, and what is waited for."""
+    with progress_bar() as bar:
+        line = bar.add_task(name)
+
+        def show(done: int, total: int, waits: str) -> None:
+            bar.update(line, completed=done, total=total, description=f"{name} {waits}".strip())
+
+        yield show
 
 
 DRAINED = "what was begun is finished, the rest given back"

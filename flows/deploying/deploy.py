@@ -9,6 +9,9 @@ from flows.deploying.definitions import apply_definitions
 from flows.deploying.pools import ensure_pools
 from tasks.settings import Settings
 
+#: Keeps orders going: see `flows.keeping`.
+KEEPER = "keep_orders/keep_orders"
+
 
 @dataclass(frozen=True)
 class Deployed:
@@ -32,4 +35,7 @@ async def deploy(settings: Settings, *, again: bool = True) -> Deployed:
         await ensure_pools(client)
         deployments = await apply_definitions(client, settings, again=again)
         automations = await ensure_automations(client, settings)
+        # Its schedule is off as it is deployed: where an order is open, this run switches it on.
+        keeper = await client.read_deployment_by_name(KEEPER)
+        await client.create_flow_run_from_deployment(keeper.id)
     return Deployed(deployments, automations)

@@ -24,11 +24,11 @@ class Queue:
 
 
 QUEUES = (
-    Queue(GPU_POOL, "nightly", 1, "The nightly run, before everything else."),
+    Queue(GPU_POOL, "nightly", 1, "Shares of the night, before everything else."),
     Queue(GPU_POOL, "requests", 2, "What people ask for, and failed scans tried again."),
     Queue(GPU_POOL, "training", 3, "Fine-tuning."),
     Queue(GPU_POOL, "backfill", 4, "Long work: only when nothing else waits."),
-    Queue(LIGHT_POOL, "default", 1, "Planning, watching and checking."),
+    Queue(LIGHT_POOL, "default", 1, "Listing, ordering, waiting, reporting and checking."),
 )
 
 

@@ -14,6 +14,9 @@ from tasks.settings import Settings
 #: Prefect's events are most of what its database holds.
 _EVENTS_KEPT = "P7D"
 
+#: Runs that ended so long ago are deleted, with their logs and artifacts: the ledger remembers.
+_RUNS_KEPT_S = 30 * 86_400
+
 
 def api_url(settings: Settings) -> str:
     """The API, as this machine reaches it."""
@@ -149,6 +152,8 @@ def server_environment(settings: Settings) -> dict[str, str]:
         # analytics are off; the first does not (Prefect 3.8.8).
         "PREFECT_SERVER_UI_V2_ENABLED": "false",
         "PREFECT_EVENTS_RETENTION_PERIOD": _EVENTS_KEPT,
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(_RUNS_KEPT_S),
         **TASK_RUNS_TOGETHER,
     }
     if settings.api_auth is not None:
@@ -166,7 +171,7 @@ def worker_environment(settings: Settings, *, gpu: int | None = None) -> dict[st
     """What a worker needs, and the flow runs that it starts in folders of their own."""
     environment = _inherited() | client_environment(settings) | settings.as_environment()
     environment.setdefault("AUTOCHROME_PUBLIC_URL", f"{web_url(settings)}/files")
-    environment["PREFECT_WORKER_QUERY_SECONDS"] = "2"
+    environment["PREFECT_WORKER_QUERY_SECONDS"] = "5"
     environment["PREFECT_RUNNER_AUTO_INSTALL_DEPENDENCIES"] = "false"
     if gpu is not None:
         environment["CUDA_VISIBLE_DEVICES"] = str(gpu)

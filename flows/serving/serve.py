@@ -34,12 +34,15 @@ from flows.serving.processes import Child, Children
 from tasks.errors import RunAborted, UsageError
 from tasks.ledger.migrate import upgrade
 from tasks.ledger.opening import open_ledger
-from tasks.night import sources_of
+from tasks.orders.night import sources_of
 from tasks.settings import Settings
 from tasks.storage import check_apart, open_store
 
 #: A server on a busy machine takes its time, the more so when it makes its database.
 _SERVER_START_S = 300.0
+
+#: Asking the server what is new costs it as much as a worker that asks for work.
+_TELL_EVERY_S = 10.0
 
 #: A child that ends so often within a minute will not do better the next time.
 _MAX_ENDS = 3
@@ -49,9 +52,8 @@ _MAX_ENDS = 3
 class ServeOptions:
     """What is no setting of the archive."""
 
-    gpus: tuple[
-        int, ...
-    ] = ()  #: one worker each; none: one worker on whatever the device setting says
+    gpus: tuple[int, ...] = ()  #: to work on; none: on whatever the device setting says
+    workers: int = 0  #: that colour, each a process; 0: one for each GPU, or one
 
 
 def serve(settings: Settings, options: ServeOptions) -> ExitCode:
@@ -217,6 +219,7 @@ def _supervise(
 ) -> None:
     """Tell what is going on, and start again what ends by itself."""
     ends: dict[str, list[float]] = {}
+    told_at = 0.0
     while not stop.wait(2.0):
         for number, child in enumerate(kept):
             if child.is_alive:
@@ -232,7 +235,9 @@ def _supervise(
                 )
             say(f"{child.name} ended unexpectedly ({last}) and is started again")
             kept[number] = children.restart(child)
-        tell()
+        if time.monotonic() - told_at > _TELL_EVERY_S:
+            tell()
+            told_at = time.monotonic()
 
 
 def server_command(settings: Settings) -> Sequence[str]:
@@ -253,12 +258,18 @@ def _server_remedy(settings: Settings) -> str:
 def _workers(
     settings: Settings, options: ServeOptions
 ) -> Iterator[tuple[str, Sequence[str], dict[str, str]]]:
-    """A worker for each GPU, or one; and one for what needs none."""
+    """As many workers as are wanted, each on a GPU where there are some; and one without."""
     from flows.deploying.pools import GPU_POOL, LIGHT_POOL  # noqa: PLC0415  brings Prefect
 
     host = socket.gethostname()
-    for gpu in options.gpus or (None,):
-        name = "worker" if gpu is None else f"worker-gpu{gpu}"
+    gpus = options.gpus or (None,)
+    number = options.workers or len(gpus)
+    if number > len(gpus) and not settings.threads:  # they share the cores
+        settings = settings.model_copy(update={"threads": max(1, settings.cores // number)})
+    for index in range(number):
+        gpu = gpus[index % len(gpus)]
+        name = "worker" if number == 1 else f"worker-{index + 1}"
+        name += "" if gpu is None else f"-gpu{gpu}"
         yield (
             name,
             _worker_command(GPU_POOL, name=f"{host} {name}", limit=1),

@@ -16,7 +16,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import PrefectHTTPStatusError
 
 from flows.cli.talk import say
-from flows.deploying.pools import GPU_POOL
+from flows.deploying.pools import GPU_POOL, LIGHT_POOL
 from flows.serving.environment import api_url
 from tasks.settings import Settings
 
@@ -35,7 +35,7 @@ _NO_NEWS = {StateType.SCHEDULED, StateType.PENDING}
 
 
 class Watch:
-    """Tells each change of state of the runs that colourize or train: a line a change."""
+    """Tells each change of state of a run: a line a change."""
 
     def __init__(self) -> None:
         self._since = datetime.now(UTC)
@@ -54,13 +54,17 @@ class Watch:
                 flow_run_filter=FlowRunFilter(
                     start_time=FlowRunFilterStartTime(after_=self._since)
                 ),
-                work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[GPU_POOL])),
+                work_pool_filter=WorkPoolFilter(
+                    name=WorkPoolFilterName(any_=[GPU_POOL, LIGHT_POOL])
+                ),
                 sort=FlowRunSort.START_TIME_DESC,
                 limit=20,
             )
         for run in reversed(runs):
             state = run.state_name or ""
-            if run.state_type in _NO_NEWS or self._told.get(run.id) == state:
+            if "orders" in run.tags or run.state_type in _NO_NEWS:
+                continue  # nobody need know who keeps orders going
+            if self._told.get(run.id) == state:
                 continue
             self._told[run.id] = state
             message = run.state.message if run.state and run.state.message else ""

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from tasks.errors import DatabaseUnavailable
 from tasks.ledger import Ledger, RunEnding
-from tasks.night import name_of_night
+from tasks.orders.night import name_of_night
 
 
 @dataclass

@@ -27,6 +27,7 @@ from sqlalchemy import (
     insert,
     literal,
     null,
+    or_,
     select,
     union_all,
     update,
@@ -42,17 +43,17 @@ from tasks.schema import (
     CLAIMED,
     DOUBTED,
     PENDING_ALONE,
-    PENDING_IN_BACKFILL,
+    PENDING_IN_ORDER,
     PENDING_TOGETHER,
     AttemptEnding,
-    BackfillState,
     ItemStatus,
-    backfill,
+    OrderState,
     claim,
     item,
     item_tally,
     scan,
     store,
+    work_order,
 )
 
 _OPEN = claim.c.ended_at.is_(None)
@@ -69,7 +70,7 @@ class Wanted:
     max_attempts: int
     collections: Sequence[str] | None
     run_id: int | None
-    backfill_id: int | None = None
+    order_id: int | None = None
 
 
 def new_token() -> str:
@@ -81,7 +82,7 @@ def new_token() -> str:
 # Those of every claim are built once: building one takes longer than running it.
 
 _RECIPE = bindparam("recipe", type_=BigInteger)
-_BACKFILL = bindparam("backfill", type_=BigInteger)
+_ORDER = bindparam("order", type_=BigInteger)
 
 
 def _with_scans(items: FromClause) -> Select[Any]:
@@ -133,16 +134,20 @@ def _ready(*conditions: ColumnElement[bool]) -> Select[Any]:
     return _with_scans(picked)
 
 
-# Asked in the claim itself: of a backfill that is paused or cancelled nothing is claimed, however
-# lately a worker has looked.
+# Asked in the claim itself: of an order that is paused or cancelled, or whose deadline has passed,
+# nothing is claimed, however lately a worker has looked.
 _RUNS = (
-    select(backfill.c.id)
-    .where(backfill.c.id == _BACKFILL, backfill.c.state == BackfillState.RUNNING)
+    select(work_order.c.id)
+    .where(
+        work_order.c.id == _ORDER,
+        work_order.c.state == OrderState.RUNNING,
+        or_(work_order.c.deadline_at.is_(None), work_order.c.deadline_at > sql.now()),
+    )
     .exists()
 )
-_SUSPECT = _ready(PENDING_ALONE, item.c.backfill_id.is_(None))
-_SUSPECT_IN_BACKFILL = _ready(PENDING_ALONE, item.c.backfill_id == _BACKFILL, _RUNS)
-_IN_BACKFILL = _ready(PENDING_IN_BACKFILL, item.c.backfill_id == _BACKFILL, _RUNS)
+_SUSPECT = _ready(PENDING_ALONE, item.c.order_id.is_(None))
+_SUSPECT_IN_ORDER = _ready(PENDING_ALONE, item.c.order_id == _ORDER, _RUNS)
+_IN_ORDER = _ready(PENDING_IN_ORDER, item.c.order_id == _ORDER, _RUNS)
 _TOGETHER = _ready(PENDING_TOGETHER, item.c.collection == bindparam("collection", type_=Text))
 
 
@@ -156,14 +161,14 @@ def _there_is(kind: str, thing: Select[Any]) -> Select[Any]:
 _ARE_EXPIRED = _there_is("expired", select(claim.c.id).where(IS_EXPIRED))
 _LOOK = union_all(
     _ARE_EXPIRED,
-    _there_is("suspect", _due(PENDING_ALONE, item.c.backfill_id.is_(None))),
+    _there_is("suspect", _due(PENDING_ALONE, item.c.order_id.is_(None))),
     select(literal("waiting"), item_tally.c.collection)
     .where(item_tally.c.recipe_id == _RECIPE, item_tally.c.status == ItemStatus.PENDING)
     .group_by(item_tally.c.collection)
     .having(func.sum(item_tally.c.n) > 0),
 )
-_LOOK_IN_BACKFILL = union_all(
-    _ARE_EXPIRED, _there_is("suspect", _due(PENDING_ALONE, item.c.backfill_id == _BACKFILL))
+_LOOK_IN_ORDER = union_all(
+    _ARE_EXPIRED, _there_is("suspect", _due(PENDING_ALONE, item.c.order_id == _ORDER))
 )
 _MAKE = (
     insert(claim)
@@ -284,8 +289,8 @@ class _Sight:
 
 def _look(connection: Connection, wanted: Wanted) -> _Sight:
     look, given = _LOOK, {"recipe": wanted.recipe_id}
-    if wanted.backfill_id is not None:
-        look, given = _LOOK_IN_BACKFILL, {**given, "backfill": wanted.backfill_id}
+    if wanted.order_id is not None:
+        look, given = _LOOK_IN_ORDER, {**given, "order": wanted.order_id}
     rows = connection.execute(look, given).all()
     kinds = {kind for kind, _ in rows}
     waiting = sorted(collection for kind, collection in rows if kind == "waiting")
@@ -297,9 +302,9 @@ def _pick(connection: Connection, wanted: Wanted, seen: _Sight) -> list[sql.AnyR
     suspects = _pick_suspect(connection, wanted) if seen.suspects else []
     if suspects:
         return suspects
-    if wanted.backfill_id is not None:
-        given = {"recipe": wanted.recipe_id, "backfill": wanted.backfill_id, "most": wanted.limit}
-        return list(connection.execute(_IN_BACKFILL, given).all())
+    if wanted.order_id is not None:
+        given = {"recipe": wanted.recipe_id, "order": wanted.order_id, "most": wanted.limit}
+        return list(connection.execute(_IN_ORDER, given).all())
     rows: list[sql.AnyRow] = []
     # Collection by collection: with it fixed, the index gives the rows in order and can stop.
     for collection in seen.waiting if wanted.collections is None else wanted.collections:
@@ -318,14 +323,14 @@ def _pick(connection: Connection, wanted: Wanted, seen: _Sight) -> list[sql.AnyR
 
 def _pick_suspect(connection: Connection, wanted: Wanted) -> list[sql.AnyRow]:
     given = {"recipe": wanted.recipe_id, "most": 1}
-    if wanted.backfill_id is not None:
-        given["backfill"] = wanted.backfill_id
-        return list(connection.execute(_SUSPECT_IN_BACKFILL, given).all())
+    if wanted.order_id is not None:
+        given["order"] = wanted.order_id
+        return list(connection.execute(_SUSPECT_IN_ORDER, given).all())
     suspect = _SUSPECT
     if wanted.collections is not None:
         suspect = _ready(
             PENDING_ALONE,
-            item.c.backfill_id.is_(None),
+            item.c.order_id.is_(None),
             item.c.collection.in_(wanted.collections),
         )
     return list(connection.execute(suspect, given).all())

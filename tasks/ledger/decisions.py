@@ -86,7 +86,7 @@ class Decision:
     reason: Reason | None = None
     scope: Mapping[str, object] = field(default_factory=dict)  # for the record
     values: Mapping[str, Any] = field(default_factory=dict)  # of other columns of the items
-    backfill_id: int | None = None  # that decides it
+    order_id: int | None = None  # that decides it
 
 
 def decide(
@@ -228,7 +228,7 @@ def _carry_out(
             who=made.who,
             why=made.why,
             scope=made.scope,
-            backfill_id=made.backfill_id,
+            order_id=made.order_id,
         )
     columns = {
         "decision_id": literal(decision_id, BigInteger()),
@@ -270,7 +270,7 @@ def record(  # noqa: PLR0913 - one argument a column
     why: str,
     scope: Mapping[str, object] | None = None,
     checkpoint_id: int | None = None,
-    backfill_id: int | None = None,
+    order_id: int | None = None,
 ) -> int:
     """Write who decided what, and why; returns the decision's id."""
     made: int = connection.execute(
@@ -282,7 +282,7 @@ def record(  # noqa: PLR0913 - one argument a column
             decided_at=sql.now(),
             scope=dict(scope or {}),
             checkpoint_id=checkpoint_id,
-            backfill_id=backfill_id,
+            order_id=order_id,
         )
         .returning(decision.c.id)
     ).scalar_one()
@@ -299,12 +299,12 @@ def _values(made: Decision) -> dict[str, Any]:
     if made.target is not ItemStatus.PENDING:
         return values | {"detail": sql.storable(made.why)}
     # A suspect stays one: what killed its worker before is tried alone again. It is anyone's to
-    # claim: the backfill that it came from may be over.
+    # claim: the order that it came from may be over.
     return values | {
         "detail": null(),
         "attempts": 0,
         "not_before": sql.now(),
-        "backfill_id": null(),
+        "order_id": null(),
     }
 
 

@@ -20,7 +20,9 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    update,
 )
+from sqlalchemy.sql.selectable import FromClause
 
 from tasks.errors import Reason
 from tasks.ledger import refusals, sql
@@ -28,7 +30,7 @@ from tasks.ledger.decisions import Decision, carry_out
 from tasks.ledger.engine import Database
 from tasks.ledger.records import EnqueueMode, EnqueuePlan, Recipe
 from tasks.ledger.vanishing import ARCHIVED_DETAIL, GONE, GONE_DETAIL, GONE_REASON
-from tasks.schema import DecisionKind, ItemStatus, item, recipe, scan
+from tasks.schema import DecisionKind, ItemStatus, item, recipe, scan, status_in, work_order
 
 WINDOW_SCANS = 20_000
 WHO = "enqueue"
@@ -102,18 +104,18 @@ def enqueue_scans(
     *,
     recipe_id: int,
     mode: EnqueueMode,
-    backfill_id: int | None = None,
+    order_id: int | None = None,
 ) -> int:
-    """Enqueue the scans for which the condition *scans* holds, for a backfill or for anyone."""
-    added = _insert_new(connection, scans, recipe_id, mode, backfill_id)
+    """Enqueue the scans for which the condition *scans* holds, for an order or for anyone."""
+    added = _insert_new(connection, scans, recipe_id, mode, order_id)
     again = Decision(
         DecisionKind.ENQUEUE,
         ItemStatus.PENDING,
         WHO,
         f"enqueued again ({mode})",
         scope={"recipe_id": recipe_id},
-        values={"revision": _revision_of_scan(), "backfill_id": backfill_id},
-        backfill_id=backfill_id,
+        values={"revision": _revision_of_scan(), "order_id": order_id},
+        order_id=order_id,
     )
     # Says nothing new, but leads SQLite from the window's scans to their items.
     theirs = item.c.scan_id.in_(select(scan.c.id).where(scans))
@@ -126,7 +128,7 @@ def enqueue_scans(
             WHO,
             "enqueued under another recipe",
             scope={"recipe_id": recipe_id},
-            backfill_id=backfill_id,
+            order_id=order_id,
         )
         carry_out(connection, taken_over, and_(theirs, _is_taken_over(scans, recipe_id)), {})
     return count
@@ -157,6 +159,32 @@ def is_due(scans: ColumnElement[bool], recipe_id: int, mode: EnqueueMode) -> Col
     return or_(and_(_is_due_new(recipe_id, mode), is_there()), again.exists())
 
 
+def is_in_open_order(items: FromClause) -> ColumnElement[bool]:
+    """On `item`, or an alias of it: it belongs to an order that has not ended."""
+    under_way = select(work_order.c.id).where(
+        work_order.c.id == items.c.order_id, work_order.c.ended_at.is_(None)
+    )
+    return under_way.correlate(items).exists()
+
+
+def is_adopted(recipe_id: int) -> ColumnElement[bool]:
+    """On `item`: it waits under this recipe, and for no order that will have it done."""
+    return and_(
+        item.c.recipe_id == recipe_id,
+        status_in(ItemStatus.PENDING),
+        ~is_in_open_order(item),
+    )
+
+
+def adopt(
+    connection: Connection, scans: ColumnElement[bool], *, recipe_id: int, order_id: int
+) -> int:
+    """Let the items that wait for nobody wait for this order; returns how many."""
+    theirs = item.c.scan_id.in_(select(scan.c.id).where(scans))
+    adopted = update(item).where(theirs, is_adopted(recipe_id)).values(order_id=order_id)
+    return sql.affected(connection, adopted)
+
+
 def is_there() -> ColumnElement[bool]:
     """On `scan`: its file can be read."""
     return and_(scan.c.vanished_at.is_(None), scan.c.archived.is_(False))
@@ -167,7 +195,7 @@ def _insert_new(
     scans: ColumnElement[bool],
     recipe_id: int,
     mode: EnqueueMode,
-    backfill_id: int | None,
+    order_id: int | None,
 ) -> int:
     other = item.alias("other")
     held_before = select(other.c.id).where(
@@ -202,7 +230,7 @@ def _insert_new(
         "not_before": sql.now(),
         "created_at": sql.now(),
         "changed_at": sql.now(),
-        "backfill_id": literal(backfill_id, BigInteger()),
+        "order_id": literal(order_id, BigInteger()),
     }
     chosen = select(*columns.values()).where(scans, _is_due_new(recipe_id, mode))
     missing = (
@@ -248,7 +276,7 @@ def _is_due_again(
 def _is_done_elsewhere(recipe_id: int) -> ColumnElement[bool]:
     """On `scan`: another recipe's item has dealt with it as it is now, or is just doing so.
 
-    What waits for a backfill is its own: it may be paused for a reason.
+    What waits for an open order is its own: it may be paused for a reason.
     """
     other = item.alias("done_elsewhere")
     return (
@@ -257,7 +285,7 @@ def _is_done_elsewhere(recipe_id: int) -> ColumnElement[bool]:
             other.c.scan_id == scan.c.id,
             other.c.recipe_id != recipe_id,
             other.c.revision == scan.c.revision,
-            or_(other.c.status != ItemStatus.PENDING, other.c.backfill_id.is_not(None)),
+            or_(other.c.status != ItemStatus.PENDING, is_in_open_order(other)),
         )
         .correlate(scan)
         .exists()

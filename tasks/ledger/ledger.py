@@ -224,7 +224,7 @@ class Ledger:
         max_attempts: int,
         collections: Sequence[str] | None = None,
         run_id: int | None = None,
-        backfill_id: int | None = None,
+        order_id: int | None = None,
     ) -> Claim | None:
         """Take a batch of pending items, and count an attempt for each; None where none is ready.
 
@@ -241,12 +241,12 @@ class Ledger:
             max_attempts: After so many attempts an item is not tried again.
             collections: Only these.
             run_id: The run whose failure budget this counts for.
-            backfill_id: Only items of this backfill, if it is running; without it, only items of
+            order_id: Only items of this order, if it is running; without it, only items of
                 none.
         """
         token = claims.new_token()
         wanted = Wanted(
-            worker, recipe_id, limit, lease_s, max_attempts, collections, run_id, backfill_id
+            worker, recipe_id, limit, lease_s, max_attempts, collections, run_id, order_id
         )
         is_retry = False
 
@@ -306,12 +306,10 @@ class Ledger:
         recipe_id: int,
         *,
         collections: Sequence[str] | None = None,
-        backfill_id: int | None = None,
+        order_id: int | None = None,
     ) -> float | None:
         """Seconds until an item can be claimed: 0 for now, None where none waits or is claimed."""
-        return self.database.read(
-            lambda c: waiting.next_due_s(c, recipe_id, collections, backfill_id)
-        )
+        return self.database.read(lambda c: waiting.next_due_s(c, recipe_id, collections, order_id))
 
     def open_workers(self) -> set[str]:
         """The names of those who hold a lease now."""
@@ -417,7 +415,7 @@ class Ledger:
 
     def oldest_pending(self, recipe_id: int | None = None) -> datetime | None:
         """Since when the longest-waiting item has been waiting."""
-        return self.database.read(lambda c: waiting.oldest_pending(c, recipe_id, None))
+        return self.database.read(lambda c: waiting.oldest_waiting(c, recipe_id))
 
     def pace(self, *, limit: int = 200) -> Pace:
         """The latest batches, and the database's time."""
@@ -494,10 +492,6 @@ class Ledger:
         self.database.write(
             lambda c: runs.finish_run(c, run_id, ending, figures=figures, detail=detail)
         )
-
-    def is_run_replaced(self, run_id: int) -> bool:
-        """Whether a run was taken for lost, and a later night has taken its place."""
-        return self.database.read(lambda c: runs.is_run_replaced(c, run_id))
 
     def end_lost_runs(self) -> int:
         """End the runs whose heartbeat has ended; returns how many. Whoever looks does it."""

@@ -6,7 +6,7 @@ from tasks.ledger import sql
 from tasks.ledger.enqueue import enqueue_scans
 from tasks.ledger.records import EnqueueMode
 from tasks.ledger.refusals import hold_found, refuse_pages
-from tasks.schema import ItemStatus, backfill, item, scan
+from tasks.schema import ItemStatus, item, scan, work_order
 
 _NUMBERS = sql.Rows("numbers", page=Integer)
 _COPIED = (
@@ -26,7 +26,7 @@ _COPIED = (
 def add_pages(connection: Connection, scan_id: int, pages: int) -> int:
     """Make scans of pages 1 to *pages* - 1, and items under the recipes that the first is under.
 
-    They belong to the backfill that the first belongs to, if that is under way.
+    They belong to the order that the first belongs to, if that is under way.
 
     Does nothing for the pages that are there already, so a worker that was killed half-way and is
     run again does no harm. Pages that an earlier revision of the file had, and this one has too,
@@ -63,18 +63,18 @@ def add_pages(connection: Connection, scan_id: int, pages: int) -> int:
         .where(later, scan.c.vanished_at.is_not(None))
         .values({**copied, "vanished_at": null()})
     )
-    under_way = and_(backfill.c.id == item.c.backfill_id, backfill.c.ended_at.is_(None))
+    under_way = and_(work_order.c.id == item.c.order_id, work_order.c.ended_at.is_(None))
     live = (
-        select(item.c.recipe_id, backfill.c.id)
-        .outerjoin(backfill, under_way)
+        select(item.c.recipe_id, work_order.c.id)
+        .outerjoin(work_order, under_way)
         .where(item.c.scan_id == scan_id, item.c.status != ItemStatus.SUPERSEDED)
     )
-    for recipe_id, backfill_id in connection.execute(live).all():
+    for recipe_id, order_id in connection.execute(live).all():
         enqueue_scans(
             connection,
             later,
             recipe_id=recipe_id,
             mode=EnqueueMode.MISSING,
-            backfill_id=backfill_id,
+            order_id=order_id,
         )
     return len(added)

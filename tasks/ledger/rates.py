@@ -1,6 +1,6 @@
 """How fast work goes, and how much it writes: measured on the latest batches, never guessed.
 
-One function for whoever tells a duration: the dry run of a backfill, the size of its shares, its
+One function for whoever tells a duration: the dry run of an order, the size of its shares, its
 progress, and the backlog in the morning report.
 """
 

@@ -10,7 +10,6 @@ from sqlalchemy import (
     Select,
     and_,
     case,
-    exists,
     func,
     insert,
     null,
@@ -58,11 +57,8 @@ def start_run(
 def beat_run(
     connection: Connection, run_id: int, figures: RunFigures | None, recipe_id: int | None
 ) -> None:
-    """Record that a run is alive, and its figures so far: it was away for long, and is not lost.
-
-    Unless a later night has taken its place: then it stays lost.
-    """
-    lives_on = and_(run.c.ending == RunEnding.LOST, ~_is_replaced())
+    """Record that a run is alive, and its figures so far: it was away for long, and is not lost."""
+    lives_on = run.c.ending == RunEnding.LOST
     values: dict[str, Any] = {
         "seen_at": sql.now(),
         "ended_at": case((lives_on, null()), else_=run.c.ended_at),
@@ -74,22 +70,6 @@ def beat_run(
     if recipe_id is not None:
         values["recipe_id"] = recipe_id
     connection.execute(update(run).where(run.c.id == run_id).values(values))
-
-
-def is_run_replaced(connection: Connection, run_id: int) -> bool:
-    """Whether a run was taken for lost, and a later night has taken its place."""
-    replaced = select(run.c.id).where(
-        run.c.id == run_id, run.c.ending == RunEnding.LOST, _is_replaced()
-    )
-    return connection.execute(replaced).first() is not None
-
-
-def _is_replaced() -> ColumnElement[bool]:
-    later = run.alias("later")
-    return and_(
-        run.c.kind == "nightly",
-        exists().where(later.c.kind == "nightly", later.c.id > run.c.id).correlate(run),
-    )
 
 
 def end_lost_runs(connection: Connection, *, silent_s: float) -> int:
@@ -127,11 +107,8 @@ def finish_run(
     figures: RunFigures | None,
     detail: str,
 ) -> None:
-    """Record how a run ended; the first ending stands, unless the run was only taken for lost.
-
-    A night that another has replaced was lost, however it ended.
-    """
-    only_taken = and_(run.c.ending == RunEnding.LOST, ~_is_replaced())
+    """Record how a run ended; the first ending stands, unless the run was only taken for lost."""
+    only_taken = run.c.ending == RunEnding.LOST
     values: dict[str, Any] = {
         "ended_at": sql.now(),
         "seen_at": sql.now(),

@@ -9,12 +9,14 @@ from tasks.ledger import sql
 from tasks.schema import (
     CLAIMED,
     PENDING_ALONE,
-    PENDING_IN_BACKFILL,
+    PENDING_IN_ORDER,
     PENDING_TOGETHER,
     ItemStatus,
     claim,
     item,
     item_tally,
+    order_tally,
+    work_order,
 )
 
 _OPEN = claim.c.ended_at.is_(None)
@@ -26,7 +28,7 @@ def oldest_pending(
     """When the first pending item was or will be due.
 
     Asks recipe by recipe, collection by collection and suspects apart: each is one look into an
-    index, where asking for all at once would read the whole of it. What waits for a backfill does
+    index, where asking for all at once would read the whole of it. What waits for an order does
     not count.
     """
     waiting = (
@@ -42,17 +44,34 @@ def oldest_pending(
     moments: list[datetime] = []
     for one_recipe, collection in connection.execute(waiting).all():
         here = and_(item.c.recipe_id == one_recipe, item.c.collection == collection)
-        for pending in (PENDING_TOGETHER, PENDING_ALONE & item.c.backfill_id.is_(None)):
+        for pending in (PENDING_TOGETHER, PENDING_ALONE & item.c.order_id.is_(None)):
             due = select(item.c.not_before).where(pending, here).order_by(item.c.not_before)
             moments += connection.execute(due.limit(1)).scalars()
     return min(moments, default=None)
 
 
-def oldest_pending_in(connection: Connection, backfill_id: int) -> datetime | None:
-    """When the first pending item of a backfill was or will be due."""
-    mine = item.c.backfill_id == backfill_id
+def oldest_waiting(connection: Connection, recipe_id: int | None) -> datetime | None:
+    """When the first item was due that waits for the next night: left over, or let go of."""
+    left_over = (
+        select(order_tally.c.order_id)
+        .join(work_order, work_order.c.id == order_tally.c.order_id)
+        .where(order_tally.c.status == ItemStatus.PENDING, work_order.c.ended_at.is_not(None))
+        .group_by(order_tally.c.order_id)
+        .having(func.sum(order_tally.c.n) > 0)
+    )
+    if recipe_id is not None:
+        left_over = left_over.where(work_order.c.recipe_id == recipe_id)
+    orders = connection.execute(left_over).scalars().all()
+    moments = [oldest_pending_in(connection, order_id) for order_id in orders]
+    moments.append(oldest_pending(connection, recipe_id, None))
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
+def oldest_pending_in(connection: Connection, order_id: int) -> datetime | None:
+    """When the first pending item of an order was or will be due."""
+    mine = item.c.order_id == order_id
     moments: list[datetime] = []
-    for pending in (PENDING_IN_BACKFILL, PENDING_ALONE):
+    for pending in (PENDING_IN_ORDER, PENDING_ALONE):
         due = select(item.c.not_before).where(pending, mine).order_by(item.c.not_before)
         moments += connection.execute(due.limit(1)).scalars()
     return min(moments, default=None)
@@ -62,7 +81,7 @@ def next_due_s(
     connection: Connection,
     recipe_id: int,
     collections: Sequence[str] | None,
-    backfill_id: int | None = None,
+    order_id: int | None = None,
 ) -> float | None:
     """Seconds until an item is due, or another's lease on one runs out; None: nothing waits."""
     leases = (
@@ -72,15 +91,15 @@ def next_due_s(
             CLAIMED,
             _OPEN,
             claim.c.recipe_id == recipe_id,
-            item.c.backfill_id.is_not_distinct_from(backfill_id),
+            item.c.order_id.is_not_distinct_from(order_id),
         )
     )
     if collections is not None:
         leases = leases.where(item.c.collection.in_(collections))
-    if backfill_id is None:
+    if order_id is None:
         pending = oldest_pending(connection, recipe_id, collections)
     else:
-        pending = oldest_pending_in(connection, backfill_id)
+        pending = oldest_pending_in(connection, order_id)
     soonest = (pending, connection.execute(leases).scalar())
     known = [moment for moment in soonest if moment is not None]
     if not known:

@@ -2,14 +2,13 @@
 
 import hashlib
 import logging
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from tasks.batch.batch import NOTED, SAMPLES, BatchSummary, DerivativeSample
+from tasks.batch.batch import BatchSummary, DerivativeSample
 from tasks.batch.children import PixelPool
 from tasks.batch.pool import open_pool
 from tasks.batch.recipe import read_limits
@@ -17,9 +16,8 @@ from tasks.batch.scratch import scratch_folder
 from tasks.errors import AutochromeError, DatabaseUnavailable, Reason, UsageError
 from tasks.ledger import Counts, ItemRow, ItemStatus, Ledger, RecipeRow, RunEnding, RunRow
 from tasks.ledger.checkpoints import list_checkpoints
-from tasks.ledger.done import Done, list_done
 from tasks.ledger.rates import measured_rates
-from tasks.night import Night
+from tasks.orders.night import Night, summary_of
 from tasks.report import (
     Backlog,
     Confidence,
@@ -62,22 +60,18 @@ class ReportPlace:
     failure: str = ""  #: Why there is none, and what makes it
 
 
-def write_report(
-    night: Night, summary: BatchSummary, *, ending: RunEnding, pixels: PixelPool | None = None
-) -> ReportPlace:
+def write_report(make: Callable[[], "ReportPlace"], night: Night) -> ReportPlace:
     """Make the report of a night that has ended, and put all its forms into the output.
 
     Whatever keeps it from being made, the night is what it was: the error is told, and
     `autochrome report --again` makes it later.
 
     Args:
+        make: Does it: `make_report`, as it is or as a task.
         night: The night.
-        summary: What became of its items.
-        ending: How it ended.
-        pixels: A pool to make previews with, which its owner closes; none: one is opened here.
     """
     try:
-        return make_report(night, summary, ending=ending, pixels=pixels)
+        return make()
     except Exception as error:
         again = f"`autochrome report {night.run_id} --again` makes it, once that is mended"
         logger.debug("no report", exc_info=True)
@@ -95,7 +89,13 @@ def _counts(night: Night) -> Counts:
 def make_report(
     night: Night, summary: BatchSummary, *, ending: RunEnding, pixels: PixelPool | None = None
 ) -> ReportPlace:
-    """As `write_report`, for those who want the report and nothing else.
+    """Make a report and put it.
+
+    Args:
+        night: The night.
+        summary: What became of its items.
+        ending: How it ended.
+        pixels: A pool to make previews with, which its owner closes; none: one is opened here.
 
     Raises:
         AutochromeError: Ledger, scratch or output cannot be used.
@@ -134,27 +134,7 @@ def make_report_again(settings: Settings, ledger: Ledger, run: RunRow) -> Report
         raise UsageError(f"the run {run.name!r} has not ended; its report is made when it has")
     output = open_store(settings.output, settings=settings, writable=True)
     night = Night(settings, ledger, output, run.id, run.name, run.figures)
-    done = list_done(ledger, run.id, derivatives=SAMPLES, noted=NOTED)
-    return make_report(night, _remembered(run, done), ending=run.ending)
-
-
-def _remembered(run: RunRow, done: Done) -> BatchSummary:
-    """The total of a run as it was when it ended."""
-    coloured = sum(done.statuses[status] for status in (ItemStatus.PUBLISHED, ItemStatus.REVIEW))
-    return BatchSummary(
-        statuses=done.statuses,
-        reasons=done.reasons,
-        seconds=defaultdict(float, run.figures.stage_s),
-        given_back=run.figures.given_back,
-        coloured=coloured,
-        confidence_sum=coloured * (run.figures.confidence or 0.0),
-        samples=[
-            DerivativeSample(one.item, one.key, one.sha256, one.status, one.reason, one.confidence)
-            for one in done.derivatives
-        ],
-        noted=dict(done.noted),
-        aborted=run.detail if run.ending is RunEnding.ABORTED else "",
-    )
+    return make_report(night, summary_of(ledger, run), ending=run.ending)
 
 
 def _link(night: Night, key: str) -> str:

@@ -9,7 +9,6 @@ Indexes are explained where they are defined. What they serve, and how fast, is 
 migrations say it in PostgreSQL's too, whose dialect would be loaded for that alone.
 """
 
-from tasks.schema.backfills import backfill, share
 from tasks.schema.base import REVISION, UNCHECKED, metadata
 from tasks.schema.decisions import decision, decision_item
 from tasks.schema.items import (
@@ -17,7 +16,7 @@ from tasks.schema.items import (
     LOOKED_AFTER,
     LOOKED_AFTER_STATUSES,
     PENDING_ALONE,
-    PENDING_IN_BACKFILL,
+    PENDING_IN_ORDER,
     PENDING_TOGETHER,
     attempt,
     claim,
@@ -36,18 +35,20 @@ from tasks.schema.models import (
     reference_set_member,
     training,
 )
+from tasks.schema.orders import share, work_order
 from tasks.schema.refusals import held_place, refusal
 from tasks.schema.runs import run
 from tasks.schema.scans import DOUBTED, scan, scan_revision, store
-from tasks.schema.tallies import backfill_tally, item_tally, scan_tally
+from tasks.schema.tallies import item_tally, order_tally, scan_tally
 from tasks.schema.types import Moment, moment_text
 from tasks.schema.words import (
     AttemptEnding,
-    BackfillMode,
-    BackfillState,
     DecisionKind,
     FixityOutcome,
     ItemStatus,
+    OrderKind,
+    OrderMode,
+    OrderState,
 )
 
 __all__ = [
@@ -56,20 +57,19 @@ __all__ = [
     "LOOKED_AFTER",
     "LOOKED_AFTER_STATUSES",
     "PENDING_ALONE",
-    "PENDING_IN_BACKFILL",
+    "PENDING_IN_ORDER",
     "PENDING_TOGETHER",
     "REVISION",
     "UNCHECKED",
     "AttemptEnding",
-    "BackfillMode",
-    "BackfillState",
     "DecisionKind",
     "FixityOutcome",
     "ItemStatus",
     "Moment",
+    "OrderKind",
+    "OrderMode",
+    "OrderState",
     "attempt",
-    "backfill",
-    "backfill_tally",
     "champion",
     "checkpoint",
     "claim",
@@ -82,6 +82,7 @@ __all__ = [
     "item_tally",
     "metadata",
     "moment_text",
+    "order_tally",
     "recipe",
     "reference",
     "reference_set",
@@ -96,4 +97,5 @@ __all__ = [
     "status_in",
     "store",
     "training",
+    "work_order",
 ]

@@ -4,7 +4,7 @@ from sqlalchemy import Column, ForeignKey, Identity, MetaData
 
 from tasks.schema.types import Id
 
-REVISION = "0008"
+REVISION = "0009"
 """The Alembic revision that this code works with (a test compares it with the scripts)."""
 
 UNCHECKED = frozenset(
@@ -36,6 +36,10 @@ def own_id() -> Column[int]:
     return Column("id", Id, Identity(), primary_key=True)
 
 
-def link_to(table: str, *, nullable: bool = False, index: bool = False) -> Column[int]:
+def link_to(
+    table: str, *, name: str = "", nullable: bool = False, index: bool = False
+) -> Column[int]:
     """A column that names a row of another table."""
-    return Column(f"{table}_id", Id, ForeignKey(f"{table}.id"), nullable=nullable, index=index)
+    return Column(
+        name or f"{table}_id", Id, ForeignKey(f"{table}.id"), nullable=nullable, index=index
+    )

@@ -16,7 +16,7 @@ decision = Table(
     Column("scope", Json, nullable=False),  # the filter, as it was given
     Column("checkpoint_id", Id, ForeignKey("checkpoint.id")),
     Column("previous_checkpoint_id", Id, ForeignKey("checkpoint.id")),
-    link_to("backfill", nullable=True),  # that made it: cancelling takes it back
+    link_to("work_order", name="order_id", nullable=True),  # that made it, and may take it back
     comment="Who changed what about items or the champion, when and why",
 )
 

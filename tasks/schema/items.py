@@ -82,7 +82,8 @@ item = Table(
     Column("changed_at", Moment, nullable=False),  # when it came into its status
     Column("confidence", Float),
     Column("notes", Text),  # what a person should know of the scan, a line each
-    link_to("backfill", nullable=True),  # that enqueued it last: its shares alone claim it
+    # That enqueued it last: its shares alone claim it, and once it has ended, nobody but the next.
+    link_to("work_order", name="order_id", nullable=True),
     # One item a scan and recipe; also finds a scan's items under other recipes.
     UniqueConstraint("scan_id", "recipe_id"),
     CheckConstraint(f"status IN {tuple(map(str, ItemStatus))}", name="status"),
@@ -114,8 +115,8 @@ LOOKED_AFTER_STATUSES = frozenset(
     }
 )
 _TOGETHER = status_in(ItemStatus.PENDING) & item.c.alone.is_(False)
-PENDING_TOGETHER = _TOGETHER & item.c.backfill_id.is_(None)
-PENDING_IN_BACKFILL = _TOGETHER & item.c.backfill_id.is_not(None)
+PENDING_TOGETHER = _TOGETHER & item.c.order_id.is_(None)
+PENDING_IN_ORDER = _TOGETHER & item.c.order_id.is_not(None)
 PENDING_ALONE = status_in(ItemStatus.PENDING) & item.c.alone.is_(True)
 CLAIMED = status_in(ItemStatus.CLAIMED)
 LOOKED_AFTER = status_in(*(status for status in ItemStatus if status in LOOKED_AFTER_STATUSES))
@@ -130,12 +131,12 @@ _item_index(
     item.c.not_before,
     item.c.id,
 )
-# The same for the shares of a backfill. Two indexes, so that a million items of a backfill that is
+# The same for the shares of an order. Two indexes, so that a million items of an order that is
 # paused do not lie in the nightly run's way.
 _item_index(
-    "ix_item_backfill",
-    PENDING_IN_BACKFILL,
-    item.c.backfill_id,
+    "ix_item_order",
+    PENDING_IN_ORDER,
+    item.c.order_id,
     item.c.not_before,
     item.c.id,
 )

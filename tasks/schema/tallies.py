@@ -23,15 +23,15 @@ item_tally = Table(
     comment="Items by status and reason, kept by triggers on item",
 )
 
-backfill_tally = Table(
-    "backfill_tally",
+order_tally = Table(
+    "order_tally",
     metadata,
-    Column("backfill_id", Id, primary_key=True, autoincrement=False),
+    Column("order_id", Id, primary_key=True, autoincrement=False),
     Column("status", Word, primary_key=True),
     Column("reason", Word, primary_key=True),  # "" for none
     Column("slot", SmallInteger, primary_key=True, autoincrement=False),
     Column("n", BigInteger, nullable=False),
-    comment="A backfill's items by status and reason, kept by triggers on item",
+    comment="An order's items by status and reason, kept by triggers on item",
 )
 
 scan_tally = Table(

@@ -81,17 +81,31 @@ class DecisionKind(enum.StrEnum):
     OVERWRITTEN = "overwritten"  #: A worker without a lease wrote over an item's derivative.
     PROMOTE = "promote"
     ROLL_BACK = "roll_back"
-    BACKFILL = "backfill"  #: A backfill was ordered; the next four are about one, too.
+    ORDER = "order"  #: An order was given; the next four are about one, too.
     PAUSE = "pause"
     RESUME = "resume"
     CANCEL = "cancel"
     WITHDRAW = "withdraw"  #: It was cancelled: items that were not begun are as they were before.
 
 
-class BackfillMode(enum.StrEnum):
-    """Which scans a backfill takes. A scan whose file changed always counts as not done yet."""
+class OrderKind(enum.StrEnum):
+    """Who asks for an order. The kinds differ in nothing but what goes first, and when it ends."""
 
-    #: Scans that no recipe has dealt with as they are now.
+    NIGHT = "night"  #: The schedule, each night: what is missing, until its deadline.
+    REQUEST = "request"  #: A person, now: what is missing.
+    RETRY = "retry"  #: The schedule or a person: what failed.
+    BACKFILL = "backfill"  #: A person, whenever there is time: a collection, or the archive.
+
+    @property
+    def priority(self) -> int:
+        """Where it stands in line unless it is told otherwise: higher goes first."""
+        return {"night": 1000, "request": 200, "retry": 150, "backfill": 0}[self.value]
+
+
+class OrderMode(enum.StrEnum):
+    """Which scans an order takes. A scan whose file changed always counts as not done yet."""
+
+    #: Scans that no recipe has dealt with as they are now, and what waits for no order.
     MISSING = "missing"
     #: Scans that failed under the recipe in service.
     FAILED = "failed"
@@ -101,17 +115,26 @@ class BackfillMode(enum.StrEnum):
     ALL = "all"
 
 
-class BackfillState(enum.StrEnum):
-    """Where a backfill stands. The comments are the transition table."""
+class OrderState(enum.StrEnum):
+    """Where an order stands. The comments are the transition table."""
 
-    #: Its scans are being enqueued, window by window. new -> planning; paused -> planning (resume).
+    #: Its sources are being listed: which scans are there is not known yet. new -> listing.
+    LISTING = "listing"
+    #: Its scans are being enqueued, window by window.
+    #: new -> planning; listing -> planning; paused -> planning (resume).
     PLANNING = "planning"
     #: Its items are being worked on. planning -> running; paused -> running (resume).
     RUNNING = "running"
     #: By a person, or because a budget is spent, or because it cannot go on; its items wait.
-    #: planning, running -> paused.
+    #: listing, planning, running -> paused.
     PAUSED = "paused"
     #: Nothing of it is claimed any more; what is in work ends. Any of the above -> cancelling.
     CANCELLING = "cancelling"
     CANCELLED = "cancelled"  #: cancelling -> cancelled: what was not begun is as it was before.
     COMPLETED = "completed"  #: running -> completed: every item has ended.
+    #: Its time is over, or its one process was asked to end: what is left waits for the next order.
+    #: Any that is not an end -> stopped.
+    STOPPED = "stopped"
+    #: It could not go on: too much failed, or nobody could work. What is left waits likewise.
+    #: Any that is not an end -> aborted.
+    ABORTED = "aborted"

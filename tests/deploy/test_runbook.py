@@ -99,7 +99,7 @@ def test_alarms_look_at_figures_that_are_given(ledger: Ledger) -> None:
 
 def test_sections_end_with_what_is_true_then() -> None:
     """In the manner of all of them; the alarms' short ones, and tables, apart."""
-    for title in ("Things that break", "Backfills", "Upgrade", "Backup", "Rotating secrets"):
+    for title in ("Things that break", "Orders", "Upgrade", "Backup", "Rotating secrets"):
         assert re.search(rf"^## {title}$", RUNBOOK, re.MULTILINE)
     headings = re.findall(r"^##+ (.*)$", RUNBOOK, re.MULTILINE)
     short = {

@@ -21,8 +21,8 @@ from tasks.batch.worker import Worker, open_worker
 from tasks.errors import Reason
 from tasks.ledger import ItemRow, ItemStatus, Ledger
 from tasks.ledger.migrate import upgrade
+from tasks.orders.working import Share, work_off
 from tasks.settings import Settings
-from tasks.share import Share, work_off
 from tests.databases import Server, running_server
 from tests.durability.checking import check_all
 from tests.durability.workers import OwnPixels, enqueue_all, make_archive, make_checkpoint, usual

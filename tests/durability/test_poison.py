@@ -11,9 +11,9 @@ from tasks.batch.children import PixelPool
 from tasks.batch.worker import open_worker
 from tasks.errors import Reason
 from tasks.ledger import ItemRow, ItemStatus, Ledger
+from tasks.orders.working import Share, work_off
 from tasks.schema import AttemptEnding
 from tasks.settings import Settings
-from tasks.share import Share, work_off
 from tests.durability.workers import (
     Order,
     enqueue_all,

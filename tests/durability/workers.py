@@ -25,8 +25,8 @@ from tasks.batch import stages
 from tasks.batch.worker import open_worker
 from tasks.discovery.listing import record_source
 from tasks.ledger import EnqueueMode, Ledger
+from tasks.orders.working import Share, work_off
 from tasks.settings import Settings
-from tasks.share import Share, work_off
 from tests.scanfiles import codes_of, photograph, write_jpeg, write_tiff
 
 # A process is forked from a server that has everything imported.

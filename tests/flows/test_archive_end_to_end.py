@@ -34,7 +34,7 @@ from flows.serving.environment import (
 from flows.serving.processes import descendants, end_tree
 from flows.serving.serve import server_command
 from tasks.ledger import Ledger
-from tasks.ledger.backfills import Backfills, BackfillState
+from tasks.ledger.orders import Orders, OrderState
 from tasks.processes import pid_of
 from tasks.schema import AttemptEnding
 from tasks.settings import Settings
@@ -282,7 +282,7 @@ def archive(
         minibatch=4,
         batch_items=8,
         lease_s=15.0,
-        backfill_share_minutes=0.25,
+        share_minutes=0.25,
         # Not while the test runs: it begins its night itself.
         nightly_cron=f"0 {(datetime.now(UTC) + timedelta(hours=12)).hour} * * *",
     )
@@ -356,13 +356,13 @@ def story(archive: Archive, api: Api) -> Story:
     ordered = api.wait_for_end(api.begin("backfill/backfill", sources=[backlog]))
     assert ordered["state_type"] == "COMPLETED", ordered["state"]["message"]
     with Ledger.open(archive.settings.database_url.get_secret_value()) as ledger:
-        backfills = Backfills(ledger)
-        (row,) = backfills.list_latest()
+        backfills = Orders(ledger)
+        row = backfills.list_latest()[0]
         assert row.items == BACKLOG
         lost, killed = _lose(archive.hosts[1], ledger, api)
         archive.hosts[1].start_worker(GPU_POOL, limit=1)
         wait_for(
-            lambda: backfills.get(row.id).state is BackfillState.COMPLETED,
+            lambda: backfills.get(row.id).state is OrderState.COMPLETED,
             "the backfill does not end",
         )
     api.wait_for_end(lost)
@@ -443,7 +443,7 @@ def test_the_ui_names_runs_by_night_and_backfill(
     """And the one that was lost is there as crashed."""
     address = ui_url(archive.settings)
     page.open(f"{address}/runs")
-    shown = page.wait_for(story.night["name"], "colorize backfill 1, share 1", "Crashed")
+    shown = page.wait_for(story.night["name"], "colorize backfill 2, share 1", "Crashed")
     assert story.night["name"].startswith("night 20")
     page.take_picture(archive.folder / "runs.png")
     page.open(f"{address}/runs/flow-run/{story.night['id']}")
@@ -455,7 +455,7 @@ def test_the_ui_names_runs_by_night_and_backfill(
 def _when_told(api: Api) -> dict[str, dict[str, Any]] | None:
     """The artifacts, once the backfill's says that it is over: it is renewed by the minute."""
     found = api.artifacts()
-    return found if "completed" in found["backfill-1"]["description"] else None
+    return found if "completed" in found["backfill-2"]["description"] else None
 
 
 def test_the_ui_shows_progress_counts_report_and_pictures(
@@ -465,7 +465,7 @@ def test_the_ui_shows_progress_counts_report_and_pictures(
     address = ui_url(archive.settings)
     found = wait_for(lambda: _when_told(api), "the backfill's artifact does not say it is over")
     page.open(f"{address}/artifacts")
-    page.wait_for("backfill-1", "progress", "counts", "before-after", "report")
+    page.wait_for("backfill-2", "night-1", "counts", "before-after", "report")
     page.take_picture(archive.folder / "artifacts.png")
 
     def show(key: str, *texts: str) -> None:
@@ -473,8 +473,8 @@ def test_the_ui_shows_progress_counts_report_and_pictures(
         page.wait_for(key, *texts)
         page.take_picture(archive.folder / f"{key}.png")
 
-    show("progress", f"{NIGHT} of {NIGHT}", "Progress: 100%")
-    show("backfill-1", f"{BACKLOG} of {BACKLOG}", "Progress: 100%", "completed")
+    show("night-1", f"{NIGHT} of {NIGHT}", "Progress: 100%")
+    show("backfill-2", f"{BACKLOG} of {BACKLOG}", "Progress: 100%", "completed")
     show("counts", "what to do", "review", f"{NIGHT} items", "autochrome approve")
     show("before-after", "before", "after", "The colours are a machine's guess.")
     pictures = "[...document.querySelectorAll('img[alt=before], img[alt=after]')]"

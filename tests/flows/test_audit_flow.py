@@ -7,8 +7,8 @@ from prefect.artifacts import Artifact
 
 from flows.audit import audit
 from tasks.errors import RunAborted
+from tasks.orders.working import Share, work_off
 from tasks.settings import settings_in_force
-from tasks.share import Share, work_off
 from tests.workers import MakeSettings, OpenWorker
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_api")]

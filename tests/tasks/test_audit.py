@@ -16,9 +16,9 @@ from tasks.errors import UsageError
 from tasks.ledger import ItemFilter, Ledger, RunEnding
 from tasks.ledger.fixity import fixity_counts
 from tasks.ledger.records import FixitySubject, SourceRow
+from tasks.orders.working import Share, work_off
 from tasks.schema import DecisionKind, FixityOutcome, ItemStatus
 from tasks.settings import Settings
-from tasks.share import Share, work_off
 from tests.workers import MakeSettings, OpenWorker, items_of
 
 DAY_S = 86_400.0

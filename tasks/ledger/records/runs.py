@@ -26,7 +26,6 @@ class RunFigures:
     left_out: Mapping[str, int] = field(default_factory=dict)  # files, by pattern
     enqueued: int = 0
     collections: Sequence[str] = ()  # that it was limited to
-    until: datetime | None = None  # its deadline
     finished: Mapping[str, int] = field(default_factory=dict)  # by status
     given_back: int = 0
     confidence: float | None = None  # mean over the derivatives made
@@ -34,7 +33,7 @@ class RunFigures:
 
     def as_json(self) -> dict[str, object]:
         """Plain JSON."""
-        return asdict(self) | {"until": self.until.isoformat() if self.until else None}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, stored: Mapping[str, object]) -> "RunFigures":
@@ -47,9 +46,6 @@ class RunFigures:
         if isinstance(listing, Mapping):
             fields = Discovered.__dataclass_fields__
             known["discovered"] = Discovered(**{k: v for k, v in listing.items() if k in fields})
-        until = known.pop("until", None)
-        if isinstance(until, str):
-            known["until"] = datetime.fromisoformat(until)
         return cls(**known)  # type: ignore[arg-type] # JSON of this class, by the line above
 
 

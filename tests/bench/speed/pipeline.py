@@ -22,14 +22,15 @@ from colormodel.neutral import neutral_mask
 from colormodel.planes import Plane
 from tasks.batch.worker import Worker, open_worker
 from tasks.ledger import Claim, ClaimedItem, Ledger, Outcome
-from tasks.night import begin_night
+from tasks.orders.night import begin_night
+from tasks.orders.working import Share, work_off
 from tasks.scans.reader import open_scan
 from tasks.settings import Settings
-from tasks.share import Share, work_off
 from tests.bench.speed import notebook, raydata
 from tests.bench.speed.material import small_scans
 from tests.bench.speed.rows import Row, at_least, at_most, in_turn, seconds_of
 from tests.s3server import REGION, make_test_client
+from tests.workers import enqueue_missing
 
 ROUNDS = 3
 
@@ -89,7 +90,7 @@ def enqueued(settings: Settings) -> Iterator[Worker]:
     with begin_night(settings, kind="benchmark", name="benchmark") as night:
         for source in settings.sources:
             night.discover(source)
-        night.enqueue()
+        enqueue_missing(settings, night.ledger)
         with open_worker(settings) as worker:
             yield worker
 

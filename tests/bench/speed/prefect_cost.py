@@ -20,7 +20,6 @@ from unittest.mock import patch
 from flows.cli.running import run_here
 from flows.prefect_home import use_local_prefect
 from flows.serving.processes import descendants
-from tasks.batch.batch import colorize_batch
 from tasks.settings import Settings, settings_in_force
 from tests.bench.speed.material import small_scans
 from tests.bench.speed.pipeline import settings_for
@@ -100,14 +99,14 @@ def measure(folder: Path, *, scans: int) -> list[Row]:
 @contextlib.contextmanager
 def _timing_the_engine() -> Iterator[list[float]]:
     """Collect what a batch's thread uses outside of the batch: Prefect's, to run it as a task."""
-    from tasks.colorize import run_batch_as_task  # noqa: PLC0415 -- as above
+    from tasks import prefect_tasks  # noqa: PLC0415 -- as above
 
     spent: list[float] = []
-    outside = _timed(run_batch_as_task, spent.append)
-    inside = _timed(colorize_batch, lambda seconds: spent.append(-seconds))
+    inside = _timed(prefect_tasks.colorize_requested, lambda seconds: spent.append(-seconds))
+    outside = _timed(prefect_tasks.colorize_batch.fn, spent.append)
     with (
-        patch("flows.colorize.run_batch_as_task", outside),
-        patch("tasks.colorize.colorize_batch", inside),
+        patch.object(prefect_tasks, "colorize_requested", inside),
+        patch.object(prefect_tasks.colorize_batch, "fn", outside),
     ):
         yield spent
 

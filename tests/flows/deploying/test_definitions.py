@@ -26,8 +26,8 @@ def test_every_flow_that_runs_by_itself_is_deployed() -> None:
         "colorize/colorize",
         "retry_failed/retry_failed",
         "backfill/backfill",
-        "steer_backfill/steer_backfill",
-        "keep_backfills_going/keep_backfills_going",
+        "steer_order/steer_order",
+        "keep_orders/keep_orders",
         "finetune/finetune",
         "audit/audit",
     ]
@@ -71,7 +71,7 @@ def test_nightly_and_requests_go_before_backfill() -> None:
     assert priorities["nightly"] < priorities["requests"] < priorities["backfill"]
     pools = {one["name"]: one["work_pool"]["name"] for one in DEPLOYMENTS}
     assert pools["colorize"] == GPU_POOL
-    assert pools["keep_backfills_going"] == LIGHT_POOL
+    assert pools["keep_orders"] == LIGHT_POOL
 
 
 def test_settings_change_the_schedule() -> None:

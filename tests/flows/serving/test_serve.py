@@ -210,7 +210,7 @@ def test_an_archive_is_served_interrupted_and_served_again(machine: Machine) -> 
         assert machine.figure("autochrome_ledger_up") == 1
         assert machine.figure("autochrome_scans") == SCANS
         shown = {a["key"]: a for a in machine.post("artifacts/latest/filter", {})}
-        assert {"progress", "counts", "before-after", "report"} <= set(shown)
+        assert {"night-2", "counts", "before-after", "report"} <= set(shown)
         assert "data:image/jpeg;base64," in shown["before-after"]["data"]
         link = shown["report"]["data"].partition("](")[2].rstrip(")")
         assert link.startswith(f"http://127.0.0.1:{machine.web_port}/files/reports/")

@@ -33,7 +33,7 @@ from tasks.errors import (
     ToneGateFailed,
 )
 from tasks.ledger import Claim, ItemFilter, ItemStatus
-from tasks.share import Share, work_off
+from tasks.orders.working import Share, work_off
 from tests.scanfiles import write_jpeg
 from tests.workers import MakeSettings, OpenWorker, attempts_of, files_under, items_of
 

@@ -14,8 +14,8 @@ from tasks.batch.batch import colorize_batch
 from tasks.batch.lease import Lease, LeaseLost
 from tasks.errors import DatabaseUnavailable, Reason
 from tasks.ledger import Ledger
+from tasks.orders.working import Share, work_off
 from tasks.schema import AttemptEnding, ItemStatus
-from tasks.share import Share, work_off
 from tests.tasks.batch.test_batch import VICTIM, claim_all, with_fault
 from tests.tasks.ledger.building import claim, enqueued
 from tests.workers import MakeSettings, OpenWorker, files_under, items_of

@@ -77,10 +77,16 @@ def test_schema_comes_from_nothing_and_goes_back_to_it(empty_url: str) -> None:
 
 
 def foreign_keys(url: str) -> set[str | None]:
-    """The names of all foreign keys of tables that were there from the first."""
+    """The names of all foreign keys of tables that were there from the first, less renamed ones."""
     engine = connect(url)
     known = {*inspect(engine).get_table_names()} - {"refusal", "held_place"}
-    found = {key["name"] for table in known for key in inspect(engine).get_foreign_keys(table)}
+    known -= {"backfill", "work_order"}
+    found = {
+        key["name"]
+        for table in known
+        for key in inspect(engine).get_foreign_keys(table)
+        if key["referred_table"] not in {"backfill", "work_order"}
+    }
     engine.dispose()
     return found
 
@@ -156,6 +162,9 @@ def let_go(connection: Connection) -> None:
     connection.execute(text("DELETE FROM held_place"))
 
 
+RENAMED = {("backfill", "0009"): "work_order", ("backfill_tally", "0009"): "order_tally"}
+
+
 @pytest.mark.parametrize("revision", sorted(REVISIONS))
 def test_each_migration_goes_down_and_up_with_rows_in_every_table(
     empty_url: str, revision: str
@@ -169,6 +178,7 @@ def test_each_migration_goes_down_and_up_with_rows_in_every_table(
         rows_at(empty_url, let_go)
     downgrade(empty_url, "-1")
     older = rows_at(empty_url, count_rows)
+    older = {RENAMED.get((table, revision), table): n for table, n in older.items()}
     assert all(older[table] == before[table] for table in older)
     upgrade(empty_url, revision)
     again = rows_at(empty_url, count_rows)

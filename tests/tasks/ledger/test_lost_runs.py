@@ -2,13 +2,10 @@
 
 from sqlalchemy import Connection, select, update
 
-from tasks.batch.batch import BatchSummary
 from tasks.heartbeat import RUN_LOST_S
-from tasks.ledger import Ledger, RunEnding, RunFigures, sql
-from tasks.night import begin_night
+from tasks.ledger import Ledger, RunEnding, sql
 from tasks.report.metrics import exposition
 from tasks.schema import run
-from tasks.share import IN_FLIGHT, Share, work_off
 from tests.workers import MakeSettings, OpenWorker
 
 
@@ -62,64 +59,6 @@ def test_one_that_was_away_for_long_lives_on(ledger: Ledger) -> None:
     assert ending_of(ledger, run_id) is RunEnding.CANCELLED
     ledger.beat_run(run_id)
     assert ending_of(ledger, run_id) is RunEnding.CANCELLED
-
-
-def test_one_that_was_replaced_lives_on_no_more(ledger: Ledger) -> None:
-    """Neither beats nor its own ending bring it back beside the night that took its place."""
-    lost = ledger.start_run("nightly", "frozen")
-    silence(ledger, lost)
-    ledger.end_lost_runs()
-    ledger.start_run("run", "something else")
-    assert not ledger.is_run_replaced(lost)
-    ledger.beat_run(lost)
-    assert ending_of(ledger, lost) is None
-    silence(ledger, lost)
-    resumed = ledger.start_run("nightly", "resumed")
-    assert ledger.is_run_replaced(lost)
-    ledger.beat_run(lost, RunFigures(enqueued=3))
-    assert ending_of(ledger, lost) is RunEnding.LOST
-    ledger.finish_run(lost, RunEnding.COMPLETED)
-    assert ending_of(ledger, lost) is RunEnding.LOST
-    ledger.beat_run(resumed)
-    assert ending_of(ledger, resumed) is None
-    assert not ledger.is_run_replaced(resumed)
-
-
-def test_one_that_was_replaced_colours_nothing_more(
-    make_settings: MakeSettings, worker_for: OpenWorker
-) -> None:
-    """It stops where it would claim its next batch, and says why."""
-    worker = worker_for(make_settings(batch_items=1))
-    ledger = worker.ledger
-    lost = ledger.start_run("nightly", "frozen")
-
-    def replace_it(_: BatchSummary) -> None:
-        if ledger.get_run(lost + 1) is None:
-            silence(ledger, lost)
-            ledger.start_run("nightly", "resumed")
-
-    summary = work_off(worker, Share(run_id=lost), on_progress=replace_it)
-    assert "taken for lost" in summary.aborted
-    assert 1 <= summary.items <= IN_FLIGHT
-    assert ledger.counts(worker.recipe_id).items["pending"] >= 6 - IN_FLIGHT
-
-
-def test_one_that_came_back_before_its_rest_was_begun_is_replaced(
-    make_settings: MakeSettings, worker_for: OpenWorker
-) -> None:
-    """Prefect begins a run later than it makes it; one that has ended meanwhile stays as it is."""
-    settings = make_settings()
-    ledger = worker_for(settings).ledger
-    woken, done = ledger.start_run("nightly", "woken"), ledger.start_run("nightly", "done")
-    ledger.finish_run(done, RunEnding.COMPLETED)
-    for before, ending in ((woken, RunEnding.LOST), (done, RunEnding.COMPLETED)):
-        with begin_night(settings, kind="nightly", name="resumed") as night:
-            night.plan((), resumes=before)
-            ledger.beat_run(before)
-            assert ending_of(ledger, before) is ending
-            assert ending_of(ledger, night.run_id) is None
-            night.end(RunEnding.COMPLETED)
-    assert ledger.is_run_replaced(woken)
 
 
 def test_looking_changes_nothing(ledger: Ledger) -> None:

@@ -2,35 +2,37 @@
 
 import errno
 import json
+import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import ExifTags, Image
 
-from tasks.batch.worker import open_worker
 from tasks.errors import Reason
 from tasks.ledger import Ledger, RunEnding
-from tasks.night import begin_night
+from tasks.ledger.orders import Order, OrderKind
+from tasks.orders.night import begin_night
+from tasks.orders.working import work_here
 from tasks.report import gathering
-from tasks.report.gathering import ReportPlace, make_report_again, write_report
+from tasks.report.gathering import ReportPlace, make_report, make_report_again, write_report
 from tasks.settings import Settings
-from tasks.share import Share, work_off
 from tests.workers import MakeSettings
 
 
 def work(settings: Settings, *, name: str = "one second") -> tuple[ReportPlace, int]:
     """A whole night, its report, and its number."""
     with begin_night(settings, kind="nightly", name=name) as night:
+        order = night.order(Order(kind=OrderKind.NIGHT))
         for source in settings.sources:
             night.discover(source)
-        night.enqueue()
-        with open_worker(settings) as worker:
-            summary = work_off(worker, Share(run_id=night.run_id))
-        night.count(summary)
+        night.plan(order.id)
+        assert work_here(settings, night.ledger, order.id, stop=threading.Event()) == ""
+        summary = night.count(order.id)
         night.end(summary.ending(), detail=summary.aborted)
-        report = write_report(night, summary, ending=summary.ending())
-        return report, night.run_id
+        make = partial(make_report, night, summary, ending=summary.ending())
+        return write_report(make, night), night.run_id
 
 
 def reports(settings: Settings) -> dict[str, dict[str, Any]]:

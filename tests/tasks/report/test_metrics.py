@@ -7,8 +7,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tasks.ledger import Ledger, RunEnding, RunFigures
+from tasks.orders.working import Share, work_off
 from tasks.report.metrics import exposition
-from tasks.share import Share, work_off
 from tests.workers import MakeSettings, OpenWorker
 
 

@@ -1,9 +1,9 @@
-"""Taking back what a cancelled backfill had enqueued and nobody had begun.
+"""Taking back what a cancelled order had enqueued and nobody had begun.
 
 Enqueueing did three things, and each is undone: an item that it made is removed, one that had ended
 before is again what it was, and an open one of another recipe that it took over is open again. What
 had been begun (tried, or its worker vanished) has a history and stays: it waits for the nightly
-run. What is in work when the backfill is cancelled comes to its end, or is given back and then
+run. What is in work when the order is cancelled comes to its end, or is given back and then
 taken back here.
 """
 
@@ -21,15 +21,15 @@ from sqlalchemy import (
 )
 
 from tasks.ledger import decisions, sql
-from tasks.ledger.backfills.records import Withdrawn
-from tasks.ledger.backfills.steering import lock
+from tasks.ledger.orders.records import Withdrawn
+from tasks.ledger.orders.steering import lock
 from tasks.schema import (
     PENDING_ALONE,
-    PENDING_IN_BACKFILL,
+    PENDING_IN_ORDER,
     AttemptEnding,
-    BackfillState,
     DecisionKind,
     ItemStatus,
+    OrderState,
     attempt,
     decision,
     decision_item,
@@ -38,35 +38,35 @@ from tasks.schema import (
 )
 
 WINDOW_ITEMS = 10_000
-WHO = "backfill"
+WHO = "order"
 
 
-def withdraw_window(connection: Connection, backfill_id: int) -> Withdrawn:
-    """Take back some of a cancelled backfill's pending items; none left: `Withdrawn()`."""
-    row = lock(connection, backfill_id)
-    if row.state is not BackfillState.CANCELLING:
+def withdraw_window(connection: Connection, order_id: int) -> Withdrawn:
+    """Take back some of a cancelled order's pending items; none left: `Withdrawn()`."""
+    row = lock(connection, order_id)
+    if row.state is not OrderState.CANCELLING:
         return Withdrawn()
-    ids = _pending(connection, backfill_id)
+    ids = _pending(connection, order_id)
     if not ids:
         return Withdrawn()
     decision_id = decisions.record(
         connection,
         DecisionKind.WITHDRAW,
         who=WHO,
-        why=f"backfill {backfill_id} was cancelled",
-        backfill_id=backfill_id,
+        why=f"order {order_id} was cancelled",
+        order_id=order_id,
     )
-    restored = _restore(connection, ids, decision_id, backfill_id)
-    removed = _remove(connection, ids, decision_id, backfill_id)
-    return Withdrawn(removed, restored, _keep(connection, ids, decision_id, backfill_id))
+    restored = _restore(connection, ids, decision_id, order_id)
+    removed = _remove(connection, ids, decision_id, order_id)
+    return Withdrawn(removed, restored, _keep(connection, ids, decision_id, order_id))
 
 
-def _pending(connection: Connection, backfill_id: int) -> list[int]:
+def _pending(connection: Connection, order_id: int) -> list[int]:
     ids: list[int] = []
-    for pending in (PENDING_IN_BACKFILL, PENDING_ALONE):
+    for pending in (PENDING_IN_ORDER, PENDING_ALONE):
         found = (
             select(item.c.id)
-            .where(pending, item.c.backfill_id == backfill_id)
+            .where(pending, item.c.order_id == order_id)
             .limit(WINDOW_ITEMS)
             .with_for_update()
         )
@@ -74,13 +74,13 @@ def _pending(connection: Connection, backfill_id: int) -> list[int]:
     return ids
 
 
-def _restore(connection: Connection, ids: list[int], decision_id: int, backfill_id: int) -> int:
-    """Items that had ended before the backfill enqueued them again are what they were."""
+def _restore(connection: Connection, ids: list[int], decision_id: int, order_id: int) -> int:
+    """Items that had ended before the order enqueued them again are what they were."""
     before = (
         select(decision_item.c.item_id, decision_item.c.was, decision_item.c.was_reason)
         .join(decision, decision.c.id == decision_item.c.decision_id)
         .where(
-            decision.c.backfill_id == backfill_id,
+            decision.c.order_id == order_id,
             decision.c.kind == DecisionKind.ENQUEUE,
             decision_item.c.item_id.in_(sql.given_ids(connection)),
         )
@@ -109,7 +109,7 @@ def _restore(connection: Connection, ids: list[int], decision_id: int, backfill_
             status=before.c.was,
             reason=before.c.was_reason,
             detail=detail,
-            backfill_id=null(),
+            order_id=null(),
             changed_at=sql.now(),
         ),
         sql.as_ids(ids),
@@ -117,8 +117,8 @@ def _restore(connection: Connection, ids: list[int], decision_id: int, backfill_
     return count
 
 
-def _remove(connection: Connection, ids: list[int], decision_id: int, backfill_id: int) -> int:
-    """Items that the backfill made, and that have no history, are gone again.
+def _remove(connection: Connection, ids: list[int], decision_id: int, order_id: int) -> int:
+    """Items that the order made, and that have no history, are gone again.
 
     Their scans are as they were: not enqueued, or waiting under the recipe that they waited under.
     """
@@ -129,7 +129,7 @@ def _remove(connection: Connection, ids: list[int], decision_id: int, backfill_i
     decided = select(decision_item.c.item_id).where(decision_item.c.item_id == item.c.id)
     found = connection.execute(
         select(item.c.id, item.c.scan_id).where(
-            _still_ours(connection, backfill_id), ~begun.exists(), ~decided.exists()
+            _still_ours(connection, order_id), ~begun.exists(), ~decided.exists()
         ),
         sql.as_ids(ids),
     ).all()
@@ -140,20 +140,20 @@ def _remove(connection: Connection, ids: list[int], decision_id: int, backfill_i
     connection.execute(delete(attempt).where(attempt.c.item_id.in_(given)), mine)
     connection.execute(delete(item).where(item.c.id.in_(given)), mine)
     scans = [row.scan_id for row in found]
-    _reopen_taken_over(connection, scans, decision_id, backfill_id)
+    _reopen_taken_over(connection, scans, decision_id, order_id)
     return len(found)
 
 
 def _reopen_taken_over(
-    connection: Connection, scan_ids: list[int], decision_id: int, backfill_id: int
+    connection: Connection, scan_ids: list[int], decision_id: int, order_id: int
 ) -> None:
-    """Open items of another recipe, which the backfill's had taken the place of, are open again."""
+    """Open items of another recipe, which the order's had taken the place of, are open again."""
     taken = (
         select(decision_item.c.item_id, decision_item.c.was)
         .join(decision, decision.c.id == decision_item.c.decision_id)
         .join(item, item.c.id == decision_item.c.item_id)
         .where(
-            decision.c.backfill_id == backfill_id,
+            decision.c.order_id == order_id,
             decision.c.kind == DecisionKind.SUPERSEDE,
             status_in(ItemStatus.SUPERSEDED),
             item.c.scan_id.in_(sql.given_ids(connection)),
@@ -177,7 +177,7 @@ def _reopen_taken_over(
     )
 
 
-def _keep(connection: Connection, ids: list[int], decision_id: int, backfill_id: int) -> int:
+def _keep(connection: Connection, ids: list[int], decision_id: int, order_id: int) -> int:
     """What has a history waits for the nightly run."""
     columns = {
         "decision_id": literal(decision_id, BigInteger()),
@@ -185,17 +185,17 @@ def _keep(connection: Connection, ids: list[int], decision_id: int, backfill_id:
         "was": item.c.status,
         "became": item.c.status,
     }
-    left = _still_ours(connection, backfill_id)
+    left = _still_ours(connection, order_id)
     noted = insert(decision_item).from_select(list(columns), select(*columns.values()).where(left))
     count = sql.affected(connection, noted, sql.as_ids(ids))
-    detached = update(item).where(left).values(backfill_id=null())
+    detached = update(item).where(left).values(order_id=null())
     connection.execute(detached, sql.as_ids(ids))
     return count
 
 
-def _still_ours(connection: Connection, backfill_id: int) -> ColumnElement[bool]:
+def _still_ours(connection: Connection, order_id: int) -> ColumnElement[bool]:
     return and_(
         item.c.id.in_(sql.given_ids(connection)),
-        item.c.backfill_id == backfill_id,
+        item.c.order_id == order_id,
         status_in(ItemStatus.PENDING),
     )

@@ -1,4 +1,4 @@
-"""Planning a backfill: which scans it takes, counted by SQL and enqueued window by window.
+"""Planning an order: which scans it takes, counted by SQL and enqueued window by window.
 
 A window is one transaction, and where planning is comes into the same transaction: whoever goes on
 after a crash, or beside another planner, enqueues nothing twice and leaves nothing out.
@@ -23,27 +23,40 @@ from sqlalchemy import (
 )
 
 from tasks.errors import Reason, UsageError
-from tasks.ledger import enqueue, refusals
-from tasks.ledger.backfills.records import (
-    BackfillPlan,
-    BackfillRow,
+from tasks.ledger import enqueue, refusals, sql
+from tasks.ledger.engine import Database
+from tasks.ledger.filters import scans_at
+from tasks.ledger.orders.records import (
     Budget,
     LeftOut,
     Order,
+    OrderPlan,
+    OrderRow,
     Scope,
 )
-from tasks.ledger.backfills.steering import change_state, lock
-from tasks.ledger.engine import Database
-from tasks.ledger.filters import scans_at
+from tasks.ledger.orders.steering import change_state, lock
 from tasks.ledger.records import EnqueueMode
-from tasks.schema import BackfillMode, BackfillState, ItemStatus, backfill, item, scan
+from tasks.schema import (
+    ItemStatus,
+    OrderKind,
+    OrderMode,
+    OrderState,
+    item,
+    scan,
+    status_in,
+    work_order,
+)
 
 _ENQUEUED_AS = {
-    BackfillMode.MISSING: EnqueueMode.NEW,
-    BackfillMode.FAILED: EnqueueMode.FAILED,
-    BackfillMode.CHANGED_RECIPE: EnqueueMode.SUPERSEDING,
-    BackfillMode.ALL: EnqueueMode.ALL,
+    OrderMode.MISSING: EnqueueMode.NEW,
+    OrderMode.FAILED: EnqueueMode.FAILED,
+    OrderMode.CHANGED_RECIPE: EnqueueMode.SUPERSEDING,
+    OrderMode.ALL: EnqueueMode.ALL,
 }
+_ADOPTING = (OrderMode.MISSING, OrderMode.ALL)
+"""These take what waits for nobody: left by an order that has ended, or let go of by a person."""
+_PASSING_BY = (OrderKind.RETRY, OrderKind.BACKFILL)
+"""These leave alone what a person said no to; for the others it is done, and waits for a person."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +104,17 @@ def in_scope(connection: Connection, scope: Scope) -> ColumnElement[bool]:
     return and_(*conditions)
 
 
+def _in_view(
+    connection: Connection, order: Order | OrderRow, recipe_id: int
+) -> ColumnElement[bool]:
+    """On `scan`: it is looked at. A retry looks at what failed alone: a few of millions."""
+    wanted = in_scope(connection, order.scope)
+    if order.kind is not OrderKind.RETRY:
+        return wanted
+    failed = select(item.c.scan_id).where(_failed(recipe_id, order.scope))
+    return and_(wanted, scan.c.id.in_(failed))
+
+
 def has_scans_at(connection: Connection, uri: str) -> bool:
     """Whether scans are known there."""
     try:
@@ -100,11 +124,28 @@ def has_scans_at(connection: Connection, uri: str) -> bool:
     return connection.execute(select(scan.c.id).where(here).limit(1)).first() is not None
 
 
-def _is_eligible(recipe_id: int, scope: Scope) -> ColumnElement[bool]:
-    """On `scan`: nobody has said that it is not to be coloured, and no other backfill has it."""
+def _is_eligible(recipe_id: int, order: Order | OrderRow) -> ColumnElement[bool]:
+    """On `scan`: nothing keeps this order from it."""
+    conditions: list[ColumnElement[bool]] = [true()]
+    if order.kind in _PASSING_BY:
+        conditions += [
+            enqueue.is_there(),
+            ~_is_refused(recipe_id),
+            ~refusals.is_held(),
+            ~refusals.is_refused_as_it_is(),
+        ]
+    if order.scope.confidence_below is not None:
+        conditions.append(_is_doubted(recipe_id, order.scope.confidence_below))
+    if order.mode is OrderMode.FAILED:
+        conditions.append(_has_failed(recipe_id, order.scope))
+    return and_(*conditions)
+
+
+def _is_refused(recipe_id: int) -> ColumnElement[bool]:
+    """On `scan`: under another recipe it is held, rejected, or another order has it."""
     other = item.alias("other")
     waiting = (ItemStatus.PENDING.value, ItemStatus.CLAIMED.value)
-    refused = (
+    return (
         select(other.c.id)
         .where(
             other.c.scan_id == scan.c.id,
@@ -112,21 +153,28 @@ def _is_eligible(recipe_id: int, scope: Scope) -> ColumnElement[bool]:
             or_(
                 other.c.status == ItemStatus.HELD,
                 and_(other.c.status == ItemStatus.REJECTED, other.c.revision == scan.c.revision),
-                and_(other.c.backfill_id.is_not(None), other.c.status.in_(waiting)),
+                and_(other.c.status.in_(waiting), enqueue.is_in_open_order(other)),
             ),
         )
         .correlate(scan)
         .exists()
     )
-    eligible = and_(
-        enqueue.is_there(),
-        ~refused,
-        ~refusals.is_held(),
-        ~refusals.is_refused_as_it_is(),
-    )
-    if scope.confidence_below is None:
-        return eligible
-    return and_(eligible, _is_doubted(recipe_id, scope.confidence_below))
+
+
+def _has_failed(recipe_id: int, scope: Scope) -> ColumnElement[bool]:
+    """On `scan`: it failed under this recipe, as the scope says."""
+    its_own = item.c.scan_id == scan.c.id
+    return select(item.c.id).where(its_own, _failed(recipe_id, scope)).correlate(scan).exists()
+
+
+def _failed(recipe_id: int, scope: Scope) -> ColumnElement[bool]:
+    """On `item`: it failed under this recipe, as the scope says."""
+    conditions = [item.c.recipe_id == recipe_id, status_in(ItemStatus.FAILED)]
+    if scope.reasons:
+        conditions.append(item.c.reason.in_(scope.reasons))
+    if scope.older_than_s is not None:
+        conditions.append(item.c.changed_at <= sql.now(-scope.older_than_s))
+    return and_(*conditions)
 
 
 def _is_doubted(recipe_id: int, below: float) -> ColumnElement[bool]:
@@ -146,54 +194,62 @@ def _is_doubted(recipe_id: int, below: float) -> ColumnElement[bool]:
 
 
 def _is_due(
-    window: ColumnElement[bool], recipe_id: int, mode: BackfillMode, scope: Scope
+    window: ColumnElement[bool], recipe_id: int, order: Order | OrderRow
 ) -> ColumnElement[bool]:
-    due = enqueue.is_due(window, recipe_id, _ENQUEUED_AS[mode])
-    return and_(_is_eligible(recipe_id, scope), due)
+    due = enqueue.is_due(window, recipe_id, _ENQUEUED_AS[order.mode])
+    if order.mode in _ADOPTING:
+        waiting = select(item.c.id).where(
+            item.c.scan_id == scan.c.id, enqueue.is_adopted(recipe_id)
+        )
+        due = or_(due, waiting.correlate(scan).exists())
+    return and_(_is_eligible(recipe_id, order), due)
 
 
 # --- enqueueing ----------------------------------------------------------------------------------
 
 
-def enqueue_window(connection: Connection, backfill_id: int) -> BackfillState:
-    """Enqueue the next window of a backfill that is being planned; returns its state then."""
-    row = lock(connection, backfill_id)
-    if row.state is not BackfillState.PLANNING:
+def enqueue_window(connection: Connection, order_id: int) -> OrderState:
+    """Enqueue the next window of an order that is being planned; returns its state then."""
+    row = lock(connection, order_id)
+    if row.state is not OrderState.PLANNING:
         return row.state
-    wanted = and_(in_scope(connection, row.scope), scan.c.id <= row.last_scan_id)
+    wanted = and_(_in_view(connection, row, row.recipe_id), scan.c.id <= row.last_scan_id)
     last = enqueue.window_end(connection, wanted=wanted, after=row.looked_at)
     if last is None:
         _look_at(connection, row, row.last_scan_id)
-        change_state(connection, row.id, BackfillState.RUNNING, "")
-        return BackfillState.RUNNING
+        change_state(connection, row.id, OrderState.RUNNING, "")
+        return OrderState.RUNNING
     window = and_(wanted, scan.c.id > row.looked_at, scan.c.id <= last)
     room = _Room.of(row.budget, items=row.items, size_bytes=row.size_bytes)
     due = _take(connection, window, row, room, last=last)
-    window = and_(window, scan.c.id <= due.last, _is_eligible(row.recipe_id, row.scope))
-    items = enqueue.enqueue_scans(
+    window = and_(window, scan.c.id <= due.last, _is_eligible(row.recipe_id, row))
+    items = 0
+    if row.mode in _ADOPTING:
+        items = enqueue.adopt(connection, window, recipe_id=row.recipe_id, order_id=row.id)
+    items += enqueue.enqueue_scans(
         connection,
         window,
         recipe_id=row.recipe_id,
         mode=_ENQUEUED_AS[row.mode],
-        backfill_id=row.id,
+        order_id=row.id,
     )
     _look_at(connection, row, due.last, items=items, size_bytes=due.size_bytes)
     if due.last < last:  # the budget ends within this window: what was enqueued is worked on
-        change_state(connection, row.id, BackfillState.RUNNING, "")
-        return BackfillState.RUNNING
-    return BackfillState.PLANNING
+        change_state(connection, row.id, OrderState.RUNNING, "")
+        return OrderState.RUNNING
+    return OrderState.PLANNING
 
 
 def _look_at(
-    connection: Connection, row: BackfillRow, scan_id: int, *, items: int = 0, size_bytes: int = 0
+    connection: Connection, row: OrderRow, scan_id: int, *, items: int = 0, size_bytes: int = 0
 ) -> None:
     connection.execute(
-        update(backfill)
-        .where(backfill.c.id == row.id)
+        update(work_order)
+        .where(work_order.c.id == row.id)
         .values(
             looked_at=scan_id,
-            items=backfill.c["items"] + items,
-            size_bytes=backfill.c.size_bytes + size_bytes,
+            items=work_order.c["items"] + items,
+            size_bytes=work_order.c.size_bytes + size_bytes,
         )
     )
 
@@ -201,12 +257,12 @@ def _look_at(
 def _take(
     connection: Connection,
     window: ColumnElement[bool],
-    row: BackfillRow,
+    row: OrderRow,
     room: _Room,
     *,
     last: int,
 ) -> _Due:
-    due = and_(window, _is_due(window, row.recipe_id, row.mode, row.scope))
+    due = and_(window, _is_due(window, row.recipe_id, row))
     items, size_bytes = connection.execute(
         select(func.count(), func.coalesce(func.sum(scan.c.size_bytes), 0)).where(due)
     ).one()
@@ -242,8 +298,8 @@ class _Tally:
     is_full: bool = False
 
 
-def plan(database: Database, order: Order, recipe_id: int) -> BackfillPlan:
-    """What a backfill would do, in bounded memory and short transactions."""
+def plan(database: Database, order: Order, recipe_id: int) -> OrderPlan:
+    """What an order would do, in bounded memory and short transactions."""
     tally, left_out = _Tally(), Counter[tuple[str | None, str | None]]()
     after: int | None = 0
     while after is not None:
@@ -251,7 +307,7 @@ def plan(database: Database, order: Order, recipe_id: int) -> BackfillPlan:
         after = database.read(
             lambda c, start=start: _plan_window(c, order, recipe_id, start, tally, left_out)  # type: ignore[misc]  # a default binds the loop's value
         )
-    return BackfillPlan(
+    return OrderPlan(
         scans=tally.scans,
         items=tally.within.items,
         size_bytes=tally.within.size_bytes,
@@ -272,12 +328,12 @@ def _plan_window(  # noqa: PLR0913, PLR0917 - the two last are what it adds to
     tally: _Tally,
     left_out: Counter[tuple[str | None, str | None]],
 ) -> int | None:
-    wanted = in_scope(connection, order.scope)
+    wanted = _in_view(connection, order, recipe_id)
     last = enqueue.window_end(connection, wanted=wanted, after=after)
     if last is None:
         return None
     window = and_(wanted, scan.c.id > after, scan.c.id <= last)
-    due = _is_due(window, recipe_id, order.mode, order.scope)
+    due = _is_due(window, recipe_id, order)
     rows = connection.execute(_grouped(window, due, recipe_id)).all()
     room = _Room.of(order.budget, items=tally.within.items, size_bytes=tally.within.size_bytes)
     items = size_bytes = 0

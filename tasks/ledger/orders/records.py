@@ -1,4 +1,4 @@
-"""What a backfill is ordered with, and what is told of it: plain, frozen, typed."""
+"""What an order is ordered with, and what is told of it: plain, frozen, typed."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -6,7 +6,7 @@ from datetime import datetime
 
 from tasks.errors import Reason
 from tasks.ledger.records import RunEnding
-from tasks.schema import BackfillMode, BackfillState, ItemStatus
+from tasks.schema import ItemStatus, OrderKind, OrderMode, OrderState
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,8 @@ class Scope:
     collections: tuple[str, ...] = ()
     uris: tuple[str, ...] = ()  #: sources, folders or patterns: any of these
     confidence_below: float | None = None  #: of the derivative in use
+    reasons: tuple[str, ...] = ()  #: of those that failed: only for these
+    older_than_s: float | None = None  #: of those that failed: only if it is so long ago
 
     def as_json(self) -> dict[str, object]:
         """The fields that are given."""
@@ -32,12 +34,14 @@ class Scope:
         parts = [*self.uris, *(f"collection {name}" for name in self.collections)]
         if self.confidence_below is not None:
             parts.append(f"confidence below {self.confidence_below:g}")
+        if self.reasons:
+            parts.append(f"failed for {' or '.join(self.reasons)}")
         return ", ".join(parts) or "the archive"
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How much a backfill may take on; None: no limit."""
+    """How much an order may take on; None: no limit."""
 
     max_items: int | None = None
     max_bytes: int | None = None  #: of scans to fetch
@@ -46,13 +50,16 @@ class Budget:
 
 @dataclass(frozen=True)
 class Order:
-    """A backfill, as somebody asks for it."""
+    """What somebody asks for."""
 
-    mode: BackfillMode = BackfillMode.MISSING
+    mode: OrderMode = OrderMode.MISSING
     scope: Scope = field(default_factory=Scope)
     budget: Budget = field(default_factory=Budget)
-    priority: int = 0  #: higher first
+    priority: int | None = None  #: higher first; none: as its kind has it
+    deadline_s: float | None = None  #: from when it is given; nothing is claimed later
     who: str = ""
+    why: str = ""
+    kind: OrderKind = OrderKind.BACKFILL
 
 
 @dataclass(frozen=True)
@@ -65,8 +72,8 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
-class BackfillPlan:
-    """What a backfill would do now."""
+class OrderPlan:
+    """What an order would do now."""
 
     scans: int  #: in the scope
     items: int  #: that it would enqueue, its budget respected
@@ -77,27 +84,35 @@ class BackfillPlan:
 
 
 @dataclass(frozen=True)
-class BackfillRow:
-    """One backfill."""
+class OrderRow:
+    """One order."""
 
     id: int
+    kind: OrderKind
     run_id: int
     recipe_id: int
-    state: BackfillState
-    mode: BackfillMode
+    state: OrderState
+    mode: OrderMode
     scope: Scope
     budget: Budget
     priority: int
+    deadline_at: datetime | None
     looked_at: int  #: the last scan that planning has been at
     last_scan_id: int  #: the last that is in the plan
     items: int  #: enqueued
     size_bytes: int
     who: str
+    why: str
     detail: str  #: why it is in its state
     created_at: datetime
     changed_at: datetime
     ended_at: datetime | None
     figures: Mapping[str, int]  #: items by status, when it had ended
+
+    @property
+    def name(self) -> str:
+        """How people call it: "backfill 3", "night 4"."""
+        return f"{self.kind} {self.id}"
 
     @property
     def is_planned(self) -> bool:
@@ -107,7 +122,7 @@ class BackfillRow:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a backfill is. Items that its scans' further pages brought along are in."""
+    """How far an order is. Items that its scans' further pages brought along are in."""
 
     statuses: Mapping[ItemStatus, int]
     reasons: Mapping[Reason, int]
@@ -133,13 +148,24 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class ShareFigures:
+    """What a share came to, beside its items' outcomes, which their attempts tell."""
+
+    given_back: int = 0
+    coloured: int = 0  #: items with a derivative
+    confidence_sum: float = 0.0  #: over these
+    stage_s: Mapping[str, float] = field(default_factory=dict)  #: time spent, by stage
+
+
+@dataclass(frozen=True)
 class ShareRow:
-    """One worker's turn at a backfill."""
+    """What one flow run on one worker takes of an order."""
 
     id: int
-    backfill_id: int
+    order_id: int
     number: int
     flow_run_id: str | None
+    worker: str  #: that began it
     max_items: int | None
     max_seconds: float | None
     created_at: datetime
@@ -149,11 +175,12 @@ class ShareRow:
     ending: RunEnding | None
     detail: str
     items: int
+    figures: ShareFigures
 
 
 @dataclass(frozen=True)
 class Transition:
-    """What was decided about a backfill, by whom and why."""
+    """What was decided about an order, by whom and why."""
 
     kind: str
     who: str
@@ -163,11 +190,11 @@ class Transition:
 
 @dataclass(frozen=True)
 class Withdrawn:
-    """What became of the items of a cancelled backfill that had not come to an end."""
+    """What became of the items of a cancelled order that had not come to an end."""
 
-    removed: int = 0  #: the backfill had made them, and nobody had worked on them
+    removed: int = 0  #: the order had made them, and nobody had worked on them
     restored: int = 0  #: are what they were before
-    kept: int = 0  #: had been begun: they wait for the nightly run
+    kept: int = 0  #: had been begun: they wait for the next order
 
     def __add__(self, other: "Withdrawn") -> "Withdrawn":
         return Withdrawn(

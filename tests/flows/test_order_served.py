@@ -1,4 +1,4 @@
-"""A backfill on a real Prefect server with a real process worker: paused, killed, resumed, done."""
+"""An order on a real Prefect server with a real process worker: paused, killed, resumed, done."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from urllib.error import URLError
 import pytest
 
 from tasks.ledger import ItemFilter, Ledger
-from tasks.ledger.backfills import Backfills, BackfillState
+from tasks.ledger.orders import Orders, OrderState
 from tasks.processes import pid_of
 from tests.scanfiles import codes_of, photograph, write_jpeg
 
@@ -33,12 +33,13 @@ deployments:
   - name: backfill
     entrypoint: flows.backfill.backfill
     work_pool: {name: backfills}
-  - name: steer_backfill
-    entrypoint: flows.backfill.steer_backfill
+  - name: steer_order
+    entrypoint: flows.backfill.steer_order
     work_pool: {name: backfills}
-  - name: keep_backfills_going
-    entrypoint: flows.backfill.keep_backfills_going
-    schedules: [{interval: 15}]
+  - name: keep_orders
+    entrypoint: flows.backfill.keep_orders
+    parameters: {for_s: 20}
+    schedules: [{interval: 30, active: false}]
     concurrency_limit: {limit: 1, collision_strategy: CANCEL_NEW}
     work_pool: {name: backfills}
 """
@@ -93,8 +94,8 @@ def environment(tmp_path: Path, sqlite_url: str, quick_checkpoint: Path) -> dict
         "AUTOCHROME_THREADS": "1",
         "AUTOCHROME_BATCH_ITEMS": "4",
         "AUTOCHROME_LEASE_S": "15",
-        "AUTOCHROME_BACKFILL_WINDOW": "2",
-        "AUTOCHROME_BACKFILL_SHARE_MINUTES": "0.1",
+        "AUTOCHROME_ORDER_WORKERS": "2",
+        "AUTOCHROME_SHARE_MINUTES": "0.1",
     }
 
 
@@ -162,23 +163,23 @@ def test_a_backfill_is_done_once_whatever_happens(
         write_jpeg(archive / f"{number:03}.jpg", codes_of(photograph(96, 128, seed=number)))
     autochrome(environment, "backfill", str(archive))
     with Ledger.open(environment["AUTOCHROME_DATABASE_URL"]) as ledger:
-        backfills = Backfills(ledger)
+        backfills = Orders(ledger)
         (row,) = backfills.list_open()
-        assert (row.state, row.items) == (BackfillState.RUNNING, SCANS)
+        assert (row.state, row.items) == (OrderState.RUNNING, SCANS)
 
         until(lambda: backfills.progress(row.id).done >= 8)
-        autochrome(environment, "backfill", "pause", str(row.id), "--why", "lunch")
+        autochrome(environment, "orders", "pause", str(row.id), "--why", "lunch")
         until(lambda: not backfills.list_open_shares())
         done = backfills.progress(row.id).done
         assert done < SCANS
-        time.sleep(40)  # two turns of keep_backfills_going
+        time.sleep(40)  # two looks of keep_orders
         assert backfills.progress(row.id).done == done
 
-        autochrome(environment, "backfill", "resume", str(row.id))
+        autochrome(environment, "orders", "resume", str(row.id))
         until(lambda: bool(share_processes(environment)))
         for pid in share_processes(environment):
             os.kill(pid, signal.SIGKILL)
-        until(lambda: backfills.get(row.id).state is BackfillState.COMPLETED)
+        until(lambda: backfills.get(row.id).state is OrderState.COMPLETED)
 
         assert backfills.get(row.id).figures == {"review": SCANS}
         assert backfills.progress(row.id).shares >= 3

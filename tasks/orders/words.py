@@ -1,25 +1,25 @@
-"""Backfills in words, for the command line and Prefect's UI alike."""
+"""Orders in words, for the command line and Prefect's UI alike."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tasks.forecast import Forecast
 from tasks.ledger import ItemStatus, Ledger
-from tasks.ledger.backfills import (
-    BackfillRow,
-    Backfills,
-    BackfillState,
+from tasks.ledger.orders import (
     Budget,
     LeftOut,
     Order,
+    OrderRow,
+    Orders,
+    OrderState,
     Progress,
 )
 from tasks.ledger.rates import measured_rates
-from tasks.report.words import duration, rate
+from tasks.orders.planning import Forecast
+from tasks.report.words import count, duration, rate
 
 _WHY_LEFT_OUT = {
     None: "not enqueued yet, and this mode looks only at what is",
-    ItemStatus.PENDING: "waits already",
+    ItemStatus.PENDING: "belongs to another order",
     ItemStatus.CLAIMED: "is being worked on",
     ItemStatus.PUBLISHED: "is done",
     ItemStatus.REVIEW: "is done, and waits for a curator",
@@ -81,7 +81,7 @@ def _estimate_in_words(told: Forecast) -> list[str]:
     )
     lines = [
         f"about {duration(worker_s)} of one worker's time ({basis})",
-        f"about {duration(seconds)} with {told.window} workers, if as many are there",
+        f"about {duration(seconds)} with {count(told.workers, 'worker')}",
     ]
     if told.storage_bytes is not None:
         ratio = rates.derivative_bytes / rates.source_bytes
@@ -104,34 +104,36 @@ def budget_in_words(budget: Budget) -> str:
     return ", ".join(parts) or "none"
 
 
-def progress_in_words(
-    ledger: Ledger, row: BackfillRow, *, waits_for_nightly: bool = False
-) -> Shown:
-    """How far a backfill is: counts, pictures a second, what is left of time."""
-    told = Backfills(ledger).progress(row.id)
-    lines = [f"**Backfill {row.id}** ({row.mode}, {row.scope.in_words()}): {row.state}"]
+def progress_in_words(ledger: Ledger, row: OrderRow) -> Shown:
+    """How far an order is: counts, pictures a second, what is left of time."""
+    orders = Orders(ledger)
+    told = orders.progress(row.id)
+    title = f"{row.name} ({row.mode}, {row.scope.in_words()})"
+    lines = [f"**{title[:1].upper()}{title[1:]}**: {row.state}"]
     if row.detail:
         lines[0] += f": {row.detail}"
     if row.ended_at is not None:
-        done = sum(row.figures.values())
-        lines += [f"{done:,} of {row.items:,} scans done", _table(row.figures)]
-        percent = 100.0 if row.state is BackfillState.COMPLETED else _percent(done, row.items)
+        waiting = sum(row.figures.get(status, 0) for status in ("pending", "claimed"))
+        total = sum(row.figures.values())
+        lines += [f"{total - waiting:,} of {total:,} scans done", _table(row.figures)]
+        percent = 100.0 if row.state is OrderState.COMPLETED else _percent(total - waiting, total)
         return Shown(percent, "\n\n".join(lines))
     lines.append(f"{told.done:,} of {told.total:,}{_pace(ledger, row, told)}")
-    if waits_for_nightly:
-        lines.append("The nightly run goes first.")
+    first = orders.has_precedence(row.id)
+    if first is not None:
+        lines.append(f"{first.name} goes first.")
     lines.append(f"{told.shares_open} shares are open, {told.shares} were in all")
     lines.append(_table({status.value: n for status, n in told.statuses.items()}))
     return Shown(_percent(told.done, told.total), "\n\n".join(lines))
 
 
-def pace_of(ledger: Ledger, row: BackfillRow, told: Progress) -> tuple[float, float] | None:
+def pace_of(ledger: Ledger, row: OrderRow, told: Progress) -> tuple[float, float] | None:
     """Pictures a second of all workers together, and the seconds left; None before any batch."""
     rates = measured_rates(ledger, run_id=row.run_id)
     return None if rates is None else (rates.items_per_s, rates.eta_s(told.left))
 
 
-def _pace(ledger: Ledger, row: BackfillRow, told: Progress) -> str:
+def _pace(ledger: Ledger, row: OrderRow, told: Progress) -> str:
     pace = pace_of(ledger, row, told)
     if pace is None:
         return ""

@@ -1,0 +1,130 @@
+"""How a share reaches processors: Prefect's task runners, over threads, Dask or Ray.
+
+A task run is a batch, never an item. It is given a small request and claims inside, so it may run
+in any process that has Autochrome and its settings: the ledger is what they share.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
+from typing import Any
+
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from tasks.batch.worker import open_worker, recipe_in_service
+from tasks.errors import UsageError
+from tasks.ledger.opening import open_ledger
+from tasks.orders.batches import BatchRequest, working_with
+from tasks.orders.working import IN_FLIGHT, Fanout, Future
+from tasks.prefect_tasks import colorize_batch
+from tasks.settings import Settings
+
+#: Where a cluster's size is not set: batches in flight, a few more than a small one has workers.
+_IN_FLIGHT_ON_CLUSTER = 8
+
+#: A scheduler that has not answered by then is not there.
+CONNECT_S = 15.0
+
+
+@contextmanager
+def open_fanout(settings: Settings, stop: threading.Event) -> Iterator[Fanout]:
+    """Open the task runner that the settings name, for the current flow run.
+
+    Threads work on what this process opens; on a cluster, this process opens no network and no
+    device: each of the cluster's opens its own.
+
+    Raises:
+        UsageError: It is not installed, or no cluster answers.
+        AutochromeError: Database, output, checkpoint or device cannot be used.
+    """
+    with ExitStack() as opened:
+        if settings.task_runner == "threads":
+            worker = opened.enter_context(open_worker(settings, stop=stop))
+            opened.enter_context(working_with(worker))
+            recipe_id, digest = worker.recipe_id, worker.recipe_digest
+            runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=IN_FLIGHT)
+            window = IN_FLIGHT
+        else:
+            with open_ledger(settings) as ledger:
+                recipe = recipe_in_service(settings, ledger)
+                recipe_id, digest = ledger.ensure_recipe(recipe), recipe.digest
+            runner = opened.enter_context(_on_cluster(settings))
+            window = settings.batches_in_flight or _IN_FLIGHT_ON_CLUSTER
+        submit = partial(_submit, opened.enter_context(runner))
+        yield Fanout(submit, window, recipe_id, digest, stop)
+
+
+def _submit(runner: TaskRunner[Any], request: BatchRequest) -> Future:
+    future: Future = runner.submit(colorize_batch, {"request": request})
+    return future
+
+
+@contextmanager
+def _on_cluster(settings: Settings) -> Iterator[TaskRunner[Any]]:
+    opened = _dask(settings) if settings.task_runner == "dask" else _ray(settings)
+    with opened as runner:
+        yield runner
+
+
+@contextmanager
+def _dask(settings: Settings) -> Iterator[TaskRunner[Any]]:
+    try:
+        import dask  # noqa: PLC0415 - an extra
+        from prefect_dask.task_runners import DaskTaskRunner  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise _not_installed("dask") from error
+    if settings.task_runner_address:
+        runner = DaskTaskRunner(
+            address=settings.task_runner_address, client_kwargs={"timeout": CONNECT_S}
+        )
+        try:
+            workers = runner.client.scheduler_info(n_workers=-1)["workers"]
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"no Dask scheduler answers at {settings.task_runner_address}: {error}; start it "
+                "with `dask scheduler`, or set AUTOCHROME_TASK_RUNNER_ADDRESS to where it is"
+            ) from error
+        if not workers:
+            raise UsageError(
+                f"nobody works in the cluster at {settings.task_runner_address}; start workers "
+                f"with `dask worker {settings.task_runner_address} --no-nanny --nthreads 1`"
+            )
+        yield runner
+        return
+    processes = settings.batches_in_flight or 1
+    # Its workers work on pixels in processes of their own, which daemons may not start.
+    with dask.config.set({"distributed.worker.daemon": False}):
+        yield DaskTaskRunner(
+            cluster_kwargs={
+                "n_workers": processes,
+                "threads_per_worker": 1,
+                "dashboard_address": None,
+            }
+        )
+
+
+@contextmanager
+def _ray(settings: Settings) -> Iterator[TaskRunner[Any]]:
+    try:
+        from prefect_ray.context import remote_options  # noqa: PLC0415 - an extra
+        from prefect_ray.task_runners import RayTaskRunner  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise _not_installed("ray") from error
+    processes = settings.batches_in_flight or 1
+    own = {"num_cpus": processes, "include_dashboard": False}
+    is_cpu = settings.device == "cpu"
+    # A process of Ray's sees no GPU that it did not ask for.
+    asked = nullcontext() if is_cpu else remote_options(num_gpus=1)
+    with asked:
+        yield RayTaskRunner(
+            address=settings.task_runner_address or None,
+            init_kwargs={} if settings.task_runner_address else own,
+        )
+
+
+def _not_installed(name: str) -> UsageError:
+    return UsageError(
+        f"AUTOCHROME_TASK_RUNNER is {name}, which is not installed: `pip install "
+        f"'autochrome[{name}]'`, or set it to threads"
+    )

@@ -1,0 +1,254 @@
+"""The shares of orders: which are under way, which to open, and which were lost."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from tasks.ledger import sql
+from tasks.ledger.orders.records import OrderRow, Progress, ShareFigures, ShareRow
+from tasks.ledger.orders.steering import SPENT_WITHIN_S, get, is_late, lock, open_orders, progress
+from tasks.ledger.records import RunEnding
+from tasks.ledger.waiting import oldest_pending_in
+from tasks.schema import OrderState, share, work_order
+
+_OPEN = share.c.ended_at.is_(None)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much a share may take on."""
+
+    expected_items: int  #: open shares times this is what needs no further share
+    max_items: int | None
+    max_seconds: float | None
+
+
+def open_shares(
+    connection: Connection, *, window: int, sizes: Mapping[int, Size]
+) -> Sequence[ShareRow]:
+    """Fill the window: open shares for orders that run, the first of `open_orders` first.
+
+    However many ask at once, no more than *window* are open of an order and those before it in
+    line: the orders are locked meanwhile. Shares of later ones are in nobody's way: they end with
+    their batch.
+
+    Args:
+        connection: Of a transaction that may write.
+        window: How many shares may be open.
+        sizes: By order; others get none.
+    """
+    numbers = sorted(row.id for row in open_orders(connection))  # locked in one order by all
+    locked = {number: lock(connection, number) for number in numbers}
+    room = window
+    opened: list[ShareRow] = []
+    for row in [locked[one.id] for one in open_orders(connection)]:
+        told = progress(connection, row.id)
+        room -= told.shares_open
+        size, mine = sizes.get(row.id), told.shares_open
+        if row.state is not OrderState.RUNNING or size is None:
+            continue
+        while room > 0 and (fitting := _fitting(connection, row, told, size, mine)) is not None:
+            opened.append(open_share(connection, row.id, fitting))
+            room, mine = room - 1, mine + 1
+    return opened
+
+
+def _fitting(
+    connection: Connection, row: OrderRow, told: Progress, size: Size, shares: int
+) -> Size | None:
+    """The size of one more share of an order; None where the *shares* that are open will do."""
+    if shares * size.expected_items >= told.left:
+        return None
+    if row.budget.max_seconds is None:
+        return size
+    left_s = row.budget.max_seconds - told.worked_s - _reserved_s(connection, row.id)
+    if left_s < SPENT_WITHIN_S:
+        return None
+    return replace(size, max_seconds=min(size.max_seconds or left_s, left_s))
+
+
+def _reserved_s(connection: Connection, order_id: int) -> float:
+    """The time that open shares may still take."""
+    rows = connection.execute(
+        select(share.c.begun_at, share.c.max_seconds, sql.now().label("now")).where(
+            _OPEN, share.c.order_id == order_id
+        )
+    )
+    return float(sum(max((row.max_seconds or 0.0) - _since_s(row), 0.0) for row in rows.all()))
+
+
+def _since_s(row: sql.AnyRow) -> float:
+    return 0.0 if row.begun_at is None else float((row.now - row.begun_at).total_seconds())
+
+
+def open_share(connection: Connection, order_id: int, size: Size, *, worker: str = "") -> ShareRow:
+    """Put a share on record that somebody will begin, or that *worker* just begins."""
+    number = select(func.coalesce(func.max(share.c.number), 0) + 1).where(
+        share.c.order_id == order_id
+    )
+    row = connection.execute(
+        insert(share)
+        .values(
+            order_id=order_id,
+            number=number.scalar_subquery(),
+            max_items=size.max_items,
+            max_seconds=size.max_seconds,
+            created_at=sql.now(),
+            begun_at=sql.now() if worker else None,
+            worker=sql.storable(worker),
+            seen_at=sql.now(),
+            detail="",
+            items=0,
+        )
+        .returning(*share.c)
+    ).one()
+    return _share_row(row)
+
+
+def list_open(connection: Connection) -> list[ShareRow]:
+    """All open shares, oldest first."""
+    rows = connection.execute(select(share).where(_OPEN).order_by(share.c.id))
+    return [_share_row(row) for row in rows]
+
+
+def list_shares(connection: Connection, order_id: int, *, limit: int | None) -> list[ShareRow]:
+    """The latest shares of an order, newest first."""
+    rows = connection.execute(
+        select(share)
+        .where(share.c.order_id == order_id)
+        .order_by(share.c.number.desc())
+        .limit(limit)
+    )
+    return [_share_row(row) for row in rows]
+
+
+def name_flow_run(connection: Connection, share_id: int, flow_run_id: str) -> None:
+    """Keep which flow run a share is."""
+    connection.execute(update(share).where(share.c.id == share_id).values(flow_run_id=flow_run_id))
+
+
+def begin(connection: Connection, share_id: int, worker: str) -> ShareRow | None:
+    """Record that *worker* works on it; None where it is over (lost, or its order is)."""
+    row = connection.execute(
+        update(share)
+        .where(share.c.id == share_id, _OPEN)
+        .values(
+            begun_at=func.coalesce(share.c.begun_at, sql.now()),
+            seen_at=sql.now(),
+            worker=sql.storable(worker),
+        )
+        .returning(*share.c)
+    ).first()
+    return None if row is None else _share_row(row)
+
+
+def beat(connection: Connection, share_id: int, *, items: int) -> bool:
+    """Record that it is alive, and what it has done; False where it was given up meanwhile."""
+    row = connection.execute(
+        update(share)
+        .where(share.c.id == share_id, _OPEN)
+        .values(seen_at=sql.now(), items=items)
+        .returning(share.c.id)
+    ).first()
+    return row is not None
+
+
+def end(connection: Connection, share_id: int, ending: RunEnding, *, detail: str) -> None:
+    """Record how a share ended; the first ending stands."""
+    values = {"ended_at": sql.now(), "ending": ending, "detail": sql.storable(detail)}
+    connection.execute(update(share).where(share.c.id == share_id, _OPEN).values(values))
+
+
+def keep_figures(
+    connection: Connection, share_id: int, *, items: int, figures: ShareFigures
+) -> None:
+    """Record what a share came to, also of one that was given up: that was done all the same."""
+    connection.execute(
+        update(share).where(share.c.id == share_id).values(items=items, figures=asdict(figures))
+    )
+
+
+def is_wanted(connection: Connection, share_id: int) -> bool:
+    """Whether what a share has in work is still to be done: neither it nor its order is over."""
+    found = (
+        select(share.c.id)
+        .join(work_order, work_order.c.id == share.c.order_id)
+        .where(
+            share.c.id == share_id,
+            _OPEN,
+            work_order.c.ended_at.is_(None),
+            work_order.c.state != OrderState.CANCELLING,
+        )
+    )
+    return connection.execute(found).first() is not None
+
+
+def end_silent(connection: Connection, *, after_s: float) -> int:
+    """Give up shares that were begun and have not been heard of for so long; returns how many.
+
+    Should one be alive all the same, its leases see to it that nothing is done twice.
+    """
+    silent = (
+        update(share)
+        .where(_OPEN, share.c.begun_at.is_not(None), share.c.seen_at <= sql.now(-after_s))
+        .values(
+            ended_at=share.c.seen_at,
+            ending=RunEnding.ABORTED,
+            detail="its worker was not heard of any more",
+        )
+    )
+    return sql.affected(connection, silent)
+
+
+def has_precedence(connection: Connection, order_id: int) -> OrderRow | None:
+    """An order before this one in line of which something can be claimed now; None: there is none.
+
+    What others hold already is in good hands: for that, nobody has to make room.
+    """
+    for row in open_orders(connection):
+        if row.id == order_id:
+            return None
+        is_at_work = row.state is OrderState.RUNNING and not is_late(connection, row)
+        if is_at_work and is_due(connection, row.id, within_s=0.0):
+            return row
+    return None
+
+
+def goes_on(connection: Connection, order_id: int) -> bool:
+    """Whether another batch of an order may begin."""
+    row = get(connection, order_id)
+    if row.state is not OrderState.RUNNING or is_late(connection, row):
+        return False
+    return has_precedence(connection, order_id) is None
+
+
+def is_due(connection: Connection, order_id: int, *, within_s: float) -> bool:
+    """Whether an item of the order can be claimed now, or in so many seconds."""
+    soonest = oldest_pending_in(connection, order_id)
+    if soonest is None:
+        return False
+    limit: datetime = connection.execute(select(sql.now(within_s))).scalar_one()
+    return soonest <= limit
+
+
+def _share_row(row: Row[Any]) -> ShareRow:
+    return ShareRow(
+        id=row.id,
+        order_id=row.order_id,
+        number=row.number,
+        flow_run_id=row.flow_run_id,
+        worker=row.worker,
+        max_items=row.max_items,
+        max_seconds=row.max_seconds,
+        created_at=row.created_at,
+        begun_at=row.begun_at,
+        seen_at=row.seen_at,
+        ended_at=row.ended_at,
+        ending=RunEnding(row.ending) if row.ending else None,
+        detail=row.detail,
+        items=row.items,
+        figures=ShareFigures(**row.figures),
+    )

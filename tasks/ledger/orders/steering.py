@@ -1,0 +1,401 @@
+"""From one state of an order to the next, each on record."""
+
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, ScalarSelect, Select, func, insert, or_, select, update
+
+from tasks.errors import Reason, UsageError
+from tasks.ledger import decisions, sql
+from tasks.ledger.orders.records import (
+    Budget,
+    Order,
+    OrderRow,
+    Progress,
+    Scope,
+    Transition,
+)
+from tasks.ledger.records import RunEnding, RunFigures
+from tasks.ledger.runs import finish_run, start_run
+from tasks.schema import (
+    DecisionKind,
+    ItemStatus,
+    Moment,
+    OrderKind,
+    OrderMode,
+    OrderState,
+    decision,
+    order_tally,
+    recipe,
+    run,
+    scan,
+    share,
+    work_order,
+)
+
+#: A budget of time with less than this left is spent: no share is worth its start.
+SPENT_WITHIN_S = 60.0
+
+
+def make(
+    connection: Connection, order: Order, recipe_id: int, *, name: str, lists_for: int | None
+) -> int:
+    """Put an order on record: to be planned, or once the run *lists_for* has listed its sources."""
+    run_id = lists_for or start_run(
+        connection, order.kind, name, recipe_id=recipe_id, flow_run_id=None
+    )
+    order_id: int = connection.execute(
+        insert(work_order)
+        .values(
+            kind=order.kind,
+            run_id=run_id,
+            recipe_id=recipe_id,
+            state=OrderState.PLANNING if lists_for is None else OrderState.LISTING,
+            mode=order.mode,
+            scope=order.scope.as_json(),
+            priority=order.kind.priority if order.priority is None else order.priority,
+            deadline_at=None if order.deadline_s is None else sql.now(order.deadline_s),
+            **vars(order.budget),
+            looked_at=0,
+            last_scan_id=_last_scan() if lists_for is None else 0,
+            items=0,
+            size_bytes=0,
+            who=sql.storable(order.who),
+            why=sql.storable(order.why),
+            detail="",
+            created_at=sql.now(),
+            changed_at=sql.now(),
+            figures={},
+        )
+        .returning(work_order.c.id)
+    ).scalar_one()
+    why = order.why or order.scope.in_words()
+    _note(connection, DecisionKind.ORDER, order_id, order.who, why)
+    return order_id
+
+
+def _last_scan() -> ScalarSelect[int]:
+    """What is found later is not in the plan."""
+    return select(func.coalesce(func.max(scan.c.id), 0)).scalar_subquery()
+
+
+def end_listing(connection: Connection, order_id: int) -> OrderRow:
+    """Listing -> planning: which scans there are is known now."""
+    row = lock(connection, order_id)
+    if row.state is OrderState.LISTING:
+        connection.execute(
+            update(work_order)
+            .where(work_order.c.id == row.id)
+            .values(state=OrderState.PLANNING, last_scan_id=_last_scan(), changed_at=sql.now())
+        )
+    return lock(connection, order_id)
+
+
+def pause(connection: Connection, order_id: int, *, who: str, why: str) -> OrderRow:
+    """listing, planning, running -> paused; in another state, nothing."""
+    row = lock(connection, order_id)
+    if row.state in (OrderState.LISTING, OrderState.PLANNING, OrderState.RUNNING):
+        _note(connection, DecisionKind.PAUSE, row.id, who, why)
+        change_state(connection, row.id, OrderState.PAUSED, why or f"by {who}")
+    return lock(connection, order_id)
+
+
+def resume(
+    connection: Connection, order_id: int, budget: Budget, *, who: str, why: str
+) -> OrderRow:
+    """Paused -> planning, from where it was; a running one gets the new budget only.
+
+    Raises:
+        UsageError: It has ended, or its budget is spent and *budget* is no larger.
+    """
+    row = lock(connection, order_id)
+    if row.ended_at is not None or row.state is OrderState.CANCELLING:
+        raise UsageError(f"{row.name} is {row.state}; `autochrome backfill` orders a new one")
+    given = {name: value for name, value in vars(budget).items() if value is not None}
+    if given:
+        connection.execute(update(work_order).where(work_order.c.id == row.id).values(given))
+        row = lock(connection, order_id)
+    told = progress(connection, row.id)
+    if not told.shares_open and (spent := spent_budget(row, told)) and not given:
+        raise UsageError(
+            f"{spent} spent; give it more with --max-items, --max-bytes or --max-hours"
+        )
+    if row.state is OrderState.PAUSED:
+        _note(connection, DecisionKind.RESUME, row.id, who, why)
+        _begin_new_run(connection, row)
+        if not row.last_scan_id:  # it was paused while it listed, and whoever did has gone on
+            change_state(connection, row.id, OrderState.LISTING, "")
+            return end_listing(connection, order_id)
+        change_state(connection, row.id, OrderState.PLANNING, "")
+    return lock(connection, order_id)
+
+
+def _begin_new_run(connection: Connection, row: OrderRow) -> None:
+    """What failed before, and was mended, does not count for the failure budget any more."""
+    old = connection.execute(select(run.c.name, run.c.kind).where(run.c.id == row.run_id)).one()
+    if old.kind != row.kind:
+        return  # a night's, which goes on and reports all of it
+    finish_run(connection, row.run_id, RunEnding.CANCELLED, figures=None, detail=row.detail)
+    run_id = start_run(connection, row.kind, old.name, recipe_id=row.recipe_id, flow_run_id=None)
+    connection.execute(update(work_order).where(work_order.c.id == row.id).values(run_id=run_id))
+
+
+def cancel(connection: Connection, order_id: int, *, who: str, why: str) -> OrderRow:
+    """Any state that is not an end -> cancelling: from now on nothing of it is claimed."""
+    row = lock(connection, order_id)
+    if row.ended_at is None and row.state is not OrderState.CANCELLING:
+        _note(connection, DecisionKind.CANCEL, row.id, who, why)
+        change_state(connection, row.id, OrderState.CANCELLING, why or f"by {who}")
+    return lock(connection, order_id)
+
+
+def stop(connection: Connection, order_id: int, ending: RunEnding, *, why: str) -> OrderRow:
+    """Any state that is not an end -> stopped, aborted: what is left waits for the next order."""
+    row = lock(connection, order_id)
+    if row.ended_at is None:
+        is_abort = ending is RunEnding.ABORTED
+        state = OrderState.ABORTED if is_abort else OrderState.STOPPED
+        _end(connection, row, state, ending=ending, detail=why)
+        _end_shares_not_begun(connection, lock(connection, order_id))
+    return lock(connection, order_id)
+
+
+def settle(connection: Connection, order_id: int) -> OrderRow:
+    """End an order of which nothing is left or whose time is over; pause one out of budget."""
+    row = lock(connection, order_id)
+    if row.ended_at is not None:
+        return row
+    told = progress(connection, row.id)
+    if row.state is OrderState.CANCELLING:
+        if not told.left:
+            _end(connection, row, OrderState.CANCELLED)
+    elif is_late(connection, row):
+        if not (told.shares_open and told.statuses.get(ItemStatus.CLAIMED)):
+            why = f"its deadline has passed; {told.left:,} items wait for the next order"
+            return stop(connection, row.id, RunEnding.CANCELLED, why=why)
+    elif row.state is OrderState.RUNNING:
+        _settle_running(connection, row, told)
+    row = lock(connection, order_id)
+    if row.state not in (OrderState.LISTING, OrderState.PLANNING, OrderState.RUNNING):
+        _end_shares_not_begun(connection, row)
+    return row
+
+
+def _settle_running(connection: Connection, row: OrderRow, told: Progress) -> None:
+    spent = spent_budget(row, told)
+    if not spent:
+        if not told.left:
+            _end(connection, row, OrderState.COMPLETED)
+    elif told.shares_open:
+        return  # they may be at the last of it
+    elif row.kind is OrderKind.BACKFILL:
+        more = f"`autochrome orders resume {row.id}` with more of it goes on"
+        pause(connection, row.id, who="its budget", why=f"{spent} spent; {more}")
+    else:
+        stop(connection, row.id, RunEnding.COMPLETED, why=f"{spent} spent")
+
+
+def is_late(connection: Connection, row: OrderRow) -> bool:
+    """Whether an order's deadline has passed."""
+    if row.deadline_at is None:
+        return False
+    now: datetime = connection.execute(select(sql.now())).scalar_one()
+    return now >= row.deadline_at
+
+
+def _end_shares_not_begun(connection: Connection, row: OrderRow) -> None:
+    """Nobody need come for them; a flow run that comes all the same finds nothing to do."""
+    connection.execute(
+        update(share)
+        .where(share.c.order_id == row.id, share.c.ended_at.is_(None), share.c.begun_at.is_(None))
+        .values(ended_at=sql.now(), ending=RunEnding.CANCELLED, detail=f"the order is {row.state}")
+    )
+
+
+def spent_budget(row: OrderRow, told: Progress) -> str:
+    """Which budget keeps it from going on, in words; empty: none."""
+    limit_s = row.budget.max_seconds
+    if told.left:
+        is_spent = limit_s is not None and told.worked_s >= limit_s - SPENT_WITHIN_S
+        return f"its {(limit_s or 0) / 3600:g} hours of work are" if is_spent else ""
+    if row.is_planned:
+        return ""
+    if row.budget.max_items is not None and row.items >= row.budget.max_items:
+        return f"its budget of {row.budget.max_items:,} scans is"
+    return f"its budget of {row.budget.max_bytes or 0:,} bytes is"
+
+
+# --- rows ----------------------------------------------------------------------------------------
+
+
+def lock(connection: Connection, order_id: int) -> OrderRow:
+    """One order, which nobody else changes before this transaction ends.
+
+    Raises:
+        UsageError: There is none of this number.
+    """
+    return _one(connection, select(work_order).where(work_order.c.id == order_id).with_for_update())
+
+
+def get(connection: Connection, order_id: int) -> OrderRow:
+    """One order.
+
+    Raises:
+        UsageError: There is none of this number.
+    """
+    return _one(connection, select(work_order).where(work_order.c.id == order_id))
+
+
+def _one(connection: Connection, wanted: Select[Any]) -> OrderRow:
+    row = connection.execute(wanted).first()
+    if row is None:
+        raise UsageError("there is no order of this number; see `autochrome orders list`")
+    return order_row(row)
+
+
+def change_state(connection: Connection, order_id: int, state: OrderState, detail: str) -> None:
+    """Move a locked order."""
+    connection.execute(
+        update(work_order)
+        .where(work_order.c.id == order_id)
+        .values(state=state, detail=sql.storable(detail), changed_at=sql.now())
+    )
+
+
+def _end(
+    connection: Connection,
+    row: OrderRow,
+    state: OrderState,
+    *,
+    ending: RunEnding = RunEnding.COMPLETED,
+    detail: str = "",
+) -> None:
+    """Keep the counts as they are now: its items may belong to another order later."""
+    told = progress(connection, row.id)
+    figures = {status.value: n for status, n in told.statuses.items()}
+    change_state(connection, row.id, state, detail or row.detail)
+    connection.execute(
+        update(work_order)
+        .where(work_order.c.id == row.id)
+        .values(ended_at=sql.now(), figures=figures)
+    )
+    kind = connection.execute(select(run.c.kind).where(run.c.id == row.run_id)).scalar_one()
+    if kind != row.kind:
+        return  # a night's, which ends with its report
+    finish_run(
+        connection,
+        row.run_id,
+        RunEnding.CANCELLED if state is OrderState.CANCELLED else ending,
+        figures=RunFigures(enqueued=row.items, finished=figures),
+        detail=detail or row.detail,
+    )
+
+
+def _note(connection: Connection, kind: DecisionKind, order_id: int, who: str, why: str) -> None:
+    decisions.record(connection, kind, who=who, why=why, order_id=order_id)
+
+
+def open_orders(connection: Connection) -> list[OrderRow]:
+    """Those that have not ended: the highest priority first, then the oldest."""
+    wanted = select(work_order).where(work_order.c.ended_at.is_(None))
+    rows = connection.execute(wanted.order_by(work_order.c.priority.desc(), work_order.c.id))
+    return [order_row(row) for row in rows]
+
+
+def shown_orders(connection: Connection, *, ended_within_s: float) -> list[OrderRow]:
+    """Those that have not ended, and those that ended lately."""
+    lately = or_(work_order.c.ended_at.is_(None), work_order.c.ended_at > sql.now(-ended_within_s))
+    rows = connection.execute(select(work_order).where(lately).order_by(work_order.c.id))
+    return [order_row(row) for row in rows]
+
+
+def find_recipe(connection: Connection, digest: str) -> int:
+    """The id of a recipe; 0 where there is none."""
+    found = select(recipe.c.id).where(recipe.c.digest == digest)
+    return int(connection.execute(found).scalar() or 0)
+
+
+def list_orders(connection: Connection, *, limit: int) -> list[OrderRow]:
+    """The latest, newest first."""
+    rows = connection.execute(select(work_order).order_by(work_order.c.id.desc()).limit(limit))
+    return [order_row(row) for row in rows]
+
+
+def progress(connection: Connection, order_id: int) -> Progress:
+    """How far it is: sums of tallies, however many items there are."""
+    tallied = (
+        select(
+            order_tally.c.status,
+            order_tally.c.reason,
+            func.sum(order_tally.c.n).label("n"),
+        )
+        .where(order_tally.c.order_id == order_id)
+        .group_by(order_tally.c.status, order_tally.c.reason)
+    )
+    statuses: Counter[ItemStatus] = Counter()
+    reasons: Counter[Reason] = Counter()
+    for row in connection.execute(tallied):
+        statuses[ItemStatus(row.status)] += int(row.n)
+        if row.reason:
+            reasons[Reason(row.reason)] += int(row.n)
+    spans = connection.execute(
+        select(
+            share.c.begun_at,
+            func.coalesce(share.c.ended_at, sql.now(), type_=Moment()).label("until"),
+            share.c.ended_at,
+        ).where(share.c.order_id == order_id)
+    ).all()
+    return Progress(
+        statuses={status: statuses[status] for status in ItemStatus if statuses[status]},
+        reasons={reason: n for reason, n in reasons.most_common() if n},
+        worked_s=sum(
+            (row.until - row.begun_at).total_seconds() for row in spans if row.begun_at is not None
+        ),
+        shares_open=sum(row.ended_at is None for row in spans),
+        shares=len(spans),
+    )
+
+
+def transitions(connection: Connection, order_id: int) -> list[Transition]:
+    """What was decided about it, oldest first."""
+    about = (
+        DecisionKind.ORDER,
+        DecisionKind.PAUSE,
+        DecisionKind.RESUME,
+        DecisionKind.CANCEL,
+        DecisionKind.WITHDRAW,
+    )
+    rows = connection.execute(
+        select(decision)
+        .where(decision.c.order_id == order_id, decision.c.kind.in_(about))
+        .order_by(decision.c.id)
+    )
+    return [Transition(row.kind, row.who, row.why, row.decided_at) for row in rows]
+
+
+def order_row(row: Row[Any]) -> OrderRow:
+    """An order from its table's row."""
+    return OrderRow(
+        id=row.id,
+        kind=OrderKind(row.kind),
+        run_id=row.run_id,
+        recipe_id=row.recipe_id,
+        state=OrderState(row.state),
+        mode=OrderMode(row.mode),
+        scope=Scope.from_json(row.scope),
+        budget=Budget(row.max_items, row.max_bytes, row.max_seconds),
+        priority=row.priority,
+        deadline_at=row.deadline_at,
+        looked_at=row.looked_at,
+        last_scan_id=row.last_scan_id,
+        items=row.items,
+        size_bytes=row.size_bytes,
+        who=row.who,
+        why=row.why,
+        detail=row.detail,
+        created_at=row.created_at,
+        changed_at=row.changed_at,
+        ended_at=row.ended_at,
+        figures=row.figures,
+    )

@@ -1,0 +1,226 @@
+"""A night, or `autochrome run`: sources are listed, what is missing is ordered, and reported.
+
+Plain functions over one opened ledger. The flows wrap them into Prefect tasks; `autochrome run`
+calls them as they are.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from tasks.batch.batch import NOTED, SAMPLES, BatchSummary, DerivativeSample
+from tasks.batch.worker import recipe_in_service, take_over_leases
+from tasks.discovery.listing import Listing, record_source
+from tasks.errors import DatabaseUnavailable, UsageError
+from tasks.heartbeat import RUN_BEAT_S, beating
+from tasks.ledger import Discovered, ItemStatus, Ledger, RunEnding, RunFigures, RunRow
+from tasks.ledger.done import list_done
+from tasks.ledger.migrate import make_if_missing
+from tasks.ledger.opening import open_ledger
+from tasks.ledger.orders import Order, OrderKind, OrderRow, Orders, Scope
+from tasks.orders.planning import plan_order
+from tasks.processes import has_ended, worker_name
+from tasks.settings import Settings
+from tasks.storage import ObjectStore, check_apart, open_store
+
+
+@dataclass
+class Night:
+    """One run over the archive: its place in the ledger, and what it has done so far."""
+
+    settings: Settings
+    ledger: Ledger
+    output: ObjectStore
+    run_id: int
+    name: str
+    figures: RunFigures = field(default_factory=RunFigures)
+
+    def order(self, order: Order) -> OrderRow:
+        """Order what the sources will turn out to hold; nothing is planned before `plan`."""
+        recipe_id = self.ledger.ensure_recipe(recipe_in_service(self.settings, self.ledger))
+        self.ledger.beat_run(self.run_id, recipe_id=recipe_id)
+        self._advance(collections=order.scope.collections)
+        orders = Orders(self.ledger)
+        number = orders.make(order, recipe_id, name=self.name, lists_for=self.run_id)
+        return orders.get(number)
+
+    def discover(self, source: str) -> Listing:
+        """List *source* and record what is new, changed or gone."""
+        listing = record_source(self.settings, self.ledger, source, run_id=self.run_id)
+        said = (listing.incomplete,) if listing.incomplete else ()
+        self._advance(
+            discovered=_sum(self.figures.discovered, listing.discovered),
+            incomplete=(*self.figures.incomplete, *said),
+            left_out=dict(Counter(self.figures.left_out) + Counter(listing.left_out)),
+        )
+        return listing
+
+    def plan(self, order_id: int) -> OrderRow:
+        """Give every scan that was never finished an item, and the order what waits for nobody."""
+        Orders(self.ledger).end_listing(order_id)
+        row = plan_order(self.ledger, order_id)
+        self._advance(enqueued=row.items)
+        return row
+
+    def count(self, order_id: int) -> BatchSummary:
+        """Record, and return, what the workers have done, in however many processes."""
+        shares = Orders(self.ledger).list_shares(order_id, limit=None)
+        stage_s: Counter[str] = Counter()
+        for share in shares:
+            stage_s.update(share.figures.stage_s)
+        coloured = sum(share.figures.coloured for share in shares)
+        confidence = sum(share.figures.confidence_sum for share in shares)
+        self._advance(
+            given_back=sum(share.figures.given_back for share in shares),
+            confidence=confidence / coloured if coloured else None,
+            stage_s=dict(stage_s),
+        )
+        run = self.ledger.get_run(self.run_id)
+        summary = BatchSummary() if run is None else summary_of(self.ledger, run)
+        self._advance(finished=summary.by_status)
+        return summary
+
+    def end(self, ending: RunEnding, *, detail: str = "") -> None:
+        """Record how the run ended."""
+        self.ledger.finish_run(self.run_id, ending, detail=detail)
+
+    def _advance(self, **figures: object) -> None:
+        self.figures = replace(self.figures, **figures)  # type: ignore[arg-type]  # replace checks the names
+        self.ledger.beat_run(self.run_id, self.figures)
+
+
+@contextmanager
+def begin_night(
+    settings: Settings, *, kind: str, name: str, resumes: int | None = None
+) -> Iterator[Night]:
+    """Open the ledger and the output for a run, and record how it ended.
+
+    Args:
+        settings: Of the run.
+        kind: "nightly" or "run".
+        name: How people call it.
+        resumes: The order of a run that was lost: this one goes on in its place.
+
+    Raises:
+        AutochromeError: The database or the output cannot be used; the message says what to do.
+    """
+    for source in settings.sources:
+        check_apart(source, settings.output)
+    make_if_missing(settings.database_url.get_secret_value())
+    with open_ledger(settings) as ledger:
+        output = open_store(settings.output, settings=settings, writable=True)
+        lost = None if resumes is None else ledger.get_run(Orders(ledger).get(resumes).run_id)
+        run_id = ledger.start_run(kind, name) if lost is None else lost.id
+        night = Night(settings, ledger, output, run_id, name)
+        if lost is not None:
+            night.name, night.figures = lost.name, lost.figures
+            ledger.beat_run(run_id)
+        try:
+            with beating(lambda: ledger.beat_run(run_id), every_s=RUN_BEAT_S):
+                yield night
+        except BaseException as error:
+            ending = RunEnding.ABORTED if isinstance(error, Exception) else RunEnding.CANCELLED
+            with suppress(DatabaseUnavailable):
+                _stop_orders(ledger, run_id, ending, str(error) or type(error).__name__)
+                ledger.finish_run(run_id, ending, detail=str(error) or type(error).__name__)
+            raise
+
+
+def _stop_orders(ledger: Ledger, run_id: int, ending: RunEnding, why: str) -> None:
+    orders = Orders(ledger)
+    for row in orders.list_open():
+        if row.run_id == run_id:
+            orders.stop(row.id, ending, why=why)
+
+
+def sources_of(settings: Settings) -> tuple[str, ...]:
+    """The addresses that the nightly run reads.
+
+    Raises:
+        UsageError: None is set.
+    """
+    if not settings.sources:
+        raise UsageError(
+            "no source is set; name one in AUTOCHROME_SOURCES (s3://bucket/prefix, file:///folder)"
+        )
+    return settings.sources
+
+
+def name_of_night(started: datetime) -> str:
+    """How a person calls a run: by when it began. Names folders, too."""
+    return started.strftime("%Y-%m-%d-%H%M%S")
+
+
+def _sum(one: Discovered, other: Discovered) -> Discovered:
+    names = Discovered.__dataclass_fields__
+    return Discovered(**{name: getattr(one, name) + getattr(other, name) for name in names})
+
+
+# --- which order ---------------------------------------------------------------------------------
+
+
+_IN_PROCESS = "in process "
+
+
+def order_of_night(
+    settings: Settings, collections: Sequence[str], *, in_process: bool = False
+) -> Order:
+    """Tonight's: what is missing, until the deadline, before everything else.
+
+    Args:
+        settings: Have the deadline.
+        collections: Only these; none means all.
+        in_process: This process works it off, and when that is gone, nobody will.
+    """
+    return Order(
+        scope=Scope(tuple(collections)),
+        deadline_s=settings.deadline_hours * 3600,
+        kind=OrderKind.NIGHT,
+        who="the schedule",
+        why=f"{_IN_PROCESS}{worker_name()}" if in_process else "",
+    )
+
+
+def order_of_process(who: str) -> Order:
+    """What is missing, asked for by *who* of this process, who waits for it: nothing goes first."""
+    return Order(
+        kind=OrderKind.REQUEST,
+        priority=OrderKind.NIGHT.priority + 1,
+        who=who,
+        why=f"{_IN_PROCESS}{worker_name()}",
+    )
+
+
+def end_orders_of_the_dead(ledger: Ledger) -> None:
+    """End the orders of processes of this machine that are gone: the rest is anyone's at once."""
+    orders = Orders(ledger)
+    for row in orders.list_open():
+        process = row.why.removeprefix(_IN_PROCESS)
+        run = ledger.get_run(row.run_id)
+        is_over = run is not None and run.ending is not None
+        if process != row.why and (is_over or has_ended(process)):
+            orders.stop(row.id, RunEnding.LOST, why="its process is gone")
+    take_over_leases(ledger)
+    ledger.sweep()
+
+
+def summary_of(ledger: Ledger, run: RunRow) -> BatchSummary:
+    """What a run has come to, as the ledger remembers it."""
+    done = list_done(ledger, run.id, derivatives=SAMPLES, noted=NOTED)
+    coloured = sum(done.statuses[status] for status in (ItemStatus.PUBLISHED, ItemStatus.REVIEW))
+    return BatchSummary(
+        statuses=done.statuses,
+        reasons=done.reasons,
+        seconds=defaultdict(float, run.figures.stage_s),
+        given_back=run.figures.given_back,
+        coloured=coloured,
+        confidence_sum=coloured * (run.figures.confidence or 0.0),
+        samples=[
+            DerivativeSample(one.item, one.key, one.sha256, one.status, one.reason, one.confidence)
+            for one in done.derivatives
+        ],
+        noted=dict(done.noted),
+        aborted=run.detail if run.ending is RunEnding.ABORTED else "",
+    )

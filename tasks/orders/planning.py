@@ -1,0 +1,131 @@
+"""Ordering, from what a person names to enqueued scans: plain functions over an opened ledger."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tasks.batch.worker import recipe_in_service
+from tasks.discovery.listing import record_source
+from tasks.errors import UsageError
+from tasks.ledger import Ledger
+from tasks.ledger.orders import Order, OrderPlan, OrderRow, Orders, OrderState
+from tasks.ledger.rates import Rates, measured_rates
+from tasks.ledger.uris import pattern_of, uri_given
+from tasks.settings import Settings
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What an order would do, and what it would take, by what was measured."""
+
+    plan: OrderPlan
+    rates: Rates | None  #: None: nothing is measured yet, and nothing is estimated
+    workers: int  #: that the time is told for
+
+    @property
+    def worker_s(self) -> float | None:
+        """One worker's time."""
+        if self.rates is None:
+            return None
+        return self.rates.worker_s(self.plan.items, self.plan.size_bytes)
+
+    @property
+    def seconds(self) -> float | None:
+        """From beginning to end, if so many workers are at it."""
+        return None if self.worker_s is None else self.worker_s / self.workers
+
+    @property
+    def storage_bytes(self) -> int | None:
+        """What its derivatives take."""
+        return None if self.rates is None else self.rates.storage_bytes(self.plan.size_bytes)
+
+
+def forecast(settings: Settings, ledger: Ledger, order: Order) -> Forecast:
+    """Say what *order* would do. Neither items nor the recipe in service change.
+
+    Raises:
+        UsageError: The scope names a place that no scans were discovered in.
+    """
+    orders = Orders(ledger)
+    recipe_id = orders.find_recipe(recipe_in_service(settings, ledger).digest)
+    plan = orders.plan(order, recipe_id)
+    return Forecast(plan, measured_rates(ledger), settings.order_workers or 1)
+
+
+def check_size(settings: Settings, plan: OrderPlan, *, allow_large: bool) -> None:
+    """Refuse what may be a slip of the pen.
+
+    Raises:
+        UsageError: More scans than the limit, and nobody has said that this is meant.
+    """
+    limit = settings.order_limit_items
+    if plan.items > limit and not allow_large:
+        raise UsageError(
+            f"this would enqueue {plan.items:,} scans of {plan.size_bytes:,} bytes, more than the "
+            f"limit of {limit:,}; narrow it (a collection, --max-items), look at it with "
+            "--dry-run, or say --allow-large"
+        )
+
+
+def place_order(
+    settings: Settings, ledger: Ledger, order: Order, *, name: str, allow_large: bool = False
+) -> OrderRow:
+    """Put an order on record; `plan_order` then enqueues its scans.
+
+    Raises:
+        UsageError: There is nothing to do, or so much that it must be asked for.
+    """
+    plan = forecast(settings, ledger, order).plan
+    if not plan.items:
+        raise UsageError(
+            f"nothing to do: none of the {plan.scans:,} scans of {order.scope.in_words()} is due "
+            f"in mode {order.mode}; --dry-run says where they stand"
+        )
+    check_size(settings, plan, allow_large=allow_large)
+    return make_order(settings, ledger, order, name=name)
+
+
+def make_order(settings: Settings, ledger: Ledger, order: Order, *, name: str) -> OrderRow:
+    """Put an order on record under the recipe in service, however much it turns out to be."""
+    recipe_id = ledger.ensure_recipe(recipe_in_service(settings, ledger))
+    orders = Orders(ledger)
+    return orders.get(orders.make(order, recipe_id, name=name))
+
+
+def plan_order(
+    ledger: Ledger,
+    order_id: int,
+    *,
+    for_s: float | None = None,
+    on_window: Callable[[OrderRow], None] = lambda _: None,
+) -> OrderRow:
+    """Enqueue an order's scans, all or for *for_s* seconds; whoever comes next goes on."""
+    orders = Orders(ledger)
+    until = None if for_s is None else time.monotonic() + for_s
+    while orders.enqueue_window(order_id) is OrderState.PLANNING:
+        on_window(orders.get(order_id))
+        if until is not None and time.monotonic() >= until:
+            break
+    return orders.get(order_id)
+
+
+def find_sources(settings: Settings, ledger: Ledger, sources: Sequence[str]) -> tuple[str, ...]:
+    """The URIs of *sources*; one that the ledger does not know yet is listed first.
+
+    A source that it knows is taken as it was listed last: `autochrome discover` lists it again.
+
+    Raises:
+        AutochromeError: One is neither known nor can be listed.
+    """
+    return tuple(_find(settings, ledger, source) for source in sources)
+
+
+def _find(settings: Settings, ledger: Ledger, source: str) -> str:
+    uri = uri_given(source)
+    for known in (uri, f"{uri.rstrip('/')}/"):
+        if Orders(ledger).has_scans_at(known):
+            return known
+    if pattern_of(uri):
+        raise UsageError(f"no scans are known at {source}; `autochrome discover` its source first")
+    record_source(settings, ledger, source)
+    return f"{uri.rstrip('/')}/"

@@ -1,0 +1,107 @@
+"""Every Prefect task: a few lines over a plain function, and the only Prefect below flows.
+
+Values that are no plain data are passed `unsearched`.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from prefect import Task, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.utilities.annotations import quote
+
+from colormodel.finetune import Finetuned, Look
+from tasks.batch.batch import BatchSummary
+from tasks.discovery.listing import Listing
+from tasks.errors import DatabaseUnavailable, StageTimeout, StorageUnavailable
+from tasks.finetune.course import Course, Judged, judge_challenger, train
+from tasks.finetune.showing import look_in_words
+from tasks.ledger import RunEnding
+from tasks.ledger.orders import OrderRow
+from tasks.orders.batches import BatchRequest, colorize_requested
+from tasks.orders.night import Night
+from tasks.report.gathering import ReportPlace, make_report
+
+T = TypeVar("T")
+
+#: Between two tries of a step around the batches, where a store or the database hiccups.
+TRY_AGAIN_AFTER_S = [5.0, 30.0, 120.0]
+
+
+def unsearched(value: T) -> T:
+    """Quote an argument of a task: Prefect would search it for futures, field by field.
+
+    The task gets *value* itself, which is why this is typed as if nothing were done.
+    """
+    return cast("T", quote(value))
+
+
+def is_hiccup(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
+    """Whether a task failed for what may be over in a minute."""
+    del task, run
+    try:
+        state.result()
+    except (StorageUnavailable, DatabaseUnavailable, StageTimeout):
+        return True
+    except Exception:  # noqa: BLE001 - Prefect tells of it
+        return False
+    return False
+
+
+@task(
+    name="colorize batch",
+    task_run_name="{request.label}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def colorize_batch(request: BatchRequest) -> BatchSummary:
+    """Claim a batch and colourize it. Retries are the ledger's, so this task has none."""
+    return colorize_requested(request)
+
+
+@task(
+    name="discover",
+    task_run_name="discover {source}",
+    cache_policy=NO_CACHE,
+    retries=len(TRY_AGAIN_AFTER_S),
+    retry_delay_seconds=TRY_AGAIN_AFTER_S,
+    retry_condition_fn=is_hiccup,
+)
+def discover(night: Night, source: str) -> Listing:
+    """List *source* and record what is new, changed or gone."""
+    return night.discover(source)
+
+
+@task(name="plan", cache_policy=NO_CACHE)
+def plan(night: Night, order_id: int) -> OrderRow:
+    """Make an item of every scan that was never finished."""
+    return night.plan(order_id)
+
+
+@task(
+    name="report",
+    cache_policy=NO_CACHE,
+    retries=len(TRY_AGAIN_AFTER_S),
+    retry_delay_seconds=TRY_AGAIN_AFTER_S,
+    retry_condition_fn=is_hiccup,
+)
+def report(night: Night, summary: BatchSummary, *, ending: RunEnding) -> ReportPlace:
+    """Write the report of a night and put it into the output."""
+    return make_report(night, summary, ending=ending)
+
+
+@task(name="train", cache_policy=NO_CACHE)
+def train_challenger(course: Course, tell: Callable[[int, str], None]) -> Finetuned | str:
+    """Train the challenger; *tell* is given the step and words at each look."""
+
+    def on_look(look: Look) -> None:
+        tell(look.step, look_in_words(look))
+
+    return train(course, on_look=on_look)
+
+
+@task(name="judge", cache_policy=NO_CACHE)
+def judge(course: Course, trained: Finetuned | str) -> Judged:
+    """Score champion and challenger in one run, and decide."""
+    return judge_challenger(course, trained)
