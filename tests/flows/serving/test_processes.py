@@ -54,7 +54,7 @@ def test_hurry_leaves_nothing_behind(tmp_path: Path, child: str) -> None:
     names = [name_of_process(pid) for pid in (parent, grandchild)]
     began = time.monotonic()
     children.end_all(hurry=True)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
     assert has_ended(names[0])
     assert (
         not Path(f"/proc/{grandchild}").exists()

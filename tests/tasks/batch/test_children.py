@@ -70,7 +70,7 @@ def test_a_hang_is_ended(pool: PixelPool, work: object) -> None:
     began = time.monotonic()
     with pytest.raises(KilledWorker, match="did not end within 4 s"):
         pool.run(work, None)  # type: ignore[arg-type]
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 40
     assert pool.run(childwork.double, 3) == 6
 
 
