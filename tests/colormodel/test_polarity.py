@@ -58,7 +58,7 @@ def test_a_network_without_such_an_encoder_is_undecided(tmp_path: Path) -> None:
 
 def test_weights_of_another_encoder_tell_nothing() -> None:
     """They are of other features: such a network is undecided until weights are fitted to it."""
-    network = build_network(NetworkConfig("unet", encoder="efficientnet_lite0", width=16)).eval()
+    network = build_network(NetworkConfig("unet", encoder="mobilenet_v2", width=16)).eval()
     assert negativity(network, torch.rand(2, 1, 96, 96) * 100, load_weights()) is None
 
 
