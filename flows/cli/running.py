@@ -166,6 +166,7 @@ def run_here(settings: Settings, *, as_json: bool, pixels: PixelPool | None = No
         as_json: Whether the counts are printed for programs.
         pixels: A pool whose children are being started already, and that its owner closes.
     """
+    from tasks.batch.worker import check_device
     from tasks.ledger import RunEnding
     from tasks.ledger.orders import Orders
     from tasks.orders.night import (
@@ -177,6 +178,7 @@ def run_here(settings: Settings, *, as_json: bool, pixels: PixelPool | None = No
     from tasks.orders.working import in_this_process, work_here
     from tasks.report.gathering import make_report, write_report
 
+    check_device(settings)
     began = time.monotonic()
     stop = threading.Event()
     name = name_of_night(datetime.now().astimezone())

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from colormodel.checkpoint import Checkpoint, CheckpointError
-from colormodel.infer import Colorizer, DeviceError
+from colormodel.infer import Colorizer, DeviceError, resolve_device
 from tasks.batch.children import PixelPool
 from tasks.batch.pool import open_pool
 from tasks.batch.recipe import output_policy, read_limits, recipe_of, thresholds
@@ -124,6 +124,18 @@ def recipe_in_service(settings: Settings, ledger: Ledger) -> Recipe:
     """The recipe that follows from the champion and the settings."""
     with scratch_folder(settings) as scratch:
         return recipe_of(find_checkpoint(settings, ledger, scratch), settings)
+
+
+def check_device(settings: Settings) -> None:
+    """Look whether the device is there, before any work is looked for.
+
+    Raises:
+        NoDevice: It is not.
+    """
+    try:
+        resolve_device(settings.device)
+    except DeviceError as error:
+        raise NoDevice(str(error)) from error
 
 
 def _load(checkpoint: Checkpoint, settings: Settings) -> Colorizer:

@@ -22,7 +22,7 @@ from tests.durability.workers import (
     start,
     usual,
 )
-from tests.tasks import childwork
+from tests.tasks.batch import childwork
 from tests.workers import items_of
 
 pytestmark = pytest.mark.slow

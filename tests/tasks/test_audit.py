@@ -199,4 +199,4 @@ def test_the_commands_tell_damage_by_their_exit_code(
     assert '"mismatched": 1' in found.stdout
     assert runner.invoke(app, ["verify", str(path), *common]).exit_code == 3
     redone = runner.invoke(app, ["redo", "--status", "review", "--dry-run", "--db", database])
-    assert "would move 6 items" in redone.stdout
+    assert "would move 6 scans" in redone.stdout

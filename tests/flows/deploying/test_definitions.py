@@ -60,7 +60,7 @@ def test_what_is_scheduled_has_a_time_zone_and_never_runs_twice(
         return
     assert isinstance(schedules, list)
     for schedule in schedules:
-        CronSchedule(**schedule)  # checks both
+        CronSchedule(cron=schedule["cron"], timezone=schedule["timezone"])  # checks both
         assert schedule["timezone"]
     assert deployment["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
 
