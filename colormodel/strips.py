@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from colormodel.infer import Colorizer
-from colormodel.pictures import encode_srgb, put_colour, read_picture, resize_lightness
-from colormodel.planes import ChromaMap, Plane
+from colormodel.pictures import encode_srgb, predict_map, put_colour, read_picture
+from colormodel.planes import ChromaMap
 
 #: JPEG qualities that are tried until the file is small enough.
 QUALITIES = range(90, 29, -5)
@@ -71,7 +71,7 @@ def _encoded(sheet: Image.Image, kind: str, **options: int) -> bytes:
 def _group(path: Path, colorizers: Sequence[Colorizer], *, most_px: int) -> list[Image.Image]:
     """A scan in grey and as each network colours it, no wider or higher than *most_px*."""
     lightness = read_picture(path).lightness
-    maps = [_predict(lightness, colorizer) for colorizer in colorizers]
+    maps = [predict_map(colorizer, lightness) for colorizer in colorizers]
     blank = ChromaMap(maps[0].chroma * 0, maps[0].confidence, 0.0, maps[0].lightness)
     pictures = []
     for chroma_map in (blank, *maps):
@@ -79,14 +79,6 @@ def _group(path: Path, colorizers: Sequence[Colorizer], *, most_px: int) -> list
         pictures.append(Image.fromarray(np.asarray(codes)))
         pictures[-1].thumbnail((most_px, most_px), Image.Resampling.LANCZOS)
     return pictures
-
-
-def _predict(lightness: Plane, colorizer: Colorizer) -> ChromaMap:
-    size = colorizer.network_size(*lightness.shape)
-    (result,) = colorizer.predict([resize_lightness(lightness, size)])
-    if isinstance(result, Exception):
-        raise result
-    return result
 
 
 def _row_height(row: Sequence[Sequence[Image.Image]], strip: Strip) -> int:

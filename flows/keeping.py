@@ -75,8 +75,7 @@ def keep(settings: Settings, ledger: Ledger) -> Kept:
         if FlowRunContext.get() is not None:  # an artifact is a run's; the command line has none
             for row in orders.list_shown(ended_within_s=SHOWN_AFTER_END_S):
                 show_order(ledger, row)
-        switch_keeper(client, ledger)
-    return Kept(created, is_quiet(ledger))
+        return Kept(created, switch_keeper(client, ledger))
 
 
 def keep_if_served(settings: Settings, ledger: Ledger) -> bool:
@@ -92,23 +91,27 @@ def keep_if_served(settings: Settings, ledger: Ledger) -> bool:
     return True
 
 
-def switch_keeper(client: SyncPrefectClient, ledger: Ledger) -> None:
+def switch_keeper(client: SyncPrefectClient, ledger: Ledger) -> bool:
     """Switch the schedule of `keep_orders` on while an order is open, and off when none is.
 
     Looked at again after switching off: what is ordered meanwhile has switched it on before.
+
+    Returns:
+        Whether nothing is left to keep going.
     """
     try:
         deployment = client.read_deployment_by_name(KEEPER)
     except ObjectNotFound:
-        return
+        return is_quiet(ledger)
     is_on = any(schedule.active for schedule in deployment.schedules)
     for _ in range(2):
         is_wanted = not is_quiet(ledger)
         if is_wanted == is_on:
-            return
+            break
         for schedule in deployment.schedules:
             client.update_deployment_schedule(deployment.id, schedule.id, active=is_wanted)
         is_on = is_wanted
+    return not is_wanted
 
 
 def _count_workers(client: SyncPrefectClient, settings: Settings) -> int:
@@ -142,11 +145,14 @@ def _create_runs(
     Whoever is killed between creating a run and recording it leaves no second one: the share's key
     gives the next one the same run.
     """
+    if not shares:
+        return 0
+    deployment_id = _colorize(client, settings).id
     for share in shares:
         row = orders.get(share.order_id)
         label = f"{row.name}, share {share.number}"
         run = client.create_flow_run_from_deployment(
-            _colorize(client, settings).id,
+            deployment_id,
             parameters={"label": label, "share_id": share.id},
             name=f"colorize {label}",
             tags=[row.kind.value, f"order-{row.id}"],

@@ -13,9 +13,9 @@ from colormodel.infer import Colorizer, DeviceError
 from colormodel.pictures import (
     PictureError,
     encode_srgb,
+    predict_map,
     put_colour,
     read_picture,
-    resize_lightness,
     write_png,
 )
 
@@ -88,10 +88,7 @@ def _targets(options: Options) -> dict[Path, Path]:
 
 def _colorize(path: Path, target: Path, *, colorizer: Colorizer, hints: tuple[Hint, ...]) -> float:
     picture = read_picture(path)
-    size = colorizer.network_size(*picture.lightness.shape)
-    (result,) = colorizer.predict([resize_lightness(picture.lightness, size)], [hints])
-    if isinstance(result, Exception):
-        raise result
+    result = predict_map(colorizer, picture.lightness, hints)
     linear = put_colour(result, picture.lightness)
     write_png(target, encode_srgb(linear, bits=picture.bits))
     return result.score

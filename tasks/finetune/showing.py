@@ -15,7 +15,7 @@ from colormodel.color import srgb_to_lab
 from colormodel.evaluate import Photograph
 from colormodel.finetune import Look
 from colormodel.infer import Colorizer
-from colormodel.pictures import encode_srgb, put_colour, resize_lightness
+from colormodel.pictures import encode_srgb, predict_map, put_colour
 from tasks.finetune.judging import Judgement, Row
 
 _WIDTH, _HEIGHT, _MARGIN = 720, 300, 48  # of the curves, in SVG units
@@ -128,9 +128,5 @@ def _coloured(lightness: NDArray[np.float32], colorizer: Colorizer | None) -> Co
     if colorizer is None:
         level = (lightness / 100 * 255).round().astype(np.uint8)
         return np.repeat(level[..., None], 3, axis=2)
-    (guess,) = colorizer.predict(
-        [resize_lightness(lightness, colorizer.network_size(*lightness.shape))]
-    )
-    if isinstance(guess, Exception):
-        raise guess
+    guess = predict_map(colorizer, lightness)
     return encode_srgb(put_colour(guess, lightness), bits=8).astype(np.uint8)

@@ -22,7 +22,7 @@ from torch.nn import functional
 from colormodel.color import srgb_to_lab
 from colormodel.infer import Colorizer
 from colormodel.metrics import paired_bootstrap
-from colormodel.pictures import resize_lightness
+from colormodel.pictures import predict_map
 
 Codes = NDArray[np.uint8]
 
@@ -99,12 +99,9 @@ def agreement_of(picture: Codes, colorizer: Colorizer) -> Agreement:
     inner = picture[down : picture.shape[0] - down, across : picture.shape[1] - across]
     srgb = torch.from_numpy(np.ascontiguousarray(inner)).permute(2, 0, 1)[None].float() / 255
     lightness = srgb_to_lab(srgb)[0, 0].clamp(0, 100).numpy()
-    size = colorizer.network_size(*lightness.shape)
-    (guess,) = colorizer.predict([resize_lightness(lightness, size)])
-    if isinstance(guess, Exception):
-        raise guess
+    guess = predict_map(colorizer, lightness)
     expected = torch.from_numpy(guess.chroma)[None]
-    small = functional.interpolate(srgb, size, mode="bilinear", antialias=True)
+    small = functional.interpolate(srgb, guess.lightness.shape, mode="bilinear", antialias=True)
     chroma = srgb_to_lab(small)[:, 1:]
     changed = {"": chroma}
     changed |= {f"hues turned by {360 - turn}°": _turned(chroma, turn) for turn in _TURNS}
