@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors import safe_open
-from torch import Tensor, nn
+from torch import Tensor
 
 from colormodel.checkpoint import (
     Card,
@@ -221,11 +221,6 @@ class Finetuner(Trainer):
         for path in out.glob("best-*.safetensors"):
             if path != best_path(out, self.best):
                 path.unlink()
-
-    def _still(self) -> list[nn.Module]:
-        encoder = getattr(self.network, "encoder", None)
-        frozen = super()._still()
-        return frozen if encoder is None or self.recipe.encoder_rate else [*frozen, encoder]
 
     def _begin_step(self) -> None:
         self.network.eval()

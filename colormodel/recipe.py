@@ -37,7 +37,7 @@ class TrainRecipe:
             two trainings are not the same to the last bit, since machines differ in speed.
         warmup_steps: Over which the learning rate rises.
         learning_rate: At its highest.
-        encoder_rate: Factor on the learning rate of the encoder.
+        encoder_rate: Factor on the learning rate of the encoder; 0 leaves it as it is.
         weight_decay: Of AdamW.
         ema: Greatest decay of the moving average of the weights, which is what is kept.
         seed: Of everything random.

@@ -257,7 +257,9 @@ class Trainer:
 
     def _still(self) -> list[nn.Module]:
         """Give the modules that this training leaves as they are."""
-        return self.network.frozen()
+        encoder = getattr(self.network, "encoder", None)
+        still = self.network.frozen()
+        return still if encoder is None or self.recipe.encoder_rate else [*still, encoder]
 
     def _begin_step(self) -> None:
         self.network.train()
