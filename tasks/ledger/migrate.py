@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import DBAPIError
 
 import tasks
-from tasks.errors import DatabaseUnavailable
-from tasks.ledger.engine import connect, current_revision, exists, explain
+from tasks.errors import DatabaseUnavailable, SchemaOutdated, UsageError
+from tasks.ledger.engine import connect, current_revision, exists, explain, explain_revision
 from tasks.schema import REVISION
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def upgrade(url: str, revision: str = "head") -> None:
     Raises:
         UsageError: No ledger can be kept at such a URL.
         DatabaseUnavailable: The database cannot be reached, or refuses.
+        SchemaOutdated: Its schema is of a revision that this code does not know.
     """
     _migrate(url, revision, create=True, upwards=True)
 
@@ -90,6 +91,7 @@ def _migrate(url: str, revision: str, *, create: bool, upwards: bool) -> None:
             if engine.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             config = configuration(connection)
+            _check_known(config, current_revision(connection), revision)
             if upwards:
                 command.upgrade(config, revision)
             else:
@@ -100,6 +102,17 @@ def _migrate(url: str, revision: str, *, create: bool, upwards: bool) -> None:
         raise explain(error, engine.url) from error
     finally:
         engine.dispose()
+
+
+def _check_known(config: "Config", found: str | None, wanted: str) -> None:
+    from alembic.script import ScriptDirectory  # noqa: PLC0415  see the module's docstring
+
+    scripts = ScriptDirectory.from_config(config).walk_revisions()
+    known = sorted(script.revision for script in scripts)
+    if found is not None and found not in known:
+        raise SchemaOutdated(explain_revision(found))
+    if wanted not in {"head", "base", *known}:
+        raise UsageError(f"there is no revision {wanted}; name one of base, {', '.join(known)}")
 
 
 def _let_tables_be_made_anew(engine: Engine) -> None:

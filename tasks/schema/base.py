@@ -4,7 +4,7 @@ from sqlalchemy import Column, ForeignKey, Identity, MetaData
 
 from tasks.schema.types import Id
 
-REVISION = "0009"
+REVISION = "0100"
 """The Alembic revision that this code works with (a test compares it with the scripts)."""
 
 UNCHECKED = frozenset(
@@ -18,7 +18,7 @@ UNCHECKED = frozenset(
         "fk_derivative_item_id",
     }
 )
-"""Foreign keys that SQLite has and PostgreSQL has not: migrations 0005 and 0006 say why."""
+"""Foreign keys that SQLite has and PostgreSQL has not: migration 0100 says why."""
 
 metadata = MetaData(
     naming_convention={

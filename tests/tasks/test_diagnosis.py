@@ -13,11 +13,9 @@ from tasks import diagnosis
 from tasks.checkpoints import register_file
 from tasks.diagnosis import Finding, State, diagnose
 from tasks.ledger.checkpoints import promote
-from tasks.ledger.migrate import downgrade
 from tasks.ledger.opening import open_ledger
-from tasks.schema import REVISION
 from tasks.settings import Settings
-from tests.databases import Server
+from tests.databases import Server, at_revision
 from tests.s3server import S3Bucket, settings_for
 from tests.tasks.storage.places import as_nobody
 from tests.workers import MakeSettings
@@ -60,11 +58,11 @@ def test_the_database(make_settings: MakeSettings, sqlite_url: str, tmp_path: Pa
     assert not (tmp_path / "new.db").exists()
     nowhere = make_settings(database_url=f"sqlite:///{tmp_path / 'no' / 'new.db'}")
     assert "make the folder" in problem(nowhere, "database")
-    downgrade(sqlite_url, "0003")
-    said = problem(make_settings(), "database")
-    assert "at 0003" in said
-    assert REVISION in said
-    assert "db upgrade" in said
+    for revision, remedy in (("0009", "name a new ledger"), ("9999", "db upgrade")):
+        at_revision(sqlite_url, revision)
+        said = problem(make_settings(), "database")
+        assert f"at {revision}" in said
+        assert remedy in said
     (tmp_path / "text.db").write_text("no database, but long enough to be taken for one" * 20)
     broken = make_settings(database_url=f"sqlite:///{tmp_path / 'text.db'}")
     assert "text.db" in problem(broken, "database")

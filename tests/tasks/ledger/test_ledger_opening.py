@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from tasks.errors import DatabaseUnavailable, Reason, SchemaOutdated, UsageError
 from tasks.ledger import Ledger
-from tasks.ledger.engine import connect, explain, is_transient, parse_url
-from tests.databases import Server
+from tasks.ledger.engine import explain, is_transient, parse_url
+from tasks.ledger.migrate import upgrade
+from tests.databases import Server, at_revision
 
 
 def refusal(url: str, error: type[Exception] = DatabaseUnavailable) -> str:
@@ -79,15 +79,21 @@ def test_read_only_file(sqlite_url: str) -> None:
     assert "give this user the right to write" in str(explain(refused, parse_url(sqlite_url)))
 
 
-def test_other_revision_names_both(ledger_url: str) -> None:
-    """And what to do."""
-    engine = connect(ledger_url)
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    engine.dispose()
+@pytest.mark.parametrize(
+    ("revision", "remedy"),
+    [
+        ("9999", "run `autochrome db upgrade`, or install the version"),
+        ("0009", "name a new ledger"),
+    ],
+)
+def test_other_revision(ledger_url: str, revision: str, remedy: str) -> None:
+    """It is named, and what to do; an upgrade says the same where it does not know it."""
+    at_revision(ledger_url, revision)
     said = refusal(ledger_url, SchemaOutdated)
-    assert "9999" in said
-    assert "autochrome db upgrade" in said
+    assert revision in said
+    assert remedy in said
+    with pytest.raises(SchemaOutdated, match=remedy):
+        upgrade(ledger_url)
 
 
 def test_unreachable_server() -> None:
