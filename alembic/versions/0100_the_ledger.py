@@ -87,6 +87,7 @@ def upgrade() -> None:
     make_items()
     make_models()
     make_decisions()
+    make_desk()
     make_tallies()
     if is_postgresql():
         # Claimed items leave dead entries at the head of the index that claims read from. Vacuumed
@@ -109,7 +110,8 @@ def downgrade() -> None:
         if is_postgresql():
             op.execute(f"DROP FUNCTION {tally}_count()")
     for name in (
-        *("item_tally", "order_tally", "scan_tally", "held_place", "refusal", "champion"),
+        *("item_tally", "order_tally", "scan_tally", "opinion", "desk_session", "person"),
+        *("held_place", "refusal", "champion"),
         *("decision_item", "decision", "training", "reference_set_member", "reference_set"),
         *("reference", "scan_fixity", "derivative_fixity", "derivative", "attempt", "item"),
         *("claim", "share", "work_order", "scan_revision", "scan", "store", "run", "recipe"),
@@ -321,6 +323,16 @@ def make_items() -> None:
             ["recipe_id", "status", "reason", "id"],
             "status IN ('review', 'skipped', 'failed', 'quarantined', 'held', 'rejected')",
         ),
+        (
+            "ix_item_review_confidence",
+            ["collection", "reason", "confidence", "id"],
+            "status = 'review'",
+        ),
+        (
+            "ix_item_review_changed",
+            ["collection", "reason", "changed_at", "id"],
+            "status = 'review'",
+        ),
     ):
         index(name, "item", columns, where=rows)
     table(
@@ -450,7 +462,9 @@ def make_decisions() -> None:
         may("checkpoint_id", ID, to="checkpoint"),
         may("previous_checkpoint_id", ID, to="checkpoint"),
         may("order_id", ID, to="work_order"),
+        may("seconds", REAL),
     )
+    index("ix_decision_timed", "decision", ["decided_at"], where="seconds IS NOT NULL")
     table(
         "decision_item",
         "The items that a decision moved",
@@ -487,6 +501,38 @@ def make_decisions() -> None:
         own_id(),
         must("decision_id", ID, to="decision"),
         must("place", TEXT, unique=True),
+    )
+
+
+def make_desk() -> None:
+    """Who may use the curators' pages, and what one of two who must agree thinks."""
+    table(
+        "person",
+        "Who may use the desk",
+        own_id(),
+        must("name", TEXT, unique=True),
+        must("role", WORD),
+        must("password", TEXT),
+        must("added_at", MOMENT),
+    )
+    table(
+        "desk_session",
+        "A person who is signed in at the desk with one browser",
+        key("digest", SHA256),
+        must("person_id", ID, to="person"),
+        must("began_at", MOMENT),
+        must("expires_at", MOMENT),
+    )
+    index("ix_desk_session_person_id", "desk_session", ["person_id"])
+    table(
+        "opinion",
+        "What one of two who must agree has decided about an item that waits for review",
+        key("item_id", ID, to="item"),
+        key("who", TEXT),
+        must("kind", WORD),
+        must("why", TEXT),
+        may("seconds", REAL),
+        must("given_at", MOMENT),
     )
 
 

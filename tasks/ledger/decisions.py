@@ -110,7 +110,10 @@ def decide(
     if decision_id is not None and kind in _NO:
         refusals.refuse_moved(connection, kind, decision_id)
     if decision_id is not None and kind is DecisionKind.APPROVE:
-        refusals.lift_moved(connection, decision_id)
+        lifted = refusals.lift_moved(connection, decision_id)
+        scope = {**made.scope, "lifted": lifted}  # whoever takes it back refuses them again
+        noted = update(decision).where(decision.c.id == decision_id)
+        connection.execute(noted.values(scope=scope if lifted else made.scope))
     if kind is DecisionKind.REJECT and _names(chosen):
         moved += _refuse_beforehand(connection, made, chosen, decision_id)
     return moved
@@ -309,12 +312,17 @@ def _values(made: Decision) -> dict[str, Any]:
 
 
 def supersede_others(
-    connection: Connection, scan_ids: Sequence[int], *, recipe_id: int, who: str
+    connection: Connection,
+    scan_ids: Sequence[int],
+    *,
+    recipe_id: int,
+    who: str,
+    after: int | None = None,
 ) -> int:
     """Let the items that were just published take the place of those of other recipes.
 
     Of two recipes that publish the same scan at once, the later must see the earlier: the scans are
-    locked first.
+    locked first. *after*: the decision that published them, for whoever takes that back.
     """
     given = sql.as_ids(scan_ids)
     others = and_(item.c.scan_id.in_(sql.given_ids(connection)), item.c.recipe_id != recipe_id)
@@ -327,7 +335,7 @@ def supersede_others(
         ItemStatus.SUPERSEDED,
         who,
         "published under another recipe",
-        scope={"recipe_id": recipe_id},
+        scope={"recipe_id": recipe_id} | ({} if after is None else {"after": after}),
     )
     in_use = status_in(ItemStatus.PUBLISHED, ItemStatus.REVIEW)
     return carry_out(connection, made, and_(others, in_use), given)
@@ -341,4 +349,4 @@ def _supersede_after(connection: Connection, decision_id: int, *, who: str) -> N
     for recipe_id in connection.execute(recipes).scalars().all():
         scans = select(item.c.scan_id).where(published, item.c.recipe_id == recipe_id)
         scan_ids = connection.execute(scans).scalars().all()
-        supersede_others(connection, scan_ids, recipe_id=recipe_id, who=who)
+        supersede_others(connection, scan_ids, recipe_id=recipe_id, who=who, after=decision_id)

@@ -195,11 +195,14 @@ def refuse_moved(connection: Connection, kind: DecisionKind, decision_id: int) -
     connection.execute(insert(refusal).from_select(columns, moved))
 
 
-def lift_moved(connection: Connection, decision_id: int) -> None:
+def lift_moved(connection: Connection, decision_id: int) -> list[dict[str, Any]]:
     """A person has said yes to the items that a decision moved: to these bytes of these scans.
 
     What other bytes of the scans were refused for stays refused, wherever they turn up. Holds stay:
     only a release ends them.
+
+    Returns:
+        The rows that it changed or took away, as they were.
     """
     approved = (
         select(scan.c.id, scan.c.sha256, scan.c.page)
@@ -210,14 +213,16 @@ def lift_moved(connection: Connection, decision_id: int) -> None:
         .cte("approved")
     )
     same = and_(refusal.c.sha256 == approved.c.sha256, refusal.c.page == approved.c.page)
-    connection.execute(
-        delete(refusal).where(
-            ~_IS_HOLD, select(approved.c.id).where(same).correlate(refusal).exists()
-        )
-    )
+    is_same = select(approved.c.id).where(same).correlate(refusal).exists()
     theirs = and_(~_IS_HOLD, refusal.c.scan_id.in_(select(approved.c.id)))
+    either = select(refusal).where(or_(and_(~_IS_HOLD, is_same), theirs))
+    before = [dict(row) for row in connection.execute(either).mappings()]
+    if not before:
+        return []
+    connection.execute(delete(refusal).where(~_IS_HOLD, is_same))
     connection.execute(delete(refusal).where(theirs, refusal.c.sha256.is_(None)))
     connection.execute(update(refusal).where(theirs).values(scan_id=null()))
+    return before
 
 
 def lift_holds(connection: Connection, scan_ids: Iterable[int]) -> None:

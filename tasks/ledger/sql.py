@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Connection,
+    Delete,
     Float,
     Insert,
     Integer,
@@ -210,7 +211,9 @@ def as_ids(ids: Iterable[int]) -> dict[str, str]:
 
 
 def affected(
-    connection: Connection, statement: Insert | Update, parameters: Mapping[str, Any] | None = None
+    connection: Connection,
+    statement: Insert | Update | Delete,
+    parameters: Mapping[str, Any] | None = None,
 ) -> int:
     """Execute a statement that changes rows, and say how many.
 

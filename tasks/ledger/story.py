@@ -136,7 +136,7 @@ def _histories(connection: Connection, scan_id: int) -> list[ItemHistory]:
                     .order_by(derivative.c.id)
                 )
             ),
-            decisions=_decisions(connection, row.id),
+            decisions=decisions_of(connection, row.id),
         )
         for row in rows
     ]
@@ -193,7 +193,8 @@ def _open_attempt(connection: Connection, row: Row[Any]) -> Sequence[AttemptRow]
     ]
 
 
-def _decisions(connection: Connection, item_id: int) -> tuple[DecisionRow, ...]:
+def decisions_of(connection: Connection, item_id: int) -> tuple[DecisionRow, ...]:
+    """What was decided about an item, oldest first."""
     rows = connection.execute(
         select(decision, decision_item.c.was, decision_item.c.was_reason, decision_item.c.became)
         .join(decision_item, decision_item.c.decision_id == decision.c.id)

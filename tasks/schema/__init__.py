@@ -13,6 +13,7 @@ from tasks.schema.base import REVISION, UNCHECKED, metadata
 from tasks.schema.decisions import decision, decision_item
 from tasks.schema.items import (
     CLAIMED,
+    IN_REVIEW,
     LOOKED_AFTER,
     LOOKED_AFTER_STATUSES,
     PENDING_ALONE,
@@ -36,6 +37,7 @@ from tasks.schema.models import (
     training,
 )
 from tasks.schema.orders import share, work_order
+from tasks.schema.people import desk_session, opinion, person
 from tasks.schema.refusals import held_place, refusal
 from tasks.schema.runs import run
 from tasks.schema.scans import DOUBTED, scan, scan_revision, store
@@ -54,6 +56,7 @@ from tasks.schema.words import (
 __all__ = [
     "CLAIMED",
     "DOUBTED",
+    "IN_REVIEW",
     "LOOKED_AFTER",
     "LOOKED_AFTER_STATUSES",
     "PENDING_ALONE",
@@ -77,12 +80,15 @@ __all__ = [
     "decision_item",
     "derivative",
     "derivative_fixity",
+    "desk_session",
     "held_place",
     "item",
     "item_tally",
     "metadata",
     "moment_text",
+    "opinion",
     "order_tally",
+    "person",
     "recipe",
     "reference",
     "reference_set",

@@ -1,6 +1,6 @@
 """What people, and commands in their name, decided about items."""
 
-from sqlalchemy import Column, ForeignKey, Table, Text
+from sqlalchemy import Column, Float, ForeignKey, Index, Table, Text
 
 from tasks.schema.base import link_to, metadata, own_id
 from tasks.schema.types import Id, Json, Moment, Word
@@ -17,8 +17,11 @@ decision = Table(
     Column("checkpoint_id", Id, ForeignKey("checkpoint.id")),
     Column("previous_checkpoint_id", Id, ForeignKey("checkpoint.id")),
     link_to("work_order", name="order_id", nullable=True),  # that made it, and may take it back
+    Column("seconds", Float),  # that a person at the desk looked before deciding
     comment="Who changed what about items or the champion, when and why",
 )
+# How long people take, of the latest weeks; nothing else measures.
+Index("ix_decision_timed", decision.c.decided_at, sqlite_where=decision.c.seconds.is_not(None))
 
 decision_item = Table(
     "decision_item",

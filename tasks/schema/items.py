@@ -154,6 +154,25 @@ _item_index(
     item.c.reason,
     item.c.id,
 )
+# The queue of the desk, least sure or longest waiting first: the head of each reason of each
+# collection, whatever else waits.
+IN_REVIEW = status_in(ItemStatus.REVIEW)
+_item_index(
+    "ix_item_review_confidence",
+    IN_REVIEW,
+    item.c.collection,
+    item.c.reason,
+    item.c.confidence,
+    item.c.id,
+)
+_item_index(
+    "ix_item_review_changed",
+    IN_REVIEW,
+    item.c.collection,
+    item.c.reason,
+    item.c.changed_at,
+    item.c.id,
+)
 
 attempt = Table(
     "attempt",

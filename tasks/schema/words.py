@@ -77,6 +77,7 @@ class DecisionKind(enum.StrEnum):
     SCAN_REAPPEARED = "scan_reappeared"
     SCAN_ARCHIVED = "scan_archived"
     SCAN_RESTORED = "scan_restored"
+    UNDO = "undo"  #: A person took a decision back: items are what they were before.
     REDO = "redo"  #: A derivative was found damaged, or is to be made anew.
     OVERWRITTEN = "overwritten"  #: A worker without a lease wrote over an item's derivative.
     PROMOTE = "promote"

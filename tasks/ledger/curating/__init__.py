@@ -1,0 +1,32 @@
+"""What the curators' desk asks the ledger: a queue, an item, decisions with undo, people."""
+
+from tasks.ledger.curating.deciding import (
+    DECIDED_AT_DESK,
+    Decided,
+    DecidedMeanwhile,
+    Judgement,
+    decide,
+    undo,
+)
+from tasks.ledger.curating.item import DeskItem, desk_item
+from tasks.ledger.curating.news import News, latest_decision, news_since
+from tasks.ledger.curating.queue import Place, Queue, Waiting, queue, waiting
+
+__all__ = [
+    "DECIDED_AT_DESK",
+    "Decided",
+    "DecidedMeanwhile",
+    "DeskItem",
+    "Judgement",
+    "News",
+    "Place",
+    "Queue",
+    "Waiting",
+    "decide",
+    "desk_item",
+    "latest_decision",
+    "news_since",
+    "queue",
+    "undo",
+    "waiting",
+]

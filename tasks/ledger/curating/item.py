@@ -1,0 +1,117 @@
+"""One item as the desk shows it: the scan, its derivatives in use, what was decided last."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+
+from tasks.ledger import refusals
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.reading import derivative_row, item_row, select_derivatives, select_items
+from tasks.ledger.records import DerivativeRow, ItemRow
+from tasks.ledger.records.reading import DecisionRow
+from tasks.ledger.story import decisions_of
+from tasks.schema import DecisionKind, ItemStatus, derivative, item, opinion, scan, store
+
+
+@dataclass(frozen=True)
+class ScanFile:
+    """Where a scan lies, and what it is."""
+
+    source: str
+    key: str
+    page: int
+    version: str | None
+    etag: str
+    sha256: str | None
+    width: int | None
+    height: int | None
+    bits: int | None
+    pages: int | None
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What one of two who must agree thinks."""
+
+    who: str
+    kind: DecisionKind
+    why: str
+    given_at: datetime
+
+
+@dataclass(frozen=True)
+class DeskItem:
+    """An item, and all that a page about it needs."""
+
+    row: ItemRow
+    scan: ScanFile
+    derivatives: tuple[DerivativeRow, ...]  #: of the scan as the item is about it
+    decisions: tuple[DecisionRow, ...]  #: about the item, the latest last
+    opinions: tuple[Opinion, ...]
+    is_held: bool  #: the item, its scan, or its bytes elsewhere
+    is_current: bool  #: the scan still holds the bytes that the item is about
+
+    @property
+    def seen(self) -> str:
+        """What whoever decides says that he saw: it changes when the item does."""
+        return f"{self.row.status}@{self.row.changed_at.isoformat()}"
+
+    def derivative(self, kind: str) -> DerivativeRow | None:
+        """The derivative of that kind."""
+        return next((one for one in self.derivatives if one.kind == kind), None)
+
+
+def desk_item(ledger: Ledger, item_id: int) -> DeskItem | None:
+    """One item; None where there is none."""
+    return ledger.database.read(lambda c: _desk_item(c, item_id))
+
+
+def _desk_item(connection: Connection, item_id: int) -> DeskItem | None:
+    row = connection.execute(select_items().where(item.c.id == item_id)).first()
+    if row is None:
+        return None
+    found = connection.execute(
+        select(scan, store.c.url, refusals.is_held().label("is_held"))
+        .join(store, store.c.id == scan.c.store_id)
+        .where(scan.c.id == row.scan_id)
+    ).one()
+    files = connection.execute(
+        select_derivatives()
+        .where(derivative.c.item_id == item_id, derivative.c.revision == row.revision)
+        .order_by(derivative.c.id)
+    )
+    return DeskItem(
+        row=item_row(row),
+        scan=ScanFile(
+            source=found.url,
+            key=found.key,
+            page=found.page,
+            version=found.version,
+            etag=found.etag,
+            sha256=found.sha256,
+            width=found.width,
+            height=found.height,
+            bits=found.bits,
+            pages=found.pages,
+            size_bytes=found.size_bytes,
+        ),
+        derivatives=tuple(map(derivative_row, files)),
+        decisions=tuple(decisions_of(connection, item_id)),
+        opinions=tuple(opinions_of(connection, item_id)),
+        is_held=bool(found.is_held) or row.status == ItemStatus.HELD,
+        is_current=found.revision == row.revision,
+    )
+
+
+def opinions_of(connection: Connection, item_id: int) -> Sequence[Opinion]:
+    """What has been thought of an item since it came into its status."""
+    rows = connection.execute(
+        select(opinion)
+        .join(item, item.c.id == opinion.c.item_id)
+        .where(opinion.c.item_id == item_id, opinion.c.given_at >= item.c.changed_at)
+        .order_by(opinion.c.given_at)
+    )
+    return [Opinion(row.who, DecisionKind(row.kind), row.why, row.given_at) for row in rows]

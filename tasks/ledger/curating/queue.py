@@ -1,0 +1,282 @@
+"""The queue of what waits for a curator: filtered, in order, from any place on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, Self
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Tuple,
+    and_,
+    func,
+    literal,
+    select,
+    tuple_,
+)
+
+from tasks.errors import Reason, UsageError
+from tasks.ledger.filters import scans_at
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.reading import item_row, select_items
+from tasks.ledger.records import ItemRow
+from tasks.ledger.sql import AnyRow
+from tasks.schema import IN_REVIEW, ItemStatus, Moment, item, item_tally, scan
+
+Order = Literal["unsure", "oldest", "newest"]
+
+#: A reason of none: what is in review because its collection says so.
+NO_REASON = "none"
+_ANOTHER_ORDER = "this place is of a queue in another order; begin at its head"
+
+
+@dataclass(frozen=True)
+class Queue:
+    """What of all that waits, and in which order. An empty field means all.
+
+    Attributes:
+        collection: Only of this one.
+        reason: Only for this one; `NO_REASON`: only what waits for none.
+        least: Confidence from here on.
+        most: Confidence up to here.
+        since: In review since then or later.
+        until: In review since before then.
+        within: A folder or file (its pages), as a URI; the order is then that of names.
+        order: Least sure first, or by time.
+    """
+
+    collection: str = ""
+    reason: Reason | Literal["none", ""] = ""
+    least: float | None = None
+    most: float | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    within: str = ""
+    order: Order = "unsure"
+
+    @property
+    def is_by_time(self) -> bool:
+        """Whether the order is that of time: a night's items are found by theirs."""
+        return self.order != "unsure" or self.since is not None or self.until is not None
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place in a queue: behind an item, whether or not that still waits."""
+
+    value: str
+    id: int
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Read what `str` wrote.
+
+        Raises:
+            UsageError: It is none.
+        """
+        value, separator, number = text.rpartition("~")
+        if not separator or not (number.isascii() and number.isdecimal()) or len(number) > 18:
+            raise UsageError(f"{text[:80]!r} is no place in a queue; begin at its head")
+        return cls(value, int(number))
+
+    def __str__(self) -> str:
+        return f"{self.value}~{self.id}"
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """How many wait, by collection and reason ("" for none)."""
+
+    collection: str
+    reason: str
+    items: int
+
+
+def waiting(ledger: Ledger) -> list[Waiting]:
+    """What waits for a curator, by collection and reason: summed from tallies, at any size."""
+    return ledger.database.read(_waiting)
+
+
+def queue(
+    ledger: Ledger,
+    chosen: Queue,
+    *,
+    after: Place | None = None,
+    limit: int = 20,
+    backwards: bool = False,
+) -> list[tuple[Place, ItemRow]]:
+    """Items that wait, from a place on, each with its own place.
+
+    Reads the head of an index for each collection and reason that the filter means, so a queue of
+    a million costs what one of ten does.
+
+    Args:
+        ledger: Where they are.
+        chosen: Which, and in what order.
+        after: Behind which place; none: from the head.
+        limit: At most so many.
+        backwards: Before the place, the nearest first.
+
+    Raises:
+        UsageError: Nothing is known at the place that the filter names, or a place is of another
+            order.
+    """
+    return ledger.database.read(lambda c: _Walk(c, chosen, after, limit, backwards).rows())
+
+
+def _waiting(connection: Connection) -> list[Waiting]:
+    rows = connection.execute(
+        select(item_tally.c.collection, item_tally.c.reason, func.sum(item_tally.c.n))
+        .where(item_tally.c.status == ItemStatus.REVIEW)
+        .group_by(item_tally.c.collection, item_tally.c.reason)
+        .having(func.sum(item_tally.c.n) > 0)
+        .order_by(item_tally.c.collection, item_tally.c.reason)
+    )
+    return [Waiting(collection, reason, int(n)) for collection, reason, n in rows]
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """A look along a queue from one place on."""
+
+    connection: Connection
+    chosen: Queue
+    after: Place | None
+    limit: int
+    is_backwards: bool
+
+    def rows(self) -> list[tuple[Place, ItemRow]]:
+        """What is found, each with its place."""
+        if self.chosen.within:
+            return self._within()
+        ids = self._by_time() if self.chosen.is_by_time else self._by_confidence()
+        wanted = select_items().where(item.c.id.in_(ids), IN_REVIEW)
+        by_id = {row.id: row for row in self.connection.execute(wanted)}
+        listed = [by_id[number] for number in ids if number in by_id]
+        return [(_place(row, self.chosen), item_row(row)) for row in listed]
+
+    def _by_time(self) -> list[int]:
+        descends = (self.chosen.order == "newest") != self.is_backwards
+        found: list[tuple[datetime, int]] = []
+        there = None
+        if self.after is not None:
+            there = tuple_(literal(_moment(self.after), Moment()), literal(self.after.id))
+        for heap in self._heaps():
+            found += self._head(heap, item.c.changed_at, there, descends=descends)
+        return [number for _, number in sorted(found, reverse=descends)[: self.limit]]
+
+    def _by_confidence(self) -> list[int]:
+        """The least sure first; those without a confidence stand behind all others."""
+        descends, after = self.is_backwards, self.after
+        is_among_last = after is not None and not after.value
+        measured: list[tuple[float, int]] = []
+        last: list[int] = []
+        there = None
+        if after is not None:
+            there = tuple_(literal(_confidence(after)), literal(after.id))
+        for heap in self._heaps():
+            measured += self._head(heap, item.c.confidence, there, descends=descends)
+            if is_among_last or not descends:
+                last += self._unmeasured(heap, after.id if after and is_among_last else None)
+        sure = [number for _, number in sorted(measured, reverse=descends)]
+        last.sort(reverse=descends)
+        return (last + sure if descends else sure + last)[: self.limit]
+
+    def _heaps(self) -> Iterator[ColumnElement[bool]]:
+        """The condition on `item` for each collection and reason that the filter means."""
+        chosen = self.chosen
+        wanted = "" if chosen.reason == NO_REASON else chosen.reason
+        for heap in _waiting(self.connection):
+            is_there = not chosen.collection or heap.collection == chosen.collection
+            if is_there and (not chosen.reason or heap.reason == wanted):
+                has_reason = item.c.reason == heap.reason
+                yield and_(
+                    IN_REVIEW,
+                    *_bounds(chosen),
+                    item.c.collection == heap.collection,
+                    has_reason if heap.reason else item.c.reason.is_(None),
+                )
+
+    def _head(
+        self,
+        heap: ColumnElement[bool],
+        key: Column[Any],
+        there: Tuple | None,
+        *,
+        descends: bool,
+    ) -> list[tuple[Any, int]]:
+        """The first items of one heap behind a place: their keys and ids."""
+        wanted = select(key, item.c.id).where(heap, key.is_not(None))
+        if there is not None:
+            here = tuple_(key, item.c.id)
+            wanted = wanted.where(here < there if descends else here > there)
+        order = [column.desc() if descends else column for column in (key, item.c.id)]
+        rows = self.connection.execute(wanted.order_by(*order).limit(self.limit))
+        return [(value, number) for value, number in rows]
+
+    def _unmeasured(self, heap: ColumnElement[bool], after_id: int | None) -> list[int]:
+        wanted = select(item.c.id).where(heap, item.c.confidence.is_(None))
+        if after_id is not None:
+            behind = item.c.id < after_id if self.is_backwards else item.c.id > after_id
+            wanted = wanted.where(behind)
+        order = item.c.id.desc() if self.is_backwards else item.c.id
+        return list(self.connection.execute(wanted.order_by(order).limit(self.limit)).scalars())
+
+    def _within(self) -> list[tuple[Place, ItemRow]]:
+        """What lies at one place, in the order of names and pages."""
+        chosen = self.chosen
+        where = [IN_REVIEW, scans_at(self.connection, chosen.within), *_bounds(chosen)]
+        if chosen.collection:
+            where.append(item.c.collection == chosen.collection)
+        if chosen.reason == NO_REASON:
+            where.append(item.c.reason.is_(None))
+        elif chosen.reason:
+            where.append(item.c.reason == chosen.reason)
+        columns = (scan.c.key, scan.c.page, item.c.id)
+        if self.after is not None:
+            page, _, name = self.after.value.partition(":")
+            if not (page.isascii() and page.isdecimal()):
+                raise UsageError(_ANOTHER_ORDER)
+            there = tuple_(literal(name), literal(int(page)), literal(self.after.id))
+            here = tuple_(*columns)
+            where.append(here < there if self.is_backwards else here > there)
+        order = [column.desc() if self.is_backwards else column for column in columns]
+        wanted = select_items().where(*where).order_by(*order).limit(self.limit)
+        rows = self.connection.execute(wanted)
+        return [(Place(f"{row.page}:{row.key}", row.id), item_row(row)) for row in rows]
+
+
+def _bounds(chosen: Queue) -> list[ColumnElement[bool]]:
+    """On `item`: its confidence and its time are what the filter says."""
+    conditions: list[ColumnElement[bool]] = []
+    if chosen.least is not None:
+        conditions.append(item.c.confidence >= chosen.least)
+    if chosen.most is not None:
+        conditions.append(item.c.confidence <= chosen.most)
+    if chosen.since is not None:
+        conditions.append(item.c.changed_at >= chosen.since)
+    if chosen.until is not None:
+        conditions.append(item.c.changed_at < chosen.until)
+    return conditions
+
+
+def _moment(place: Place) -> datetime:
+    try:
+        return datetime.fromisoformat(place.value).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise UsageError(_ANOTHER_ORDER) from None
+
+
+def _confidence(place: Place) -> float:
+    try:
+        return float(place.value) if place.value else 2.0  # behind all that were measured
+    except ValueError:
+        raise UsageError(_ANOTHER_ORDER) from None
+
+
+def _place(row: AnyRow, chosen: Queue) -> Place:
+    if chosen.is_by_time:
+        return Place(row.changed_at.isoformat(), row.id)
+    return Place("" if row.confidence is None else repr(row.confidence), row.id)

@@ -1,0 +1,180 @@
+"""Taking a decision back: its items are what they were, and so is what it said of scans.
+
+Whatever an approval lifted or took the place of stands again (`decisions` notes both in its scope).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    and_,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
+
+from tasks.errors import UsageError
+from tasks.ledger import decisions, refusals, sql
+from tasks.schema import (
+    DecisionKind,
+    ItemStatus,
+    attempt,
+    decision,
+    decision_item,
+    held_place,
+    item,
+    refusal,
+)
+
+UNDOABLE = frozenset(
+    {
+        DecisionKind.APPROVE,
+        DecisionKind.REJECT,
+        DecisionKind.HOLD,
+        DecisionKind.SUPERSEDE,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Undone:
+    """What was taken back.
+
+    Attributes:
+        decision_id: The decision that did it; None where nothing was left to take back.
+        items: Items that are what they were before, by their ids.
+        passed_over: How many somebody has decided about since.
+    """
+
+    decision_id: int | None
+    items: Mapping[int, ItemStatus]
+    passed_over: int
+
+
+def undo_decision(connection: Connection, decision_id: int, *, who: str, why: str) -> Undone:
+    """Take a decision back; see `tasks.ledger.curating.undo`."""
+    refusals.lock(connection)
+    made = connection.execute(select(decision).where(decision.c.id == decision_id)).first()
+    if made is None:
+        raise UsageError(f"there is no decision {decision_id}")
+    if made.kind not in UNDOABLE:
+        raise UsageError(f"decision {decision_id} is to {made.kind}: that is not taken back")
+    ids, moved = _still_so(connection, decision_id)
+    if not ids:
+        return Undone(None, {}, moved)
+    undone = decisions.record(
+        connection, DecisionKind.UNDO, who=who, why=why, scope={"decision": decision_id}
+    )
+    _restore(connection, ids, decision_id, undone)
+    if made.kind == DecisionKind.APPROVE:
+        _refuse_again(connection, made.scope.get("lifted", ()))
+        _put_back(connection, ids, decision_id, undone)
+    connection.execute(delete(refusal).where(refusal.c.decision_id == decision_id))
+    connection.execute(delete(held_place).where(held_place.c.decision_id == decision_id))
+    now = connection.execute(
+        select(item.c.id, item.c.status).where(item.c.id.in_(sql.given_ids(connection))),
+        sql.as_ids(ids),
+    )
+    return Undone(undone, {number: ItemStatus(status) for number, status in now}, moved - len(ids))
+
+
+def _still_so(connection: Connection, decision_id: int) -> tuple[list[int], int]:
+    """The items that are what a decision made of them, and how many it was about."""
+    later = decision_item.alias("later")
+    is_decided_since = select(later.c.item_id).where(
+        later.c.item_id == decision_item.c.item_id, later.c.decision_id > decision_id
+    )
+    mine = decision_item.c.decision_id == decision_id
+    found = (
+        select(item.c.id)
+        .join(decision_item, decision_item.c.item_id == item.c.id)
+        .where(mine, item.c.status == decision_item.c.became, ~is_decided_since.exists())
+        .order_by(item.c.id)
+        .with_for_update(of=item)
+    )
+    ids = list(connection.execute(found).scalars())
+    count = select(func.count()).select_from(decision_item).where(mine)
+    return ids, connection.execute(count).scalar_one()
+
+
+def _restore(connection: Connection, ids: Sequence[int], decision_id: int, undone_id: int) -> None:
+    """Items are what they were before a decision; since when, too, where they wait for review."""
+    given = sql.as_ids(ids)
+    mine = and_(
+        decision_item.c.decision_id == decision_id,
+        decision_item.c.item_id.in_(sql.given_ids(connection)),
+    )
+    columns = {
+        "decision_id": literal(undone_id, BigInteger()),
+        "item_id": decision_item.c.item_id,
+        "was": decision_item.c.became,
+        "became": decision_item.c.was,
+    }
+    noted = insert(decision_item).from_select(list(columns), select(*columns.values()).where(mine))
+    connection.execute(noted, given)
+    before = (
+        select(decision_item.c.item_id, decision_item.c.was, decision_item.c.was_reason)
+        .where(mine)
+        .cte("before")
+    )
+    attempts = select(attempt.c.detail, attempt.c.ended_at).where(
+        attempt.c.item_id == item.c.id, attempt.c.status == before.c.was
+    )
+    last = attempts.order_by(attempt.c.id.desc()).limit(1).correlate(item, before)
+    detail = last.with_only_columns(attempt.c.detail).scalar_subquery()
+    ended_at = last.with_only_columns(attempt.c.ended_at).scalar_subquery()
+    waits = before.c.was == ItemStatus.REVIEW
+    connection.execute(
+        update(item)
+        .where(item.c.id == before.c.item_id)
+        .values(
+            status=before.c.was,
+            reason=before.c.was_reason,
+            detail=detail,
+            changed_at=case((waits, func.coalesce(ended_at, sql.now())), else_=sql.now()),
+        ),
+        given,
+    )
+
+
+def _refuse_again(connection: Connection, lifted: Iterable[Mapping[str, Any]]) -> None:
+    """What stood against scans and bytes before they were approved stands again."""
+    for row in lifted:
+        known = connection.execute(select(refusal.c.id).where(refusal.c.id == row["id"])).first()
+        values = {name: row[name] for name in row if name != "id"}
+        if known is None:
+            connection.execute(insert(refusal).values(values))
+        else:
+            connection.execute(
+                update(refusal).where(refusal.c.id == row["id"]).values(scan_id=row["scan_id"])
+            )
+
+
+def _put_back(connection: Connection, ids: Sequence[int], decision_id: int, undone_id: int) -> None:
+    """Items of other recipes that the approved ones took the place of are in use again."""
+    scans = select(item.c.scan_id).where(item.c.id.in_(sql.given_ids(connection)))
+    replaced = connection.execute(
+        select(decision_item.c.decision_id, decision.c.scope, item.c.id)
+        .join(decision, decision.c.id == decision_item.c.decision_id)
+        .join(item, item.c.id == decision_item.c.item_id)
+        .where(
+            decision.c.kind == DecisionKind.SUPERSEDE,
+            decision.c.id > decision_id,
+            item.c.scan_id.in_(scans),
+            item.c.status == ItemStatus.SUPERSEDED,
+        ),
+        sql.as_ids(ids),
+    ).all()
+    after: dict[int, list[int]] = {}
+    for row in replaced:
+        if row.scope.get("after") == decision_id:
+            after.setdefault(row.decision_id, []).append(row.id)
+    for superseding, items in after.items():
+        _restore(connection, items, superseding, undone_id)
