@@ -121,15 +121,31 @@ def _trimmed(lightness: Plane) -> slice:
 def _flat_rows(lightness: Plane) -> int:
     """How many rows, from the first, are flat and of the first one's level."""
     widest = int(WIDEST * len(lightness))
-    if not widest or np.ptp(np.quantile(lightness[0], [0.05, 0.95])) > FLAT_RANGE:
+    if not widest:
+        return 0
+    (low,), (level,), (high,) = _levels(lightness[:1])
+    if high - low > FLAT_RANGE:
         return 0  # nearly always
-    level = np.median(lightness[0])
 
     def are_border(part: Plane) -> NDArray[np.bool_]:
-        low, middle, high = np.quantile(part, [0.05, 0.5, 0.95], axis=1)
+        low, middle, high = _levels(part)
         border: NDArray[np.bool_] = (high - low <= FLAT_RANGE) & (
             np.abs(middle - level) <= SAME_LEVEL
         )
         return border
 
     return first_rows(lightness[:widest], are_border)
+
+
+def _levels(rows: Plane) -> NDArray[np.float32]:
+    """The 5th percentile, the median and the 95th percentile of each row, (3, rows).
+
+    For few short rows sorting costs a tenth of `np.quantile`.
+    """
+    ordered = np.sort(rows, axis=1)
+    places = np.array([0.05, 0.5, 0.95]) * (rows.shape[1] - 1)
+    below = places.astype(np.intp)
+    above = np.minimum(below + 1, rows.shape[1] - 1)
+    share = (places - below).astype(np.float32)
+    levels: NDArray[np.float32] = ordered[:, below] * (1 - share) + ordered[:, above] * share
+    return levels.T

@@ -6,8 +6,9 @@ strips of rows: memory depends on the strip, and the result does not depend on w
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +19,9 @@ Plane = NDArray[np.float32]
 #: error near colour edges is 8.1 a*b* units, bilinear 9.6; wider windows and averaged lines smear.
 RADIUS_PX = 2
 NOISE_VARIANCE = 10.0
+
+_WINDOW = (2 * RADIUS_PX + 1, 2 * RADIUS_PX + 1)
+_NOTHING = cv2.BORDER_CONSTANT | cv2.BORDER_ISOLATED  # zeros beyond the borders
 
 #: Networks halve their input five times.
 NETWORK_STEP_PX = 32
@@ -258,37 +262,24 @@ def _fit_lines(chroma: Plane, lightness: Plane) -> Plane:
 
 def _box_mean(plane: Plane) -> Plane:
     """Mean over the window around each pixel, cut off at the borders."""
-    for axis in (0, 1):
-        places = np.arange(plane.shape[axis])
-        inside = np.minimum(places, RADIUS_PX) + np.minimum(places[::-1], RADIUS_PX) + 1
-        plane = _over_window(plane, np.add, axis=axis, outside=0.0)
-        plane /= np.expand_dims(inside.astype(np.float32), 1 - axis)
-    return plane
+    return _window_sums(plane) / _pixels_in_windows(*plane.shape)
+
+
+@lru_cache(maxsize=4)
+def _pixels_in_windows(height: int, width: int) -> Plane:
+    """How many pixels lie in the window around each."""
+    return _window_sums(np.ones((height, width), np.float32))
+
+
+def _window_sums(plane: Plane) -> Plane:
+    sums = cv2.boxFilter(plane, -1, _WINDOW, normalize=False, borderType=_NOTHING)
+    return np.asarray(sums, np.float32)
 
 
 def _local_range(lightness: Plane) -> Plane:
     """Smallest and largest lightness in the window around each pixel; (2, h, w)."""
-    extremes = []
-    for choose, outside in ((np.minimum, np.inf), (np.maximum, -np.inf)):
-        found = lightness
-        for axis in (0, 1):
-            found = _over_window(found, choose, axis=axis, outside=outside)
-        extremes.append(found)
-    return np.stack(extremes)
-
-
-def _over_window(plane: Plane, operation: np.ufunc, *, axis: int, outside: float) -> Plane:
-    """Join each pixel and its neighbours along *axis* (0 or 1): as shifted planes, all at once."""
-    size, shape = plane.shape[axis], list(plane.shape)
-    shape[axis] += 2 * RADIUS_PX
-    wide = np.full(shape, outside, np.float32)
-    starts = range(2 * RADIUS_PX + 1)
-    shifted = [wide[at : at + size] if axis == 0 else wide[:, at : at + size] for at in starts]
-    shifted[RADIUS_PX][:] = plane
-    joined: Plane = operation(shifted[0], shifted[1])
-    for one in shifted[2:]:
-        operation(joined, one, out=joined)
-    return joined
+    window = np.ones(_WINDOW, np.uint8)  # beyond the borders nothing is smaller, or larger
+    return np.stack([cv2.erode(lightness, window), cv2.dilate(lightness, window)])
 
 
 @cache

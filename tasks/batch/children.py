@@ -28,7 +28,8 @@ from tasks.errors import KilledWorker, OutOfMemory
 
 Result = TypeVar("Result")
 
-_ONE_THREAD = {"VIPS_CONCURRENCY": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+_THREADS = ("VIPS_CONCURRENCY", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
+_ONE_THREAD = dict.fromkeys(_THREADS, "1")
 
 
 class PixelPool:

@@ -26,8 +26,9 @@ from colormodel.planes import (
 Codes = NDArray[np.uint8]
 Differences = NDArray[np.int16]
 
-#: Rows of the half-size planes for which the network's map is enlarged at once.
-STRIP_ROWS = 128
+#: Rows of the half-size planes for which the network's map is enlarged at once; of small scans as
+#: many as hold so many samples.
+STRIP_ROWS, _STRIP_SAMPLES = 128, 1 << 17
 
 #: Samples for each pixel of the network's map, along each side, that are worth computing. On colour
 #: photographs of 4 to 8 megapixels, whose chroma was known at 64 or 96 px, 6 to 8 were as near to
@@ -68,7 +69,7 @@ def chroma_planes(
     height, width = (-(-size // 2) for size in luma.shape)
     meant = _Meant(luma, chroma_map, lightness_of)
     planes = np.empty((2, height, width), np.uint8)
-    for rows in blocks(slice(0, height), at_once=STRIP_ROWS):
+    for rows in blocks(slice(0, height), at_once=max(STRIP_ROWS, _STRIP_SAMPLES // width)):
         differences = meant.rows(rows)
         darkest, lightest = _luma_under(luma, rows)
         for part in blocks(slice(0, rows.stop - rows.start), at_once=max(1, BLOCK_PX // width)):

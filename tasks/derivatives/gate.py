@@ -44,7 +44,9 @@ MAX_CURVE_L = 0.1
 MAX_BIAS_L = 0.5
 
 #: Of a splice, whose Y plane is compared as a whole, ΔL* is reported from about so many pixels.
-_REPORTED_PIXELS = 2_000_000
+_REPORTED_PIXELS = 1 << 17
+#: Pixels of it that are decoded at once.
+_REPORTED_AT_ONCE = 1 << 20
 
 _ROWS, _TURNED_ROWS = 64, 256  # turned strips lie across the written tiles, which are 256 wide
 _DTYPES = {
@@ -213,7 +215,7 @@ def check_splice(path: Path, scan: Scan, grey: GreyJpeg, luma: NDArray[np.uint8]
     light, doubt = _grey_light(path, scan)
     every = -(-luma.size // _REPORTED_PIXELS)
     tally = _reported(path, scan, light, luma, every=every)
-    seen = f"; ΔL* of every {every}th row" if every > 1 else ""
+    seen = f"; ΔL* of one row in {every}" if every > 1 else ""
     return tally.check(
         f"the Y plane is the scan's, bit for bit{seen}", luma_identical=True, doubt=doubt
     )
@@ -252,9 +254,10 @@ def _reported(
         light = _light(path, image)
         _check_greys(path, light, meant)
         region = pyvips.Region.new(image)
-        for top in range(0, image.height, _ROWS):
+        height = max(_ROWS, _REPORTED_AT_ONCE // image.width)
+        for top in range(0, image.height, height):
             rows = slice(-top % every, None, every)
-            part = Place(0, top, image.width, min(_ROWS, image.height - top))
+            part = Place(0, top, image.width, min(height, image.height - top))
             codes = luma[top : top + part.height][rows, :, None]
             found = light.lightness(_codes(image, region, part)[rows])
             tally.add(found - meant.lightness(codes))

@@ -38,33 +38,19 @@ class BlankRule:
     points: float = 0.0003
 
 
-@dataclass(frozen=True)
-class Faintness:
-    """How little a picture holds.
-
-    Attributes:
-        spread: L* between its 2nd and 98th percentile, reduced.
-        structure: L* by which places differ as their neighbours do, beyond even shading.
-        has_points: Whether it is dark, with points of light.
-    """
-
-    spread: float
-    structure: float
-    has_points: bool
+def measure_spread(lightness: Floats32) -> float:
+    """L* between the 2nd and 98th percentile of L*, (h, w), reduced."""
+    low, high = np.percentile(_reduced(lightness, _LOOK_PX), [2, 98])
+    return float(high - low)
 
 
-def measure_faintness(lightness: Floats32, rule: BlankRule) -> Faintness:
-    """Measure L*, (h, w)."""
+def has_structure(lightness: Floats32, rule: BlankRule) -> bool:
+    """Whether L*, (h, w), shows more than shading, grain and dust: faint things, or stars."""
     small = _reduced(lightness, _LOOK_PX)
-    low, high = np.percentile(small, [2, 98])
     rest = small - smooth_surface(small)
     rest = np.clip(rest, *np.percentile(rest, [_EXTREMES, 100 - _EXTREMES]))
-    goes_on = [np.mean(rest[1:] * rest[:-1]), np.mean(rest[:, 1:] * rest[:, :-1])]
-    return Faintness(
-        spread=float(high - low),
-        structure=float(np.sqrt(max(0.0, min(goes_on)))),
-        has_points=_has_points(lightness, rule),
-    )
+    goes_on = min(np.mean(rest[1:] * rest[:-1]), np.mean(rest[:, 1:] * rest[:, :-1]))
+    return bool(np.sqrt(max(0.0, goes_on)) >= rule.structure) or _has_points(lightness, rule)
 
 
 def _has_points(lightness: Floats32, rule: BlankRule) -> bool:

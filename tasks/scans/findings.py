@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.errors import AlreadyColour, Bilevel, BlankScan, Reason
-from tasks.scans.blank import BlankRule, measure_faintness
+from tasks.scans.blank import BlankRule, has_structure, measure_spread
 from tasks.scans.frame import Box, FrameRule, find_frame, surroundings
 from tasks.scans.hue import Hue, HueRule, judge_hue, measure_chroma
 from tasks.scans.islands import Island, IslandRule, find_islands
@@ -134,14 +134,16 @@ def examine(scan: Scan, *, thresholds: Thresholds | None = None) -> Findings:
 
 def _doubt_blank(lightness: Floats32, picture: Box, rule: BlankRule) -> Doubt | None:
     """Refuse an empty sheet; doubt a picture that is only faint."""
-    parts = (box.inset(rule.inset).slices(*lightness.shape) for box in (picture, _WHOLE))
-    inner, whole = (measure_faintness(lightness[part], rule) for part in parts)
-    if inner.spread >= rule.spread:
+    inner, whole = (
+        lightness[box.inset(rule.inset).slices(*lightness.shape)] for box in (picture, _WHOLE)
+    )
+    if measure_spread(inner) >= rule.spread:
         return None
     # A border as light as the picture is none: snow would be cut away.
-    found = whole if whole.spread < rule.spread else inner
-    seen = f"its lightness spreads by {found.spread:.2f} L* (a picture: {rule.spread:g} or more)"
-    if found.structure < rule.structure and not found.has_points:
+    looked_at = whole if measure_spread(whole) < rule.spread else inner
+    spread = measure_spread(looked_at)
+    seen = f"its lightness spreads by {spread:.2f} L* (a picture: {rule.spread:g} or more)"
+    if not has_structure(looked_at, rule):
         raise BlankScan(f"the scan is blank: {seen}, with no structure in it; nothing to do")
     return Doubt(Reason.NEARLY_BLANK, f"The scan is nearly blank: {seen}, yet it has structure.")
 

@@ -41,12 +41,14 @@ class StripReducer:
 
 def resize(picture: NDArray[Any], height: int, width: int) -> Floats32:
     """Resize to exactly (height, width): by area means where smaller, linearly where larger."""
+    if picture.shape == (height, width):
+        return picture.astype(np.float32, copy=False)
     rows = _weights(picture.shape[0], height) @ picture
     resized: Floats32 = (_weights(picture.shape[1], width) @ rows.T).T
     return resized.astype(np.float32, copy=False)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=64)
 def _weights(old: int, new: int) -> csr_array:
     """How much of each old pixel is in each new one, float32 (new, old); rows add up to 1."""
     rows, columns, shares = _stretched(old, new) if new > old else _covered(old, new)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from typing import Any
 
+import cv2
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
 Levels = NDArray[np.floating[Any]]
 
-_CELLS = 1 << 16
+_CELLS = (1 << 16) - 1
 _PROBES, _ADDITIVE_L = 512, 0.02  # pixels by which a matrix is told from a table
 _RELATIVE = imagecodecs.CMS.INTENT.RELATIVE_COLORIMETRIC
 
@@ -51,8 +52,8 @@ class Light:
         np.clip(light, 0, 1, out=light)
         np.sqrt(light, out=light)
         light *= _CELLS
-        roots = np.rint(light, out=light).astype(np.int32)
-        found: Floats32 = _lightness_of_roots().take(roots, mode="clip")
+        roots = np.rint(light, out=light).astype(np.uint16)
+        found: Floats32 = cv2.LUT(roots, _lightness_of_roots())
         return found
 
     def _lightness_of_levels(self, levels: Levels) -> Floats32:
