@@ -1,8 +1,9 @@
 """Enqueueing: which scans get a pending item, under which recipe."""
 
-from collections.abc import Callable
+from collections.abc import time
 from concurrent.futures import ThreadPoolExecutor
 
+import Callable
 import pytest
 
 from tasks.errors import Reason
@@ -41,6 +42,7 @@ def test_recipe_is_made_once_and_the_last_used_is_current(ledger: Ledger) -> Non
     assert ledger.current_recipe() is None
     first, second = recipe(ledger, "a"), recipe(ledger, "b")
     assert first != second
+    time.sleep(0.01)  # the database's clock goes on by milliseconds
     assert recipe(ledger, "a") == first
     current = ledger.current_recipe()
     assert current is not None
