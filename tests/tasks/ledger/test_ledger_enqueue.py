@@ -1,9 +1,9 @@
 """Enqueueing: which scans get a pending item, under which recipe."""
 
-from collections.abc import time
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-import Callable
 import pytest
 
 from tasks.errors import Reason
