@@ -1,9 +1,10 @@
 """Hints: a few coloured points by which a curator tells the network what is known."""
 
-import json
+import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -34,23 +35,46 @@ class Hint:
     rgb: tuple[float, float, float]
 
 
-def read_hints(path: Path) -> tuple[Hint, ...]:
-    """Read hints from a JSON list of ``{"x": 0.5, "y": 0.25, "rgb": [200, 30, 40]}``.
+@dataclass(frozen=True)
+class Stroke:
+    """The colour of all places along a line, or of one.
 
-    Raises:
-        HintError: The file cannot be read, is not such a list, or a value is out of range.
+    Attributes:
+        points: One or more; each is x and y as a `Hint` has them.
+        rgb: As a `Hint` has it.
+        wide: Whether the network may draw conclusions from it for the whole picture; else it is
+            about the thing that it lies on alone.
     """
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise HintError(f"{path}: {error.strerror}; name a file of hints") from error
-    except ValueError as error:
-        raise HintError(f"{path}: not JSON ({error})") from error
-    if not isinstance(entries, list):
-        raise HintError(
-            f'{path}: not a list; write [{{"x": 0.5, "y": 0.25, "rgb": [200, 30, 40]}}]'
-        )
-    return tuple(_hint(entry, f"{path}: hint {number}") for number, entry in enumerate(entries, 1))
+
+    points: tuple[tuple[float, float], ...]
+    rgb: tuple[float, float, float]
+    wide: bool = False
+
+    def hints(self, height: int, width: int) -> tuple[Hint, ...]:
+        """The points at which a plane of that size is told of it: none is left out between them."""
+        return tuple(Hint(x, y, self.rgb) for x, y in along(self.points, height, width))
+
+
+def along(
+    points: Sequence[tuple[float, float]], height: int, width: int, *, step_px: float = REACH_PX
+) -> list[tuple[float, float]]:
+    """Walk a line in steps of a plane's pixels.
+
+    Args:
+        points: Fractions of width and height, one or more.
+        height: Of the plane.
+        width: Of the plane.
+        step_px: How far apart places may be, at most.
+
+    Returns:
+        Fractions, the points' own among them, in their order.
+    """
+    walked = [points[0]]
+    for (x0, y0), (x1, y1) in itertools.pairwise(points):
+        steps = max(1, math.ceil(math.hypot((x1 - x0) * width, (y1 - y0) * height) / step_px))
+        shares = [number / steps for number in range(1, steps + 1)]
+        walked += [(x0 + (x1 - x0) * share, y0 + (y1 - y0) * share) for share in shares]
+    return walked
 
 
 def place_hints(hints: Sequence[Hint], height: int, width: int) -> NDArray[np.float32]:
@@ -70,24 +94,13 @@ def place_hints(hints: Sequence[Hint], height: int, width: int) -> NDArray[np.fl
         column = min(int(hint.x * width), width - 1)
         rows = slice(max(row - REACH_PX, 0), row + REACH_PX + 1)
         columns = slice(max(column - REACH_PX, 0), column + REACH_PX + 1)
-        srgb = torch.tensor(hint.rgb, dtype=torch.float32).view(3, 1, 1) / 255
-        a, b = srgb_to_lab(srgb)[1:].flatten().tolist()
-        plane[:, rows, columns] = np.reshape([a, b, 1], (3, 1, 1))
+        plane[:, rows, columns] = np.reshape([*chroma_of(hint.rgb), 1], (3, 1, 1))
     return plane
 
 
-def _hint(entry: object, where: str) -> Hint:
-    if not isinstance(entry, dict) or set(entry) != {"x", "y", "rgb"}:
-        raise HintError(f'{where}: expected {{"x": …, "y": …, "rgb": [r, g, b]}}, got {entry!r}')
-    rgb = entry["rgb"]
-    if not isinstance(rgb, list) or len(rgb) != 3:
-        raise HintError(f'{where}: "rgb" is {rgb!r}; give three numbers from 0 to 255')
-    x, y = (_number(entry[key], 1, f'{where}: "{key}"') for key in ("x", "y"))
-    red, green, blue = (_number(value, 255, f'{where}: "rgb"') for value in rgb)
-    return Hint(x, y, (red, green, blue))
-
-
-def _number(value: object, largest: float, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= largest:
-        raise HintError(f"{where} is {value!r}; give a number from 0 to {largest:g}")
-    return float(value)
+@lru_cache(maxsize=1024)
+def chroma_of(rgb: tuple[float, float, float]) -> tuple[float, float]:
+    """a* and b* of an sRGB colour, 0 to 255 each."""
+    srgb = torch.tensor(rgb, dtype=torch.float32).view(3, 1, 1) / 255
+    a, b = srgb_to_lab(srgb)[1:].flatten().tolist()
+    return a, b

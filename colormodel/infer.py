@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from colormodel.checkpoint import Checkpoint, load_network
 from colormodel.hints import Hint, HintError, place_hints
 from colormodel.lanes import Arrival, Lanes, in_flight
-from colormodel.networks import NetworkFault, cast_convolutions, fold_batch_norm
+from colormodel.networks import NetworkFault, Prepared, cast_convolutions, fold_batch_norm
 from colormodel.neutral import neutral_mask
 from colormodel.planes import ChromaMap, Plane, network_size
 from colormodel.polarity import load_weights, negativity
@@ -42,6 +42,13 @@ class _Picture(NamedTuple):
     lightness: Plane
     hints: Sequence[Hint]
     neutral: NDArray[np.bool_] | None
+
+
+class Answer(NamedTuple):
+    """What the network says of one picture, and the distribution that it comes from."""
+
+    chroma_map: ChromaMap
+    logits: torch.Tensor | None  # (bins, h, w) on the host, where the network has a distribution
 
 
 class Colorizer:
@@ -95,6 +102,7 @@ class Colorizer:
             self._network = cast_convolutions(copy.deepcopy(self._float32), torch.bfloat16)
         self._polarity = load_weights().to(self.device)
         self.takes_hints = self._network.takes_hints
+        self.modes = self._float32.modes()
         self._lanes = Lanes(self.device)  # last: they begin after all of that
         self.at_once = self._lanes.at_once
 
@@ -146,6 +154,76 @@ class Colorizer:
                 for picture, result in zip(together, self._end(together, begun), strict=True):
                     results[picture.place] = result
         return [result for result in results if result is not None]
+
+    @torch.inference_mode()
+    def prepare(self, lightness: Plane) -> Prepared:
+        """Look at one picture as far as hints have no part in it; `answer` goes on from there.
+
+        Args:
+            lightness: L* in [0, 100], float32 (h, w), of `network_size`.
+
+        Raises:
+            DeviceError: The device has failed.
+        """
+        with self._watched(), self._precision():
+            return self._network.prepare(self._lanes.bring_in([lightness[None]]))
+
+    @torch.inference_mode()
+    def answer(
+        self,
+        prepared: Prepared,
+        lightness: Plane,
+        hints: Sequence[Sequence[Hint]],
+        *,
+        neutral: NDArray[np.bool_] | None = None,
+    ) -> list[Answer]:
+        """Say what one picture looks like under each of several lists of hints.
+
+        Args:
+            prepared: What `prepare` made of the picture.
+            lightness: The same picture as there.
+            hints: One list or more, each of which may be empty.
+            neutral: The picture's `neutral_mask`, where it is known already.
+
+        Returns:
+            For each, the map that `predict` gives, and the distribution that it comes from.
+
+        Raises:
+            DeviceError: The device has failed.
+            NetworkFault: The network gave no finite numbers, or nothing.
+            HintError: There are hints and the network takes none.
+        """
+        if not self.takes_hints and any(hints):
+            raise HintError(f"{self.checkpoint.path}: this network takes no hints; use another one")
+        answers = []
+        for places in self._minibatches([lightness.shape] * len(hints)):
+            some = [_Picture(place, lightness, hints[place], neutral) for place in places]
+            answers += self._answers(prepared, some)
+        return answers
+
+    def _answers(self, prepared: Prepared, pictures: list[_Picture]) -> list[Answer]:
+        count = len(pictures)
+        with self._watched(), self._precision():
+            features = prepared.features
+            many = Prepared(
+                prepared.lightness.expand(count, -1, -1, -1),
+                None if features is None else features.expand(count, -1, -1, -1),
+            )
+            planes = None
+            if any(picture.hints for picture in pictures):
+                placed = [place_hints(p.hints, *p.lightness.shape) for p in pictures]
+                planes = self._lanes.bring_in(placed)
+            chroma, confidence, logits = self._network.colour(many, planes)
+            arrival = self._lanes.bring_out(chroma, confidence[:, 0])
+            told = [None] * count if logits is None else list(logits.float().cpu())
+        maps = self._maps(pictures, arrival)
+        for found in maps:
+            if isinstance(found, Exception):
+                raise found
+        return [Answer(one, of) for one, of in zip(maps, told, strict=True)]  # type: ignore[arg-type]  # see above
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._in_bfloat16)
 
     def negativity(self, lightness: Sequence[Plane]) -> list[float]:
         """Tell how much pictures look like negatives that were never inverted.
@@ -217,8 +295,7 @@ class Colorizer:
 
     @torch.inference_mode()
     def _launch(self, pictures: list[_Picture]) -> Arrival:
-        precision = torch.autocast(self.device.type, torch.bfloat16, enabled=self._in_bfloat16)
-        with self._lanes.turn(), precision:
+        with self._lanes.turn(), self._precision():
             lightness = self._lanes.bring_in([p.lightness[None] for p in pictures])  # (N, 1, h, w)
             hints = None
             if any(picture.hints for picture in pictures):

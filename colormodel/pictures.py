@@ -1,6 +1,5 @@
 """Pictures as local files: grey of 8 or 16 bits in, sRGB of the same depth out."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from colormodel.color import grey_to_lightness, srgb_to_lab
-from colormodel.hints import Hint
 from colormodel.infer import Colorizer
 from colormodel.planes import ChromaMap, GuidedUpsampler, Plane, linear_in_gamut
 
@@ -71,17 +69,16 @@ def resize_lightness(lightness: Plane, size: tuple[int, int]) -> Plane:
     return resized
 
 
-def predict_map(colorizer: Colorizer, lightness: Plane, hints: Sequence[Hint] = ()) -> ChromaMap:
+def predict_map(colorizer: Colorizer, lightness: Plane) -> ChromaMap:
     """What the network says about one picture of any size, L* in [0, 100], float32 (H, W).
 
     Raises:
         MemoryError: It does not fit into memory.
         NetworkFault: The network has no finite colours for it.
         DeviceError: The device has failed.
-        HintError: There are hints and the network takes none.
     """
     size = colorizer.network_size(*lightness.shape)
-    (result,) = colorizer.predict([resize_lightness(lightness, size)], [hints])
+    (result,) = colorizer.predict([resize_lightness(lightness, size)])
     if isinstance(result, Exception):
         raise result
     return result

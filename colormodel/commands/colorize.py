@@ -8,16 +8,18 @@ from rich.console import Console
 from rich.progress import Progress
 
 from colormodel.checkpoint import DEFAULT_CHECKPOINT, CheckpointError, read_checkpoint
-from colormodel.hints import Hint, HintError, read_hints
+from colormodel.correction import Correction, read_correction
+from colormodel.hints import HintError
 from colormodel.infer import Colorizer, DeviceError
 from colormodel.pictures import (
     PictureError,
     encode_srgb,
-    predict_map,
     put_colour,
     read_picture,
+    resize_lightness,
     write_png,
 )
+from colormodel.session import PictureSession
 
 ERRORS = (CheckpointError, DeviceError, HintError, PictureError)
 
@@ -30,7 +32,7 @@ class Options:
         files: Pictures to colourize.
         out: Folder of the PNG files.
         checkpoint: The network; none: the bundled one.
-        hints: File of hints for all pictures, if any.
+        hints: File of a correction of all pictures, if any.
         fade: As `Colorizer` takes it.
         device: As `Colorizer` takes it.
     """
@@ -50,7 +52,7 @@ def run(options: Options) -> int:
         The exit code: 1 if a file could not be colourized.
     """
     targets = _targets(options)
-    hints = read_hints(options.hints) if options.hints else ()
+    correction = read_correction(options.hints) if options.hints else Correction()
     colorizer = Colorizer(
         read_checkpoint(options.checkpoint or DEFAULT_CHECKPOINT),
         device=options.device,
@@ -60,7 +62,7 @@ def run(options: Options) -> int:
     with Progress(console=Console(stderr=True), transient=True) as progress:
         for target, path in progress.track(targets.items(), description="colorize"):
             try:
-                score = _colorize(path, target, colorizer=colorizer, hints=hints)
+                score = _colorize(path, target, colorizer=colorizer, correction=correction)
             except (PictureError, MemoryError) as error:
                 typer.echo(f"error: {error}", err=True)
                 failed += 1
@@ -86,9 +88,11 @@ def _targets(options: Options) -> dict[Path, Path]:
     return targets
 
 
-def _colorize(path: Path, target: Path, *, colorizer: Colorizer, hints: tuple[Hint, ...]) -> float:
+def _colorize(path: Path, target: Path, *, colorizer: Colorizer, correction: Correction) -> float:
     picture = read_picture(path)
-    result = predict_map(colorizer, picture.lightness, hints)
+    size = colorizer.network_size(*picture.lightness.shape)
+    session = PictureSession(colorizer, resize_lightness(picture.lightness, size))
+    result = session.colours(correction)
     linear = put_colour(result, picture.lightness)
     write_png(target, encode_srgb(linear, bits=picture.bits))
     return result.score

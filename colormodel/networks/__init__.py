@@ -7,6 +7,7 @@ from colormodel.networks.base import (
     NetworkConfig,
     NetworkFault,
     Prediction,
+    Prepared,
 )
 from colormodel.networks.build import build_network
 from colormodel.networks.fold import cast_convolutions, fold_batch_norm
@@ -18,6 +19,7 @@ __all__ = [
     "NetworkConfig",
     "NetworkFault",
     "Prediction",
+    "Prepared",
     "build_network",
     "cast_convolutions",
     "fold_batch_norm",

@@ -8,6 +8,8 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from colormodel.modes import Modes
+
 
 class NetworkFault(ArithmeticError):
     """What the network gave for a picture is no colour: not a number, infinite, or nothing."""
@@ -87,6 +89,13 @@ class Prediction(NamedTuple):
     logits: Tensor | None  # (N, bins, h, w) when the network has a distribution, else None
 
 
+class Prepared(NamedTuple):
+    """Lightness planes, and what the network makes of them before it looks at hints."""
+
+    lightness: Tensor  # (N, 1, H, W)
+    features: Tensor | None = None
+
+
 class ColorNetwork(nn.Module, ABC):
     """Lightness in, chroma and confidence out.
 
@@ -124,6 +133,19 @@ class ColorNetwork(nn.Module, ABC):
             hints: a*, b* and a mask of 0 or 1, (N, 3, H, W); a*, b* count where the mask is 1.
         """
 
+    def prepare(self, lightness: Tensor) -> Prepared:
+        """Do once what no hint changes; `colour` then answers for any hints.
+
+        Args:
+            lightness: As for `forward`.
+        """
+        return Prepared(lightness)
+
+    def colour(self, prepared: Prepared, hints: Tensor | None = None) -> Prediction:
+        """Give what `forward` gives for the same planes and hints."""
+        prediction: Prediction = self(prepared.lightness, hints)
+        return prediction
+
     def summary(self, lightness: Tensor) -> Tensor | None:
         """Sum a picture up in a few numbers of the encoder, (N, F); None where there is no such.
 
@@ -131,6 +153,10 @@ class ColorNetwork(nn.Module, ABC):
             lightness: As for `forward`.
         """
         del lightness
+        return None
+
+    def modes(self) -> Modes | None:
+        """What tells the likely colours of its distributions; None where it has none."""
         return None
 
     def frozen(self) -> list[nn.Module]:

@@ -36,17 +36,16 @@ class Encoder(nn.Module):
         self.hints = nn.Conv2d(3 * _HINT_CELL**2, channels[0], 1, bias=False)
         self.deep = nn.ModuleList(layers[begin:end] for begin, end in itertools.pairwise(ends))
 
-    def forward(self, tone: Tensor, hints: Tensor | None) -> list[Tensor]:
+    def stages(self, x: Tensor, hints: Tensor | None) -> list[Tensor]:
         """Give the stages, finest first.
 
         Args:
-            tone: Lightness in [-1, 1], (N, 1, H, W).
+            x: What `shallow` gives of lightness in [-1, 1], (N, channels[0], H/4, W/4).
             hints: a* and b* over 100, zero where not hinted, and the mask; (N, 3, H, W).
 
         Returns:
             (N, channels, H/4, W/4), then at 1/8, 1/16 and 1/32.
         """
-        x = self.shallow(tone)  # (N, channels[0], H/4, W/4)
         if hints is not None:
             cells = functional.pixel_unshuffle(hints, _HINT_CELL)  # (N, 48, H/4, W/4)
             x = x + self.hints(cells)

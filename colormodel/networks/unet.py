@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from colormodel.gamut import ColorBins
+from colormodel.modes import Modes
 from colormodel.networks.base import (
     EVERYWHERE,
     ColorNetwork,
@@ -17,6 +18,7 @@ from colormodel.networks.base import (
     Heads,
     NetworkConfig,
     Prediction,
+    Prepared,
     require_multiple_of_32,
 )
 from colormodel.networks.efficientnet import EfficientNetEncoder
@@ -67,7 +69,7 @@ class UNet(ColorNetwork):
         self, lightness: Tensor, hints: Tensor | None = None, *, every: Every = EVERYWHERE
     ) -> Heads:
         """Give distribution, regression and upsampling kernel."""
-        coarse = self._coarse(lightness, hints, every)
+        coarse = self._coarse(self.prepare(lightness), hints, every)
         return Heads(
             regression=upsample(coarse.regression, coarse.kernel),  # (N, 2, H, W)
             logits=coarse.logits,  # (N, bins, H/4, W/4), or every so many of them
@@ -76,7 +78,16 @@ class UNet(ColorNetwork):
 
     def forward(self, lightness: Tensor, hints: Tensor | None = None) -> Prediction:
         """Colour lightness planes; see `ColorNetwork.forward`."""
-        config, (regression, logits, kernel) = self.config, self._coarse(lightness, hints)
+        return self.colour(self.prepare(lightness), hints)
+
+    def prepare(self, lightness: Tensor) -> Prepared:
+        """Look at the planes as far as hints have no part in it: the encoder's largest."""
+        require_multiple_of_32(lightness)
+        return Prepared(lightness, self.encoder.shallow(lightness / 50 - 1))
+
+    def colour(self, prepared: Prepared, hints: Tensor | None = None) -> Prediction:
+        """Colour planes that were prepared."""
+        config, (regression, logits, kernel) = self.config, self._coarse(prepared, hints)
         # Under autocast a product is in half precision, whatever went into it.
         mode = self.bins.annealed_mean(logits, temperature=config.temperature).float()
         chroma = torch.lerp(mode, regression, config.regression_share) * config.chroma_gain
@@ -86,12 +97,14 @@ class UNet(ColorNetwork):
         return Prediction(self.clamp(fine[:, :2]), fine[:, 2:].clamp(0, 1), logits)
 
     def _coarse(
-        self, lightness: Tensor, hints: Tensor | None, every: Every = EVERYWHERE
+        self, prepared: Prepared, hints: Tensor | None, every: Every = EVERYWHERE
     ) -> "_Coarse":
-        require_multiple_of_32(lightness)
+        lightness, features = prepared
+        if features is None:
+            raise ValueError("these planes were not prepared by a network of this kind")
         tone = lightness / 50 - 1
         scaled = None if hints is None else _scaled(hints)  # (N, 3, H, W)
-        x4, x8, x16, x32 = self.encoder(tone, scaled)
+        x4, x8, x16, x32 = self.encoder.stages(features, scaled)
         hints4, hints8, hints16 = (_cells(lightness, scaled, size) for size in (4, 8, 16))
         x = self.up16(x32, torch.cat((x16, hints16), 1))  # (N, 3 width, H/16, W/16)
         x = self.up8(x, torch.cat((x8, hints8), 1))  # (N, 2 width, H/8, W/8)
@@ -117,6 +130,10 @@ class UNet(ColorNetwork):
         """Sum pictures up in the encoder's mean features, (N, F)."""
         require_multiple_of_32(lightness)
         return self.encoder.summary(lightness / 50 - 1)
+
+    def modes(self) -> Modes:
+        """What tells the likely colours of its distributions."""
+        return Modes(self.bins, self.config.confidence_bias)
 
     def frozen(self) -> list[nn.Module]:
         """Give what ImageNet has taught well enough: the encoder's shallow part above all."""

@@ -1,59 +1,16 @@
-"""Hints: read with clear errors, placed where they were meant."""
+"""Hints: placed where they were meant."""
 
-import json
-from pathlib import Path
+import itertools
+import math
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from skimage import color
 
-from colormodel.hints import REACH_PX, Hint, HintError, place_hints, read_hints
+from colormodel.hints import REACH_PX, Hint, Stroke, place_hints
 
 FRACTIONS = st.floats(0, 1)
-
-
-def test_hints_are_read(tmp_path: Path) -> None:
-    """Fractions and codes as they stand in the file, in its order."""
-    path = tmp_path / "hints.json"
-    path.write_text(
-        '[{"x": 0.5, "y": 1, "rgb": [200, 30, 40.5]}, {"x": 0, "y": 0, "rgb": [0, 0, 0]}]'
-    )
-    assert read_hints(path) == (Hint(0.5, 1, (200, 30, 40.5)), Hint(0, 0, (0, 0, 0)))
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("not json", "not JSON"),
-        ('{"x": 0.5}', "not a list"),
-        ("[5]", "hint 1: expected"),
-        ('[{"x": 0.5, "y": 0.5}]', "hint 1: expected"),
-        ('[{"x": 0.5, "y": 0.5, "rgb": [1, 2, 3], "z": 1}]', "hint 1: expected"),
-        ('[{"x": 1.5, "y": 0.5, "rgb": [1, 2, 3]}]', r'hint 1: "x" is 1.5; .* from 0 to 1'),
-        ('[{"x": 0.5, "y": NaN, "rgb": [1, 2, 3]}]', 'hint 1: "y" is nan'),
-        ('[{"x": true, "y": 0.5, "rgb": [1, 2, 3]}]', 'hint 1: "x" is True'),
-        ('[{"x": 0.5, "y": 0.5, "rgb": [1, 2]}]', r'hint 1: "rgb" is \[1, 2\]; give three'),
-        ('[{"x": 0.5, "y": 0.5, "rgb": "red"}]', "hint 1: .* give three"),
-        (
-            '[{"x": 0, "y": 0, "rgb": [0, 0, 0]}, {"x": 0.5, "y": 0.5, "rgb": [1, 2, 256]}]',
-            "hint 2",
-        ),
-    ],
-)
-def test_malformed_hints_are_named(tmp_path: Path, text: str, message: str) -> None:
-    """Which hint, what it holds and what was expected."""
-    path = tmp_path / "hints.json"
-    path.write_text(text)
-    with pytest.raises(HintError, match=message):
-        read_hints(path)
-
-
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """One line with the path."""
-    with pytest.raises(HintError, match=r"hints\.json: No such file"):
-        read_hints(tmp_path / "hints.json")
 
 
 @given(FRACTIONS, FRACTIONS, st.integers(32, 96), st.integers(32, 96))
@@ -81,12 +38,15 @@ def test_later_hints_cover_earlier_ones() -> None:
     np.testing.assert_array_equal(place_hints(hints, 64, 64), place_hints(hints[1:], 64, 64))
 
 
-def test_the_example_in_the_message_is_valid(tmp_path: Path) -> None:
-    """The remedy can be copied."""
-    path = tmp_path / "hints.json"
-    path.write_text("{}")
-    with pytest.raises(HintError) as caught:
-        read_hints(path)
-    path.write_text(str(caught.value).partition("write ")[2])
-    assert len(read_hints(path)) == 1
-    assert json.loads(path.read_text())
+@given(st.lists(st.tuples(FRACTIONS, FRACTIONS), min_size=1, max_size=5))
+def test_a_stroke_leaves_no_gap(points: list[tuple[float, float]]) -> None:
+    """Its squares touch along the line, and its own points are among them."""
+    height, width = 64, 96
+    hints = Stroke(tuple(points), (200, 30, 40)).hints(height, width)
+    steps = [
+        math.hypot((b.x - a.x) * width, (b.y - a.y) * height) for a, b in itertools.pairwise(hints)
+    ]
+    assert max(steps, default=0) <= REACH_PX + 1e-6
+    assert {(round(x, 9), round(y, 9)) for x, y in points} <= {
+        (round(hint.x, 9), round(hint.y, 9)) for hint in hints
+    }
