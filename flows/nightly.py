@@ -122,7 +122,8 @@ def _end(night: Night, row: OrderRow, aborted: str) -> NightSummary:
     place = write_report(make, night)
     show_counts(place.counts, place.samples, key="counts")
     show_pictures(place.pictures, key="before-after")
-    told = [*night.figures.incomplete, summary.in_words(), place.failure]
+    waiting = [outage.in_words() for outage in night.ledger.outages()]
+    told = [*night.figures.incomplete, *waiting, summary.in_words(), place.failure]
     show_report(place.link, "\n\n".join(filter(None, told)))
     get_run_logger().info("report: %s", place.link or place.failure)
     if is_served():

@@ -20,6 +20,7 @@ class Verdict(enum.StrEnum):
         "retry"  #: The world was at fault: tried again later, `failed` when attempts are used up.
     )
     REVIEW = "review"  #: A derivative exists, and a curator decides: `review`.
+    WAIT = "wait"  #: Its source is away: the attempt does not count, and its scans wait for it.
     FAIL = "fail"  #: We are at fault: `failed` at once, trying again gives the same.
     ABORT = "abort"  #: Nothing can be done for any item: attempts are given back, the run stops.
 
@@ -39,6 +40,7 @@ class Reason(enum.StrEnum):
     TOO_LARGE = "too_large"
     FIXITY_MISMATCH = "fixity_mismatch"
     KILLED_WORKER = "killed_worker"
+    SOURCE_AWAY = "source_away"
     STORAGE_UNAVAILABLE = "storage_unavailable"
     TIMEOUT = "timeout"
     OUT_OF_MEMORY = "out_of_memory"
@@ -59,6 +61,7 @@ class Reason(enum.StrEnum):
     NO_DEVICE = "no_device"
     NO_DATABASE = "no_database"
     NO_CHECKPOINT = "no_checkpoint"
+    OUTPUT_AWAY = "output_away"
     OUTPUT_FULL = "output_full"
     ACCESS_DENIED = "access_denied"
 
@@ -81,6 +84,7 @@ _VERDICTS = {
     Reason.TOO_LARGE: Verdict.QUARANTINE,
     Reason.FIXITY_MISMATCH: Verdict.QUARANTINE,
     Reason.KILLED_WORKER: Verdict.QUARANTINE,
+    Reason.SOURCE_AWAY: Verdict.WAIT,
     Reason.STORAGE_UNAVAILABLE: Verdict.RETRY,
     Reason.TIMEOUT: Verdict.RETRY,
     Reason.OUT_OF_MEMORY: Verdict.RETRY,
@@ -101,6 +105,7 @@ _VERDICTS = {
     Reason.NO_DEVICE: Verdict.ABORT,
     Reason.NO_DATABASE: Verdict.ABORT,
     Reason.NO_CHECKPOINT: Verdict.ABORT,
+    Reason.OUTPUT_AWAY: Verdict.ABORT,
     Reason.OUTPUT_FULL: Verdict.ABORT,
     Reason.ACCESS_DENIED: Verdict.ABORT,
 }
@@ -186,6 +191,20 @@ class StorageUnavailable(AutochromeError):
     reason = Reason.STORAGE_UNAVAILABLE
 
 
+class SourceAway(AutochromeError):
+    """Nothing can be read from a source, or from a folder in it: no scan of it is at fault.
+
+    Attributes:
+        place: What the keys of its scans begin with; "" for the whole source.
+    """
+
+    reason = Reason.SOURCE_AWAY
+
+    def __init__(self, message: str, *, place: str = "") -> None:
+        super().__init__(message)
+        self.place = place
+
+
 class StageTimeout(AutochromeError):
     """A stage took longer than it may."""
 
@@ -236,6 +255,12 @@ class NoCheckpoint(AutochromeError):
     """No checkpoint can be loaded."""
 
     reason = Reason.NO_CHECKPOINT
+
+
+class OutputAway(AutochromeError):
+    """The store that takes the derivatives is not where it was, or does not answer."""
+
+    reason = Reason.OUTPUT_AWAY
 
 
 class OutputFull(AutochromeError):

@@ -114,7 +114,17 @@ def downgrade() -> None:
         *("held_place", "refusal", "champion"),
         *("decision_item", "decision", "training", "reference_set_member", "reference_set"),
         *("reference", "scan_fixity", "derivative_fixity", "derivative", "attempt", "item"),
-        *("claim", "share", "work_order", "scan_revision", "scan", "store", "run", "recipe"),
+        *(
+            "claim",
+            "share",
+            "work_order",
+            "outage",
+            "scan_revision",
+            "scan",
+            "store",
+            "run",
+            "recipe",
+        ),
         "checkpoint",
     ):
         op.drop_table(name)
@@ -205,6 +215,17 @@ def make_archive() -> None:
         must("modified_at", MOMENT),
         may("sha256", SHA256),
         must("replaced_at", MOMENT),
+    )
+    table(
+        "outage",
+        "A source, or a folder in one, of which nothing can be read now",
+        own_id(),
+        must("store_id", ID, to="store"),
+        must("place", KEY),
+        must("why", TEXT),
+        must("since", MOMENT),
+        must("until", MOMENT),
+        sa.UniqueConstraint("store_id", "place"),
     )
 
 

@@ -207,6 +207,7 @@ def run_here(settings: Settings, *, as_json: bool, pixels: PixelPool | None = No
         night.end(ending, detail=aborted)
         make = partial(make_report, night, summary, ending=ending, pixels=pixels)
         report = write_report(make, night)
+        outages = night.ledger.outages()
     seconds = time.monotonic() - began
     if as_json:
         data = counts_as_dict(report.counts)
@@ -222,8 +223,10 @@ def run_here(settings: Settings, *, as_json: bool, pixels: PixelPool | None = No
         say(f"autochrome: {summary.aborted}")
     if summary.aborted or stop.is_set():
         return ExitCode.ABORTED
-    is_listed = not night.figures.incomplete
-    return _exit_code(report.counts) if is_listed else ExitCode.FINISHED_WITH_FAULTS
+    for outage in outages:
+        say(f"autochrome: {outage.in_words()}")
+    is_whole = not night.figures.incomplete and not outages
+    return _exit_code(report.counts) if is_whole else ExitCode.FINISHED_WITH_FAULTS
 
 
 def _exit_code(counts: Counts) -> ExitCode:

@@ -37,11 +37,15 @@ def status(database: options.Database = None, as_json: options.AsJson = False) -
     with open_ledger(load_settings(database_url=database)) as ledger:
         recipe = ledger.current_recipe()
         counts = ledger.counts(recipe.id if recipe else None)
+        outages = ledger.outages()
     if as_json:
-        print_json(counts_as_dict(counts))
+        told = [asdict(outage) | {"url": outage.url} for outage in outages]
+        print_json(counts_as_dict(counts) | ({"outages": told} if told else {}))
     else:
         stdout.print(f"{count(counts.scans, 'scan')} known")
         print_counts(counts)
+        for outage in outages:
+            stdout.print(outage.in_words())
 
 
 @app.command(rich_help_panel=options.LOOK)

@@ -5,6 +5,7 @@ pixels), and the thread that called runs the network. Whatever happens to a scan
 with a reason; only what would stop every scan ends the batch.
 """
 
+import logging
 import shutil
 import time
 from collections import Counter, defaultdict, deque
@@ -31,6 +32,8 @@ from tasks.errors import (
 )
 from tasks.ledger import Claim, ClaimedItem, Ending, ItemStatus, RunEnding
 from tasks.words import count
+
+logger = logging.getLogger(__name__)
 
 #: Outcomes go to the ledger in groups of this size, or when this much time has passed.
 FINISH_GROUP = 16
@@ -172,6 +175,8 @@ class _Batch:
         self._done: list[Done] = []
         self._finished_at = time.monotonic()
         self._summary = BatchSummary()
+        self._tried_again = set(claim.tried_again)
+        self._away: dict[tuple[str, str], float] = {}  # for how long nothing is claimed there
         # Enough begun scans to fill a minibatch while the one before is written, and no more:
         # their files lie in the scratch folder.
         self._window = 2 * worker.settings.minibatch
@@ -286,6 +291,9 @@ class _Batch:
         done, _ = wait(futures, timeout=FINISH_EVERY_S, return_when=FIRST_COMPLETED)
         for future in done:
             result = future.result()
+            work = result.work if isinstance(result, Done) else result
+            if work.sha256 and self._tried_again:
+                self._end_outages(work.item)
             if isinstance(result, Done):
                 self._end(result)
             else:
@@ -299,11 +307,39 @@ class _Batch:
         reason = done.outcome.reason
         if done.is_lost:
             self._summary.lost_leases += 1
+        elif done.away is not None:
+            self._wait_for(done.work.item.source, done.away, done)
         elif reason is not None and reason.verdict is Verdict.ABORT:
             self._summary.aborted = self._summary.aborted or done.outcome.detail
             self._give_back([done.outcome.item_id])
         else:
             self._done.append(done)
+
+    def _wait_for(self, source: str, place: str, done: Done) -> None:
+        """Give back an item whose source is away, with what was not begun of the same place."""
+        why = done.outcome.detail
+        if (source, place) not in self._away:
+            self._away[source, place] = self._worker.ledger.begin_outage(source, place, why)
+            logger.warning("%s; its scans wait", why)
+        same = [one for one in self._todo if one.source == source and one.key.startswith(place)]
+        self._todo = deque(one for one in self._todo if one not in same)
+        self._give_back(
+            [done.outcome.item_id, *(one.id for one in same)],
+            reason=Reason.SOURCE_AWAY,
+            detail=why,
+            wait_s=self._away[source, place],
+        )
+
+    def _end_outages(self, item: ClaimedItem) -> None:
+        """A scan was read: what was away around it is back."""
+        back = {
+            (source, place)
+            for source, place in self._tried_again
+            if source == item.source and item.key.startswith(place)
+        }
+        if back:
+            self._worker.ledger.end_outages(item.source, item.key)
+            self._tried_again -= back
 
     def _is_time_to_finish(self) -> bool:
         late = time.monotonic() - self._finished_at > FINISH_EVERY_S
@@ -336,9 +372,18 @@ class _Batch:
             if done.outcome.notes:
                 self._summary.keep_notes({done.work.item.uri: done.outcome.notes})
 
-    def _give_back(self, item_ids: Sequence[int]) -> None:
+    def _give_back(
+        self,
+        item_ids: Sequence[int],
+        *,
+        reason: Reason | None = None,
+        detail: str = "",
+        wait_s: float = 0.0,
+    ) -> None:
         if item_ids:
-            given_back = self._worker.ledger.give_back(self._claim.token, item_ids)
+            given_back = self._worker.ledger.give_back(
+                self._claim.token, item_ids, reason=reason, detail=detail, wait_s=wait_s
+            )
             self._summary.given_back += given_back
             self._summary.lost_leases += len(item_ids) - given_back
 

@@ -28,10 +28,20 @@ from tasks.batch.pixel_work import (
 from tasks.batch.worker import Worker
 from tasks.derivatives import WrittenFile
 from tasks.derivatives.keys import derivative_key
-from tasks.errors import FixityMismatch, Reason, WriteUnverified, reason_of
+from tasks.errors import (
+    AccessDenied,
+    FixityMismatch,
+    OutputAway,
+    Reason,
+    SourceAway,
+    StorageUnavailable,
+    UsageError,
+    WriteUnverified,
+    reason_of,
+)
 from tasks.ledger import STATUS_AFTER, ClaimedItem, DerivativeRecord, ItemStatus, Outcome
 from tasks.provenance import Provenance, this_program
-from tasks.storage import ChangedSinceListing, ObjectStore
+from tasks.storage import ChangedSinceListing, ObjectArchived, ObjectStore
 
 #: Below this much free scratch space an unnamed failure is taken for a full disk.
 SCRATCH_FLOOR_BYTES = 32 << 20
@@ -93,6 +103,7 @@ class Done:
     work: Work
     outcome: Outcome
     is_lost: bool = False  #: it is in other hands: there is nothing to record
+    away: str | None = None  #: the place of its source that is, where it is not its own fault
 
 
 def read_item(worker: Worker, item: ClaimedItem, folder: Path, lease: Lease) -> Work | Done:
@@ -147,13 +158,20 @@ def end_with_error(worker: Worker, work: Work, error: BaseException) -> Done:
         detail = f"{type(error).__name__}: {detail}"
     status = STATUS_AFTER.get(reason.verdict, ItemStatus.FAILED)
     done = _end(work, status, reason, detail)
-    return replace(done, is_lost=isinstance(error, LeaseLost))
+    away = error.place if isinstance(error, SourceAway) else None
+    return replace(done, is_lost=isinstance(error, LeaseLost), away=away)
 
 
 def _fetch(worker: Worker, work: Work) -> None:
     item = work.item
-    store = worker.source(item.source)
-    work.sha256 = store.fetch(item.key, work.path, version=item.version, etag=item.etag)
+    try:
+        store = worker.sources.open(item.source)
+        work.sha256 = store.fetch(item.key, work.path, version=item.version, etag=item.etag)
+    except (ChangedSinceListing, ObjectArchived):
+        raise  # its source has answered
+    except (AccessDenied, StorageUnavailable, UsageError):
+        worker.sources.check(item.source, item.key)
+        raise
     if item.sha256 and item.sha256 != work.sha256:
         if item.is_doubted:
             raise ChangedSinceListing(
@@ -214,10 +232,10 @@ def _provenance(worker: Worker, work: Work) -> Provenance:
 def _put(worker: Worker, work: Work, file: WrittenFile) -> None:
     output = worker.output
     key = derivative_key(worker.recipe_digest, work.item, file)
-    with work.stage("put"):
+    with work.stage("put"), _asking(output):
         work.lease.make_sure()
         output.put(key, file.path, content_type=file.content_type, sha256=file.sha256)
-    with work.stage("verify"):
+    with work.stage("verify"), _asking(output):
         stored = _read_back(output, key)
     if stored != file.sha256:
         raise WriteUnverified(
@@ -237,6 +255,19 @@ def _put(worker: Worker, work: Work, file: WrittenFile) -> None:
             luma_identical=file.tone.luma_identical if file.tone else None,
         )
     )
+
+
+@contextlib.contextmanager
+def _asking(output: ObjectStore) -> Iterator[None]:
+    """Where the output fails, ask whether it does so as a whole: then no scan is at fault."""
+    try:
+        yield
+    except StorageUnavailable:
+        try:
+            output.check()
+        except StorageUnavailable as away:
+            raise OutputAway(str(away)) from away
+        raise
 
 
 def _read_back(output: ObjectStore, key: str) -> str:

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from tasks.batch.children import PixelPool
 from tasks.batch.pool import open_pool
 from tasks.batch.recipe import output_policy, read_limits, recipe_of, thresholds
 from tasks.batch.scratch import scratch_folder
+from tasks.batch.sources import Sources
 from tasks.checkpoints import find_checkpoint
 from tasks.derivatives import OutputPolicy
 from tasks.errors import NoCheckpoint, NoDevice
@@ -52,18 +53,12 @@ class Worker:
     name: str
     stop: threading.Event  #: Set from outside: begun scans are finished, the others given back.
     inference: threading.Semaphore  #: As many batches infer at once as the device takes.
-    sources: dict[str, ObjectStore] = field(default_factory=dict)
+    sources: Sources
 
     @property
     def limits(self) -> ReadLimits:
         """What a scan's file may ask for."""
         return read_limits(self.settings)
-
-    def source(self, url: str) -> ObjectStore:
-        """The store that scans of *url* are read from, opened once."""
-        if url not in self.sources:
-            self.sources[url] = open_store(url, settings=self.settings)
-        return self.sources[url]
 
 
 @contextmanager
@@ -110,6 +105,7 @@ def open_worker(
             name=worker_name(),
             stop=stop or threading.Event(),
             inference=threading.Semaphore(colorizer.at_once),
+            sources=Sources(settings),
         )
 
 

@@ -14,6 +14,8 @@ from tasks.discovery.comparison import compare_doubts, read_refused
 from tasks.discovery.selection import Selection
 from tasks.errors import AutochromeError
 from tasks.ledger import Discovered, Ledger, Missing
+from tasks.ledger.outages import LONGEST_WAIT_S
+from tasks.ledger.uris import key_between
 from tasks.settings import Settings
 from tasks.storage import ObjectInfo, ObjectStore, address_of, open_store
 from tasks.storage.keys import shown
@@ -24,6 +26,7 @@ logger = logging.getLogger(__name__)
 #: A few scans may go at any time; the share that the settings allow is asked of more than these.
 _FEW = 20
 _NAMED_FOLDERS = 5
+_EMPTY = "scans are known there, and it is empty now; mount what is missing"
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ def record_source(
         known = ledger.count_present(address)
         if not known:
             raise
+        ledger.begin_outage(address, "", str(error), wait_s=LONGEST_WAIT_S)
         return _told(Listing(Discovered(), f"{error} ({count(known, 'scan')} of it known)"))
     look = _Look(store, selection)
     doubts = _Doubts(look, settings.missing_limit, accept_missing=accept_missing)
@@ -91,6 +95,12 @@ def record_source(
         leaves_out=selection.left_out_by,
         may_vanish=doubts.may_vanish,
     )
+    if doubts.said:
+        for place in doubts.empty:
+            why = f"{store.url}/{place}".rstrip("/") + ": " + _EMPTY
+            ledger.begin_outage(store.url, place, why, wait_s=LONGEST_WAIT_S)
+    else:
+        _end_outages(ledger, store.url)
     changed = _compare(settings, ledger, store)
     found = replace(
         found, changed=found.changed + changed, unchanged=max(0, found.unchanged - changed)
@@ -110,6 +120,12 @@ def _compare(settings: Settings, ledger: Ledger, store: ObjectStore) -> int:
             changed += compare_doubts(ledger, owner).changed
     read_refused(ledger, lambda url: open_store(url, settings=settings))
     return changed
+
+
+def _end_outages(ledger: Ledger, url: str) -> None:
+    """All that the source at *url* holds could be listed: whatever was away is back."""
+    for owner in ledger.owners(url):
+        ledger.end_outages(owner, key_between(owner, url) or None)
 
 
 def collection_of(url: str) -> str:
@@ -169,10 +185,10 @@ class _Look:
             self._empty.pop()
         self._empty.append(folder)
 
-    def is_empty(self, folder: str) -> bool:
-        """Whether *folder* is there, or one that it lies in, and nothing is in it."""
+    def empty_around(self, folder: str) -> str | None:
+        """*folder*, or one that it lies in, that is there and has nothing in it, if any."""
         at = bisect_right(self._empty, folder)
-        return at > 0 and folder.startswith(self._empty[at - 1])
+        return self._empty[at - 1] if at > 0 and folder.startswith(self._empty[at - 1]) else None
 
 
 class _Doubts:
@@ -180,6 +196,7 @@ class _Doubts:
 
     def __init__(self, look: _Look, limit: float, *, accept_missing: bool) -> None:
         self.said: list[str] = []
+        self.empty: set[str] = set()  # the places that this is about
         self._look = look
         self._limit = limit
         self._accept = accept_missing
@@ -197,8 +214,11 @@ class _Doubts:
 
     def _doubt(self, missing: Missing) -> str:
         if not self._look.count:
+            self.empty.add("")
             return f"{count(missing.known, 'scan')} known there, and it is empty now"
-        if empty := {name: n for name, n in missing.folders.items() if self._look.is_empty(name)}:
+        around = {name: self._look.empty_around(name) for name in missing.folders}
+        if empty := {name: n for name, n in missing.folders.items() if around[name] is not None}:
+            self.empty.update(place for place in around.values() if place is not None)
             return f"{count(sum(empty.values()), 'scan')} known in {_named(empty)}, now empty"
         if missing.scans > max(_FEW, self._limit * missing.known):
             return (

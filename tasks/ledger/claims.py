@@ -34,7 +34,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.selectable import FromClause
 
-from tasks.ledger import sql
+from tasks.errors import Reason
+from tasks.ledger import outages, sql
 from tasks.ledger.records import Claim, ClaimedItem
 from tasks.ledger.refusals import ARE_THERE
 from tasks.ledger.sweeping import IS_EXPIRED, sweep, uncount
@@ -51,6 +52,7 @@ from tasks.schema import (
     claim,
     item,
     item_tally,
+    outage,
     scan,
     store,
     work_order,
@@ -145,10 +147,39 @@ _RUNS = (
     )
     .exists()
 )
-_SUSPECT = _ready(PENDING_ALONE, item.c.order_id.is_(None))
-_SUSPECT_IN_ORDER = _ready(PENDING_ALONE, item.c.order_id == _ORDER, _RUNS)
-_IN_ORDER = _ready(PENDING_IN_ORDER, item.c.order_id == _ORDER, _RUNS)
-_TOGETHER = _ready(PENDING_TOGETHER, item.c.collection == bindparam("collection", type_=Text))
+
+
+@dataclass(frozen=True)
+class _Picks:
+    """Which items a claim locks."""
+
+    suspect: Select[Any]
+    suspect_of: Select[Any]  # in the given collections
+    suspect_in_order: Select[Any]
+    in_order: Select[Any]
+    together: Select[Any]
+
+    @classmethod
+    def where(cls, *also: ColumnElement[bool]) -> "_Picks":
+        """Those of which *also* holds."""
+        of_none = (PENDING_ALONE, item.c.order_id.is_(None), *also)
+        of_order = (item.c.order_id == _ORDER, _RUNS, *also)
+        return cls(
+            suspect=_ready(*of_none),
+            suspect_of=_ready(
+                *of_none, item.c.collection.in_(bindparam("collections", expanding=True))
+            ),
+            suspect_in_order=_ready(PENDING_ALONE, *of_order),
+            in_order=_ready(PENDING_IN_ORDER, *of_order),
+            together=_ready(
+                PENDING_TOGETHER, item.c.collection == bindparam("collection", type_=Text), *also
+            ),
+        )
+
+
+# A place that is away is asked about only where there is one: that takes a look at each scan.
+_PICKS = _Picks.where()
+_PICKS_ELSEWHERE = _Picks.where(~outages.is_out(item))
 
 
 def _there_is(kind: str, thing: Select[Any]) -> Select[Any]:
@@ -159,8 +190,10 @@ def _there_is(kind: str, thing: Select[Any]) -> Select[Any]:
 
 # What there is to do, in one look: each way to the server is one more turn to wait for.
 _ARE_EXPIRED = _there_is("expired", select(claim.c.id).where(IS_EXPIRED))
+_ARE_AWAY = _there_is("away", select(outage.c.id))
 _LOOK = union_all(
     _ARE_EXPIRED,
+    _ARE_AWAY,
     _there_is("suspect", _due(PENDING_ALONE, item.c.order_id.is_(None))),
     select(literal("waiting"), item_tally.c.collection)
     .where(item_tally.c.recipe_id == _RECIPE, item_tally.c.status == ItemStatus.PENDING)
@@ -168,7 +201,9 @@ _LOOK = union_all(
     .having(func.sum(item_tally.c.n) > 0),
 )
 _LOOK_IN_ORDER = union_all(
-    _ARE_EXPIRED, _there_is("suspect", _due(PENDING_ALONE, item.c.order_id == _ORDER))
+    _ARE_EXPIRED,
+    _ARE_AWAY,
+    _there_is("suspect", _due(PENDING_ALONE, item.c.order_id == _ORDER)),
 )
 _MAKE = (
     insert(claim)
@@ -241,7 +276,8 @@ def claim_items(connection: Connection, wanted: Wanted, *, token: str) -> Claim 
     if not rows:
         return None
     expires_at = _take(connection, wanted, rows, token=token)
-    return Claim(token, expires_at, _claimed_items(rows, attempt_offset=1))
+    tried_again = outages.places(connection) if seen.away else frozenset()
+    return Claim(token, expires_at, _claimed_items(rows, attempt_offset=1), tried_again)
 
 
 def _take(
@@ -283,6 +319,7 @@ class _Sight:
     """What there is to do."""
 
     expired: bool
+    away: bool
     suspects: bool
     waiting: Sequence[str]  # collections, by name
 
@@ -294,22 +331,23 @@ def _look(connection: Connection, wanted: Wanted) -> _Sight:
     rows = connection.execute(look, given).all()
     kinds = {kind for kind, _ in rows}
     waiting = sorted(collection for kind, collection in rows if kind == "waiting")
-    return _Sight("expired" in kinds, "suspect" in kinds, waiting)
+    return _Sight("expired" in kinds, "away" in kinds, "suspect" in kinds, waiting)
 
 
 def _pick(connection: Connection, wanted: Wanted, seen: _Sight) -> list[sql.AnyRow]:
     """Lock one suspect alone, or else as many others as are wanted."""
-    suspects = _pick_suspect(connection, wanted) if seen.suspects else []
+    picks = _PICKS_ELSEWHERE if seen.away else _PICKS
+    suspects = _pick_suspect(connection, wanted, picks) if seen.suspects else []
     if suspects:
         return suspects
     if wanted.order_id is not None:
         given = {"recipe": wanted.recipe_id, "order": wanted.order_id, "most": wanted.limit}
-        return list(connection.execute(_IN_ORDER, given).all())
+        return list(connection.execute(picks.in_order, given).all())
     rows: list[sql.AnyRow] = []
     # Collection by collection: with it fixed, the index gives the rows in order and can stop.
     for collection in seen.waiting if wanted.collections is None else wanted.collections:
         rows += connection.execute(
-            _TOGETHER,
+            picks.together,
             {
                 "recipe": wanted.recipe_id,
                 "collection": collection,
@@ -321,19 +359,15 @@ def _pick(connection: Connection, wanted: Wanted, seen: _Sight) -> list[sql.AnyR
     return rows
 
 
-def _pick_suspect(connection: Connection, wanted: Wanted) -> list[sql.AnyRow]:
-    given = {"recipe": wanted.recipe_id, "most": 1}
+def _pick_suspect(connection: Connection, wanted: Wanted, picks: _Picks) -> list[sql.AnyRow]:
+    given: dict[str, Any] = {"recipe": wanted.recipe_id, "most": 1}
     if wanted.order_id is not None:
         given["order"] = wanted.order_id
-        return list(connection.execute(_SUSPECT_IN_ORDER, given).all())
-    suspect = _SUSPECT
-    if wanted.collections is not None:
-        suspect = _ready(
-            PENDING_ALONE,
-            item.c.order_id.is_(None),
-            item.c.collection.in_(wanted.collections),
-        )
-    return list(connection.execute(suspect, given).all())
+        return list(connection.execute(picks.suspect_in_order, given).all())
+    if wanted.collections is None:
+        return list(connection.execute(picks.suspect, given).all())
+    given["collections"] = list(wanted.collections)
+    return list(connection.execute(picks.suspect_of, given).all())
 
 
 def _claimed_items(rows: Iterable[sql.AnyRow], *, attempt_offset: int) -> tuple[ClaimedItem, ...]:
@@ -402,7 +436,15 @@ def holds_nothing(claim_id: int | ColumnElement[int]) -> ColumnElement[bool]:
     return ~select(item.c.id).where(CLAIMED, item.c.claim_id == claim_id).exists()
 
 
-def give_back(connection: Connection, token: str, item_ids: Collection[int] | None) -> int:
+def give_back(  # noqa: PLR0913 - four of them have defaults
+    connection: Connection,
+    token: str,
+    item_ids: Collection[int] | None,
+    *,
+    reason: Reason | None = None,
+    detail: str = "",
+    wait_s: float = 0.0,
+) -> int:
     """Put the batch, or some of it, back to pending; the attempt does not count."""
     held = lock_claim(connection, token)
     if held is None:
@@ -412,7 +454,15 @@ def give_back(connection: Connection, token: str, item_ids: Collection[int] | No
     if item_ids is not None:
         chosen = and_(chosen, item.c.id.in_(sql.given_ids(connection)))
         parameters = sql.as_ids(item_ids)
-    count = uncount(connection, chosen, AttemptEnding.GIVEN_BACK, detail="", parameters=parameters)
+    count = uncount(
+        connection,
+        chosen,
+        AttemptEnding.GIVEN_BACK,
+        detail=sql.storable(detail),
+        parameters=parameters,
+        reason=reason,
+        wait_s=wait_s,
+    )
     connection.execute(
         update(claim)
         .where(claim.c.id == held.id, holds_nothing(held.id))

@@ -17,10 +17,12 @@ from tasks.ledger import (
     enqueue,
     finishing,
     holds,
+    outages,
     reading,
     refusals,
     runs,
     sources,
+    sql,
     story,
     waiting,
 )
@@ -47,6 +49,7 @@ from tasks.ledger.records import (
     ItemStory,
     ListedObject,
     Missing,
+    OutageRow,
     Outcome,
     Recipe,
     RecipeRow,
@@ -293,9 +296,54 @@ class Ledger:
 
         return self.database.write(work)
 
-    def give_back(self, token: str, item_ids: Collection[int] | None = None) -> int:
-        """Put items, or all that are left, back to pending; the attempt does not count."""
-        return self.database.write(lambda c: claims.give_back(c, token, item_ids))
+    def give_back(
+        self,
+        token: str,
+        item_ids: Collection[int] | None = None,
+        *,
+        reason: Reason | None = None,
+        detail: str = "",
+        wait_s: float = 0.0,
+    ) -> int:
+        """Put items, or all that are left, back to pending; the attempt does not count.
+
+        Args:
+            token: Of the claim.
+            item_ids: Which items; None: all.
+            reason: For the attempt's record, with *detail*.
+            detail: Why.
+            wait_s: Not to be claimed before.
+        """
+        return self.database.write(
+            lambda c: claims.give_back(
+                c, token, item_ids, reason=reason, detail=detail, wait_s=wait_s
+            )
+        )
+
+    def begin_outage(
+        self, source: str, place: str, why: str, *, wait_s: float = outages.FIRST_WAIT_S
+    ) -> float:
+        """Let nothing be claimed of a place that cannot be read; returns for how long.
+
+        Where it is known to be away, it waits for as long again as it has been, within limits.
+
+        Args:
+            source: The URL that the scans are recorded under.
+            place: What their keys begin with; "" for all of the source.
+            why: The cause, with a remedy.
+            wait_s: The least.
+        """
+        return self.database.write(
+            lambda c: outages.begin(c, source, place, sql.storable(why), wait_s=wait_s)
+        )
+
+    def end_outages(self, source: str, key: str | None = None) -> None:
+        """Let be claimed again what lies in a source, or in the places around one *key* of it."""
+        self.database.write(lambda c: outages.end(c, source, key))
+
+    def outages(self) -> list[OutageRow]:
+        """The places that are away and that scans wait for, with how many."""
+        return self.database.read(outages.rows)
 
     def sweep(self) -> int:
         """Take back the items of leases that ran out, as `claim` does; returns how many."""

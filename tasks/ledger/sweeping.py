@@ -36,17 +36,19 @@ EXPIRED = (
 )
 
 
-def uncount(
+def uncount(  # noqa: PLR0913 - two of them have defaults
     connection: Connection,
     chosen: ColumnElement[bool],
     ending: AttemptEnding,
     *,
     detail: str,
     parameters: Mapping[str, str],
+    reason: Reason | None = None,
+    wait_s: float = 0.0,
 ) -> int:
     """Put claimed items back to pending, their attempt uncounted but on record."""
     ids = [row.id for row in connection.execute(_locking(chosen), parameters)]
-    _record_endings(connection, ids, _Ending(ending, ItemStatus.PENDING, detail))
+    _record_endings(connection, ids, _Ending(ending, ItemStatus.PENDING, detail, reason))
     released = (
         update(item)
         .where(item.c.id.in_(sql.given_ids(connection)))
@@ -54,6 +56,7 @@ def uncount(
             status=ItemStatus.PENDING,
             claim_id=null(),
             attempts=item.c.attempts - 1,
+            not_before=sql.now(wait_s) if wait_s else item.c.not_before,
             changed_at=sql.now(),
         )
     )

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, and_, func, or_, select, update
 
-from tasks.ledger import sql
+from tasks.ledger import outages, sql
 from tasks.schema import (
     CLAIMED,
     PENDING_ALONE,
@@ -16,6 +16,7 @@ from tasks.schema import (
     item,
     item_tally,
     order_tally,
+    status_in,
     work_order,
 )
 
@@ -77,6 +78,32 @@ def oldest_pending_in(connection: Connection, order_id: int) -> datetime | None:
     return min(moments, default=None)
 
 
+def next_pending_in(connection: Connection, order_id: int) -> datetime | None:
+    """When the first pending item of an order can be claimed, or its place is tried again."""
+    if not outages.are_there(connection):
+        return oldest_pending_in(connection, order_id)
+    mine = and_(status_in(ItemStatus.PENDING), item.c.order_id == order_id)
+    free = select(func.min(item.c.not_before)).where(mine, ~outages.is_out(item))
+    soonest = (connection.execute(free).scalar(), outages.next_try(connection, mine))
+    return min((moment for moment in soonest if moment is not None), default=None)
+
+
+def waits_for_sources_alone(connection: Connection, order_id: int, *, longer_than_s: float) -> bool:
+    """Whether all that is left of an order lies in places that are away, and for so long yet."""
+    if not outages.are_there(connection):
+        return False
+    mine = item.c.order_id == order_id
+    others = select(item.c.id).where(
+        mine,
+        or_(CLAIMED, and_(status_in(ItemStatus.PENDING), ~outages.is_out(item))),
+    )
+    if connection.execute(others.limit(1)).first() is not None:
+        return False
+    tried = outages.next_try(connection, and_(mine, status_in(ItemStatus.PENDING)))
+    limit: datetime = connection.execute(select(sql.now(longer_than_s))).scalar_one()
+    return tried is not None and tried > limit
+
+
 def next_due_s(
     connection: Connection,
     recipe_id: int,
@@ -99,7 +126,7 @@ def next_due_s(
     if order_id is None:
         pending = oldest_pending(connection, recipe_id, collections)
     else:
-        pending = oldest_pending_in(connection, order_id)
+        pending = next_pending_in(connection, order_id)
     soonest = (pending, connection.execute(leases).scalar())
     known = [moment for moment in soonest if moment is not None]
     if not known:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
+from tasks.errors import Reason
 from tasks.report.model import Counted, RunReport
 from tasks.report.needs import needs_of
 from tasks.report.page import render_page
@@ -79,6 +80,8 @@ def _rows(report: RunReport) -> Iterator[tuple[object, ...]]:
         yield "left out", "", "", files, "", "", f"files left out by the pattern {pattern}", ""
     if report.found.incomplete:
         yield "not listed", "", "", "", "", "", report.found.incomplete, ""
+    for outage in report.outages:
+        yield "away", "", Reason.SOURCE_AWAY, outage.scans, "", outage.url, outage.why, ""
     yield from _count_rows("archive", report.archive)
     if report.without_item:
         yield "archive", "", "", report.without_item, "", "", "scans without an item", ""

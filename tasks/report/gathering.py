@@ -23,6 +23,7 @@ from tasks.report import (
     Confidence,
     Counted,
     Found,
+    Outage,
     Picture,
     RecipeFacts,
     ReportFile,
@@ -37,6 +38,7 @@ from tasks.report import (
 from tasks.report.preview import Preview, PreviewRequest, make_preview
 from tasks.settings import Settings
 from tasks.storage import open_store
+from tasks.storage.keys import shown
 from tasks.storage.streams import naming_errors
 
 logger = logging.getLogger(__name__)
@@ -186,6 +188,9 @@ def _gather(  # noqa: PLR0913, PLR0917  what a report is made of
         troubles=tuple(_troubles(summary, counts, samples)),
         confidence=Confidence(summary.mean_confidence, _previous_confidence(night)),
         backlog=_backlog(night, counts),
+        outages=tuple(
+            Outage(shown(one.url), one.why, one.since, one.scans) for one in night.ledger.outages()
+        ),
         noted=tuple(Sample(uri, "; ".join(notes)) for uri, notes in summary.noted.items()),
         pictures=tuple(pictures),
     )

@@ -130,6 +130,16 @@ class Backlog:
 
 
 @dataclass(frozen=True)
+class Outage:
+    """A source, or a folder in one, of which nothing can be read, and how many scans wait."""
+
+    url: str
+    why: str
+    since: datetime
+    scans: int
+
+
+@dataclass(frozen=True)
 class Picture:
     """A scan and its derivative, side by side on the contact sheet.
 
@@ -169,6 +179,7 @@ class RunReport:
     troubles: tuple[Trouble, ...] = ()
     confidence: Confidence = field(default_factory=Confidence)
     backlog: Backlog = field(default_factory=Backlog)
+    outages: tuple[Outage, ...] = ()
     noted: tuple[Sample, ...] = ()  # scans of this run with something odd about them, a few
     pictures: tuple[Picture, ...] = ()
 

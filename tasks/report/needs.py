@@ -65,6 +65,13 @@ def _of_the_run(report: RunReport) -> Iterator[Need]:
         )
     if report.found.incomplete:
         yield Need(Urgency.SOON, "Part of the source could not be listed", report.found.incomplete)
+    for outage in report.outages:
+        verb = "waits" if outage.scans == 1 else "wait"
+        yield Need(
+            Urgency.SOON,
+            f"{count(outage.scans, 'scan')} {verb} for {outage.url}, of which nothing can be read",
+            f"{outage.why}. The next look at it takes them up.",
+        )
     if report.found.vanished:
         scans = count(report.found.vanished, "scan has", "scans have")
         yield Need(

@@ -89,6 +89,10 @@ REASON_HELP = {
         "ended the process that worked on it, at every attempt",
         "Keep the file for the developers; convert or rescan it meanwhile.",
     ),
+    Reason.SOURCE_AWAY: Help(
+        "waits for its source, of which nothing can be read now",
+        "Mount it, or mend its server or credentials; the next look at it takes the scans up.",
+    ),
     Reason.STORAGE_UNAVAILABLE: Help(
         "could not be read or written: the store did not answer, or the file was refused or gone",
         "Read the detail; when the store is well, retry.",
@@ -166,6 +170,10 @@ REASON_HELP = {
     Reason.NO_CHECKPOINT: Help(
         "waits for a checkpoint that can be loaded",
         "Check AUTOCHROME_CHECKPOINT, or promote another with `autochrome promote`.",
+    ),
+    Reason.OUTPUT_AWAY: Help(
+        "waits for the output, which is gone or does not answer",
+        "Mount it, or mend its server, then run again.",
     ),
     Reason.OUTPUT_FULL: Help(
         "waits for room in the output", "Free some space, or raise the quota."

@@ -61,6 +61,19 @@ scan = Table(
     comment="One picture in the archive: a page of an object in a store. Never deleted",
 )
 
+outage = Table(
+    "outage",
+    metadata,
+    own_id(),
+    link_to("store"),
+    Column("place", Key, nullable=False),  # what its scans' keys begin with; "" is the whole source
+    Column("why", Text, nullable=False),
+    Column("since", Moment, nullable=False),
+    Column("until", Moment, nullable=False),  # then it is tried again
+    UniqueConstraint("store_id", "place"),
+    comment="A source, or a folder in one, of which nothing can be read now",
+)
+
 DOUBTED = scan.c.read_listing != scan.c.listing
 # What a discovery compares: none of millions, nearly always.
 Index("ix_scan_doubted", scan.c.store_id, scan.c.key, sqlite_where=DOUBTED)

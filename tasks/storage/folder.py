@@ -15,6 +15,7 @@ from tasks.errors import (
     AccessDenied,
     AutochromeError,
     SourceNotFound,
+    StorageUnavailable,
     UsageError,
     WriteUnverified,
 )
@@ -115,6 +116,19 @@ class FolderStore:
     def read(self, key: str) -> bytes:
         """Return the file's content."""
         return b"".join(self._chunks(key, None))
+
+    def probe(self, key: str) -> None:
+        """Read the file's first bytes."""
+        next(self._chunks(key, None), None)
+
+    def check(self) -> None:
+        """Look for the folder, and for the mark in one that is written to: mounts come and go."""
+        self._check_readable()
+        if self._writable and not (self._root / RESERVED).is_dir():
+            raise StorageUnavailable(
+                f"{self._place}: what was written there is gone; check that its disk or share is "
+                "mounted"
+            )
 
     def stream(self, key: str, part: range, *, etag: str) -> Iterator[bytes]:
         """Yield the bytes of *part* of a file that truly lies here, wherever links in it lead."""

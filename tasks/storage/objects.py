@@ -140,6 +140,16 @@ class ObjectStore(Protocol):
     def read(self, key: str) -> bytes:
         """Return a small object whole: a report, a sidecar."""
 
+    def probe(self, key: str) -> None:
+        """Read the first byte of an object, to tell whether it can be read."""
+
+    def check(self) -> None:
+        """Look whether the store still is what it was when it was opened.
+
+        Raises:
+            AutochromeError: It is gone, does not answer, or refuses.
+        """
+
     def stream(self, key: str, part: range, *, etag: str) -> Iterator[bytes]:
         """Yield the bytes of *part* of an object that someone else has named.
 

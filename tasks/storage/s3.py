@@ -162,6 +162,17 @@ class S3Store:
         """Return the object's content."""
         return self._take(key, b"".join, {})
 
+    def probe(self, key: str) -> None:
+        """Read the object's first byte."""
+        self._take(key, b"".join, {"Range": "bytes=0-0"})
+
+    def check(self) -> None:
+        """Ask as when it was opened."""
+        if self._writable:
+            self._check_writable()
+        else:
+            self._check_readable()
+
     def stream(self, key: str, part: range, *, etag: str) -> Iterator[bytes]:
         """Yield the bytes of *part* as they come; one that breaks off is not asked for again."""
         # Of nothing, S3 knows no range.

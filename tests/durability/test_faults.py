@@ -181,9 +181,8 @@ def test_a_fault_of_the_road_ends_one_item_with_its_reason(
         (Fault("PUT", "master/", status=507, code="InsufficientStorage"), "free some space"),
         (Fault("PUT", "master/", status=403, code="AccessDenied"), "access is refused"),
         (Fault("PUT", "master/", status=403, code="ExpiredToken"), "credentials are refused"),
-        (Fault("GET", "archive/", status=403, code="InvalidAccessKeyId"), "credentials are"),
     ],
-    ids=["full", "may not write", "token expired", "key withdrawn"],
+    ids=["full", "may not write", "token expired"],
 )
 def test_what_would_hit_every_scan_stops_the_run(
     fault: Fault, told: str, in_s3: dict[str, object], road: BadRoad, opened: ExitStack
@@ -197,6 +196,24 @@ def test_what_would_hit_every_scan_stops_the_run(
     assert summary.given_back == SCANS
     assert standing(worker) == {(ItemStatus.PENDING, 0)}
     road.faults.clear()
+    work_off(worker, Share())
+    assert standing(worker) == {(REVIEW, 1)}
+
+
+def test_a_source_whose_key_is_withdrawn_is_waited_for(
+    in_s3: dict[str, object], road: BadRoad, opened: ExitStack
+) -> None:
+    """No attempt counts, and the run ends by itself; when it is mended, all is done."""
+    worker = begin(in_s3, opened)
+    road.faults.append(Fault("GET", "archive/", status=403, code="InvalidAccessKeyId"))
+    summary = work_off(worker, Share(patience_s=5.0))
+    assert not summary.aborted
+    assert summary.given_back == SCANS
+    assert standing(worker) == {(ItemStatus.PENDING, 0)}
+    (outage,) = worker.ledger.outages()
+    assert "credentials are refused" in outage.why
+    road.faults.clear()
+    worker.ledger.end_outages(outage.source)
     work_off(worker, Share())
     assert standing(worker) == {(REVIEW, 1)}
 

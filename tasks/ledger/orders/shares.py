@@ -11,7 +11,7 @@ from tasks.ledger import sql
 from tasks.ledger.orders.records import OrderRow, Progress, ShareFigures, ShareRow
 from tasks.ledger.orders.steering import SPENT_WITHIN_S, get, is_late, lock, open_orders, progress
 from tasks.ledger.records import RunEnding
-from tasks.ledger.waiting import oldest_pending_in
+from tasks.ledger.waiting import next_pending_in
 from tasks.schema import OrderState, share, work_order
 
 _OPEN = share.c.ended_at.is_(None)
@@ -227,7 +227,7 @@ def goes_on(connection: Connection, order_id: int) -> bool:
 
 def is_due(connection: Connection, order_id: int, *, within_s: float) -> bool:
     """Whether an item of the order can be claimed now, or in so many seconds."""
-    soonest = oldest_pending_in(connection, order_id)
+    soonest = next_pending_in(connection, order_id)
     if soonest is None:
         return False
     limit: datetime = connection.execute(select(sql.now(within_s))).scalar_one()

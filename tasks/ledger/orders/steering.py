@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, ScalarSelect, Select, func, insert, or_, select, update
 
 from tasks.errors import Reason, UsageError
-from tasks.ledger import decisions, sql
+from tasks.ledger import decisions, outages, sql
 from tasks.ledger.orders.records import (
     Budget,
     Order,
@@ -18,6 +18,7 @@ from tasks.ledger.orders.records import (
 )
 from tasks.ledger.records import RunEnding, RunFigures
 from tasks.ledger.runs import finish_run, start_run
+from tasks.ledger.waiting import waits_for_sources_alone
 from tasks.schema import (
     DecisionKind,
     ItemStatus,
@@ -36,6 +37,9 @@ from tasks.schema import (
 
 #: A budget of time with less than this left is spent: no share is worth its start.
 SPENT_WITHIN_S = 60.0
+
+#: A source that is tried again within this time is waited for.
+PATIENCE_S = 60.0
 
 
 def make(
@@ -187,6 +191,8 @@ def _settle_running(connection: Connection, row: OrderRow, told: Progress) -> No
     if not spent:
         if not told.left:
             _end(connection, row, OrderState.COMPLETED)
+        elif row.kind is not OrderKind.BACKFILL and not told.shares_open:
+            _stop_if_all_is_away(connection, row, told)
     elif told.shares_open:
         return  # they may be at the last of it
     elif row.kind is OrderKind.BACKFILL:
@@ -194,6 +200,14 @@ def _settle_running(connection: Connection, row: OrderRow, told: Progress) -> No
         pause(connection, row.id, who="its budget", why=f"{spent} spent; {more}")
     else:
         stop(connection, row.id, RunEnding.COMPLETED, why=f"{spent} spent")
+
+
+def _stop_if_all_is_away(connection: Connection, row: OrderRow, told: Progress) -> None:
+    """What waits for sources alone is the next order's. A backfill goes on when they are back."""
+    if waits_for_sources_alone(connection, row.id, longer_than_s=PATIENCE_S):
+        away = ", ".join(sorted({f"{url}/{place}" for url, place in outages.places(connection)}))
+        why = f"{told.left:,} items wait for what cannot be read: {away}"
+        stop(connection, row.id, RunEnding.COMPLETED, why=why)
 
 
 def is_late(connection: Connection, row: OrderRow) -> bool:

@@ -9,6 +9,7 @@ from tasks.ledger.records.claims import (
     DerivativeRecord,
     Ending,
     Failures,
+    OutageRow,
     Outcome,
     outcome_for,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "ItemStory",
     "ListedObject",
     "Missing",
+    "OutageRow",
     "Outcome",
     "Recipe",
     "RecipeRow",

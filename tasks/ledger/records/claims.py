@@ -5,6 +5,30 @@ from datetime import datetime
 
 from tasks.errors import Reason, Verdict
 from tasks.schema import ItemStatus
+from tasks.words import count
+
+
+@dataclass(frozen=True)
+class OutageRow:
+    """A place of which nothing can be read, and what waits for it."""
+
+    source: str  # its URL
+    place: str  # what the keys of its scans begin with; "" for the whole source
+    since: datetime
+    until: datetime  # then it is tried again
+    why: str
+    scans: int  # items that wait for it, under any recipe
+
+    @property
+    def url(self) -> str:
+        """The place's address."""
+        return f"{self.source}/{self.place}" if self.place else self.source
+
+    def in_words(self) -> str:
+        """Say it in a line."""
+        verb = "waits" if self.scans == 1 else "wait"
+        return f"{count(self.scans, 'scan')} {verb}, since {self.since:%Y-%m-%d %H:%M}: {self.why}"
+
 
 STATUS_AFTER = {
     Verdict.SKIP: ItemStatus.SKIPPED,
@@ -13,7 +37,7 @@ STATUS_AFTER = {
     Verdict.REVIEW: ItemStatus.REVIEW,
     Verdict.FAIL: ItemStatus.FAILED,
 }
-"""Where an item goes for a reason with this verdict. ABORT is missing: its items are given back."""
+"""Where an item goes for a reason with this verdict. Of WAIT and ABORT, items are given back."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +68,8 @@ class Claim:
     token: str
     expires_at: datetime
     items: tuple[ClaimedItem, ...]
+    # Places that were away, by source, and are tried again: who reads a scan there ends the outage.
+    tried_again: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -114,10 +140,10 @@ def outcome_for(item_id: int, reason: Reason, *, detail: str = "") -> Outcome:
     """The outcome of an item that ended for *reason* without a derivative.
 
     Raises:
-        ValueError: The reason's verdict is ABORT: give the items back instead.
+        ValueError: The reason's verdict is WAIT or ABORT: give the items back instead.
     """
-    if reason.verdict is Verdict.ABORT:
-        raise ValueError(f"{reason} stops the run: give the items back")
+    if reason.verdict not in STATUS_AFTER:
+        raise ValueError(f"{reason} ends no item: give the items back")
     return Outcome(item_id, STATUS_AFTER[reason.verdict], reason=reason, detail=detail)
 
 

@@ -23,6 +23,7 @@ from colormodel.networks import NetworkConfig, build_network
 from colormodel.neutral import neutral_mask
 from tasks.batch.batch import BatchSummary, colorize_batch
 from tasks.batch.pixel_work import read_scan, write_scan
+from tasks.batch.sources import Sources
 from tasks.batch.worker import Worker
 from tasks.errors import (
     AccessDenied,
@@ -35,7 +36,7 @@ from tasks.errors import (
 from tasks.ledger import Claim, ItemFilter, ItemStatus
 from tasks.orders.working import Share, work_off
 from tests.scanfiles import write_jpeg
-from tests.workers import MakeSettings, OpenWorker, attempts_of, files_under, items_of
+from tests.workers import MakeSettings, OpenWorker, files_under, items_of
 
 VICTIM = "1.jpg"
 
@@ -74,18 +75,6 @@ def test_every_scan_of_the_archive_is_stored_and_verified(
             assert hashlib.sha256(data).hexdigest() == derivative.sha256
             assert len(data) == derivative.size_bytes
     assert not stored, "files that no item knows"
-
-
-def test_a_source_that_goes_away_is_waited_for(
-    make_settings: MakeSettings, worker_for: OpenWorker, archive: Path
-) -> None:
-    """A disk that is not mounted is no fault of ours or of the scans: all are tried again."""
-    worker = worker_for(make_settings())
-    archive.rename(archive.with_name("away"))
-    summary = colorize_batch(worker, claim_all(worker))
-    assert (summary.tried_again, summary.items, summary.aborted) == (6, 0, "")
-    attempts = attempts_of(worker.ledger)
-    assert {one.reason for one in attempts} == {Reason.STORAGE_UNAVAILABLE}
 
 
 def test_samples_are_pictures_whatever_else_is_written(
@@ -166,6 +155,18 @@ class Faulty:
         return lambda *args, **kwargs: self._fault(real, *args, **kwargs)
 
 
+class FaultySources:
+    """The worker's sources, one of them faulty; whether one is away, the real ones tell."""
+
+    def __init__(self, inner: Sources, url: str, faulty: Faulty) -> None:
+        self._inner, self._url, self._faulty = inner, url, faulty
+        self.check = inner.check
+
+    def open(self, url: str) -> Any:  # noqa: ANN401
+        """The faulty one, or another as it is."""
+        return self._faulty if url == self._url else self._inner.open(url)
+
+
 def fails(error: BaseException) -> Callable[..., Any]:
     """Fail with *error* where the victim is named in the arguments."""
 
@@ -220,8 +221,8 @@ def with_fault(worker: Worker, part: str, method: str, fault: Callable[..., Any]
             for item in items_of(worker.ledger).values()
             if VICTIM in item.uri
         }
-        faulty = Faulty(worker.source(url), method, fault)
-        return replace(worker, sources={url: faulty})  # type: ignore[dict-item]
+        faulty = Faulty(worker.sources.open(url), method, fault)
+        return replace(worker, sources=FaultySources(worker.sources, url, faulty))  # type: ignore[arg-type]
     faulty = Faulty(getattr(worker, part), method, fault)
     return replace(worker, **{part: faulty})  # type: ignore[arg-type]
 

@@ -44,16 +44,16 @@ def filled(ledger: Ledger) -> Ledger:
 
 def test_claiming_reads_the_head_of_its_index(filled: Ledger) -> None:
     """Already in order: nothing is sorted, nothing else is read."""
-    together = claims._TOGETHER
+    together = claims._PICKS.together
     found = indexes_of(filled, together, recipe=1, collection="photographs", most=64)
     assert "ix_item_pending" in found
-    suspect = claims._SUSPECT
+    suspect = claims._PICKS.suspect
     assert "ix_item_alone" in indexes_of(filled, suspect, recipe=1, most=1)
 
 
 def test_claiming_for_an_order_reads_the_head_of_its_own_index(filled: Ledger) -> None:
     """A million items of one that is paused are in nobody's way."""
-    found = indexes_of(filled, claims._IN_ORDER, recipe=1, order=1, most=64)
+    found = indexes_of(filled, claims._PICKS.in_order, recipe=1, order=1, most=64)
     assert "ix_item_order" in found
     assert "ix_item_pending" not in found
 
