@@ -33,6 +33,7 @@ check-all: check ## check, and the slow tests, among them the built wheel in an 
 	$(BIN)/pytest -m slow --timeout 1800
 
 bench: $(STAMP) ## measure speed: one table of ratios, and var/speed.json
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m tests.bench.speed --json var/speed.json
 
 gpu: $(STAMP) ## where there is a GPU: the tests that need it, and the benchmark's rows about it

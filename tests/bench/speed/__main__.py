@@ -12,7 +12,16 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench.speed import gpu, large, network, pipeline, prefect_cost, roofline, startup
+from tests.bench.speed import (
+    gpu,
+    large,
+    network,
+    pipeline,
+    prefect_cost,
+    roofline,
+    sidebyside,
+    startup,
+)
 from tests.bench.speed.material import small_scans
 from tests.bench.speed.rows import Row, machine, to_table, write_json
 
@@ -56,6 +65,7 @@ def _parts(scans: int, largest: int) -> dict[str, Part]:
         "roofline": roofline.measure,
         "flatness": lambda folder: pipeline.measure_flatness(folder, largest=largest),
         "pipeline": lambda folder: pipeline.measure(folder, scans=scans),
+        "sidebyside": lambda folder: sidebyside.measure(folder, scans=scans),
         "s3": lambda folder: pipeline.measure_s3(folder, scans=scans),
         "prefect": lambda folder: prefect_cost.measure(folder, scans=largest),
         "large": large.measure,

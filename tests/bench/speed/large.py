@@ -2,6 +2,7 @@
 
 import io
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,9 @@ from tasks.derivatives.chroma import chroma_planes, encode_plane
 from tasks.derivatives.gate import check_access, check_splice, decoded_luma
 from tasks.derivatives.splice import read_grey_jpeg, splice_luma
 from tasks.scans.reader import open_scan
-from tests.bench.speed import notebook, raydata
 from tests.bench.speed.material import LARGE_HEIGHT, LARGE_WIDTH, large_jpeg, large_tiff
 from tests.bench.speed.pipeline import colour_recorded, enqueued, settings_for
+from tests.bench.speed.rivals import notebook
 from tests.bench.speed.rows import Row, at_least, at_most, cpu_seconds_of, in_turn, seconds_of
 from tests.tasks.derivatives.scanmaker import make_provenance
 
@@ -84,7 +85,7 @@ def _jpeg_rows(folder: Path, path: Path, colorizer: Colorizer) -> list[Row]:
     ours_s, floor_s, again_s = in_turn(ours, floor, again, rounds=ROUNDS)
     spliced_s, interleaved_s = in_turn(spliced, interleaved, rounds=ROUNDS)
     write_s = seconds_of(lambda: _write(path, chroma_map, folder))
-    by_hand_s = seconds_of(lambda: notebook.colour_one(path, folder / "hand.jpg", colorizer))
+    by_hand_s = seconds_of(lambda: notebook.colour_all([path], folder / "hand", colorizer))
     told = f"ours {ours_s:.2f} s (of it writing and gate {write_s:.2f} s)"
     return [
         at_most("27 Mpx JPEG: splice over the least there is to do", ours_s / floor_s, 1.5,
@@ -102,7 +103,7 @@ def _jpeg_rows(folder: Path, path: Path, colorizer: Colorizer) -> list[Row]:
 def _ray_row(folder: Path, jpeg: Path) -> Row:
     """Some large scans through the whole pipeline, ledger and all, against Ray Data's."""
     claim = "27 Mpx JPEG: as fast as Ray Data"
-    if not raydata.is_installed():
+    if find_spec("pyarrow") is None:
         return Row(claim, float("nan"), "×", "≥ 3 ×", None, "not installed")
     source = folder / "copies"
     source.mkdir()
@@ -114,10 +115,10 @@ def _ray_row(folder: Path, jpeg: Path) -> Row:
         for _ in range(settings.cores):
             worker.pixels.run(abs, -1)  # children are there when the clock starts
         ours_s = seconds_of(lambda: colour_recorded(worker))
-        px = worker.checkpoint.network_px
+    from tests.bench.speed.rivals import raydata  # noqa: PLC0415 -- not installed everywhere
 
     def with_ray(scans: list[Path]) -> None:
-        raydata.colour_all(scans, folder / "ray", minibatch=1, network_px=px)
+        raydata.colour_all(scans, folder / "ray", at_once=1)
 
     with_ray(paths[:1])  # its processes start
     ray_s = seconds_of(lambda: with_ray(paths))

@@ -1,4 +1,4 @@
-"""Small scans, end to end: against the network alone, a bare loop, a notebook, Ray Data; flatness.
+"""Small scans, end to end: against the network alone, a bare loop, a notebook; flatness.
 
 The bare loop is our own pipeline with nothing recorded: what it and the whole differ by is what
 ledger and Prefect cost.
@@ -26,8 +26,8 @@ from tasks.orders.night import begin_night
 from tasks.orders.working import Share, work_off
 from tasks.scans.reader import open_scan
 from tasks.settings import Settings
-from tests.bench.speed import notebook, raydata
 from tests.bench.speed.material import small_scans
+from tests.bench.speed.rivals import notebook
 from tests.bench.speed.rows import Row, at_least, at_most, in_turn, seconds_of
 from tests.s3server import REGION, make_test_client
 from tests.workers import enqueue_missing
@@ -161,7 +161,7 @@ def measure(folder: Path, *, scans: int) -> list[Row]:
         f"{settings.cores} cores, {colorizer.device.type}"
     )
     aim = 0.8 if colorizer.device.type == "cuda" else 0.9
-    rows = [
+    return [
         at_least("end to end over the network alone", network_s / recorded_s, aim, detail),
         at_most(
             "ledger's cost over a bare loop",
@@ -177,7 +177,6 @@ def measure(folder: Path, *, scans: int) -> list[Row]:
             f"notebook {scans / notebook_s:.1f}/s, ours {scans / recorded_s:.1f}/s",
         ),
     ]
-    return [*rows, *_ray_row(folder, paths, recorded_s, settings, worker)]
 
 
 @contextmanager
@@ -187,22 +186,6 @@ def _all_cores() -> Iterator[None]:
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     yield
     torch.set_num_threads(ours)
-
-
-def _ray_row(
-    folder: Path, paths: list[Path], ours_s: float, settings: Settings, worker: Worker
-) -> list[Row]:
-    if not raydata.is_installed():
-        return [Row("as fast as Ray Data", float("nan"), "×", "≥ 1.2 ×", None, "not installed")]
-    px, out = worker.checkpoint.network_px, folder / "ray"
-
-    def with_ray() -> None:
-        raydata.colour_all(paths, out, minibatch=settings.minibatch, network_px=px)
-
-    with_ray()  # its processes start
-    ray_s = seconds_of(with_ray)
-    detail = f"Ray Data {len(paths) / ray_s:.1f}/s, ours {len(paths) / ours_s:.1f}/s"
-    return [at_least("as fast as Ray Data", ray_s / ours_s, 1.2, detail)]
 
 
 def measure_s3(folder: Path, *, scans: int) -> list[Row]:
