@@ -13,24 +13,34 @@ import typer
 from rich.console import Console
 from rich.progress import Progress as Bar
 
-from colormodel.checkpoint import CheckpointError, read_checkpoint
+from colormodel.checkpoint import Checkpoint, CheckpointError, read_checkpoint
 from colormodel.data import DataRecipe
+from colormodel.evaluate import (
+    Contestant,
+    Measurer,
+    PhotographsError,
+    iter_photographs,
+    summarise,
+    to_markdown,
+)
 from colormodel.infer import Colorizer
 from colormodel.losses import LossWeights
 from colormodel.networks import NetworkConfig
 from colormodel.peers import peers
 from colormodel.photos import DataError
-from colormodel.pictures import PictureError
+from colormodel.pictures import PictureError, read_picture
 from colormodel.recipe import RecipeError, TrainRecipe, load_recipe
 from colormodel.strips import Strip, make_strip
 from colormodel.train import Progress, train
 
-ERRORS = (CheckpointError, DataError, PictureError, RecipeError)
+ERRORS = (CheckpointError, DataError, PhotographsError, PictureError, RecipeError)
 
 Part = TypeVar("Part", TrainRecipe, DataRecipe, LossWeights, NetworkConfig)
 
 #: Between two lines of progress where stderr is not a terminal.
 LINE_EVERY_S = 30
+#: Photographs kept aside by which a training that ended is measured.
+MEASURED = 64
 #: More steps than any training has: then the clock alone ends it.
 _BY_THE_CLOCK = 10**9
 
@@ -61,21 +71,40 @@ class Options:
 def run(options: Options) -> int:
     """Train, or go on training; the checkpoint's path goes to stdout."""
     recipe = override(load_recipe(options.recipe), options.overrides)
+    for path in options.look:
+        read_picture(path)  # an error now, rather than after hours
     if options.minutes:
         recipe = dataclasses.replace(recipe, minutes=options.minutes, steps=_BY_THE_CLOCK)
-    with Bar(console=Console(stderr=True)) as bar:
-        watcher = _Watcher(bar, options)
-        with peers(options.processes, options.out) as together:
-            checkpoint = train(
-                recipe,
-                out=options.out,
-                resume=options.resume,
-                on_progress=watcher.on_progress,
-                together=together,
-            )
-        watcher.look()
+    with (
+        Bar(console=Console(stderr=True)) as bar,
+        peers(options.processes, options.out) as together,
+    ):
+        watcher = None if together.rank else _Watcher(bar, options)  # the others keep silent
+        checkpoint = train(
+            recipe,
+            out=options.out,
+            resume=options.resume,
+            on_progress=watcher.on_progress if watcher else None,
+            together=together,
+        )
+        if watcher:
+            watcher.finish()
+            _measure(checkpoint, recipe, options.out)
     typer.echo(checkpoint.path)
     return 0
+
+
+def _measure(checkpoint: Checkpoint, recipe: TrainRecipe, out: Path) -> None:
+    """Leave figures of some photographs kept aside in ``metrics.md``, where the recipe has any."""
+    folder = Path(recipe.photos)
+    if not (folder / "val.csv").is_file():
+        return
+    colorizer = Colorizer(checkpoint, precision="float32")
+    measurer = Measurer([Contestant(recipe.name, colorizer)], weights=None, film=True)
+    for photograph in iter_photographs(folder, limit=MEASURED):
+        measurer.add([photograph])
+    summary = summarise(f"{MEASURED} photographs kept aside", measurer.evidence)
+    (out / "metrics.md").write_text(to_markdown([summary], command="train"), encoding="utf-8")
 
 
 def override(recipe: TrainRecipe, assignments: list[str]) -> TrainRecipe:
@@ -112,8 +141,10 @@ class _Watcher:
         self._checkpoint = options.out / "checkpoint.safetensors"
         self._looked_at = self._saved_at()
         self._told_at = 0.0
+        self._last: Progress | None = None
 
     def on_progress(self, progress: Progress) -> None:
+        self._last = progress
         step, _, loss, _, speed = progress
         text = f"step {step}  loss {loss:.3f}  {speed:.0f} pictures/s"
         self._bar.update(self._task, completed=progress.share, description=text)
@@ -124,6 +155,12 @@ class _Watcher:
             self._looked_at = self._saved_at()
             self._note(progress)
             self.look()
+
+    def finish(self) -> None:
+        """The last save is noted and looked at, too."""
+        if self._last is not None:
+            self._note(self._last)
+        self.look()
 
     def _note(self, progress: Progress) -> None:
         """A line a save in ``progress.csv``: how far it was, and how it went."""

@@ -195,6 +195,14 @@ def test_train_stops_resumes_and_can_be_looked_at(tmp_path: Path, scans: list[Pa
     done = call(*common, "--set", "steps=3")
     assert done.stdout.strip() == str(out / "checkpoint.safetensors")
     assert Image.open(out / "look.jpg").width == 1200
+    assert len((out / "progress.csv").read_text().splitlines()) == 2  # heading, and the end
+    assert not (out / "metrics.md").exists()  # nothing is kept aside
+    write_photos(tmp_path / "photos", 4, split="val", first=50)
+    call(*common, "--set", "steps=3")
+    assert "| tiny |" in (out / "metrics.md").read_text(encoding="utf-8")
+    done = call("train", recipe, "--out", tmp_path / "none", "--look", tmp_path / "no.jpg", code=2)
+    assert "no such file" in done.stderr
+    assert not (tmp_path / "none").exists()  # before anything is trained
     done = call("train", recipe, "--out", out, "--set", "data.bach=4", code=2)
     assert "--set data.bach=4" in done.stderr
     done = call("train", recipe, "--out", out, "--set", "steps=3", code=2)
