@@ -95,7 +95,9 @@ def coloured_strips(
     upsampler = GuidedUpsampler(chroma_map, scan.header.height, scan.header.width)
     dtype = output_type(scan, tone)
     encode = partial(_encoded, tone, dtype)
-    decoded = scan.level_strips(rows) if dtype.itemsize > 2 else scan.strips(rows)
+    # In colour, a lightness between two codes of 8 bits would be rounded twice: over the gate.
+    is_finer = dtype.itemsize > 2 or (dtype.itemsize == 1 and scan.header.channels == 3)
+    decoded = scan.level_strips(rows) if is_finer else scan.strips(rows)
     own = None if own_colour is None else _OwnColour(scan, own_colour, rows)
     for top, codes in even_strips(decoded, rows):
         kept = own.next_strip() if own else None

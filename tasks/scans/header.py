@@ -65,6 +65,7 @@ _FTYP = {
     b"msf1": "a HEIF picture",
     b"crx ": "a camera's raw data",
 }
+_STRAY_BYTES = 4096
 _READ = "TIFF, JPEG, PNG and JPEG 2000 are read"
 
 
@@ -180,7 +181,8 @@ def _read(source: ByteSource, page: int) -> Structure:
         return read_tiff(source, page)
     if page:
         raise UnsupportedFormat(f"page {page + 1} of a file that is no TIFF; only TIFF has pages")
-    if head.startswith(b"\xff\xd8\xff"):
+    # Bytes that belong to no segment may come before the next marker.
+    if head.startswith(b"\xff\xd8") and b"\xff" in source.read_up_to(2, _STRAY_BYTES):
         return read_jpeg(source)
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return read_png(source)

@@ -79,7 +79,10 @@ class Scan:
         return self._upright((self._grey(samples) for samples in self._samples(rows)), rows)
 
     def level_strips(self, rows: int = 256) -> Iterator[tuple[int, Levels]]:
-        """Decode a scan whose samples are deeper than codes, as `strips` does.
+        """Decode a scan whose lightness is finer than its codes, as `strips` does.
+
+        So it is where samples are deeper than codes; and in colour, where a lightness between two
+        codes would be rounded before the colour is rounded once more.
 
         Yields:
             The first row's number, and where its grey lies between black, 0, and white, 1, float32
@@ -89,7 +92,7 @@ class Scan:
             UnreadableScan: The data is damaged, or holds what is no number.
             OSError: The scratch disk is full.
         """
-        return self._upright((self._grey(samples) for samples in self._decoded(rows)), rows)
+        return self._upright((self._level(samples) for samples in self._decoded(rows)), rows)
 
     def _upright(self, grey: Iterator[Array], rows: int) -> Iterator[tuple[int, Array]]:
         return TurnedStrips(grey, self.header.orientation).upright(rows, self._scratch)
@@ -213,18 +216,31 @@ class Scan:
         tops = range(0, len(samples), block)
         return np.concatenate([self._grey_of(samples[top : top + block]) for top in tops])
 
+    def _level(self, samples: Samples) -> Levels:
+        """Turn decoded samples into grey levels, (rows, W)."""
+        if samples.dtype.kind == "f":
+            return self._grey(samples)
+        if samples.shape[2] == 1 or _is_neutral(samples):
+            codes = self._grey(samples)
+            return codes / np.float32(np.iinfo(codes.dtype).max)
+        light = self._light_of(self.code_range.spread(samples))
+        return self.tone.levels(light).astype(np.float32)
+
     def _grey_of(self, samples: Samples) -> Array:
         """Turn RGB, (rows, W, 3), into codes or levels of its lightness."""
         samples = self.code_range.spread(samples)
-        rule = self._rule.colour
-        lightness = lightness_of(samples, rule.icc) if rule.icc is not None else None
-        if lightness is not None:
-            light: Floats = light_from_lightness(lightness)
-        else:
-            light = rule.light_of(samples)
+        light = self._light_of(samples)
         if samples.dtype.kind == "f":
             return self.tone.levels(light).astype(samples.dtype, copy=False)
         return self.tone.encode(light)
+
+    def _light_of(self, samples: Samples) -> Floats:
+        """Light of RGB, (rows, W, 3)."""
+        rule = self._rule.colour
+        lightness = lightness_of(samples, rule.icc) if rule.icc is not None else None
+        if lightness is not None:
+            return light_from_lightness(lightness)
+        return rule.light_of(samples)
 
     def _look(self, long_side: int) -> Survey:
         """Pass once over the scan as stored, and turn what is left of it upright."""

@@ -7,7 +7,8 @@ the gate, and is found out before anything is published.
 
 from tasks.derivatives.second_reading.light import Light, light_of_profile
 from tasks.derivatives.second_reading.reading import Place, Refuted, SecondReading, read_again
-from tasks.derivatives.second_reading.tiff import OtherPage, Unstated
+from tasks.derivatives.second_reading.tiff import OtherPage
+from tasks.derivatives.second_reading.tone import Unstated
 
 __all__ = [
     "Light",

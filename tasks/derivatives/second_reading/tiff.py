@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tasks.derivatives.second_reading.light import Floats, light_of_lightness
 from tasks.derivatives.second_reading.page import CleanView, Codes, StoredPage
-from tasks.derivatives.second_reading.tone import SRGB, Curve, StatedTone, power
+from tasks.derivatives.second_reading.tone import SRGB, Curve, StatedTone, Unstated, power
 
 _REDUCED_OR_MASK, _OLD_REDUCED = 0b101, 2  # of NewSubfileType, and SubfileType
 _SUBFILE_TYPE, _MAX_SAMPLE, _RESPONSE_UNIT, _RESPONSE, _TRANSFER = 255, 281, 290, 291, 301
@@ -35,10 +35,6 @@ _BITS, _SAMPLE_FORMAT = 258, 339
 _SENSIBLE = {_BITS: (1, 64), 259: (1, 65535), 278: (1, 1 << 32), _SAMPLE_FORMAT: (1, 6)}
 _JPEG = 7
 _BLOCK_BYTES = 1 << 22  # what is read at once of uncompressed data
-
-
-class Unstated(Exception):
-    """The file leaves open what decides about its tone; the message says so to a person."""
 
 
 class OtherPage(Exception):

@@ -35,6 +35,10 @@ def power(exponent: float) -> Curve:
 SRGB: Curve = srgb_light
 
 
+class Unstated(Exception):
+    """The file leaves open what decides about its tone; the message says so to a person."""
+
+
 @dataclass
 class StatedTone:
     """What a second look found in a file.
@@ -77,6 +81,9 @@ def light_of(
         channels: 1, 3, or 4 of inks.
         is_min_white: Whether code 0 is the brightest.
         white: The stored code at the other end of the range from 0.
+
+    Raises:
+        Unstated: A table and the photometric sense contradict each other.
     """
     levels = np.clip(np.arange(1 << bits) / white, 0, 1)
     levels = 1 - levels if is_min_white else levels
@@ -93,6 +100,8 @@ def light_of(
             return found
     for table in tone.tables:
         if table.shape[1] == levels.size and np.ptp(table, axis=1).min() > 0.1:
+            if ((table[:, 0] > table[:, -1]) != is_min_white).all():
+                raise Unstated("A table of its tones runs against its photometric sense")
             return _of_parts(tone, table, channels)
     return _light(tone, _in_range(tone, levels, bits), tone.after or SRGB, channels)
 

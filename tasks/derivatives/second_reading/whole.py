@@ -112,7 +112,7 @@ def _decoded(decode: Callable[[bytes], Codes], clean: CleanView, data: bytes) ->
 def png_page(path: Path, clean: CleanView) -> StoredPage:
     """A PNG; its chunks by a walk of its own."""
     image = pyvips.Image.new_from_file(str(path), access="sequential")
-    decode = partial(_decoded, imagecodecs.png_decode, clean)
+    decode = partial(_decoded, _png_pixels, clean)
     chunks = dict(_chunks(path))
     bits = 16 if chunks[b"IHDR"][8] == 16 else 8
     is_grey = chunks[b"IHDR"][9] in {0, 4}
@@ -141,6 +141,17 @@ def png_page(path: Path, clean: CleanView) -> StoredPage:
         tone=tone,
         strips=_strips(path, image, 1 if is_grey else 3, decode),
     )
+
+
+def _png_pixels(data: bytes) -> Codes:
+    """Decode the critical chunks alone: of the others the decoder complains on the terminal."""
+    kept, place = [data[:8]], 8
+    while place + 8 <= len(data):
+        size, kind = int.from_bytes(data[place : place + 4], "big"), data[place + 4 : place + 8]
+        if kind[:1].isupper() or kind == b"tRNS":
+            kept.append(data[place : place + 12 + size])
+        place += 12 + size
+    return np.asarray(imagecodecs.png_decode(b"".join(kept)))
 
 
 def jp2_page(path: Path, clean: CleanView) -> StoredPage:

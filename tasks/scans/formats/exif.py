@@ -118,6 +118,8 @@ def _texts(
 def _number(directory: Directory, tag: int, name: str, default: float, notes: list[str]) -> float:
     """The first number of a tag; *default* where there is none, which is noted."""
     entry = directory.entries.get(tag)
+    if tag in directory.unknown:
+        notes.append(f"{name} is of a type that nobody has defined; it is taken for absent")
     if entry is None or not entry.count:
         return default
     try:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import simplejpeg
+
 from tasks.errors import TruncatedScan, UnsupportedFormat
 from tasks.scans.formats import markers
 from tasks.scans.formats.blocks import Block, BlockKind
@@ -54,6 +56,7 @@ class _Segments:
     density: tuple[int, int, int] | None = None
     adobe_transform: int | None = None
     scans: int = 0
+    has_end: bool = True
 
 
 def read_jpeg(source: ByteSource) -> Structure:
@@ -64,14 +67,16 @@ def read_jpeg(source: ByteSource) -> Structure:
         UnreadableScan: There is no frame, or what must be a segment is none.
         UnsupportedFormat: Hierarchical coding, or CMYK without a profile.
     """
+    found = _Segments()
     try:
-        found = _walk(source)
+        _walk(source, found)
     except TruncatedScan as error:
-        if _END_MARKER not in source.read_up_to(max(0, source.size - _TAIL_BYTES), _TAIL_BYTES):
+        if _END_MARKER in source.read_up_to(max(0, source.size - _TAIL_BYTES), _TAIL_BYTES):
+            raise damaged(
+                "the JPEG's segments point beyond its end, although it has its end-of-image marker"
+            ) from error
+        if not _is_complete(source, found):
             raise
-        raise damaged(
-            "the JPEG's segments point beyond its end, although its end-of-image marker is there"
-        ) from error
     if found.frame is None or not found.scans:
         raise damaged("the JPEG holds no picture: no frame header before its end")
     coding, frame = found.frame
@@ -107,6 +112,8 @@ def _notes(found: _Segments) -> Iterator[str]:
     count, place = found.extraneous
     if count:
         yield f"{count:,} bytes between the JPEG's segments belong to none, from byte {place:,} on"
+    if not found.has_end:
+        yield "the JPEG ends without its end-of-image marker; its picture is whole"
     if found.lines:
         yield f"the JPEG's height, {found.lines:,}, follows its data (DNL)"
 
@@ -161,8 +168,23 @@ def _photometric(components: int, adobe_transform: int | None) -> Photometric:
     return Photometric.RGB if adobe_transform == 0 else Photometric.YCBCR
 
 
-def _walk(source: ByteSource) -> _Segments:
-    found = _Segments()
+def _is_complete(source: ByteSource, found: _Segments) -> bool:
+    """Whether nothing but the end-of-image marker is missing: the decoder wants for no bit.
+
+    Of one scan of all components, that is: more may come that would refine the picture.
+    """
+    if found.scans != 1 or found.frame is None or found.frame[0] != "baseline":
+        return False
+    with source.assembled((*found.parts, _END_MARKER)) as file:
+        try:
+            simplejpeg.decode_jpeg(file.read(), "GRAY")
+        except ValueError:  # libjpeg's warnings, too
+            return False
+    found.has_end = False
+    return True
+
+
+def _walk(source: ByteSource, found: _Segments) -> None:
     for one in walk_markers(source):
         if one.stray:
             count, place = found.extraneous
@@ -176,7 +198,6 @@ def _walk(source: ByteSource) -> _Segments:
             found.parts.append(source.read(one.at, one.data_end - one.at))
         elif one.code in _DECISIVE:
             found.parts.append(Span(one.at, one.data_end - one.at))
-    return found
 
 
 def _take(found: _Segments, marker: int, body: bytes) -> None:

@@ -7,7 +7,7 @@ from tasks.scans.formats.exif import read_exif_block
 from tasks.scans.formats.pngtext import inflated, png_blocks
 from tasks.scans.formats.source import BLOCK_BYTES, ByteSource, Part, Span, cut_off, damaged, joined
 from tasks.scans.formats.statements import statements_of_chunks, statements_of_exif
-from tasks.scans.formats.structure import Format, Photometric, Structure
+from tasks.scans.formats.structure import Format, Photometric, Statement, Structure
 
 _COLOUR_TYPES = {  # depths that the specification allows, and what the samples mean
     0: ({1, 2, 4, 8, 16}, Photometric.MIN_IS_BLACK, False),
@@ -19,6 +19,7 @@ _COLOUR_TYPES = {  # depths that the specification allows, and what the samples 
 _STATING = {b"cICP", b"sRGB", b"gAMA", b"cHRM"}
 _KEPT = {b"IHDR", b"tRNS", b"iCCP", b"eXIf", b"pHYs", b"tEXt", b"zTXt", b"iTXt", *_STATING}
 _DECISIVE = {b"IHDR", b"PLTE", b"IDAT"}  # alpha is dropped, so tRNS is not among them
+_LOST_PROFILE = Statement("ICC profile", fault="it cannot be decompressed")
 _MAX_KEPT_BYTES = 8 << 20
 _MAX_CHUNKS = 1_000_000
 _IEND = bytes.fromhex("0000000049454e44ae426082")
@@ -73,6 +74,7 @@ def read_png(source: ByteSource) -> Structure:
     channels = 1 if photometric == Photometric.MIN_IS_BLACK else 3
     exif, blocks = png_blocks((chunk.kind, chunk.body, chunk.fault) for chunk in chunks)
     exif = next((chunk.body for chunk in chunks if chunk.kind == b"eXIf"), exif)
+    icc = _profile(chunks)
     stating = {chunk.kind: chunk.body for chunk in reversed(chunks) if chunk.kind in _STATING}
     return Structure(
         format=Format.PNG,
@@ -88,8 +90,12 @@ def read_png(source: ByteSource) -> Structure:
         if interlace
         else 0,
         resolution_ppcm=_resolution(chunks),
-        icc=_profile(chunks),
-        statements=(*statements_of_chunks(stating, bits), *statements_of_exif(exif)),
+        icc=icc,
+        statements=(
+            *(_LOST_PROFILE for chunk in chunks if chunk.kind == b"iCCP" and icc is None),
+            *statements_of_chunks(stating, bits),
+            *statements_of_exif(exif),
+        ),
         exif=read_exif_block(exif),
         blocks=blocks,
         notes=tuple(found.notes),

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from tasks.derivatives import gate
 from tasks.derivatives import write as write_module
 from tasks.errors import ToneGateFailed
+from tests import scanfiles
 from tests.tasks.derivatives.jpegs import make_grey_jpeg, make_picture
 from tests.tasks.derivatives.scanmaker import colour, make_deep_picture, make_tiff
 
@@ -95,3 +97,41 @@ def test_what_is_no_number_agrees_with_nothing() -> None:
         tally.add(np.array([[0.0, wrong, 0.1]], dtype=np.float32))
         tally.add(np.zeros((2, 3), dtype=np.float32))
         assert tally.check("").max_delta_l == np.inf
+
+
+def test_the_lightness_of_a_toned_print_is_rounded_once(tmp_path: Path) -> None:
+    """To a code of grey and then to a colour, dark parts would be off by up to 0.5 L*."""
+    rng = np.random.default_rng(7)
+    dark = rng.integers(0, 64, (400, 400, 3), dtype=np.uint8)
+    dark[..., 2] //= 4  # a warm tone, as deep as sepia gets
+    path = tmp_path / "toned.png"
+    Image.fromarray(dark).save(path)
+    (master, *_) = colour(path, tmp_path / "out")
+    assert master.tone.max_delta_l < 0.4
+    assert not master.tone.doubt
+
+
+def test_a_table_against_the_photometric_sense_is_a_doubt(tmp_path: Path) -> None:
+    """One of the two is wrong: no fault of ours, and no reading confirms the other."""
+    rising = [round(code / 255 * 65535) for code in range(256)]
+    for sense, table in ((0, rising), (1, rising[::-1])):
+        path = tmp_path / f"{sense}.tif"
+        codes = make_picture(80, 90).astype(np.uint8)
+        tags = [(301, 3, 256, table, True)]
+        photometric = "minisblack" if sense else "miniswhite"
+        tifffile.imwrite(path, codes, photometric=photometric, extratags=tags)
+        (master, *_) = colour(path, tmp_path / f"out-{sense}")
+        assert "runs against its photometric sense" in master.tone.doubt
+
+
+def test_odd_chunks_leave_nothing_on_the_terminal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The second decoder of PNG is given the picture alone: it complains where nobody listens."""
+    path = scanfiles.write_png(tmp_path / "scan.png", make_picture(60, 70).astype(np.uint8))
+    data = path.read_bytes()
+    for kind in (b"gAMA", b"pHYs", b"tEXt", b"iCCP"):
+        data = scanfiles.with_png_chunk(data, kind, b"\0")
+    path.write_bytes(data)
+    colour(path, tmp_path / "out")
+    assert capfd.readouterr() == ("", "")

@@ -248,3 +248,47 @@ UNEQUAL_JP2 = bytes.fromhex(
     "8387d4060cf6f70b3d8a80c0f90241f38400221877bf037fdd5180c07c2240f9030036a1853f3da6345b10db"
     "80c03a2407c2305fa7c7319dac2940ff7f80ffd9"
 )
+
+
+@pytest.mark.parametrize("tail", [0, 1])
+def test_a_jpeg_that_ends_behind_its_picture_is_whole(tail: int, tmp_path: Path) -> None:
+    """The decoder wants for no bit: only the end-of-image marker is missing, or half of it."""
+    path = scanfiles.write_jpeg(tmp_path / "a.jpg", scanfiles.codes_of(scanfiles.photograph()))
+    expected = pixels_of(path)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) - 2 + tail])
+    scan = open_scan(path)
+    assert "its picture is whole" in scan.header.notes[0]
+    assert np.array_equal(pixels_of(path), expected)
+    for cut in (path.read_bytes()[:-40], progressive(tmp_path)[:-2]):
+        path.write_bytes(cut)
+        with pytest.raises(TruncatedScan):
+            open_scan(path)
+
+
+def progressive(folder: Path) -> bytes:
+    """A JPEG of several scans, of which more may come."""
+    codes = scanfiles.codes_of(scanfiles.photograph())
+    return scanfiles.write_jpeg(folder / "p.jpg", codes, progressive=True).read_bytes()
+
+
+def test_bytes_before_the_first_segment_belong_to_nothing(tmp_path: Path) -> None:
+    """Behind the start of the image as between any two segments."""
+    path = scanfiles.write_jpeg(tmp_path / "a.jpg", scanfiles.codes_of(scanfiles.photograph()))
+    expected, data = pixels_of(path), path.read_bytes()
+    path.write_bytes(data[:2] + b"no segment" + data[2:])
+    assert "10 bytes between" in open_scan(path).header.notes[0]
+    assert np.array_equal(pixels_of(path), expected)
+
+
+def test_an_orientation_of_no_type_is_noted(tmp_path: Path) -> None:
+    """It is taken for absent, and the item's story tells it."""
+    path = scanfiles.write_jpeg(tmp_path / "a.jpg", scanfiles.codes_of(scanfiles.photograph()))
+    data = path.read_bytes()
+    tag = struct.pack("<HHHII", 1, 0x0112, 99, 1, 6)
+    body = b"Exif\0\0II*\0\x08\0\0\0" + tag + bytes(4)
+    segment = b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body
+    path.write_bytes(data[:2] + segment + data[2:])
+    header = open_scan(path).header
+    assert header.orientation == 1
+    assert "Orientation is of a type that nobody has defined" in header.notes[0]

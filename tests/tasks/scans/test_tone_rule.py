@@ -317,6 +317,18 @@ def test_gamma_that_is_hardly_meant_is_doubted(value: int, tmp_path: Path) -> No
     assert open_scan(path).tone_doubt
 
 
+def test_a_profile_of_png_that_is_damaged_is_doubted(tmp_path: Path) -> None:
+    """It stated a tone, and cannot be decompressed; what else the file states stands in for it."""
+    path = scanfiles.write_png(tmp_path / "t.png", picture(8))
+    data = scanfiles.with_png_chunk(path.read_bytes(), b"iCCP", b"scanner\0\0no deflated data")
+    path.write_bytes(data)
+    assert "ICC profile is passed over: it cannot be decompressed" in open_scan(path).tone_doubt
+    path.write_bytes(scanfiles.with_png_chunk(data, b"gAMA", (45455).to_bytes(4, "big")))
+    scan = open_scan(path)
+    assert "cannot be decompressed" in scan.tone_notes[0]
+    assert scan.tone.source == ToneSource.STATED
+
+
 def test_an_hdr_curve_is_doubted(tmp_path: Path) -> None:
     """PQ is none of a scan's: what the picture means is not known here."""
     data = with_png_chunk(imagecodecs.png_encode(picture(16)), b"cICP", bytes((9, 16, 0, 1)))
