@@ -139,13 +139,20 @@ class Settings(BaseSettings):
     public_url: str = ""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     api_auth: SecretStr | None = None
+    desk_agreement: int = Field(default=1, ge=1, le=2)
+    desk_session_hours: float = Field(default=12.0, gt=0.0, le=720.0)
+    desk_proxy_header: str = Field(default="", pattern=r"^[A-Za-z0-9-]*$")
+    desk_proxies: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "::1")
+    desk_cache_mb: int = Field(default=2048, ge=64)
     prefect_database_url: SecretStr | None = None
     nightly_cron: str = ""
     timezone: str = ""
     notify_webhook_url: SecretStr | None = None
     notify_email_url: SecretStr | None = None
 
-    @field_validator("sources", "include", "exclude", "allowed_hosts", mode="before")
+    @field_validator(
+        "sources", "include", "exclude", "allowed_hosts", "desk_proxies", mode="before"
+    )
     @classmethod
     def _split_at_semicolons(cls, value: object) -> object:
         return _parts_of(value) if isinstance(value, str) else value

@@ -82,6 +82,37 @@ class Page:
             time.sleep(0.5)
         return shown
 
+    def press(self, key: str) -> None:
+        """Press and let go of a key, by its name in `KeyboardEvent.key`."""
+        text = {"text": key} if len(key) == 1 else {"text": "\r"} if key == "Enter" else {}
+        self._ask("Input.dispatchKeyEvent", type="keyDown", key=key, code=_code_of(key), **text)
+        self._ask("Input.dispatchKeyEvent", type="keyUp", key=key, code=_code_of(key))
+
+    def see(self, width: int, height: int, *, dark: bool = False) -> None:
+        """Be a screen of that size, light or dark."""
+        self._ask(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 600,
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self._ask("Emulation.setEmulatedMedia", features=[scheme])
+
+    def wait_until(self, script: str, *, seconds: float = 60.0) -> Any:  # noqa: ANN401  JSON
+        """Wait until an expression in the page is true; returns its value.
+
+        Raises:
+            TimeoutError: It is not.
+        """
+        end = time.monotonic() + seconds
+        while not (value := self.run(script)):
+            if time.monotonic() > end:
+                raise TimeoutError(f"{script} is {value!r}; the page: {self.text}")
+            time.sleep(0.05)
+        return value
+
     def take_picture(self, path: Path) -> None:
         """Save what is seen as PNG."""
         told = self._ask("Page.captureScreenshot", format="png")
@@ -98,6 +129,10 @@ class Page:
             raise RuntimeError(f"{method}: {answer['error']['message']}")
         result: dict[str, Any] = answer["result"]
         return result
+
+
+def _code_of(key: str) -> str:
+    return f"Key{key.upper()}" if len(key) == 1 and key.isalpha() else key
 
 
 @contextmanager

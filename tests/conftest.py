@@ -19,6 +19,7 @@ pytest_plugins = [
     "tests.workers",
     "tests.prefectserver",
     "tests.schools",
+    "tests.desks",
 ]
 
 

@@ -56,3 +56,19 @@ def test_the_wheel_colourizes_from_an_empty_folder(tmp_path: Path) -> None:
         text=True,
     )
     assert where.stdout.startswith(str(site))
+    shown = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            (
+                "from flows.desk.pages import environment; from flows.desk.static import asset; "
+                "environment().get_template('review.html.j2'); print(asset('review.js'))"
+            ),
+        ],
+        cwd=work,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert shown.stdout.startswith("/static/")

@@ -203,6 +203,7 @@ def make_archive() -> None:
         sa.UniqueConstraint("store_id", "key", "page"),
     )
     index("ix_scan_collection_id", "scan", ["collection", "id"])
+    index("ix_scan_sha256", "scan", ["sha256"])
     index("ix_scan_doubted", "scan", ["store_id", "key"], where="read_listing != listing")
     table(
         "scan_revision",

@@ -16,6 +16,7 @@ from flows.cli import (
     backfill,
     database,
     decisions,
+    desk,
     doctor,
     finetune,
     models,
@@ -42,6 +43,7 @@ for group in (running, doctor, serving, audit, database, status, decisions, fine
     app.add_typer(group.app)  # its commands have no word before them
 app.add_typer(backfill.app, rich_help_panel=options.OPERATE)
 app.add_typer(orders.app, rich_help_panel=options.OPERATE)
+app.add_typer(desk.app, rich_help_panel=options.CURATE)
 app.add_typer(review.app, rich_help_panel=options.CURATE)
 app.add_typer(references.app, rich_help_panel=options.MODEL)
 

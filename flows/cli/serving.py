@@ -34,7 +34,9 @@ def serve(
     exclude: options.Exclude = None,
     host: Annotated[str | None, typer.Option(help="Address to serve at.")] = None,
     port: Annotated[int | None, typer.Option(help="Port of Prefect's UI and API.")] = None,
-    web_port: Annotated[int | None, typer.Option(help="Port of metrics and reports.")] = None,
+    web_port: Annotated[
+        int | None, typer.Option(help="Port of the curators' desk, metrics and reports.")
+    ] = None,
     home: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the server's database and logs are.")
     ] = None,
@@ -155,15 +157,15 @@ def _print_metrics(settings: Settings) -> None:
 
 def _serve_metrics(settings: Settings) -> None:
     """Serve the figures, and nothing else, until SIGINT or SIGTERM."""
+    from flows.desk.server import WebServer, metrics_app
     from flows.serving.password import NAME, password_file, with_password
-    from flows.serving.web import WebServer
     from tasks.ledger.opening import open_ledger
 
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     locked = with_password(settings)
-    with open_ledger(locked) as ledger, WebServer(locked, ledger, files=False) as web:
+    with open_ledger(locked) as ledger, WebServer(locked, metrics_app(locked, ledger)) as web:
         say(f"metrics at {web.url}/metrics; Ctrl-C ends this")
         if settings.api_auth is None:
             say(f"the name is {NAME}, the password in {password_file(settings)}")

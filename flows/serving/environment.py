@@ -36,9 +36,18 @@ def web_url(settings: Settings) -> str:
 
 def login_url(settings: Settings) -> str:
     """A link that logs a browser in, to metrics and reports and then to the UI. It is a secret."""
+    return _with_password(settings, "/login")
+
+
+def desk_login_url(settings: Settings) -> str:
+    """A link that logs a browser in to the curators' desk on this machine. It is a secret."""
+    return _with_password(settings, "/enter")
+
+
+def _with_password(settings: Settings, path: str) -> str:
     auth = settings.api_auth.get_secret_value() if settings.api_auth else ""
     user = ":".join(quote(part, safe="") for part in auth.split(":", 1))
-    return f"{web_url(settings).replace('://', f'://{user}@', 1)}/login"
+    return f"{web_url(settings).replace('://', f'://{user}@', 1)}{path}"
 
 
 def allowed_names(settings: Settings) -> tuple[str, ...]:

@@ -80,10 +80,14 @@ def serve(settings: Settings, options: ServeOptions) -> ExitCode:
         write_login(settings)
         # Imported by Prefect's client below: the address must be there before.
         os.environ.update(client_environment(settings))
-        from flows.serving.web import WebServer  # noqa: PLC0415  its libraries, when they are needed
+        # Their libraries, when they are needed.
+        from flows.desk.app import desk_app  # noqa: PLC0415
+        from flows.desk.desk import open_desk  # noqa: PLC0415
+        from flows.desk.server import WebServer  # noqa: PLC0415
 
         ledger = opened.enter_context(open_ledger(settings))
-        opened.enter_context(WebServer(settings, ledger, files=True))
+        desk = opened.enter_context(open_desk(settings, ledger))
+        opened.enter_context(WebServer(settings, desk_app(desk)))
         try:
             return _run(settings, options, children, stop)
         finally:
@@ -196,6 +200,7 @@ def _run(settings: Settings, options: ServeOptions, children: Children, stop: St
     ]
     say(f"\n  Prefect's UI   {ui_url(settings)}")
     say(f"  Log in by      {_way_in(settings)}")
+    say(f"  Curators' desk {web_url(settings)}/")
     say(f"  Metrics        {web_url(settings)}/metrics")
     say(f"  Deployments    {', '.join(deployed.deployments)}")
     say(f"  Workers        {', '.join(worker.name for worker in workers)}")

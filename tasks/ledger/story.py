@@ -55,6 +55,12 @@ def story(connection: Connection, uri: str) -> ItemStory:
     return _story(connection, rows[0])
 
 
+def story_of(connection: Connection, scan_id: int) -> ItemStory:
+    """The story of a scan that is there."""
+    found = select(scan, store.c.url).join(store, store.c.id == scan.c.store_id)
+    return _story(connection, connection.execute(found.where(scan.c.id == scan_id)).one())
+
+
 def uris_of_run(connection: Connection, run_id: int) -> list[str]:
     """The scans that a run worked on, in the order in which they became known."""
     rows = connection.execute(

@@ -56,6 +56,8 @@ scan = Table(
     Column("pages", Integer),
     # Discovery asks by key, 5,000 at once; `autochrome item` by the whole of it.
     UniqueConstraint("store_id", "key", "page"),
+    # Finding a file by its digest.
+    Index(None, "sha256"),
     # Enqueueing walks a collection in the order of ids, window by window.
     Index(None, "collection", "id"),
     comment="One picture in the archive: a page of an object in a store. Never deleted",

@@ -6,6 +6,7 @@ from tasks.ledger.curating.deciding import (
     DecidedMeanwhile,
     Judgement,
     decide,
+    take_back_opinion,
     undo,
 )
 from tasks.ledger.curating.item import DeskItem, desk_item
@@ -27,6 +28,7 @@ __all__ = [
     "latest_decision",
     "news_since",
     "queue",
+    "take_back_opinion",
     "undo",
     "waiting",
 ]

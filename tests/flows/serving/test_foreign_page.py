@@ -25,12 +25,11 @@ from flows.serving.password import with_password
 from flows.serving.processes import Children
 from flows.serving.serve import server_command
 from flows.serving.watch import is_healthy
-from flows.serving.web import WebServer
 from tasks.ledger import migrate
-from tasks.ledger.opening import open_ledger
 from tasks.settings import Settings
 from tasks.storage import open_store
 from tests.browser import Page, browsing, find_browser
+from tests.desks import serving as serving_desk
 from tests.ports import free_port
 
 pytestmark = [
@@ -200,8 +199,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     name, _, password = settings.api_auth.get_secret_value().partition(":")
     with (
         prefect(settings, [*server_command(settings)], server_environment(settings)),
-        open_ledger(settings) as ledger,
-        WebServer(settings, ledger, files=True),
+        serving_desk(settings),
         foreign_server() as address,
     ):
         yield Served(settings, (name, password), address)

@@ -1,4 +1,4 @@
-"""The web server: figures and the output, for those who may see them, and nothing else."""
+"""Figures and the output at the web port, for those who may see them, and nothing else."""
 
 import base64
 import hashlib
@@ -13,12 +13,13 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from flows.desk.server import WebServer, metrics_app
 from flows.serving.environment import ui_url
-from flows.serving.web import WebServer
 from tasks.errors import UsageError
 from tasks.ledger.opening import open_ledger
 from tasks.settings import Settings
 from tasks.storage import open_store
+from tests.desks import serving
 from tests.ports import free_port
 from tests.s3server import S3Bucket
 from tests.workers import MakeSettings
@@ -42,8 +43,8 @@ def settings(make_settings: MakeSettings, tmp_path: Path) -> Settings:
 @pytest.fixture
 def web(settings: Settings) -> Iterator[str]:
     """A server for this machine."""
-    with open_ledger(settings) as ledger, WebServer(settings, ledger, files=True) as server:
-        yield server.url
+    with serving(settings) as url:
+        yield url
 
 
 def test_figures_are_served(web: str) -> None:
@@ -64,7 +65,7 @@ def test_a_report_opens_in_a_browser_and_cannot_run_anything(web: str) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
+        "/nothing",
         "/files/",
         "/files/reports",
         "/files/nothing",
@@ -125,12 +126,24 @@ def test_the_login_leads_on_to_the_ui(web: str, settings: Settings) -> None:
 
 def test_a_port_in_use_and_a_missing_password_are_said_in_one_line(settings: Settings) -> None:
     """With the remedy."""
-    with open_ledger(settings) as ledger, WebServer(settings, ledger, files=False):
-        with pytest.raises(UsageError, match="AUTOCHROME_WEB_PORT"):
-            WebServer(settings, ledger, files=False)
+    with open_ledger(settings) as ledger:
+        app = metrics_app(settings, ledger)
+        with WebServer(settings, app), pytest.raises(UsageError, match="AUTOCHROME_WEB_PORT"):
+            WebServer(settings, app)
         without = settings.model_copy(update={"api_auth": None, "web_port": free_port()})
         with pytest.raises(UsageError, match="AUTOCHROME_API_AUTH"):
-            WebServer(without, ledger, files=False)
+            metrics_app(without, ledger)
+
+
+def test_figures_can_be_served_alone(settings: Settings) -> None:
+    """To Prometheus, with the password; there is nothing else then."""
+    with (
+        open_ledger(settings) as ledger,
+        WebServer(settings, metrics_app(settings, ledger)) as server,
+    ):
+        assert httpx.get(f"{server.url}/metrics").status_code == 401
+        assert "autochrome_ledger_up 1.0" in httpx.get(f"{server.url}/metrics", auth=AUTH).text
+        assert httpx.get(f"{server.url}/review", auth=AUTH).status_code == 404
 
 
 @pytest.mark.parametrize("made", ["file", "folder", "chain", "pipe"])
@@ -193,9 +206,9 @@ def large(
     output = open_store(settings.output, settings=settings, writable=True)
     digest = hashlib.sha256(content).hexdigest()
     output.put("master/large.tif", path, content_type="image/tiff", sha256=digest)
-    with open_ledger(settings) as ledger, WebServer(settings, ledger, files=True) as server:
+    with serving(settings) as url:
         monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
-        yield Large(f"{server.url}/files/master/large.tif", content)
+        yield Large(f"{url}/files/master/large.tif", content)
 
 
 def test_downloads_come_from_the_store(large: Large) -> None:

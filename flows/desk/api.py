@@ -1,0 +1,358 @@
+"""The API: the queue, an item, decisions and their undoing, and what others decide meanwhile."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, HTTPException, Path, Query, Request
+from pydantic import BaseModel, Field
+from starlette.responses import StreamingResponse
+
+from flows.desk.identity import Deciding, Looking, OpenDesk
+from flows.desk.queues import read_queue
+from flows.desk.review import undo_own
+from flows.desk.views import picture_url, seen_item, shown_file
+from tasks.errors import Reason
+from tasks.ledger import ItemStatus
+from tasks.ledger.curating import (
+    DecidedMeanwhile,
+    DeskItem,
+    Judgement,
+    Place,
+    decide,
+    queue,
+)
+from tasks.ledger.people import Role
+from tasks.report.reasons import REASON_HELP
+from tasks.schema import DecisionKind
+
+router = APIRouter(prefix="/api", tags=["review"])
+
+_MOST = 100
+Number = Annotated[int, Path(ge=1, lt=1 << 60)]
+
+
+class Refusal(BaseModel):
+    """Why something was not done."""
+
+    detail: str
+
+
+class Me(BaseModel):
+    """Who asks."""
+
+    name: str
+    role: Role
+    form_token: str = Field(description="For the header X-CSRF-Token of whatever changes something")
+
+
+class Heap(BaseModel):
+    """How many wait for a curator, by collection and reason."""
+
+    collection: str
+    reason: Reason | None
+    items: int
+
+
+class QueueItem(BaseModel):
+    """An item that waits."""
+
+    id: int
+    place: str = Field(description="For the parameter `after` or `before`")
+    uri: str
+    collection: str
+    reason: Reason | None
+    confidence: float | None
+    changed_at: datetime
+
+
+class QueuePage(BaseModel):
+    """A stretch of the queue."""
+
+    items: list[QueueItem]
+    waiting: int | None = Field(description="How many there are in all, where that is counted")
+
+
+class Decision(BaseModel):
+    """What was decided about an item."""
+
+    id: int
+    kind: DecisionKind
+    who: str
+    why: str
+    at: datetime
+    became: ItemStatus | None
+
+
+class OpinionOf(BaseModel):
+    """What one of two who must agree thinks."""
+
+    who: str
+    kind: DecisionKind
+    why: str
+    at: datetime
+
+
+class Item(BaseModel):
+    """An item."""
+
+    id: int
+    uri: str
+    page: int
+    collection: str
+    status: ItemStatus
+    reason: Reason | None
+    reason_in_words: str
+    remedy: str
+    detail: str
+    notes: list[str]
+    confidence: float | None
+    width: int | None
+    height: int | None
+    bits: int | None
+    sha256: str | None
+    seen: str = Field(description="To be sent with a decision: it is about what was seen")
+    scan: str = Field(description="An image service (IIIF 3, level 1); empty: there is none")
+    colour: str = Field(description="The same for the derivative")
+    decisions: list[Decision]
+    opinions: list[OpinionOf]
+
+
+class Said(BaseModel):
+    """What the scan's file says of its subject and its rights."""
+
+    title: str
+    description: str
+    artist: str
+    copyright: str
+    credit: str
+    identifier: str
+    date: str
+
+
+class Decide(BaseModel):
+    """A decision about an item as it was seen."""
+
+    kind: Literal["approve", "reject", "hold"]
+    seen: str = Field(max_length=200)
+    why: str = Field("", max_length=1000)
+    seconds: float | None = Field(None, ge=0, le=86_400, description="How long it was looked at")
+
+
+class DecidedNow(BaseModel):
+    """What became of a decision."""
+
+    decision: int | None = Field(description="None: a second person must want the same")
+    status: ItemStatus
+    waits_for_another: bool
+    differs_from: list[str] = Field(description="Who wants the other, where two must agree")
+
+
+class Meanwhile(BaseModel):
+    """The item is not what was seen."""
+
+    detail: str
+    item: int
+    status: ItemStatus
+    last: Decision | None
+
+
+class UndoneNow(BaseModel):
+    """What was taken back."""
+
+    items: int
+
+
+def meanwhile(error: DecidedMeanwhile) -> Meanwhile:
+    """Who was faster, as the API says it."""
+    last = error.last
+    told = None
+    if last is not None:
+        told = Decision(
+            id=last.id,
+            kind=last.kind,
+            who=last.who,
+            why=last.why,
+            at=last.decided_at,
+            became=last.became,
+        )
+    return Meanwhile(detail=str(error), item=error.item_id, status=error.status, last=told)
+
+
+@router.get("/me")
+def me(visitor: Looking) -> Me:
+    """Who asks, and what this browser's forms carry."""
+    return Me(name=visitor.name, role=visitor.role, form_token=visitor.form_token)
+
+
+@router.get("/waiting")
+def what_waits(desk: OpenDesk, visitor: Looking) -> list[Heap]:
+    """How many wait for a curator, by collection and reason."""
+    del visitor
+    return [
+        Heap(
+            collection=heap.collection,
+            reason=Reason(heap.reason) if heap.reason else None,
+            items=heap.items,
+        )
+        for heap in desk.waiting()
+    ]
+
+
+@router.get("/queue", responses={400: {"model": Refusal}})
+def what_is_next(  # noqa: PLR0913, PLR0917  the parameters of a URL
+    request: Request,
+    desk: OpenDesk,
+    visitor: Looking,
+    collection: str = "",
+    reason: Annotated[str, Query(description="Of README's, or none")] = "",
+    least: Annotated[str, Query(description="Confidence from here on, 0 to 1")] = "",
+    most: Annotated[str, Query(description="Confidence up to here")] = "",
+    night: Annotated[str, Query(description="The number of a run")] = "",
+    within: Annotated[str, Query(description="A folder or a file: its pages")] = "",
+    order: Literal["", "unsure", "oldest", "newest"] = "",
+    after: Annotated[str, Query(description="A place", max_length=2000)] = "",
+    before: Annotated[str, Query(description="A place: the nearest first", max_length=2000)] = "",
+    limit: Annotated[int, Query(ge=1, le=_MOST)] = 20,
+) -> QueuePage:
+    """A stretch of the queue, from a place on or before one."""
+    del visitor, collection, reason, least, most, night, within, order  # `read_queue` reads them
+    view = read_queue(desk, request.query_params)
+    there = Place.read(after or before) if after or before else None
+    rows = queue(
+        desk.ledger,
+        view.chosen,
+        after=there,
+        limit=limit,
+        backwards=bool(before and not after),
+    )
+    items = [
+        QueueItem(
+            id=row.id,
+            place=str(place),
+            uri=row.uri,
+            collection=row.collection,
+            reason=row.reason,
+            confidence=row.confidence,
+            changed_at=row.changed_at,
+        )
+        for place, row in rows
+    ]
+    return QueuePage(items=items, waiting=view.items)
+
+
+@router.get("/items/{item_id}", responses={404: {"model": Refusal}})
+def an_item(item_id: Number, desk: OpenDesk, visitor: Looking) -> Item:
+    """An item, its pictures' addresses, and what was decided about it."""
+    return item_told(seen_item(desk, visitor, item_id))
+
+
+@router.get("/items/{item_id}/said", responses={404: {"model": Refusal}})
+def what_the_file_says(item_id: Number, desk: OpenDesk, visitor: Looking) -> Said:
+    """What the scan's file says of its subject and its rights; reads the scan if need be."""
+    one = seen_item(desk, visitor, item_id)
+    file = shown_file(one, "scan")
+    if file is None:
+        raise HTTPException(404, "the scan holds other bytes by now")
+    return Said(**vars(desk.pictures.pyramid(file).pyramid.said))
+
+
+@router.post(
+    "/items/{item_id}/decision",
+    responses={
+        400: {"model": Refusal},
+        403: {"model": Refusal},
+        404: {"model": Refusal},
+        409: {"model": Meanwhile},
+    },
+)
+def decide_about(item_id: Number, asked: Decide, desk: OpenDesk, visitor: Deciding) -> DecidedNow:
+    """Approve, reject or hold an item as it was seen. 409: it is not that any more."""
+    seen_item(desk, visitor, item_id)
+    judged = Judgement(
+        item_id,
+        DecisionKind(asked.kind),
+        visitor.name,
+        asked.why.strip(),
+        asked.seen,
+        asked.seconds,
+    )
+    made = decide(desk.ledger, judged, must_agree=desk.settings.desk_agreement)
+    desk.decided(item_id)
+    return DecidedNow(
+        decision=made.decision_id,
+        status=made.status,
+        waits_for_another=made.decision_id is None,
+        differs_from=[one.who for one in made.others if one.kind != judged.kind],
+    )
+
+
+@router.post(
+    "/items/{item_id}/undo",
+    responses={400: {"model": Refusal}, 403: {"model": Refusal}, 404: {"model": Refusal}},
+)
+def undo_about(
+    item_id: Number,
+    desk: OpenDesk,
+    visitor: Deciding,
+    decision: Annotated[int, Query(ge=0, lt=1 << 60, description="0: one's opinion")],
+) -> UndoneNow:
+    """Take a decision about an item back: one's own, or anybody's with the role run."""
+    return UndoneNow(items=undo_own(desk, visitor, decision, item_id=item_id))
+
+
+@router.get(
+    "/events",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}}, 503: {"model": Refusal}},
+)
+async def events(desk: OpenDesk, visitor: Looking) -> StreamingResponse:
+    """What is decided from now on, by whomever, as server-sent events: `decided`, `missed`."""
+    del visitor
+    if desk.news.is_full:
+        raise HTTPException(503, "too many browsers listen; load the page again to see news")
+    return StreamingResponse(
+        desk.news.listen(),
+        media_type="text/event-stream",
+        headers={"X-Accel-Buffering": "no"},
+    )
+
+
+def item_told(one: DeskItem) -> Item:
+    """An item as the API tells it."""
+    row, scan = one.row, one.scan
+    told = REASON_HELP[row.reason] if row.reason else None
+    return Item(
+        id=row.id,
+        uri=row.uri,
+        page=row.page,
+        collection=row.collection,
+        status=row.status,
+        reason=row.reason,
+        reason_in_words=told.means if told else "",
+        remedy=told.do if told else "",
+        detail=row.detail,
+        notes=list(row.notes),
+        confidence=row.confidence,
+        width=scan.width,
+        height=scan.height,
+        bits=scan.bits,
+        sha256=scan.sha256,
+        seen=one.seen,
+        scan=picture_url(one, "scan"),
+        colour=picture_url(one, "colour"),
+        decisions=[
+            Decision(
+                id=made.id,
+                kind=made.kind,
+                who=made.who,
+                why=made.why,
+                at=made.decided_at,
+                became=made.became,
+            )
+            for made in one.decisions
+        ],
+        opinions=[
+            OpinionOf(who=said.who, kind=said.kind, why=said.why, at=said.given_at)
+            for said in one.opinions
+        ],
+    )

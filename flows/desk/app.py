@@ -1,0 +1,181 @@
+"""The desk as an application: its routes, and what stands before all of them."""
+
+import logging
+from importlib.metadata import version
+from urllib.parse import quote
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from flows.desk import api, items, outputs, pace, pictures, review, signing, static
+from flows.desk.desk import Desk
+from flows.desk.identity import ASKING, Identity, NotSignedIn, check_form
+from flows.desk.pages import render, wants_page
+from flows.serving.environment import allowed_names
+from flows.serving.guard import Guard
+from tasks.errors import AutochromeError, DatabaseUnavailable, UsageError
+from tasks.ledger.curating import DecidedMeanwhile
+
+logger = logging.getLogger(__name__)
+
+#: Nothing in line, nothing from elsewhere; pictures that scripts have drawn are blobs.
+CONTENT_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' blob:",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+    )
+)
+MOST_BODY_BYTES = 1 << 20
+#: All routes there are. Whoever adds a page names its router here.
+ROUTERS = tuple(
+    module.router for module in (review, items, pace, pictures, signing, api, static, outputs)
+)
+
+
+def desk_app(desk: Desk) -> FastAPI:
+    """The pages and the API over a desk.
+
+    What changes anything needs a form's word by `check_form`, which stands before all routes.
+    """
+    settings = desk.settings
+    app = FastAPI(
+        title="Autochrome desk",
+        version=version("autochrome"),
+        description="What waits for a curator, what was decided, and the pictures. "
+        "Sign in by HTTP Basic; what changes anything needs the header X-CSRF-Token with the "
+        "form_token of GET /api/me.",
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        dependencies=[Depends(check_form)],
+        middleware=[
+            Middleware(Guard, host=settings.host, names=allowed_names(settings)),
+            Middleware(_Headers),
+            Middleware(_BodyLimit),
+            Middleware(Identity, desk=desk),
+        ],
+    )
+    for router in ROUTERS:
+        app.include_router(router)
+    app.add_exception_handler(NotSignedIn, _not_signed_in)
+    app.add_exception_handler(DecidedMeanwhile, _decided_meanwhile)
+    app.add_exception_handler(AutochromeError, _refused)
+    app.add_exception_handler(HTTPException, _http_refused)
+    app.add_exception_handler(RequestValidationError, _not_understood)
+    return app
+
+
+def _say(request: Request, status: int, message: str, headers: dict[str, str] | None) -> Response:
+    """A refusal, as a page or as JSON."""
+    if wants_page(request):
+        return render(request, "message.html.j2", status=status, message=message, headers=headers)
+    return JSONResponse({"detail": message}, status, headers=headers)
+
+
+def _not_signed_in(request: Request, error: Exception) -> Response:
+    del error
+    if request.state.is_local:
+        # The browser asks for this machine's password, and keeps it for this server alone.
+        return PlainTextResponse(
+            "This needs the name and password of this machine: open the link that "
+            "`autochrome login` prints.\n",
+            401,
+            headers=ASKING,
+        )
+    if wants_page(request) and request.method == "GET":
+        here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(f"/sign-in?next={quote(here, safe='')}", 303)
+    return _say(request, 401, "nobody is signed in: sign in first", None)
+
+
+def _decided_meanwhile(request: Request, error: Exception) -> Response:
+    assert isinstance(error, DecidedMeanwhile)  # noqa: S101  for it alone
+    if wants_page(request):
+        return render(
+            request, "message.html.j2", status=409, message=str(error), item_id=error.item_id
+        )
+    told = api.meanwhile(error)
+    return JSONResponse(told.model_dump(mode="json"), 409)
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    if isinstance(error, DatabaseUnavailable):
+        status = 503
+    elif isinstance(error, UsageError):
+        status = 400
+    else:
+        status = 502
+        logger.warning("%s: %s", request.url.path, error)
+    return _say(request, status, str(error), None)
+
+
+def _http_refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101  for it alone
+    message = str(error.detail)
+    if error.status_code == 404 and message == "Not Found":
+        message = "there is nothing here"
+    return _say(request, error.status_code, message, dict(error.headers or {}))
+
+
+def _not_understood(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101  for it alone
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"][1:])
+    return _say(request, 422, f"{where or 'the request'}: {first['msg']}", None)
+
+
+class _Headers:
+    """What browsers are told about every answer, unless a route says otherwise."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("Content-Security-Policy", CONTENT_POLICY)
+                headers.setdefault("Cache-Control", "no-store")
+                headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+class _BodyLimit:
+    """Refuses bodies that are longer than any form or request of the desk."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        most = MOST_BODY_BYTES
+        said = Headers(scope=scope).get("content-length", "0")
+        if not said.isdecimal() or int(said) > most:
+            await PlainTextResponse("That is too much at once.\n", 413)(scope, receive, send)
+            return
+        read = 0
+
+        async def receive_some() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > most:
+                raise HTTPException(413, "that is too much at once")
+            return message
+
+        await self._app(scope, receive_some, send)

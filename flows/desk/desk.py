@@ -1,0 +1,85 @@
+"""What every page of the desk works with, opened once."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from getpass import getuser
+from threading import Lock
+from time import monotonic
+
+from flows.desk.news import Newsroom
+from tasks.ledger import Ledger
+from tasks.ledger.curating import DeskItem, Queue, Waiting, desk_item, queue, waiting
+from tasks.pictures.showing import Pictures, open_pictures
+from tasks.settings import Settings
+from tasks.storage import ObjectStore, open_store
+
+#: So long what a page knows of an item may be old: tiles are asked for by the dozen.
+_ITEM_S = 2.0
+_WAITING_S = 5.0
+_MOST_ITEMS = 500
+
+
+@dataclass
+class Desk:
+    """Ledger, output and pictures, and what is remembered of them for seconds."""
+
+    settings: Settings
+    ledger: Ledger
+    pictures: Pictures
+    output: ObjectStore
+    news: Newsroom
+    local_name: str = field(default_factory=getuser)  #: who decides, without a login by name
+    _items: dict[int, tuple[float, DeskItem | None]] = field(default_factory=dict)
+    _waiting: tuple[float, list[Waiting]] | None = None
+    _lock: Lock = field(default_factory=Lock)
+
+    def item(self, item_id: int, *, fresh: bool = True) -> DeskItem | None:
+        """An item; one that may be seconds old where it need not be *fresh*."""
+        now = monotonic()
+        with self._lock:
+            at, known = self._items.get(item_id, (-_ITEM_S, None))
+            if not fresh and now - at < _ITEM_S:
+                return known
+        found = desk_item(self.ledger, item_id)
+        with self._lock:
+            if len(self._items) >= _MOST_ITEMS:
+                self._items.clear()
+            self._items[item_id] = (now, found)
+        return found
+
+    def waiting(self) -> list[Waiting]:
+        """How many wait, by collection and reason, as of some seconds ago."""
+        now = monotonic()
+        with self._lock:
+            if self._waiting is not None and now - self._waiting[0] < _WAITING_S:
+                return self._waiting[1]
+        found = waiting(self.ledger)
+        with self._lock:
+            self._waiting = (now, found)
+        return found
+
+    def decided(self, item_id: int) -> None:
+        """Forget what was known, and tell everybody."""
+        with self._lock:
+            self._items.pop(item_id, None)
+            self._waiting = None
+        self.news.look_now()
+
+    def first(self, chosen: Queue) -> DeskItem | None:
+        """The first item of a queue."""
+        found = queue(self.ledger, chosen, limit=1)
+        return self.item(found[0][1].id) if found else None
+
+
+@contextmanager
+def open_desk(settings: Settings, ledger: Ledger) -> Iterator[Desk]:
+    """Open all that pages work with.
+
+    Raises:
+        AutochromeError: The output or the scratch folder cannot be used.
+    """
+    with ExitStack() as opened:
+        output = open_store(settings.output, settings=settings, writable=True)
+        pictures = opened.enter_context(open_pictures(settings))
+        yield Desk(settings, ledger, pictures, output, Newsroom(ledger))

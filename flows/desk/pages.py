@@ -1,0 +1,102 @@
+"""Pages: templates, and what all of them show. What is foreign is escaped, and shown as text."""
+
+import functools
+import re
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import Request
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+from starlette.responses import HTMLResponse, Response
+
+from flows.desk.identity import desk_of, visitor_of
+from flows.desk.static import asset
+from tasks.ledger.people import Role
+from tasks.ledger.uris import split_page, uri_of
+from tasks.orders.words import bytes_in_words
+from tasks.report.reasons import REASON_HELP, STATUS_HELP
+from tasks.report.words import count, duration, moment
+from tasks.storage.keys import shown
+
+#: The pages that everybody finds at the top, with the role that they are for.
+NAVIGATION = (
+    ("/review", "Review", Role.LOOK),
+    ("/search", "Search", Role.LOOK),
+    ("/pace", "Pace", Role.LOOK),
+)
+
+
+def wants_page(request: Request) -> bool:
+    """Whether a person reads the answer, and not a program or a script."""
+    is_api = request.url.path.startswith(("/api/", "/iiif/", "/static/"))
+    return not is_api and "text/html" in request.headers.get("accept", "")
+
+
+def render(
+    request: Request,
+    template: str,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    **context: Any,  # noqa: ANN401  whatever the template shows
+) -> Response:
+    """Answer with a page."""
+    visitor = visitor_of(request)
+    known = {
+        "request": request,
+        "path": request.url.path,
+        "visitor": visitor,
+        "status": status,
+        "navigation": [
+            (path, name) for path, name, role in NAVIGATION if visitor and visitor.may(role)
+        ],
+        "form_token": visitor.form_token if visitor else "",
+        "must_agree": desk_of(request).settings.desk_agreement,
+    }
+    html = environment().get_template(template).render(known | context)
+    return HTMLResponse(html, status, headers=dict(headers or {}))
+
+
+@functools.cache
+def environment() -> Environment:
+    """The templates' environment."""
+    made = Environment(
+        loader=PackageLoader("flows.desk"),
+        autoescape=True,
+        finalize=_printable,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "bytes": bytes_in_words,
+        "commands": _commands,
+        "duration": duration,
+        "file_of": lambda uri: split_page(uri)[0],
+        "moment": lambda when: moment(when.astimezone()),
+        "name": lambda uri: PurePosixPath(uri).name,
+        "query": lambda values: urlencode({k: v for k, v in values.items() if v not in ("", None)}),
+    }
+    made.globals |= {
+        "asset": asset,
+        "count": count,
+        "uri_of": uri_of,
+        "REASON_HELP": REASON_HELP,
+        "STATUS_HELP": STATUS_HELP,
+        "Role": Role,
+    }
+    return made
+
+
+def _printable(value: object) -> object:
+    """Show what cannot be printed: names may hold anything."""
+    return shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _commands(text: str) -> Markup:
+    """Escape *text*, and set what stands in backticks as code."""
+    safe = escape(shown(text))
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", safe))  # noqa: S704 - escaped

@@ -1,0 +1,69 @@
+// What every page of the desk shares: asking the server, and telling the person.
+
+export const token = () => document.querySelector('meta[name="form-token"]').content;
+
+export class Refused extends Error {
+  constructor(status, told) {
+    super(told.detail || `the server answers ${status}`);
+    this.status = status;
+    this.told = told;
+  }
+}
+
+/** Ask the server; JSON comes back, or the text of a page. Throws Refused with what it says. */
+export async function ask(url, { method = "GET", body, as = "json", signal } = {}) {
+  const headers = { Accept: as === "json" ? "application/json" : "text/html" };
+  if (method !== "GET") headers["X-CSRF-Token"] = token();
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  let answer;
+  try {
+    answer = await fetch(url, {
+      method, headers, signal, credentials: "same-origin",
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refused(0, { detail: "The server does not answer." });
+  }
+  if (answer.redirected && new URL(answer.url).pathname === "/sign-in") location.reload();
+  if (!answer.ok) {
+    let told = {};
+    try { told = await answer.json(); } catch { /* no JSON */ }
+    throw new Refused(answer.status, told);
+  }
+  return as === "json" ? answer.json() : answer.text();
+}
+
+/** Tell the person something, for a while; with a button where there is something to do. */
+export function toast(text, { action, kind = "", seconds = 6 } = {}) {
+  const place = document.querySelector("[data-toasts]");
+  const said = document.createElement("div");
+  said.className = `toast ${kind}`;
+  said.append(text);
+  const gone = () => said.remove();
+  if (action) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "button";
+    button.textContent = action.text;
+    button.addEventListener("click", () => { gone(); action.run(); });
+    said.append(button);
+  }
+  place.append(said);
+  while (place.children.length > 4) place.firstChild.remove();
+  setTimeout(gone, seconds * 1000);
+  return gone;
+}
+
+/** Whether a key is meant for a field, and not for the page. */
+export const isTyping = (target) =>
+  target instanceof HTMLElement && (target.isContentEditable ||
+    target.matches("textarea, select, input:not([type=checkbox]):not([type=range]):not([type=button])"));
+
+/** What is decided meanwhile, by whomever. */
+export function listen(onDecided, onMissed) {
+  const source = new EventSource("/api/events");
+  source.addEventListener("decided", (event) => onDecided(JSON.parse(event.data)));
+  source.addEventListener("missed", onMissed);
+  return source;
+}

@@ -1,0 +1,412 @@
+// Review by key: step, decide, undo. Stepping decides nothing; deciding steps on.
+
+import { ask, isTyping, listen, toast } from "./desk.js";
+import { Picture, Viewer } from "./viewer.js";
+
+const AHEAD = 3; // panes and pictures that are there before they are asked for
+const place = document.getElementById("pane");
+const query = place.dataset.query;
+const with_ = (more) => [query, new URLSearchParams(more)].filter((part) => String(part)).join("&");
+
+/** An item of the queue: its place, its pane as HTML, its pictures; each is asked for once. */
+class Entry {
+  constructor(id, at) {
+    this.id = id;
+    this.place = at;
+  }
+
+  fetch() {
+    this.html ??= ask(`/review/pane?${with_({ item: this.id })}`, { as: "text" });
+    this.html.catch(() => { this.html = null; });
+    return this.html;
+  }
+
+  async prepare() {
+    if (this.element) return this.element;
+    const holder = document.createElement("template");
+    holder.innerHTML = await this.fetch();
+    this.element = holder.content.querySelector("[data-pane]");
+    this.look();
+    return this.element;
+  }
+
+  look() {
+    const { scan, colour } = this.element.dataset;
+    this.pictures ??= {
+      ...(scan && { scan: new Picture(scan) }),
+      ...(colour && { colour: new Picture(colour) }),
+    };
+  }
+}
+
+class Session {
+  constructor(element) {
+    this.behind = [];
+    this.ahead = [];
+    this.made = []; // decisions of this person, the latest last
+    this.gone = new Set();
+    this.hasMore = true;
+    this.waitsS = 0;
+    if (!element?.dataset.item) return;
+    this.current = new Entry(Number(element.dataset.item), element.dataset.place);
+    this.current.element = element;
+    this.current.look();
+    this.#begin();
+  }
+
+  // --- stepping ----------------------------------------------------------------------------------
+
+  #begin() {
+    this.viewer?.close();
+    const { element, pictures } = this.current;
+    const stage = element.querySelector("[data-viewer]");
+    this.viewer = Object.keys(pictures).length ? new Viewer(stage, pictures) : null;
+    this.shownAt = null;
+    this.lookedS = 0;
+    const mine = this.current;
+    this.viewer?.ready.then(() => { if (this.current === mine) this.#startClock(); });
+    this.#wire(element);
+    this.#sayTitle();
+    this.fill();
+  }
+
+  async show(entry) {
+    const element = await entry.prepare();
+    this.current = entry;
+    place.replaceChildren(element);
+    history.replaceState(null, "", `/review?${with_({ item: entry.id })}`);
+    document.title = `${element.dataset.name || "Review"} · Review · Autochrome`;
+    this.#begin();
+  }
+
+  async next() {
+    if (!this.ahead.length) await this.fill();
+    const entry = this.ahead.shift();
+    if (!entry) { await this.#end(); return; }
+    if (this.current) this.behind.push(this.current);
+    if (this.behind.length > 40) this.behind.shift();
+    await this.#showOrSkip(entry, () => this.next());
+  }
+
+  async previous() {
+    let entry = this.behind.pop();
+    if (!entry && this.current?.place) {
+      const page = await ask(`/api/queue?${with_({ before: this.current.place, limit: 1 })}`);
+      const [one] = page.items;
+      entry = one && new Entry(one.id, one.place);
+    }
+    if (!entry) { toast("This is the head of the queue."); return; }
+    entry.html = entry.element = null; // what became of it meanwhile is to be seen
+    if (this.current) this.ahead.unshift(this.current);
+    await this.#showOrSkip(entry, () => this.previous());
+  }
+
+  async #showOrSkip(entry, onward) {
+    try {
+      await this.show(entry);
+    } catch (error) {
+      if (error.status !== 404) { toast(error.message, { kind: "bad" }); return; }
+      await onward();
+    }
+  }
+
+  /** Ask for what comes next, and for the pictures of the first few. */
+  async fill() {
+    if (this.ahead.length <= AHEAD && this.hasMore && !this.isFilling) {
+      this.isFilling = true;
+      try {
+        const last = this.ahead.at(-1) || this.current;
+        const after = last?.place ? { after: last.place } : {};
+        const page = await ask(`/api/queue?${with_({ ...after, limit: 10 })}`);
+        const known = new Set([this.current, ...this.ahead].map((entry) => entry?.id));
+        const fresh = page.items.filter((one) => !known.has(one.id) && !this.gone.has(one.id));
+        this.ahead.push(...fresh.map((one) => new Entry(one.id, one.place)));
+        this.hasMore = page.items.length === 10;
+      } catch (error) {
+        toast(error.message, { kind: "bad" });
+      } finally {
+        this.isFilling = false;
+      }
+    }
+    for (const entry of this.ahead.slice(0, AHEAD)) entry.prepare().catch(() => {});
+  }
+
+  async #end() {
+    this.viewer?.close();
+    this.viewer = null;
+    if (this.current) this.behind.push(this.current);
+    this.current = null;
+    place.innerHTML = await ask(`/review/end?${query}`, { as: "text" });
+    place.querySelector("h1")?.focus();
+  }
+
+  // --- deciding ----------------------------------------------------------------------------------
+
+  async decide(kind, why = "") {
+    const entry = this.current;
+    if (!entry || !this.#may(kind)) return;
+    const { seen, name } = entry.element.dataset;
+    const seconds = this.#stopClock();
+    const one = { entry, kind, name, decision: null };
+    one.done = ask(`/api/items/${entry.id}/decision`, {
+      method: "POST", body: { kind, seen, why, seconds },
+    });
+    this.made.push(one);
+    this.gone.add(entry.id);
+    this.#count(-1);
+    this.current = null; // it is not gone back to by stepping
+    const stepped = this.next();
+    try {
+      const told = await one.done;
+      one.decision = told.decision ?? 0;
+      if (told.waits_for_another) {
+        this.#count(1);
+        toast(told.differs_from.length
+          ? `${name}: noted. ${told.differs_from.join(", ")} would not; a third person decides.`
+          : `${name}: noted. A second person must want the same.`);
+      }
+      entry.html = entry.element = null;
+    } catch (error) {
+      this.made = this.made.filter((other) => other !== one);
+      this.gone.delete(entry.id);
+      if (error.status !== 409) this.#count(1);
+      entry.html = entry.element = null;
+      await stepped;
+      toast(error.status === 409 ? `Not yours any more: ${error.message}.` : `${name} is not decided: ${error.message}`, {
+        kind: "bad", seconds: 15,
+        action: { text: "Look at it", run: () => this.#goTo(entry) },
+      });
+    }
+  }
+
+  async undo() {
+    const one = this.made.pop();
+    if (!one) { toast("You have decided nothing here yet."); return; }
+    try {
+      await one.done;
+      await ask(`/api/items/${one.entry.id}/undo?decision=${one.decision}`, { method: "POST" });
+      this.gone.delete(one.entry.id);
+      this.#count(1);
+      await this.#goTo(one.entry);
+      toast(`${one.name} waits again.`);
+    } catch (error) {
+      toast(`Not undone: ${error.message}`, { kind: "bad" });
+    }
+  }
+
+  async #goTo(entry) {
+    entry.html = entry.element = null;
+    if (this.current && this.current !== entry) this.ahead.unshift(this.current);
+    this.ahead = this.ahead.filter((other) => other.id !== entry.id);
+    await this.show(entry);
+  }
+
+  #may(kind) {
+    const may = (this.current.element.dataset.decides || "").split(" ");
+    if (may.includes(kind)) return true;
+    const status = this.current.element.dataset.status;
+    toast(may[0] === "" && status === "review" ? "You may look, not decide." : `It is ${status}: ${kind} does not apply.`);
+    return false;
+  }
+
+  #count(by) {
+    const output = document.querySelector("[data-waiting]");
+    if (!output?.dataset.waiting) return;
+    const now = Math.max(0, Number(output.dataset.waiting) + by);
+    output.dataset.waiting = now;
+    output.textContent = `${now.toLocaleString("en")} ${now === 1 ? "scan waits" : "scans wait"}`;
+  }
+
+  // --- how long it was looked at -------------------------------------------------------------------
+
+  #startClock() { if (!document.hidden) this.shownAt = performance.now(); }
+
+  #stopClock() {
+    this.pauseClock();
+    return Math.round(this.lookedS * 100) / 100;
+  }
+
+  pauseClock() {
+    if (this.shownAt !== null) this.lookedS += (performance.now() - this.shownAt) / 1000;
+    this.shownAt = null;
+  }
+
+  resumeClock() { if (this.current) this.#startClock(); }
+
+  // --- what others decide ------------------------------------------------------------------------
+
+  heard(told) {
+    for (const [number, status] of Object.entries(told.items)) {
+      const id = Number(number);
+      if (this.gone.has(id) || this.made.some((one) => one.entry.id === id)) continue;
+      if (status === "review") continue;
+      if (this.ahead.some((entry) => entry.id === id)) this.#count(-1);
+      this.ahead = this.ahead.filter((entry) => entry.id !== id);
+      this.gone.add(id);
+      if (this.current?.id === id) {
+        this.#count(-1);
+        this.current.element.dataset.decides = "";
+        this.current.element.classList.add("decided");
+        this.current.element.querySelectorAll("[data-kind]").forEach((button) => { button.disabled = true; });
+        toast(`${told.who} has decided about this one: it is ${status} now.`, { seconds: 12, action: { text: "Next", run: () => this.next() } });
+      }
+    }
+    if (!told.whole) this.missed();
+    this.fill();
+  }
+
+  missed() {
+    this.ahead = [];
+    this.hasMore = true;
+    this.fill();
+  }
+
+  // --- the pane ----------------------------------------------------------------------------------
+
+  #wire(element) {
+    for (const button of element.querySelectorAll("[data-kind]")) {
+      button.addEventListener("click", (event) => {
+        event.preventDefault();
+        const form = button.form;
+        const why = [form.elements.reason.value, form.elements.why.value.trim()].filter(Boolean).join(": ");
+        if (why || button.dataset.kind === "approve") this.decide(button.dataset.kind, why);
+        else askWhy(button.dataset.kind);
+      });
+    }
+  }
+
+  async #sayTitle() {
+    const list = this.current.element.querySelector("[data-said]");
+    const mine = this.current;
+    if (!list || list.dataset.said || !this.viewer) return;
+    await this.viewer.ready; // then the scan has been read, and its words with it
+    try {
+      const said = await ask(`/api/items/${mine.id}/said`);
+      const names = { title: "Title", description: "Description", artist: "Artist", copyright: "Rights", credit: "Credit", identifier: "Identifier", date: "Date" };
+      const rows = Object.entries(names).filter(([name]) => said[name]).flatMap(([name, text]) => {
+        const term = document.createElement("dt"), words = document.createElement("dd"), isolated = document.createElement("bdi");
+        term.textContent = text;
+        isolated.textContent = said[name];
+        words.append(isolated);
+        return [term, words];
+      });
+      if (!rows.length) {
+        const term = document.createElement("dt"), words = document.createElement("dd");
+        term.textContent = "Title, rights";
+        words.textContent = "The file says nothing.";
+        words.className = "soft";
+        rows.push(term, words);
+      }
+      list.replaceChildren(...rows);
+      list.dataset.said = "known";
+    } catch { /* the picture says that it is not to be had */ }
+  }
+}
+
+// --- why ------------------------------------------------------------------------------------------
+
+const whyDialog = document.getElementById("why");
+const reasons = JSON.parse(whyDialog.querySelector("[data-why]").textContent);
+let asked = null;
+
+function askWhy(kind) {
+  asked = kind;
+  const list = whyDialog.querySelector("[data-reasons]");
+  whyDialog.querySelector("h2").textContent = kind === "hold" ? "Hold it: why?" : "Reject it: why?";
+  whyDialog.querySelector("[data-ok]").firstChild.textContent = kind === "hold" ? "Hold " : "Reject ";
+  list.replaceChildren(...reasons[kind].map((text) => {
+    const row = document.createElement("li"), button = document.createElement("button");
+    button.type = "button";
+    button.className = "button";
+    button.textContent = text;
+    button.addEventListener("click", () => endWhy(text));
+    row.append(button);
+    return row;
+  }));
+  document.getElementById("why-words").value = "";
+  whyDialog.showModal();
+  whyDialog.querySelector("[data-ok]").focus();
+}
+
+function endWhy(text) {
+  const words = document.getElementById("why-words").value.trim();
+  whyDialog.close("");
+  session.decide(asked, [text, words].filter(Boolean).join(": "));
+}
+
+whyDialog.querySelector("form").addEventListener("submit", (event) => {
+  if (event.submitter && event.submitter.value !== "ok") return;
+  event.preventDefault();
+  endWhy("");
+});
+whyDialog.addEventListener("keydown", (event) => {
+  if (isTyping(event.target) || event.ctrlKey || event.metaKey || event.altKey) return;
+  const text = reasons[asked]?.[Number(event.key) - 1];
+  if (text) { event.preventDefault(); endWhy(text); }
+});
+
+// --- keys -----------------------------------------------------------------------------------------
+
+const help = document.getElementById("help");
+const keys = help.querySelector("[data-keys]");
+try { keys.checked = localStorage.getItem("keys") !== "off"; } catch { /* on */ }
+keys.addEventListener("change", () => {
+  try { localStorage.setItem("keys", keys.checked ? "on" : "off"); } catch { /* not kept */ }
+});
+
+const session = new Session(place.querySelector("[data-pane]"));
+
+const letters = {
+  j: () => session.next(), n: () => session.next(), k: () => session.previous(), p: () => session.previous(),
+  a: () => session.decide("approve"),
+  r: () => session.current && askWhy("reject"),
+  h: () => session.current && askWhy("hold"),
+  u: () => session.undo(),
+  s: () => session.viewer?.nextMode(), z: () => session.viewer?.pixels(),
+  o: () => session.viewer?.peek(true),
+  c: () => session.viewer?.toggleConfidence?.(),
+  i: () => { if (session.current) location.href = `/items/${session.current.id}`; },
+  "+": () => session.viewer?.zoom(1.5), "=": () => session.viewer?.zoom(1.5), "-": () => session.viewer?.zoom(1 / 1.5),
+  "?": () => help.showModal(),
+};
+const moves = { ArrowLeft: [80, 0], ArrowRight: [-80, 0], ArrowUp: [0, 80], ArrowDown: [0, -80] };
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+  if (document.querySelector("dialog[open]")) return;
+  const isRange = event.target instanceof HTMLInputElement && event.target.type === "range";
+  if (moves[event.key] && !isRange) {
+    if (event.shiftKey) { session.viewer?.move(...moves[event.key]); event.preventDefault(); return; }
+    if (event.key === "ArrowRight") { event.preventDefault(); session.next(); }
+    if (event.key === "ArrowLeft") { event.preventDefault(); session.previous(); }
+    return;
+  }
+  if (!keys.checked && event.key !== "?") return;
+  const run = letters[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+  if (!run || (event.repeat && "arhu".includes(event.key))) return;
+  event.preventDefault();
+  run();
+});
+document.addEventListener("keyup", (event) => {
+  if (event.key.toLowerCase() === "o") session.viewer?.peek(false);
+});
+
+for (const link of document.querySelectorAll("[data-step]")) {
+  link.addEventListener("click", (event) => {
+    event.preventDefault();
+    if (link.dataset.step === "next") session.next(); else session.previous();
+  });
+}
+const helpButton = document.querySelector("[data-help]");
+if (helpButton) {
+  helpButton.hidden = false;
+  helpButton.addEventListener("click", () => help.showModal());
+}
+for (const field of document.querySelectorAll(".filters select")) {
+  field.addEventListener("change", () => field.form.requestSubmit());
+}
+
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) session.pauseClock(); else session.resumeClock();
+});
+listen((told) => session.heard(told), () => session.missed());

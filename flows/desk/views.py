@@ -1,0 +1,62 @@
+"""An item as the desk shows it: who may see it, its pictures' addresses, what its file says."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fastapi import HTTPException
+
+from flows.desk.desk import Desk
+from flows.desk.identity import Visitor
+from tasks.ledger.curating import DECIDED_AT_DESK, DeskItem
+from tasks.ledger.people import Role
+from tasks.pictures.showing import PictureFile, Which, picture_file
+from tasks.scans.descriptive import Descriptive
+
+
+@dataclass(frozen=True)
+class ItemView:
+    """An item and the addresses of its pictures; empty where there is none."""
+
+    one: DeskItem
+    scan_url: str
+    colour_url: str
+    said: Descriptive | None  #: what the scan's file says; None where nobody has looked lately
+    kinds: tuple[str, ...]  #: what may be decided about it
+
+
+def seen_item(desk: Desk, visitor: Visitor, item_id: int, *, fresh: bool = True) -> DeskItem:
+    """An item that this person may see.
+
+    Raises:
+        HTTPException: There is none, or its scan is held and the person has not the role for that.
+    """
+    one = desk.item(item_id, fresh=fresh)
+    if one is None or (one.is_held and not visitor.may(Role.RUN)):
+        raise HTTPException(404, f"there is no item {item_id} that you may see")
+    return one
+
+
+def view_of(desk: Desk, one: DeskItem) -> ItemView:
+    """What pages show of an item."""
+    scan = picture_file(one, "scan") if one.is_current else None
+    kept = desk.pictures.peek(scan) if scan else None
+    return ItemView(
+        one,
+        picture_url(one, "scan"),
+        picture_url(one, "colour"),
+        kept.pyramid.said if kept else None,
+        tuple(kind for kind, sources in DECIDED_AT_DESK.items() if one.row.status in sources),
+    )
+
+
+def picture_url(one: DeskItem, which: Which) -> str:
+    """The address of a picture of an item, by the IIIF Image API; empty where there is none."""
+    file = shown_file(one, which)
+    return "" if file is None else f"/iiif/{one.row.id}-{which}-{file.tag}"
+
+
+def shown_file(one: DeskItem, which: Literal["scan", "colour"]) -> PictureFile | None:
+    """The file behind a picture: a scan that holds other bytes by now is not shown as this one."""
+    if which == "scan" and not one.is_current:
+        return None
+    return picture_file(one, which)

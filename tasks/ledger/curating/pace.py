@@ -1,0 +1,66 @@
+"""How long people take for a decision."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from statistics import median
+
+from sqlalchemy import select
+
+from tasks.ledger import sql
+from tasks.ledger.ledger import Ledger
+from tasks.schema import decision
+
+#: More decisions than these are not looked at: the latest tell as much.
+_MOST = 20_000
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Decisions of one kind of row: how many, and how long half of them took at most."""
+
+    name: str
+    decisions: int
+    median_s: float
+
+
+@dataclass(frozen=True)
+class DecisionPace:
+    """How long decisions about one item took, those that were measured."""
+
+    people: tuple[Taken, ...]
+    days: tuple[Taken, ...]  #: the latest first, by UTC
+    total: Taken | None
+
+    def needs_s(self, items: int) -> float | None:
+        """How long so many items take one person at this pace."""
+        return None if self.total is None else items * self.total.median_s
+
+
+def decision_pace(ledger: Ledger, *, days: int) -> DecisionPace:
+    """What was measured in the last days."""
+    wanted = (
+        select(decision.c.who, decision.c.decided_at, decision.c.seconds)
+        .where(
+            decision.c.seconds.is_not(None),
+            decision.c.decided_at > sql.now(-days * 86_400),
+        )
+        .order_by(decision.c.decided_at.desc())
+        .limit(_MOST)
+    )
+    rows = ledger.database.read(lambda c: c.execute(wanted).all())
+    people: dict[str, list[float]] = {}
+    on: dict[date, list[float]] = {}
+    for row in rows:
+        people.setdefault(row.who, []).append(row.seconds)
+        on.setdefault(row.decided_at.date(), []).append(row.seconds)
+    by_name = (_taken(name, seconds) for name, seconds in sorted(people.items()))
+    by_day = (_taken(day.isoformat(), seconds) for day, seconds in on.items())
+    everything = [row.seconds for row in rows]
+    total = _taken("all", everything) if everything else None
+    return DecisionPace(tuple(by_name), tuple(by_day), total)
+
+
+def _taken(name: str, seconds: Iterable[float]) -> Taken:
+    taken = list(seconds)
+    return Taken(name, len(taken), median(taken))

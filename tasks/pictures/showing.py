@@ -1,0 +1,128 @@
+"""From a ledger's item to the tiles of its pictures."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from tasks.batch.children import PixelPool
+from tasks.batch.pool import open_pool
+from tasks.batch.recipe import read_limits
+from tasks.batch.scratch import scratch_folder
+from tasks.errors import UsageError
+from tasks.ledger.curating import DeskItem
+from tasks.pictures.cache import Kept, PyramidCache
+from tasks.pictures.pyramid import Pyramid, PyramidRequest, make_pyramid
+from tasks.settings import Settings
+from tasks.storage import ObjectStore, open_store
+from tasks.storage.streams import remove_if_possible
+
+Which = Literal["scan", "colour"]
+
+#: The derivative that is shown, the best first: a master is of the scan's size.
+_SHOWN = ("master", "access", "thumbnail")
+_CHILDREN = 2
+
+
+@dataclass(frozen=True)
+class PictureFile:
+    """A file to be shown: where it lies, and a tag that changes with its bytes."""
+
+    store: str
+    key: str
+    tag: str
+    page: int | None = None  #: of a scan; None of a derivative
+    version: str | None = None
+    etag: str | None = None
+    pixels: int = 0
+
+
+def picture_file(one: DeskItem, which: Which) -> PictureFile | None:
+    """The file of an item's scan or of its derivative; None where there is none."""
+    if which == "scan":
+        scan = one.scan
+        said = f"{scan.source}\0{scan.key}\0{scan.page}\0{scan.etag}\0{scan.version}\0{scan.sha256}"
+        return PictureFile(
+            scan.source,
+            scan.key,
+            hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:16],
+            page=scan.page,
+            version=scan.version,
+            etag=scan.etag,
+            pixels=(scan.width or 0) * (scan.height or 0),
+        )
+    made = next((found for kind in _SHOWN if (found := one.derivative(kind))), None)
+    if made is None:
+        return None
+    pixels = (one.scan.width or 0) * (one.scan.height or 0)
+    return PictureFile(made.store, made.key, made.sha256[:16], pixels=pixels)
+
+
+class Pictures:
+    """Makes pyramids of files in stores, in children with limits, and keeps what was looked at."""
+
+    def __init__(self, settings: Settings, pool: PixelPool, folder: Path) -> None:
+        self._settings = settings
+        self._pool = pool
+        self._folder = folder
+        self._stores: dict[str, ObjectStore] = {}
+        self._cache = PyramidCache(folder, most_bytes=settings.desk_cache_mb << 20)
+
+    def pyramid(self, file: PictureFile) -> Kept:
+        """The pyramid of a file; made, if nobody has looked at it lately.
+
+        Raises:
+            AutochromeError: The file is not there any more, or cannot be read.
+        """
+        key = f"{file.store}\0{file.key}\0{file.page}\0{file.tag}"
+        return self._cache.get(key, partial(self._make, file))
+
+    def peek(self, file: PictureFile) -> Kept | None:
+        """The pyramid, if somebody has looked at it lately."""
+        return self._cache.peek(f"{file.store}\0{file.key}\0{file.page}\0{file.tag}")
+
+    def _make(self, file: PictureFile, into: Path) -> Pyramid:
+        fetched = into.with_suffix(".file")
+        store = self._store(file.store)
+        try:
+            store.fetch(file.key, fetched, version=file.version, etag=file.etag)
+            request = PyramidRequest(fetched, into, read_limits(self._settings), file.page)
+            return self._pool.run(make_pyramid, request, pixels=file.pixels)
+        finally:
+            remove_if_possible(fetched)
+
+    def _store(self, url: str) -> ObjectStore:
+        # Derivatives, too, are only read: their store need not let us write.
+        if url not in self._stores:
+            self._stores[url] = open_store(url, settings=self._settings)
+        return self._stores[url]
+
+
+@contextmanager
+def open_pictures(settings: Settings) -> Iterator[Pictures]:
+    """Children and a cache for whoever shows pictures; both are gone with the block.
+
+    Raises:
+        OutputFull: No folder can be made for the cache.
+    """
+    with ExitStack() as opened:
+        folder = opened.enter_context(scratch_folder(settings))
+        workers = min(_CHILDREN, settings.cores)
+        pool = opened.enter_context(closing(open_pool(settings, workers=workers)))
+        yield Pictures(settings, pool, folder)
+
+
+def which_of(text: str) -> Which:
+    """Which picture a URL names.
+
+    Raises:
+        UsageError: It names none.
+    """
+    if text == "scan":
+        return "scan"
+    if text == "colour":
+        return "colour"
+    raise UsageError(f"there is no picture {text[:40]!r} of an item: scan or colour")

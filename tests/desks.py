@@ -1,0 +1,132 @@
+"""A desk over a small archive that was coloured, and those who use it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from starlette.testclient import TestClient
+
+from flows.desk.app import desk_app
+from flows.desk.desk import Desk, open_desk
+from flows.desk.server import WebServer
+from tasks.ledger import ItemFilter, Ledger
+from tasks.ledger.opening import open_ledger
+from tasks.ledger.people import Role, add_person
+from tasks.orders.working import Share, work_off
+from tasks.settings import Settings
+from tests.ports import free_port
+from tests.workers import MakeSettings, OpenWorker
+
+LOCAL = ("me", "secret")
+PASSWORD = "correct horse battery"
+HTML = {"Accept": "text/html"}
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[str]:
+    """The desk at its port."""
+    with (
+        open_ledger(settings) as ledger,
+        open_desk(settings, ledger) as desk,
+        WebServer(settings, desk_app(desk)) as server,
+    ):
+        yield server.url
+
+
+@dataclass
+class House:
+    """A desk, and clients of it."""
+
+    desk: Desk
+    settings: Settings
+    opened: ExitStack
+    base: str
+
+    @property
+    def ledger(self) -> Ledger:
+        """Its ledger."""
+        return self.desk.ledger
+
+    def ids(self) -> list[int]:
+        """All items, by number."""
+        return [row.id for row in self.ledger.list_items(ItemFilter(), limit=100)]
+
+    def client(self, **headers: str) -> TestClient:
+        """A browser that nobody is known by."""
+        app = desk_app(self.desk)
+        client = TestClient(app, base_url=self.base, follow_redirects=False, headers=headers)
+        return self.opened.enter_context(client)
+
+    def signed_in(self, name: str, role: Role = Role.DECIDE) -> "Curator":
+        """A person's browser."""
+        add_person(self.ledger, name, role, password=PASSWORD)
+        client = self.client()
+        page = client.get("/sign-in", headers=HTML)
+        answer = client.post(
+            "/sign-in", data={"name": name, "password": PASSWORD, "csrf": token_in(page)}
+        )
+        assert answer.status_code == 303, answer.text
+        return Curator(client)
+
+
+@dataclass
+class Curator:
+    """Somebody who is signed in."""
+
+    client: TestClient
+
+    @property
+    def token(self) -> str:
+        """What this browser's forms carry."""
+        return str(self.client.get("/api/me").json()["form_token"])
+
+    def post(self, path: str, **json: object) -> httpx.Response:
+        """Ask the API to change something."""
+        return self.client.post(path, json=json, headers={"X-CSRF-Token": self.token})
+
+    def decide(self, item_id: int, kind: str, why: str = "") -> httpx.Response:
+        """Look at an item, and decide."""
+        seen = self.client.get(f"/api/items/{item_id}").json()["seen"]
+        return self.post(f"/api/items/{item_id}/decision", kind=kind, seen=seen, why=why)
+
+
+def token_in(page: httpx.Response) -> str:
+    """The word of the first form of a page."""
+    return page.text.partition('name="csrf" value="')[2].partition('"')[0]
+
+
+@pytest.fixture
+def coloured(make_settings: MakeSettings, worker_for: OpenWorker) -> Settings:
+    """Six scans that were coloured, and wait for a curator."""
+    settings = make_settings(web_port=free_port(), api_auth=SecretStr(":".join(LOCAL)))
+    work_off(worker_for(settings), Share())
+    return settings
+
+
+OpenHouse = Callable[..., House]
+
+
+@pytest.fixture
+def open_house(coloured: Settings) -> Iterator[OpenHouse]:
+    """Opens a desk with these settings, elsewhere than on this machine."""
+    with ExitStack() as opened:
+
+        def open_one(**given: object) -> House:
+            usual = {"host": "0.0.0.0", "allowed_hosts": ("desk.example.org",)}  # noqa: S104  bound to nothing
+            settings = Settings.model_validate(coloured.model_dump() | usual | given)
+            ledger = opened.enter_context(open_ledger(settings))
+            desk = opened.enter_context(open_desk(settings, ledger))
+            is_local = settings.host == "127.0.0.1"
+            base = "http://127.0.0.1:4201" if is_local else "http://desk.example.org"
+            return House(desk, settings, opened, base)
+
+        yield open_one
+
+
+@pytest.fixture
+def house(open_house: OpenHouse) -> House:
+    """A desk where people sign in by name."""
+    return open_house()

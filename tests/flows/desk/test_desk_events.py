@@ -1,0 +1,56 @@
+"""Server-sent events: what one decides leaves the queues of the others, wherever it was decided."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+from tasks.ledger import ItemFilter
+from tasks.ledger.opening import open_ledger
+from tasks.settings import Settings
+from tests.desks import LOCAL, serving
+
+
+@contextmanager
+def listening(url: str) -> Iterator[Iterator[dict[str, object]]]:
+    """The events that a browser hears, as JSON."""
+
+    def events(answer: httpx.Response) -> Iterator[dict[str, object]]:
+        for line in answer.iter_lines():
+            if line.startswith("data: "):
+                yield json.loads(line.removeprefix("data: "))
+
+    with httpx.stream("GET", f"{url}/api/events", auth=LOCAL, timeout=20) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        time.sleep(1.0)  # it is known by then what was decided before
+        yield events(answer)
+
+
+@pytest.mark.parametrize("where", ["here", "command line"])
+def test_what_is_decided_is_told(coloured: Settings, where: str) -> None:
+    """Within a second or so, to whoever listens; with who, and what became of which item."""
+    with serving(coloured) as url, listening(url) as events, open_ledger(coloured) as ledger:
+        (first, *_) = ledger.list_items(ItemFilter(), limit=1)
+        began = time.monotonic()
+        if where == "here":
+            me = httpx.get(f"{url}/api/me", auth=LOCAL).json()
+            seen = httpx.get(f"{url}/api/items/{first.id}", auth=LOCAL).json()["seen"]
+            made = httpx.post(
+                f"{url}/api/items/{first.id}/decision",
+                json={"kind": "reject", "seen": seen},
+                headers={"X-CSRF-Token": me["form_token"]},
+                auth=LOCAL,
+            )
+            assert made.status_code == 200
+        else:
+            ledger.reject(ItemFilter(ids=[first.id]), who="a script", why="")
+        told = next(events)
+        assert time.monotonic() - began < 5
+        assert told["items"] == {str(first.id): "rejected"}
+        assert told["kind"] == "reject"
+        assert told["whole"] is True
+        if where != "here":
+            assert told["who"] == "a script"

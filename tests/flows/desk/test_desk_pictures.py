@@ -1,0 +1,206 @@
+"""Pictures: tiles of scans and derivatives by the IIIF Image API, from a bounded cache."""
+
+import threading
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tasks.errors import UsageError
+from tasks.pictures.cache import PyramidCache
+from tasks.pictures.pyramid import Pyramid, PyramidRequest, make_pyramid
+from tasks.pictures.region import cut, describe_service, read_region
+from tasks.scans.header import ReadLimits
+from tests.desks import House
+from tests.scanfiles import codes_of, photograph, write_tiff
+
+
+def pixels_of(jpeg: bytes) -> np.ndarray:
+    """A JPEG's codes."""
+    return np.asarray(Image.open(BytesIO(jpeg)))
+
+
+@pytest.fixture
+def pyramid(tmp_path: Path) -> tuple[Path, np.ndarray]:
+    """Of a scan of 16 bits, and its codes in 8."""
+    codes = codes_of(photograph(1100, 1500), 16)
+    write_tiff(tmp_path / "scan.tif", codes)
+    made = make_pyramid(
+        PyramidRequest(tmp_path / "scan.tif", tmp_path / "made.tif", ReadLimits(), page=0)
+    )
+    assert (made.width, made.height) == (1500, 1100)
+    return tmp_path / "made.tif", codes / 257
+
+
+@pytest.mark.parametrize(
+    ("region", "size", "box", "shape"),
+    [
+        ("full", "max", (0, 0, 1500, 1100), (1100, 1500)),
+        ("full", "300,", (0, 0, 1500, 1100), (220, 300)),
+        ("full", "!100,100", (0, 0, 1500, 1100), (73, 100)),
+        ("512,512,512,512", "512,", (512, 512, 512, 512), (512, 512)),
+        ("1024,0,9999,1024", ",256", (1024, 0, 476, 1024), (256, 119)),
+        ("0,0,1024,1024", "512,512", (0, 0, 1024, 1024), (512, 512)),
+        ("37,41,3,5", "3,", (37, 41, 3, 5), (5, 3)),
+        ("square", "110,", (200, 0, 1100, 1100), (110, 110)),
+    ],
+)
+def test_a_piece_is_what_was_asked_for(
+    pyramid: tuple[Path, np.ndarray],
+    region: str,
+    size: str,
+    box: tuple[int, int, int, int],
+    shape: tuple[int, int],
+) -> None:
+    """Of the right place, at the right size, in the scan's own tones: JPEG costs 4 codes."""
+    path, codes = pyramid
+    found = pixels_of(cut(path, read_region(region, size, width=1500, height=1100)))
+    assert found.shape[:2] == shape
+    left, top, width, height = box
+    part = codes[top : top + height, left : left + width]
+    assert found.mean() == pytest.approx(part.mean(), abs=1.0)
+    if part.shape == found.shape:
+        assert np.abs(found - part).mean() < 4
+
+
+@pytest.mark.parametrize(
+    ("region", "size"),
+    [
+        ("full", "1501,"),
+        ("0,0,10,10", "11,"),
+        ("full", "0,"),
+        ("full", ","),
+        ("full", "!5,"),
+        ("full", "99999999,"),
+        ("full", "pct:50"),
+        ("1500,0,1,1", "1,"),
+        ("0,0,0,5", "max"),
+        ("a,b,c,d", "max"),
+        ("-1,0,5,5", "max"),
+        ("٣,0,5,5", "max"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(region: str, size: str) -> None:
+    """Before anything is read."""
+    with pytest.raises(UsageError):
+        read_region(region, size, width=1500, height=1100)
+
+
+def test_much_at_once_is_refused() -> None:
+    """Max is as much as there is, up to a screenful; more is asked for in tiles."""
+    with pytest.raises(UsageError, match="tiles"):
+        read_region("full", "6000,", width=6000, height=4500)
+    largest = read_region("full", "max", width=6000, height=4500)
+    assert largest.to_width * largest.to_height <= 12_000_000
+    told = describe_service("x", width=6000, height=4500)
+    assert told["profile"] == "level1"
+    assert told["tiles"][0]["scaleFactors"][-1] >= 16
+    assert all(size["width"] * size["height"] <= told["maxArea"] for size in told["sizes"])
+
+
+def test_pictures_of_an_item_are_served(house: House) -> None:
+    """Scan and derivative of one size, pixel for pixel; other bytes' addresses lead nowhere."""
+    anna = house.signed_in("Anna")
+    for item in house.ids():
+        told = anna.client.get(f"/api/items/{item}").json()
+        sizes = set()
+        for which in ("scan", "colour"):
+            info = anna.client.get(f"{told[which]}/info.json")
+            assert info.status_code == 200, info.text
+            sizes.add((info.json()["width"], info.json()["height"]))
+            assert info.json()["id"].endswith(told[which])
+            jpeg = anna.client.get(f"{told[which]}/full/max/0/default.jpg")
+            assert jpeg.headers["content-type"] == "image/jpeg"
+            assert "private" in jpeg.headers["cache-control"]
+            assert pixels_of(jpeg.content).shape[:2] == (told["height"], told["width"])
+        assert sizes == {(told["width"], told["height"])}
+    base = told["scan"]
+    for path in (
+        "full/max/90/default.jpg",
+        "full/max/0/default.png",
+        "full/9999999,/0/default.jpg",
+    ):
+        assert anna.client.get(f"{base}/{path}").status_code == 400
+    for other in (
+        base[:-4] + "0000",
+        base.replace("scan", "odd"),
+        "/iiif/x",
+        "/iiif/999-scan-" + "0" * 16,
+    ):
+        assert anna.client.get(f"{other}/info.json").status_code == 404, other
+    assert anna.client.get(base).headers["location"] == f"{base}/info.json"
+
+
+def test_what_a_file_says_is_told(house: House) -> None:
+    """Title and rights, as text."""
+    anna = house.signed_in("Anna")
+    told = anna.client.get(f"/api/items/{house.ids()[0]}/said").json()
+    assert set(told) >= {"title", "copyright", "date"}
+
+
+def test_a_scan_that_is_gone_is_said_to_be(house: House, archive: Path) -> None:
+    """With what to do; its derivative is shown all the same."""
+    anna = house.signed_in("Anna")
+    item = house.ids()[0]
+    told = anna.client.get(f"/api/items/{item}").json()
+    for path in archive.rglob("*.jpg"):
+        path.unlink()
+    gone = anna.client.get(f"{told['scan']}/info.json")
+    assert gone.status_code == 404
+    assert "0.jpg" in gone.json()["detail"]
+    assert anna.client.get(f"{told['colour']}/info.json").status_code == 200
+
+
+def test_a_damaged_scan_costs_itself_alone(house: House, archive: Path) -> None:
+    """It is decoded in a child, and refused in a line."""
+    anna = house.signed_in("Anna")
+    item = house.ids()[0]
+    path = archive / "0.jpg"
+    path.write_bytes(path.read_bytes()[:300])
+    told = anna.client.get(f"/api/items/{item}").json()
+    assert anna.client.get(f"{told['scan']}/info.json").status_code == 404
+    other = anna.client.get(f"/api/items/{house.ids()[1]}").json()
+    assert anna.client.get(f"{other['scan']}/info.json").status_code == 200
+
+
+def test_the_cache_makes_each_once_and_forgets_the_oldest(tmp_path: Path) -> None:
+    """Whoever asks at the same time waits for the one; a failure is forgotten at once."""
+    cache = PyramidCache(tmp_path, most_bytes=250)
+    made: list[str] = []
+    gate = threading.Event()
+
+    def make(key: str) -> Pyramid:
+        made.append(key)
+        gate.wait(5)
+        return Pyramid(1, 1)
+
+    def write(key: str, path: Path) -> Pyramid:
+        path.write_bytes(b"x" * 100)
+        return make(key)
+
+    threads = [
+        threading.Thread(target=lambda: cache.get("a", lambda path: write("a", path)))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    gate.set()
+    for thread in threads:
+        thread.join()
+    assert made == ["a"]
+
+    def fail(path: Path) -> Pyramid:
+        path.write_bytes(b"half")
+        raise UsageError("no")
+
+    for _ in range(2):
+        with pytest.raises(UsageError):
+            cache.get("bad", fail)
+    for key in ("b", "a", "c"):
+        cache.get(key, lambda path, key=key: write(key, path))
+    assert cache.peek("b") is None
+    assert cache.peek("a") is not None
+    assert cache.size_bytes == 200
+    assert len(list(tmp_path.iterdir())) == 2
