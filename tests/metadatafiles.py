@@ -233,8 +233,13 @@ XMP_PLACES: dict[str, Maker] = {
 
 def directory(entries: Sequence[tuple[int, int, int, bytes]]) -> bytes:
     """An EXIF block, little-endian: tag, type, count and value as they are given."""
+    return b"II*\0\x08\0\0\0" + _table(entries, at=8)
+
+
+def _table(entries: Sequence[tuple[int, int, int, bytes]], *, at: int) -> bytes:
+    """A directory that lies *at* that byte of its block or file."""
     table, values = b"", b""
-    start = 8 + 2 + 12 * len(entries) + 4
+    start = at + 2 + 12 * len(entries) + 4
     for tag, kind, count, value in entries:
         if len(value) <= 4:
             field = value.ljust(4, b"\0")
@@ -242,4 +247,47 @@ def directory(entries: Sequence[tuple[int, int, int, bytes]]) -> bytes:
             field = struct.pack("<I", start + len(values))
             values += value + b"\0" * (len(value) % 2)
         table += struct.pack("<HHI", tag, kind, count) + field
-    return b"II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + table + b"\0" * 4 + values
+    return struct.pack("<H", len(entries)) + table + b"\0" * 4 + values
+
+
+def rationals(*pairs: tuple[int, int]) -> bytes:
+    """Values of type RATIONAL."""
+    return b"".join(struct.pack("<II", *pair) for pair in pairs)
+
+
+#: Berlin, Museum Island, 34.2 m above the sea, looking west.
+GPS = [
+    (0, 1, 4, b"\2\3\0\0"),
+    (1, 2, 2, b"N\0"),
+    (2, 5, 3, rationals((52, 1), (31, 1), (1250, 100))),
+    (3, 2, 2, b"E\0"),
+    (4, 5, 3, rationals((13, 1), (238_800, 10_000), (0, 1))),
+    (5, 1, 1, b"\0"),
+    (6, 5, 1, rationals((342, 10))),
+    (7, 5, 3, rationals((14, 1), (5, 1), (9, 1))),
+    (16, 2, 2, b"T\0"),
+    (17, 5, 1, rationals((270, 1))),
+    (18, 2, 7, b"WGS-84\0"),
+    (29, 2, 11, b"2019:06:12\0"),
+]
+MAKER_NOTES = b"Nikon\0" + bytes(range(200))
+
+
+def located(gps: Sequence[tuple[int, int, int, bytes]] = GPS, notes: bytes = MAKER_NOTES) -> bytes:
+    """An EXIF block with a position and maker notes."""
+    places = (8 + 2 + 24 + 4, 8 + 2 + 24 + 4 + 2 + 12 + 4 + len(notes) + len(notes) % 2)
+    pointers = [
+        (tag, 4, 1, struct.pack("<I", at)) for tag, at in zip((34665, 34853), places, strict=True)
+    ]
+    inner = _table([(0x927C, 7, len(notes), notes)], at=places[0])
+    return directory(pointers) + inner + _table(gps, at=places[1])
+
+
+def located_tiff(folder: Path, gps: Sequence[tuple[int, int, int, bytes]] = GPS) -> Path:
+    """A TIFF with a position in a directory behind its picture."""
+    path = tiff(folder, (65000, 4, 1, 0, True))
+    data = bytearray(path.read_bytes())
+    at = data.index(struct.pack("<HHI", 65000, 4, 1))
+    struct.pack_into("<HHII", data, at, 34853, 4, 1, len(data))
+    path.write_bytes(data + _table(gps, at=len(data)))
+    return path

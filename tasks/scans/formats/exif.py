@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from tasks.errors import AutochromeError
 from tasks.scans.formats.ifd import Directory, read_directory, read_layout
+from tasks.scans.formats.position import read_position
 from tasks.scans.formats.source import ByteSource
 
 DOCUMENT_NAME, DESCRIPTION, ARTIST, COPYRIGHT = 0x010D, 0x010E, 0x013B, 0x8298
@@ -18,13 +19,9 @@ XP_TITLE, XP_COMMENT, XP_AUTHOR, XP_SUBJECT = 0x9C9B, 0x9C9C, 0x9C9D, 0x9C9F
 DATE_ORIGINAL, OFFSET_ORIGINAL, DATE_DIGITIZED, OFFSET_DIGITIZED, USER_COMMENT = (
     0x9003, 0x9011, 0x9004, 0x9012, 0x9286,
 )  # fmt: skip
-_ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _UNIT, _EXIF_IFD = (
-    0x0112,
-    0x011A,
-    0x011B,
-    0x0128,
-    0x8769,
-)
+_ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _UNIT, _EXIF_IFD, _GPS_IFD, _MAKER_NOTE = (
+    0x0112, 0x011A, 0x011B, 0x0128, 0x8769, 0x8825, 0x927C,
+)  # fmt: skip
 
 #: Tags whose text is carried over, by the names that people know them under.
 _TEXTS = {
@@ -54,6 +51,7 @@ class Exif:
         texts: Text by tag, its strings separated by NUL where there are several.
         orientation: 1 to 8; 1 where it is not said, or cannot be.
         resolution_ppcm: Pixels per centimetre across and down, as stored.
+        position: Where it was taken, by the names that XMP has for it in its namespace of EXIF.
         notes: What is odd, a sentence each.
         unread: What may have been description or rights and could not be read, a sentence each.
     """
@@ -61,6 +59,7 @@ class Exif:
     texts: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
     orientation: int = 1
     resolution_ppcm: tuple[float, float] | None = None
+    position: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     notes: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
 
@@ -93,10 +92,17 @@ def read_exif(directory: Directory) -> Exif:
         try:
             inner = read_directory(directory.source, directory.layout, place)
             texts.update(_texts(inner, _INNER_TEXTS, unread))
+            if note := inner.entries.get(_MAKER_NOTE):
+                notes.append(
+                    f"EXIF holds maker notes, {note.size:,} bytes in a form of the maker's own: "
+                    "they stay in a spliced JPEG, and are in no other derivative"
+                )
         except AutochromeError as error:
             unread.append(f"the EXIF directory cannot be read: {_what(error)}")
+    place = int(_number(directory, _GPS_IFD, "the pointer to GPS", 0, notes))
+    position = read_position(directory, place, notes, unread) if place else {}
     texts = {tag: text for tag, text in texts.items() if text}
-    return Exif(texts, int(orientation), resolution, tuple(notes), tuple(unread))
+    return Exif(texts, int(orientation), resolution, position, tuple(notes), tuple(unread))
 
 
 def _texts(

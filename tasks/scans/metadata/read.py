@@ -111,7 +111,7 @@ class _Reading:
             self._notes.append(
                 "IPTC was changed after XMP was written; where they differ, it counts"
             )
-        said += [self._rights, _Said("EXIF", _of_exif(self._exif.texts)), self._texts()]
+        said += [self._rights, _Said("EXIF", _of_exif(self._exif)), self._texts()]
         properties: dict[str, ET.Element] = {}
         for one in said:
             self._note_differences(properties, one)
@@ -248,9 +248,13 @@ def _of_records(texts: Mapping[int, tuple[str, ...]]) -> dict[str, ET.Element]:
     return found
 
 
-def _of_exif(texts: Mapping[int, str]) -> dict[str, ET.Element]:
+def _of_exif(said: Exif) -> dict[str, ET.Element]:
     """What the tags say; TIFF's DateTime is when the file was changed, and is no date of ours."""
-    found: dict[str, ET.Element] = {}
+    texts = said.texts
+    found = {
+        tag(f"exif:{name}"): make_property(f"exif:{name}", "", (text,))
+        for name, text in said.position.items()
+    }
     for number, (name, form) in terms.EXIF.items():
         parts = tuple(part.strip() for part in texts.get(number, "").split("\0") if part.strip())
         if parts:

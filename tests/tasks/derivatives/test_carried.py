@@ -195,3 +195,77 @@ def test_exiftool_finds_the_same(tmp_path: Path) -> None:
         assert told["XMP-plus:Licensor"] == [{"LicensorName": "Stadtarchiv"}]
         assert len(told["XMP-photoshop:History"]) == 80_000
         assert (told["IPTC:Keywords"], told["IPTC:DateCreated"]) == ("Hafen", "1934:06:12")
+
+
+LOCATED = {
+    "TIFF": made.located_tiff,
+    "JPEG, spliced": lambda folder: made.jpeg(folder, exif=b"Exif\0\0" + made.located()),
+    "PNG": lambda folder: made.png(folder, (b"eXIf", made.located())),
+    "JP2": lambda folder: made.jp2(folder, (b"uuid", b"JpgTiffExif->JP2" + made.located())),
+}
+
+
+@pytest.mark.parametrize("kind", LOCATED)
+def test_a_position_is_in_every_derivative(kind: str, tmp_path: Path) -> None:
+    """In XMP's words, to the centimetre, as catalogues read it."""
+    for file in all_of(LOCATED[kind](tmp_path), tmp_path).values():
+        packet = packet_in(file.path)
+        for name, text in {
+            "GPSLatitude": "52,31.20833333N",
+            "GPSLongitude": "13,23.88E",
+            "GPSAltitude": "171/5",
+            "GPSAltitudeRef": "0",
+            "GPSImgDirection": "270/1",
+            "GPSImgDirectionRef": "T",
+            "GPSMapDatum": "WGS-84",
+            "GPSTimeStamp": "2019-06-12T14:05:09Z",
+        }.items():
+            assert listed(packet, f"exif:{name}") == [text], (file.kind, name)
+
+
+def test_maker_notes_are_named_where_they_are_not_carried(tmp_path: Path) -> None:
+    """A spliced JPEG has the scan's EXIF as it is; no other file could hold them whole."""
+    for kind in ("JPEG, spliced", "PNG"):
+        scan = LOCATED[kind](tmp_path)
+        notes = read_metadata(read_structure(scan, page=0, limits=ReadLimits())).notes
+        assert any("maker notes, 206 bytes" in note for note in notes)
+    (spliced,) = (
+        file
+        for file in colour(LOCATED["JPEG, spliced"](tmp_path), tmp_path / "out")
+        if file.kind == "master"
+    )
+    assert made.MAKER_NOTES in spliced.path.read_bytes()
+
+
+def changed(tag: int, *value: object) -> list[tuple[int, int, int, bytes]]:
+    """The position with one tag of another value, or without it."""
+    others = [one for one in made.GPS if one[0] != tag]
+    return sorted([*others, (tag, *value)] if value else others)  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(
+    ("gps", "told"),
+    [
+        (changed(2, 5, 3, made.rationals((0, 0), (0, 0), (0, 0))), ""),
+        (changed(4), ""),
+        (changed(2, 5, 3, made.rationals((99, 1), (0, 1), (0, 1))), "99 degrees N are nowhere"),
+        (changed(1, 2, 2, b"?\0"), "52.5201 degrees ? are nowhere"),
+        (changed(1), "of no side are nowhere"),
+    ],
+    ids=["none known", "half", "beyond the pole", "of an unknown side", "without its side"],
+)
+def test_half_a_position_is_none(
+    gps: list[tuple[int, int, int, bytes]], told: str, tmp_path: Path
+) -> None:
+    """And one that cannot be is named: the derivative waits for a person."""
+    scan = made.located_tiff(tmp_path, gps)
+    found = read_metadata(read_structure(scan, page=0, limits=ReadLimits()))
+    assert not any("GPS" in one.tag for one in found.packet.properties)
+    assert (told in "".join(found.unread)) if told else not found.unread
+
+
+def test_further_tags_of_gps_are_named(tmp_path: Path) -> None:
+    """The speed of a car, say."""
+    scan = made.located_tiff(tmp_path, changed(13, 5, 1, made.rationals((50, 1))))
+    notes = read_metadata(read_structure(scan, page=0, limits=ReadLimits())).notes
+    assert "of the position, EXIF's GPS tags 13 are not carried" in notes
