@@ -158,7 +158,7 @@ def server_environment(settings: Settings) -> dict[str, str]:
         "PREFECT_UI_URL": ui_url(settings),
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         # The second UI (/v2) asks an analytics company for its configuration on every page, though
-        # analytics are off; the first does not (Prefect 3.8.8).
+        # analytics are off; the first does not (Prefect 3.8.8; 3.9.1 holds the same code).
         "PREFECT_SERVER_UI_V2_ENABLED": "false",
         "PREFECT_EVENTS_RETENTION_PERIOD": _EVENTS_KEPT,
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
