@@ -85,8 +85,13 @@ class Page:
     def press(self, key: str) -> None:
         """Press and let go of a key, by its name in `KeyboardEvent.key`."""
         text = {"text": key} if len(key) == 1 else {"text": "\r"} if key == "Enter" else {}
-        self._ask("Input.dispatchKeyEvent", type="keyDown", key=key, code=_code_of(key), **text)
-        self._ask("Input.dispatchKeyEvent", type="keyUp", key=key, code=_code_of(key))
+        same = {"key": key, "code": _code_of(key), "windowsVirtualKeyCode": _KEYS.get(key, 0)}
+        self._ask("Input.dispatchKeyEvent", type="keyDown", **same, **text)
+        self._ask("Input.dispatchKeyEvent", type="keyUp", **same)
+
+    def write(self, text: str) -> None:
+        """Write into whatever has the focus."""
+        self._ask("Input.insertText", text=text)
 
     def see(self, width: int, height: int, *, dark: bool = False) -> None:
         """Be a screen of that size, light or dark."""
@@ -129,6 +134,10 @@ class Page:
             raise RuntimeError(f"{method}: {answer['error']['message']}")
         result: dict[str, Any] = answer["result"]
         return result
+
+
+#: Keys that the browser itself acts on, by their number on Windows.
+_KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39}
 
 
 def _code_of(key: str) -> str:

@@ -245,7 +245,7 @@ class Session {
       this.gone.add(id);
       if (this.current?.id === id) {
         this.#count(-1);
-        this.current.element.dataset.decides = "";
+        Object.assign(this.current.element.dataset, { decides: "", status });
         this.current.element.classList.add("decided");
         this.current.element.querySelectorAll("[data-kind]").forEach((button) => { button.disabled = true; });
         toast(`${told.who} has decided about this one: it is ${status} now.`, { seconds: 12, action: { text: "Next", run: () => this.next() } });

@@ -1,0 +1,140 @@
+"""A curator's morning in a real browser: sign in, step, decide by key, undo; and two at once."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tasks.ledger import ItemFilter, Ledger
+from tasks.ledger.opening import open_ledger
+from tasks.ledger.people import Role, add_person
+from tasks.settings import Settings
+from tests.browser import Page, browsing, find_browser
+from tests.desks import PASSWORD, serving
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(find_browser() is None, reason="needs Chromium: apt-get install chromium"),
+]
+
+_CURRENT = "Number(document.querySelector('[data-pane]')?.dataset.item || 0)"
+_SHOWN = (
+    "document.querySelector('.viewer.live')?.getAttribute('aria-busy') === 'false' && "
+    "!document.querySelector('.viewer').dataset.fault"
+)
+
+
+@pytest.fixture
+def elsewhere(coloured: Settings) -> Settings:
+    """Settings of a desk where people sign in by name; two may."""
+    settings = coloured.model_copy(update={"host": "0.0.0.0"})  # noqa: S104
+    with open_ledger(settings) as ledger:
+        for name in ("Anna", "Ben"):
+            add_person(ledger, name, Role.DECIDE, password=PASSWORD)
+    return settings
+
+
+@contextmanager
+def signed_in(folder: Path, url: str, name: str) -> Iterator[Page]:
+    """A person's browser, at the queue."""
+    folder.mkdir()
+    with browsing(folder) as page:
+        page.open(f"{url}/review?order=oldest")
+        page.wait_for("Sign in")
+        for field, text in (("name", name), ("password", PASSWORD)):
+            page.run(f"document.getElementById('{field}').focus()")
+            page.write(text)
+        page.press("Enter")
+        page.wait_until(_SHOWN)
+        yield page
+
+
+def status_of(ledger: Ledger, item: int) -> str:
+    """Where an item stands."""
+    return ledger.list_items(ItemFilter(ids=[item]), limit=1)[0].status
+
+
+def wait_for_status(ledger: Ledger, item: int, status: str) -> None:
+    """Wait until the ledger says so."""
+    end = time.monotonic() + 20
+    while status_of(ledger, item) != status and time.monotonic() < end:
+        time.sleep(0.05)
+    assert status_of(ledger, item) == status
+
+
+def step(page: Page, key: str) -> int:
+    """Press a key and wait for another item; its number."""
+    before = page.run(_CURRENT)
+    page.press(key)
+    page.wait_until(f"{_CURRENT} !== {before} && {_SHOWN}", seconds=20)
+    return int(page.run(_CURRENT))
+
+
+def test_a_morning_by_key(elsewhere: Settings, tmp_path: Path) -> None:
+    """Stepping decides nothing; each decision is in the ledger; undo shows the item again."""
+    with (
+        open_ledger(elsewhere) as ledger,
+        serving(elsewhere) as url,
+        signed_in(tmp_path / "anna", url.replace("0.0.0.0", "127.0.0.1"), "Anna") as page,  # noqa: S104
+    ):
+        first = int(page.run(_CURRENT))
+        second = step(page, "j")
+        assert step(page, "k") == first
+        assert status_of(ledger, first) == "review"
+        assert step(page, "a") == second
+        wait_for_status(ledger, first, "published")
+        page.wait_for("5 scans wait")
+        page.press("u")
+        page.wait_until(f"{_CURRENT} === {first}")
+        wait_for_status(ledger, first, "review")
+        page.wait_for("6 scans wait")
+        page.press("r")
+        page.wait_until("document.getElementById('why').open")
+        page.press("2")
+        wait_for_status(ledger, first, "rejected")
+        page.wait_until(f"{_CURRENT} === {second} && {_SHOWN}")
+        page.press("h")
+        page.wait_until("document.getElementById('why').open")
+        page.press("Enter")
+        wait_for_status(ledger, second, "held")
+        # Zoomed to single pixels and back, shown in every way: the picture is drawn.
+        for key in ("z", "z", "s", "s", "s", "s", "+", "-", "?"):
+            page.press(key)
+        page.wait_until("document.getElementById('help').open")
+        page.press("Escape")
+        for _ in range(4):
+            page.press("a")
+            time.sleep(0.3)
+        page.wait_for("Nothing of what you chose waits", seconds=20)
+        story = ledger.story(ledger.list_items(ItemFilter(ids=[first]), limit=1)[0].uri)
+        made = story.items[0].decisions
+        assert [one.kind for one in made] == ["approve", "undo", "reject"]
+        assert {one.who for one in made} == {"Anna"}
+        assert made[-1].why == "colour where there should be none"
+        statuses = [row.status for row in ledger.list_items(ItemFilter(), limit=10)]
+        assert sorted(statuses) == ["held", *["published"] * 4, "rejected"]
+
+
+def test_two_at_once(elsewhere: Settings, tmp_path: Path) -> None:
+    """What one decides leaves the other's queue; at the same item the second one is told."""
+    with ExitStack() as opened:
+        ledger = opened.enter_context(open_ledger(elsewhere))
+        url = opened.enter_context(serving(elsewhere)).replace("0.0.0.0", "127.0.0.1")  # noqa: S104
+        anna, ben = (
+            opened.enter_context(signed_in(tmp_path / name, url, name)) for name in ("Anna", "Ben")
+        )
+        item = int(anna.run(_CURRENT))
+        assert int(ben.run(_CURRENT)) == item
+        second = step(anna, "a")
+        wait_for_status(ledger, item, "published")
+        ben.wait_for("Anna has decided about this one")
+        ben.press("a")
+        ben.wait_for("approve does not apply")
+        assert step(ben, "j") == second
+        third = step(anna, "a")
+        ben.wait_until("document.querySelector('[data-pane]').classList.contains('decided')")
+        assert step(ben, "j") == third
+        assert status_of(ledger, third) == "review"
