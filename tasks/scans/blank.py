@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import label
 
 from tasks.scans.resample import resize
 from tasks.scans.surface import smooth_surface
@@ -28,6 +29,9 @@ class BlankRule:
         dark: L* up to which a sheet may be a night, and points of light in it stars.
         point: L* by which such a point is lighter than the sheet.
         points: Share of the picture that such points cover, at least.
+        thing: L* by which something differs from the sheet that is too large for dust: a figure
+            in the snow.
+        thing_cells: Neighbouring cells of a picture of 96 that it takes, at least.
     """
 
     spread: float = 3.0
@@ -36,6 +40,8 @@ class BlankRule:
     dark: float = 25.0
     point: float = 8.0
     points: float = 0.0003
+    thing: float = 10.0
+    thing_cells: int = 3
 
 
 def measure_spread(lightness: Floats32) -> float:
@@ -48,6 +54,9 @@ def has_structure(lightness: Floats32, rule: BlankRule) -> bool:
     """Whether L*, (h, w), shows more than shading, grain and dust: faint things, or stars."""
     small = _reduced(lightness, _LOOK_PX)
     rest = small - smooth_surface(small)
+    parts, _ = label(np.abs(rest) >= rule.thing)
+    if np.bincount(parts.ravel())[1:].max(initial=0) >= rule.thing_cells:
+        return True
     rest = np.clip(rest, *np.percentile(rest, [_EXTREMES, 100 - _EXTREMES]))
     goes_on = min(np.mean(rest[1:] * rest[:-1]), np.mean(rest[:, 1:] * rest[:, :-1]))
     return bool(np.sqrt(max(0.0, goes_on)) >= rule.structure) or _has_points(lightness, rule)

@@ -5,7 +5,7 @@ or painted cheeks do, does not decide about the rest.
 """
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from tasks.scans.toning import lab_of, unexplained
 Floats32 = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
+_PLACES = 8  # along each side, that are looked at one by one
 _WINDOW = 3  # pixels averaged: fringes of a scanner and noise of JPEG cancel out in it
 
 
@@ -41,6 +42,10 @@ class HueRule:
         colour_rest: The same, from which it may be colour.
         colour_breadth: What that leaves across its own main direction, from which it is: uneven
             fading and stains change how much of one colour there is, and hardly which.
+        plain: Chroma of a place, its own or what lightness and place do not explain, up to which
+            it has no colour to speak of.
+        plain_places: Share of all places, mount and all, that are plain, from which the colours
+            of the others may be a target's, or a poster's on a grey wall.
         margin: Share of height and width left out at each side: colour targets lie there.
     """
 
@@ -49,6 +54,8 @@ class HueRule:
     toned_rest: float = 2.5
     colour_rest: float = 4.5
     colour_breadth: float = 2.0
+    plain: float = 4.0
+    plain_places: float = 0.5
     margin: float = 0.04
 
 
@@ -61,12 +68,14 @@ class Chroma:
         most: What 98 % of the pixels stay below.
         rest: What three quarters of the pixels stay below once lightness and place have had theirs.
         breadth: Root mean square of that across its main direction.
+        plain: Share of the places that are plain; asked for only where all else is colour.
     """
 
     mean: float
     most: float
     rest: float
     breadth: float
+    plain: float = 0.0
 
 
 def measure_chroma(light: Floats32, rule: HueRule) -> Chroma:
@@ -76,12 +85,32 @@ def measure_chroma(light: Floats32, rule: HueRule) -> Chroma:
     counted = ~find_mount(lab)
     chroma = np.hypot(*lab[1:])  # mount and all: a faint cast is one of all that was scanned
     rest = uniform_filter(unexplained(lab, counted), (0, _WINDOW, _WINDOW))[:, counted]
-    return Chroma(
+    found = Chroma(
         mean=float(chroma.mean()),
         most=float(np.percentile(chroma, 98)),
         rest=float(np.percentile(np.hypot(*rest), 75)),
         breadth=float(np.sqrt(max(0.0, np.linalg.eigvalsh(np.cov(rest))[0]))),
     )
+    if judge_hue(found, rule) is not Hue.COLOUR:
+        return found
+    return replace(found, plain=_plain_places(lab, chroma, rule))
+
+
+def _plain_places(lab: Floats32, chroma: Floats32, rule: HueRule) -> float:
+    """Share of the places, mount and all, that are grey, or of the tone that all have."""
+    rest = np.hypot(*unexplained(lab, np.ones(chroma.shape, np.bool_)))
+    places = zip(_places(chroma), _places(rest), strict=True)
+    return float(np.mean([min(_most(own), _most(other)) <= rule.plain for own, other in places]))
+
+
+def _places(plane: Floats32) -> list[Floats32]:
+    """A picture in as many rows and columns of parts."""
+    rows = np.array_split(plane, _PLACES)
+    return [part for row in rows for part in np.array_split(row, _PLACES, axis=1)]
+
+
+def _most(values: Floats32) -> float:
+    return float(np.percentile(values, 75)) if values.size else 0.0
 
 
 def judge_hue(chroma: Chroma, rule: HueRule) -> Hue:
@@ -91,4 +120,5 @@ def judge_hue(chroma: Chroma, rule: HueRule) -> Hue:
     if chroma.rest <= rule.toned_rest:
         return Hue.TONED
     is_colour = chroma.rest >= rule.colour_rest and chroma.breadth >= rule.colour_breadth
+    is_colour = is_colour and chroma.plain < rule.plain_places
     return Hue.COLOUR if is_colour else Hue.NEARLY_COLOUR

@@ -70,7 +70,14 @@ def _snow(rng: np.random.Generator) -> Picture:
     return 0.95 + 0.02 * (zoom(rng.uniform(size=(5, 6)), 80, order=1) - 0.5)
 
 
-@pytest.mark.parametrize("scene", [_fog, _thin_plate, _stars, _snow])
+def _figure_in_snow(rng: np.random.Generator) -> Picture:
+    snow = np.full((500, 700), 0.96)
+    row, column = rng.integers(150, 350, 2)
+    snow[row : row + 30, column : column + 10] = 0.15
+    return snow
+
+
+@pytest.mark.parametrize("scene", [_fog, _thin_plate, _stars, _snow, _figure_in_snow])
 @pytest.mark.parametrize("seed", range(3))
 def test_a_faint_picture_is_shown_to_a_person(
     scene: Callable[[np.random.Generator], Picture], seed: int, tmp_path: Path

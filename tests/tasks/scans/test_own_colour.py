@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.data
 from PIL import Image
 
 from tasks.errors import AlreadyColour, Reason
@@ -150,3 +151,27 @@ def test_no_real_toned_print_is_skipped() -> None:
     """Of every fourth; `tests/bench/judgements.py` sees them all."""
     for path in sorted((DATA / "toned").glob("*.jpg"))[::4]:
         assert examine(open_scan(path)).reason is not None
+
+
+TARGET = (
+    (115, 82, 68), (194, 150, 130), (98, 122, 157), (87, 108, 67), (133, 128, 177),
+    (103, 189, 170), (214, 126, 44), (80, 91, 166), (193, 90, 99), (94, 60, 108),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("tone", ["grey", "sepia"])
+@pytest.mark.parametrize("share", [0.12, 0.2, 0.3])
+@pytest.mark.parametrize("scene", ["moon", "brick", "camera"])
+def test_a_large_colour_target_makes_no_print_colour(
+    scene: str, share: float, tone: str, tmp_path: Path
+) -> None:
+    """Whatever of the rest is taken for a mount: most places are grey, or of the print's tone."""
+    grey = getattr(skimage.data, scene)()[::2, ::2] / 255
+    picture = np.stack([grey] * 3, axis=2) if tone == "grey" else oldprints.toned(grey, tone)
+    width = grey.shape[1]
+    strip = np.full((round(share * width), width, 3), 20 / 255)
+    for number, patch in enumerate(TARGET):
+        place = slice(10 + number * (width - 20) // 10, 6 + (number + 1) * (width - 20) // 10)
+        strip[4:-4, place] = np.array(patch) / 255
+    found = _findings(np.vstack([picture, strip]), tmp_path)
+    assert found.reason in {Reason.NEARLY_COLOUR, Reason.OWN_COLOUR, Reason.TONED}
