@@ -8,8 +8,9 @@ from prefect.runtime import flow_run
 
 from flows.keeping import keep, keep_if_served
 from flows.watching import show_forecast, show_order
+from tasks.ledger import orders
 from tasks.ledger.opening import open_ledger
-from tasks.ledger.orders import Budget, Order, OrderMode, Orders, Scope
+from tasks.ledger.orders import Budget, Order, OrderMode, Scope
 from tasks.orders.planning import find_sources, forecast, place_order, plan_order
 from tasks.settings import current_settings
 
@@ -103,17 +104,16 @@ def steer_order(
     who = f"flow run {flow_run.name}"
     settings = current_settings()
     with open_ledger(settings) as ledger:
-        orders = Orders(ledger)
         if action is Steer.PAUSE:
-            orders.pause(number, who=who, why=why)
+            orders.pause(ledger, number, who=who, why=why)
         elif action is Steer.RESUME:
             budget = Budget(max_items=max_items, max_seconds=max_hours and max_hours * 3600)
-            orders.resume(number, budget, who=who, why=why)
+            orders.resume(ledger, number, budget, who=who, why=why)
             plan_order(ledger, number)
         else:
-            withdrawn = orders.cancel(number, who=who, why=why)
+            withdrawn = orders.cancel(ledger, number, who=who, why=why)
             get_run_logger().info("%d items are taken back", withdrawn.items)
-        row = orders.get(number)
+        row = orders.get(ledger, number)
         show_order(ledger, row)
         keep_if_served(settings, ledger)
     return row.state.value

@@ -11,9 +11,9 @@ from flows.fanout import open_fanout
 from flows.keeping import keep_if_served
 from flows.watching import UPDATE_EVERY_S, show_order
 from tasks.errors import RunAborted
-from tasks.ledger import Ledger
+from tasks.ledger import Ledger, orders
 from tasks.ledger.opening import open_ledger
-from tasks.ledger.orders import Budget, Order, OrderKind, OrderRow, Orders, Scope
+from tasks.ledger.orders import Budget, Order, OrderKind, OrderRow, Scope
 from tasks.orders.planning import make_order, plan_order
 from tasks.orders.working import work_here, work_share
 from tasks.settings import Settings, current_settings
@@ -82,7 +82,7 @@ def colorize_order(settings: Settings, ledger: Ledger, row: OrderRow) -> dict[st
     def show(*_: object) -> None:
         nonlocal shown_at
         if time.monotonic() - shown_at > UPDATE_EVERY_S:
-            show_order(ledger, Orders(ledger).get(row.id))
+            show_order(ledger, orders.get(ledger, row.id))
             shown_at = time.monotonic()
 
     if is_served():
@@ -95,7 +95,7 @@ def colorize_order(settings: Settings, ledger: Ledger, row: OrderRow) -> dict[st
         open_fanout=open_fanout,
         on_progress=show,
     )
-    ended = Orders(ledger).settle(row.id)
+    ended = orders.settle(ledger, row.id)
     show_order(ledger, ended)
     get_run_logger().info("%s: %s", ended.name, ended.state)
     if is_served():

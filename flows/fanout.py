@@ -16,7 +16,7 @@ from tasks.batch.worker import open_worker, recipe_in_service
 from tasks.errors import UsageError
 from tasks.ledger.opening import open_ledger
 from tasks.orders.batches import BatchRequest, working_with
-from tasks.orders.working import IN_FLIGHT, Fanout, Future
+from tasks.orders.dispatch import IN_FLIGHT, Fanout, Future
 from tasks.prefect_tasks import colorize_batch
 from tasks.settings import Settings
 

@@ -29,8 +29,8 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from flows.deploying.deploy import KEEPER
 from flows.watching import show_order
 from tasks.errors import UsageError
-from tasks.ledger import Ledger, RunEnding
-from tasks.ledger.orders import OrderKind, OrderRow, Orders, ShareRow
+from tasks.ledger import Ledger, RunEnding, orders
+from tasks.ledger.orders import OrderKind, OrderRow, ShareRow
 from tasks.orders.keeping import is_quiet, keep_going, lost_night
 from tasks.settings import Settings
 
@@ -64,16 +64,15 @@ def keep(settings: Settings, ledger: Ledger) -> Kept:
     Raises:
         UsageError: There is no deployment to make runs of.
     """
-    orders = Orders(ledger)
     with get_client(sync_client=True) as client:
-        _end_shares_without_runs(client, orders)
+        _end_shares_without_runs(client, ledger)
         created = 0
-        if orders.list_open():
+        if orders.list_open(ledger):
             shares = keep_going(settings, ledger, workers=_count_workers(client, settings))
-            created = _create_runs(client, settings, orders, shares)
+            created = _create_runs(client, settings, ledger, shares)
         _take_up_lost_night(client, ledger)
         if FlowRunContext.get() is not None:  # an artifact is a run's; the command line has none
-            for row in orders.list_shown(ended_within_s=SHOWN_AFTER_END_S):
+            for row in orders.list_shown(ledger, ended_within_s=SHOWN_AFTER_END_S):
                 show_order(ledger, row)
         return Kept(created, switch_keeper(client, ledger))
 
@@ -138,7 +137,7 @@ def _colorize(client: SyncPrefectClient, settings: Settings) -> DeploymentRespon
 
 
 def _create_runs(
-    client: SyncPrefectClient, settings: Settings, orders: Orders, shares: Sequence[ShareRow]
+    client: SyncPrefectClient, settings: Settings, ledger: Ledger, shares: Sequence[ShareRow]
 ) -> int:
     """Have shares worked off; returns for how many a run was created.
 
@@ -149,7 +148,7 @@ def _create_runs(
         return 0
     deployment_id = _colorize(client, settings).id
     for share in shares:
-        row = orders.get(share.order_id)
+        row = orders.get(ledger, share.order_id)
         label = f"{row.name}, share {share.number}"
         run = client.create_flow_run_from_deployment(
             deployment_id,
@@ -159,7 +158,7 @@ def _create_runs(
             idempotency_key=_key(share),
             work_queue_name=QUEUES[row.kind],
         )
-        orders.name_flow_run(share.id, str(run.id))
+        orders.name_flow_run(ledger, share.id, str(run.id))
     return len(shares)
 
 
@@ -168,11 +167,11 @@ def _key(share: ShareRow) -> str:
     return f"order-{share.order_id}:share-{share.number}:{share.created_at.isoformat()}"
 
 
-def _end_shares_without_runs(client: SyncPrefectClient, orders: Orders) -> None:
+def _end_shares_without_runs(client: SyncPrefectClient, ledger: Ledger) -> None:
     """End shares whose flow run has ended, or is gone, without saying so in the ledger."""
     shares = {
         UUID(share.flow_run_id): share
-        for share in orders.list_open_shares()
+        for share in orders.list_open_shares(ledger)
         if share.flow_run_id is not None
     }
     if not shares:
@@ -185,7 +184,7 @@ def _end_shares_without_runs(client: SyncPrefectClient, orders: Orders) -> None:
         told = _ending_of(runs.get(run_id))
         if told is not None:
             ending, detail = told
-            orders.end_share(share.id, ending, detail=detail)
+            orders.end_share(ledger, share.id, ending, detail=detail)
 
 
 def _ending_of(run: FlowRun | None) -> tuple[RunEnding, str] | None:

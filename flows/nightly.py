@@ -12,8 +12,8 @@ from flows.colorize import colorize_order, is_served
 from flows.keeping import keep_if_served
 from flows.watching import show_counts, show_pictures, show_report, tag_run
 from tasks.errors import RunAborted
-from tasks.ledger import Ledger, RunEnding
-from tasks.ledger.orders import OrderRow, Orders, OrderState
+from tasks.ledger import Ledger, RunEnding, orders
+from tasks.ledger.orders import OrderRow, OrderState
 from tasks.orders.night import (
     Night,
     begin_night,
@@ -71,14 +71,13 @@ def nightly(collections: tuple[str, ...] = (), resumes: int | None = None) -> Ni
     sources = sources_of(settings)
     with begin_night(settings, kind="nightly", name=_night(), resumes=resumes) as night:
         tag_run("nightly", *collections)
-        orders = Orders(night.ledger)
         if not is_served():
             end_orders_of_the_dead(night.ledger)
         if resumes is None:
             order = order_of_night(settings, collections, in_process=not is_served())
             row = night.order(order)
         else:
-            row = orders.get(resumes)
+            row = orders.get(night.ledger, resumes)
         if is_served():
             keep_if_served(settings, night.ledger)  # from here on, a crash is noticed
         if row.state is OrderState.LISTING:
@@ -87,7 +86,7 @@ def nightly(collections: tuple[str, ...] = (), resumes: int | None = None) -> Ni
             row = plan(unsearched(night), row.id)
             logger.info("%d scans are due", row.items)
         aborted = _colorize(settings, night.ledger, row)
-        return _end(night, orders.settle(row.id), aborted)
+        return _end(night, orders.settle(night.ledger, row.id), aborted)
 
 
 def _colorize(settings: Settings, ledger: Ledger, row: OrderRow) -> str:
@@ -104,8 +103,7 @@ def _colorize(settings: Settings, ledger: Ledger, row: OrderRow) -> str:
 
 def _wait(settings: Settings, ledger: Ledger, order_id: int) -> OrderRow:
     """Wait until the order has ended, and keep it going meanwhile."""
-    orders = Orders(ledger)
-    while (row := orders.settle(order_id)).ended_at is None:
+    while (row := orders.settle(ledger, order_id)).ended_at is None:
         keep_if_served(settings, ledger)
         time.sleep(LOOK_S)
     return row
@@ -114,9 +112,8 @@ def _wait(settings: Settings, ledger: Ledger, order_id: int) -> OrderRow:
 def _end(night: Night, row: OrderRow, aborted: str) -> NightSummary:
     summary = night.count(row.id)
     summary.aborted = aborted
-    orders = Orders(night.ledger)
     if row.ended_at is None:
-        orders.stop(row.id, RunEnding.ABORTED, why=aborted or "its night has ended")
+        orders.stop(night.ledger, row.id, RunEnding.ABORTED, why=aborted or "its night has ended")
     night.end(summary.ending(), detail=aborted)
     make = partial(report, unsearched(night), unsearched(summary), ending=summary.ending())
     place = write_report(make, night)

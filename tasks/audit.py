@@ -187,7 +187,7 @@ def run_audit(  # noqa: PLR0913 - each may be left out but four
     run_id = ledger.start_run("audit", name)
     try:
         summary = audit(settings, ledger, plan, run_id=run_id, stop=stop, on_progress=on_progress)
-        if redo_as and (items := damaged_items(ledger.database, run_id=run_id)):
+        if redo_as and (items := damaged_items(ledger, run_id=run_id)):
             chosen = ItemFilter(ids=items)
             summary.redone = ledger.redo(chosen, who=redo_as, why=f"damaged, by audit {name}")
     except BaseException as error:
@@ -249,7 +249,7 @@ class _Audit:
         for url in {file.store for file in page}:
             self._open(url)  # here: what is wrong with a whole store ends the audit
         found = [check for check in readers.map(self._read, page) if check is not None]
-        standing = record_checks(self._ledger.database, subject, found, run_id=self._run_id)
+        standing = record_checks(self._ledger, subject, found, run_id=self._run_id)
         files = {file.id: file for file in page}
         for check in found:
             if check.id in standing:
@@ -307,9 +307,9 @@ def _due(
     ledger: Ledger, subject: FixitySubject, chosen: FixityFilter, after_id: int, limit: int
 ) -> list[_File]:
     if subject is FixitySubject.DERIVATIVE:
-        rows = due_derivatives(ledger.database, chosen, after_id=after_id, limit=limit)
+        rows = due_derivatives(ledger, chosen, after_id=after_id, limit=limit)
         return [_derivative_file(row) for row in rows]
-    sources = due_sources(ledger.database, chosen, after_id=after_id, limit=limit)
+    sources = due_sources(ledger, chosen, after_id=after_id, limit=limit)
     return [_source_file(row) for row in sources]
 
 
@@ -370,7 +370,7 @@ def verify(settings: Settings, ledger: Ledger, derivatives: Sequence[str]) -> li
 
 
 def _verify(settings: Settings, ledger: Ledger, name: str) -> Verification:
-    rows = find_derivatives(ledger.database, _keys_of(settings, name))
+    rows = find_derivatives(ledger, _keys_of(settings, name))
     if not rows:
         raise UsageError(
             f"{name}: the ledger knows no such derivative; `autochrome item` lists a scan's"

@@ -11,11 +11,12 @@ import torch
 from colormodel.checkpoint import Card, save_checkpoint
 from colormodel.networks import NetworkConfig, build_network
 from tasks.batch.worker import Worker, open_worker, recipe_in_service
-from tasks.ledger import EnqueueMode, ItemFilter, ItemRow, Ledger
+from tasks.ledger import ItemFilter, ItemRow, Ledger
 from tasks.ledger.records import AttemptRow
 from tasks.ledger.uris import read_name
 from tasks.orders.night import begin_night
 from tasks.settings import Settings
+from tests.orders import enqueue
 from tests.scanfiles import codes_of, photograph, write_jpeg, write_png, write_tiff
 
 
@@ -90,7 +91,7 @@ def worker_for() -> Iterator[OpenWorker]:
 def enqueue_missing(settings: Settings, ledger: Ledger) -> int:
     """Give every scan that was never finished an item that belongs to no order; how many."""
     recipe_id = ledger.ensure_recipe(recipe_in_service(settings, ledger))
-    return ledger.enqueue(recipe_id, mode=EnqueueMode.NEW)
+    return enqueue(ledger, recipe_id)
 
 
 def items_of(ledger: Ledger) -> dict[str, ItemRow]:

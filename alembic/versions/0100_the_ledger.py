@@ -33,7 +33,6 @@ STATUSES = (
     *("pending", "claimed", "published", "review", "skipped", "failed", "quarantined", "held"),
     *("rejected", "superseded"),
 )
-TOGETHER = "status = 'pending' AND alone IS {false}"
 
 # PostgreSQL does not check a batch's rows against rows that they share: a check looks that row up
 # and locks it. Of the server's time for a batch a ninth went into claims and stores, and of that
@@ -329,16 +328,16 @@ def make_items() -> None:
     )
     for name, columns, rows in (
         (
-            "ix_item_pending",
-            ["recipe_id", "collection", "not_before", "id"],
-            f"{TOGETHER} AND order_id IS NULL",
+            "ix_item_order",
+            ["order_id", "not_before", "id"],
+            "status = 'pending' AND alone IS {false} AND order_id IS NOT NULL",
         ),
-        ("ix_item_order", ["order_id", "not_before", "id"], f"{TOGETHER} AND order_id IS NOT NULL"),
         (
             "ix_item_alone",
-            ["recipe_id", "not_before", "id"],
+            ["order_id", "not_before", "id"],
             "status = 'pending' AND alone IS {true}",
         ),
+        ("ix_item_pending", ["not_before"], "status = 'pending' AND order_id IS NULL"),
         ("ix_item_claimed", ["claim_id"], "status = 'claimed'"),
         (
             "ix_item_looked_after",

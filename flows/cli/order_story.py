@@ -5,8 +5,8 @@ from dataclasses import asdict
 from rich.table import Table
 
 from flows.cli.talk import print_json, stdout
-from tasks.ledger import Ledger
-from tasks.ledger.orders import Order, OrderRow, Orders
+from tasks.ledger import Ledger, orders
+from tasks.ledger.orders import Order, OrderRow
 from tasks.orders.planning import Forecast
 from tasks.orders.words import budget_in_words, forecast_in_words, pace_of, why_left_out
 from tasks.report.words import duration, rate
@@ -46,8 +46,7 @@ def _forecast_as_dict(told: Forecast, order: Order) -> dict[str, object]:
 
 def print_list(ledger: Ledger, *, as_json: bool) -> None:
     """The latest orders."""
-    orders = Orders(ledger)
-    rows = [orders.settle(row.id) for row in orders.list_latest()]
+    rows = [orders.settle(ledger, row.id) for row in orders.list_latest(ledger)]
     if as_json:
         print_json([as_dict(ledger, row) for row in rows])
         return
@@ -61,7 +60,7 @@ def print_list(ledger: Ledger, *, as_json: bool) -> None:
             row.state,
             row.mode,
             row.scope.in_words(),
-            f"{_done(orders, row):,} of {row.items:,}",
+            f"{_done(ledger, row):,} of {row.items:,}",
             row.who,
             f"{row.created_at:%Y-%m-%d %H:%M}",
         )
@@ -70,19 +69,18 @@ def print_list(ledger: Ledger, *, as_json: bool) -> None:
 
 def print_story(ledger: Ledger, number: int, *, as_json: bool) -> None:
     """One order: how far it is, its shares, who decided what."""
-    orders = Orders(ledger)
-    row = orders.settle(number)
+    row = orders.settle(ledger, number)
     if as_json:
-        shares = [asdict(share) for share in orders.list_shares(number)]
-        decided = [asdict(one) for one in orders.transitions(number)]
+        shares = [asdict(share) for share in orders.list_shares(ledger, number)]
+        decided = [asdict(one) for one in orders.transitions(ledger, number)]
         print_json({**as_dict(ledger, row), "latest_shares": shares, "decisions": decided})
         return
     print_row(ledger, row)
     stdout.print(f"budget: {budget_in_words(row.budget)}; priority {row.priority}{_until(row)}")
-    for one in orders.transitions(number):
+    for one in orders.transitions(ledger, number):
         why = f": {one.why}" if one.why else ""
         stdout.print(f"{one.decided_at:%Y-%m-%d %H:%M} {one.kind} by {one.who}{why}")
-    for share in orders.list_shares(number):
+    for share in orders.list_shares(ledger, number):
         ending = share.ending or ("under way" if share.begun_at else "waits for a worker")
         by = f" by {share.worker}" if share.worker else ""
         told = f"{ending}, {share.items:,} items {share.detail}"
@@ -99,21 +97,20 @@ def tell(ledger: Ledger, row: OrderRow, *, as_json: bool) -> None:
 
 def print_row(ledger: Ledger, row: OrderRow) -> None:
     """How far an order is, for people."""
-    orders = Orders(ledger)
-    told = orders.progress(row.id)
+    told = orders.progress(ledger, row.id)
     detail = f": {row.detail}" if row.detail else ""
     stdout.print(f"{row.name}, {row.scope.in_words()}: {row.state}{detail}")
     pace = None if row.ended_at else pace_of(ledger, row, told)
     left = f", {rate(pace[0])}, about {duration(pace[1])} left" if pace and told.left else ""
-    stdout.print(f"{_done(orders, row):,} of {row.items:,} done{left}")
+    stdout.print(f"{_done(ledger, row):,} of {row.items:,} done{left}")
     statuses = row.figures or {status.value: n for status, n in told.statuses.items()}
     for status, number in statuses.items():
         stdout.print(f"  {status:<12} {number:>9,}")
 
 
-def _done(orders: Orders, row: OrderRow) -> int:
+def _done(ledger: Ledger, row: OrderRow) -> int:
     if row.ended_at is None:
-        return orders.progress(row.id).done
+        return orders.progress(ledger, row.id).done
     return sum(n for status, n in row.figures.items() if status not in {"pending", "claimed"})
 
 
@@ -123,7 +120,7 @@ def _until(row: OrderRow) -> str:
 
 def as_dict(ledger: Ledger, row: OrderRow) -> dict[str, object]:
     """How far an order is, for programs."""
-    told = Orders(ledger).progress(row.id)
+    told = orders.progress(ledger, row.id)
     pace = None if row.ended_at else pace_of(ledger, row, told)
     statuses = row.figures or {status.value: n for status, n in told.statuses.items()}
     return {

@@ -19,7 +19,7 @@ from tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from tasks.ledger import Ledger
-    from tasks.ledger.orders import Budget, OrderRow, Orders
+    from tasks.ledger.orders import Budget, OrderRow
     from tasks.settings import Settings
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -88,11 +88,12 @@ def pause(
     as_json: options.AsJson = False,
 ) -> None:
     """Begin nothing more of it; what is in work comes to its end, the rest waits."""
+    from tasks.ledger import orders
     from tasks.settings import load_settings
 
     settings = load_settings(database_url=database)
     who = who or getuser()
-    _steer(settings, number, lambda b: b.pause(number, who=who, why=why), as_json=as_json)
+    _steer(settings, number, lambda it: orders.pause(it, number, who=who, why=why), as_json=as_json)
 
 
 @app.command()
@@ -109,15 +110,15 @@ def resume(
     as_json: options.AsJson = False,
 ) -> None:
     """Go on where it was: paused, or left by a process that ended. A new budget is in all."""
+    from tasks.ledger import orders
     from tasks.ledger.opening import open_ledger
-    from tasks.ledger.orders import Orders
     from tasks.orders.planning import plan_order
     from tasks.settings import load_settings
 
     settings = load_settings(database_url=database, output=out)
     budget = budget_of(max_items, max_bytes, max_hours)
     with open_ledger(settings) as ledger:
-        Orders(ledger).resume(number, budget, who=who or getuser(), why=why)
+        orders.resume(ledger, number, budget, who=who or getuser(), why=why)
         row = plan_order(ledger, number)
         raise typer.Exit(go_on(settings, ledger, row, here=here, as_json=as_json))
 
@@ -131,21 +132,22 @@ def cancel(
     as_json: options.AsJson = False,
 ) -> None:
     """End it: what was not begun is as it was before, what is done stays."""
+    from tasks.ledger import orders
     from tasks.report.words import count
     from tasks.settings import load_settings
 
     settings = load_settings(database_url=database)
 
-    def work(orders: Orders) -> None:
-        if orders.get(number).ended_at is not None:
+    def work(ledger: Ledger) -> None:
+        if orders.get(ledger, number).ended_at is not None:
             raise UsageError(f"order {number} has ended; there is nothing to cancel")
-        told = orders.cancel(number, who=who or getuser(), why=why)
+        told = orders.cancel(ledger, number, who=who or getuser(), why=why)
         say(
             f"{count(told.items, 'item')} taken back: {told.removed:,} removed, "
             f"{told.restored:,} as they were before, {told.kept:,} begun before and left to the "
             "next night"
         )
-        if left := orders.progress(number).left:
+        if left := orders.progress(ledger, number).left:
             say(f"{count(left, 'item')} in work: what is begun is finished, the rest taken back")
 
     _steer(settings, number, work, as_json=as_json)
@@ -202,14 +204,14 @@ def _work_off(settings: Settings, ledger: Ledger, row: OrderRow, *, as_json: boo
     """Work an order off in this process; Ctrl-C drains, and `resume` goes on."""
     from flows.cli.order_story import tell
     from flows.cli.stopping import order_bar, stopping
-    from tasks.ledger.orders import Orders, OrderState
+    from tasks.ledger import orders
+    from tasks.ledger.orders import OrderState
     from tasks.orders.working import work_here
 
     stop = threading.Event()
     with stopping(stop), order_bar(row.name) as show:
         aborted = work_here(settings, ledger, row.id, stop=stop, on_progress=show)
-    orders = Orders(ledger)
-    row = orders.settle(row.id)
+    row = orders.settle(ledger, row.id)
     tell(ledger, row, as_json=as_json)
     if aborted:
         say(f"autochrome: {aborted}")
@@ -218,15 +220,15 @@ def _work_off(settings: Settings, ledger: Ledger, row: OrderRow, *, as_json: boo
             f"`autochrome orders resume {row.id}` goes on, `autochrome orders cancel {row.id}` "
             "takes the rest back"
         )
-    return _exit_code(orders, row, is_stopped=stop.is_set() or bool(aborted))
+    return _exit_code(ledger, row, is_stopped=stop.is_set() or bool(aborted))
 
 
-def _exit_code(orders: Orders, row: OrderRow, *, is_stopped: bool) -> ExitCode:
-    from tasks.ledger import ItemStatus
+def _exit_code(ledger: Ledger, row: OrderRow, *, is_stopped: bool) -> ExitCode:
+    from tasks.ledger import ItemStatus, orders
 
     if is_stopped:
         return ExitCode.ABORTED
-    statuses = orders.progress(row.id).statuses
+    statuses = orders.progress(ledger, row.id).statuses
     faults = (ItemStatus.FAILED, ItemStatus.QUARANTINED)
     if any(statuses.get(status) for status in faults):
         return ExitCode.FINISHED_WITH_FAULTS
@@ -234,12 +236,12 @@ def _exit_code(orders: Orders, row: OrderRow, *, is_stopped: bool) -> ExitCode:
 
 
 def _steer(
-    settings: Settings, number: int, move: Callable[[Orders], object], *, as_json: bool
+    settings: Settings, number: int, move: Callable[[Ledger], object], *, as_json: bool
 ) -> None:
     from flows.cli.order_story import tell
+    from tasks.ledger import orders
     from tasks.ledger.opening import open_ledger
-    from tasks.ledger.orders import Orders
 
     with open_ledger(settings) as ledger:
-        move(Orders(ledger))
-        tell(ledger, Orders(ledger).settle(number), as_json=as_json)
+        move(ledger)
+        tell(ledger, orders.settle(ledger, number), as_json=as_json)

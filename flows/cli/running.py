@@ -167,15 +167,15 @@ def run_here(settings: Settings, *, as_json: bool, pixels: PixelPool | None = No
         pixels: A pool whose children are being started already, and that its owner closes.
     """
     from tasks.batch.worker import check_device
-    from tasks.ledger import RunEnding
-    from tasks.ledger.orders import Orders
+    from tasks.ledger import RunEnding, orders
+    from tasks.orders.dispatch import in_this_process
     from tasks.orders.night import (
         begin_night,
         end_orders_of_the_dead,
         name_of_night,
         order_of_process,
     )
-    from tasks.orders.working import in_this_process, work_here
+    from tasks.orders.working import work_here
     from tasks.report.gathering import make_report, write_report
 
     check_device(settings)
@@ -197,10 +197,11 @@ def run_here(settings: Settings, *, as_json: bool, pixels: PixelPool | None = No
                 open_fanout=partial(in_this_process, pixels=pixels),
                 on_progress=show,
             )
-        orders = Orders(night.ledger)
-        if orders.settle(order.id).ended_at is None:
+        if orders.settle(night.ledger, order.id).ended_at is None:
             ending = RunEnding.ABORTED if aborted else RunEnding.CANCELLED
-            orders.stop(order.id, ending, why=aborted or "its process was asked to end")
+            orders.stop(
+                night.ledger, order.id, ending, why=aborted or "its process was asked to end"
+            )
         summary = night.count(order.id)
         summary.aborted = aborted
         ending = summary.ending(stopped=stop.is_set())

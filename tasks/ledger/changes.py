@@ -30,6 +30,7 @@ from sqlalchemy.sql.selectable import CTE
 from tasks.errors import Reason
 from tasks.ledger import sql
 from tasks.ledger.decisions import Decision, carry_out
+from tasks.ledger.engine import writes
 from tasks.ledger.records import Digest, ListedObject
 from tasks.ledger.sweeping import uncount
 from tasks.ledger.vanishing import WHO, mark_later_pages_vanished, pages_of
@@ -114,6 +115,7 @@ def _is_weak(etag: ColumnElement[str]) -> ColumnElement[bool]:
     return or_(etag == "", begins == "W/", func.substr(etag, 1, 9) == "modified-")
 
 
+@writes
 def ensure_store(connection: Connection, url: str) -> int:
     """The id of the store with this URL."""
     wanted = select(store.c.id).where(store.c.url == url)
@@ -208,8 +210,11 @@ def relist_scans(connection: Connection, place: Place, facts: Sequence[dict[str,
     return len(other)
 
 
+@writes
 def record_digests(connection: Connection, digests: Iterable[Digest]) -> int:
-    """Settle doubts: the same bytes are no change, others are a new revision; returns how many.
+    """Settle doubts; returns how many files hold other bytes, and have a new revision.
+
+    The same bytes are no change: every item stays what it is.
 
     What the listing has told otherwise of since the bytes were read stays in doubt.
     """

@@ -13,8 +13,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, update
 
 from tasks.errors import UsageError
-from tasks.ledger import Ledger, RecipeRow, sql
+from tasks.ledger import RecipeRow, sql
 from tasks.ledger.decisions import record
+from tasks.ledger.engine import reads, writes
 from tasks.ledger.reading import recipe_row
 from tasks.ledger.reference_records import TrainingRow, TrainingVerdict
 from tasks.ledger.trainings import conclude
@@ -53,67 +54,82 @@ class Succession:
     decided_at: datetime
 
 
+@writes
 def register_checkpoint(  # noqa: PLR0913 - one argument a column
-    ledger: Ledger, digest: str, *, name: str, url: str, card: Mapping[str, object], who: str
+    connection: Connection,
+    digest: str,
+    *,
+    name: str,
+    url: str,
+    card: Mapping[str, object],
+    who: str,
 ) -> CheckpointRow:
     """Make a checkpoint known; one that is known already stays as it was registered."""
-
-    def register(connection: Connection) -> CheckpointRow:
-        connection.execute(
-            sql.insert_or(connection, checkpoint)
-            .values(
-                digest=digest,
-                name=sql.storable(name),
-                url=url,
-                card=dict(card),
-                registered_by=sql.storable(who),
-                registered_at=sql.now(),
-            )
-            .on_conflict_do_nothing()
+    connection.execute(
+        sql.insert_or(connection, checkpoint)
+        .values(
+            digest=digest,
+            name=sql.storable(name),
+            url=url,
+            card=dict(card),
+            registered_by=sql.storable(who),
+            registered_at=sql.now(),
         )
-        return _find(connection, digest)
-
-    return ledger.database.write(register)
-
-
-def list_checkpoints(ledger: Ledger) -> list[CheckpointRow]:
-    """All checkpoints, in the order of their registration."""
-    return ledger.database.read(
-        lambda c: [_row(row) for row in c.execute(select(checkpoint).order_by(checkpoint.c.id))]
+        .on_conflict_do_nothing()
     )
+    return find_registered(connection, digest)
 
 
-def find_registered(ledger: Ledger, digest: str) -> CheckpointRow:
+@reads
+def list_checkpoints(connection: Connection) -> list[CheckpointRow]:
+    """All checkpoints, in the order of their registration."""
+    return [_row(row) for row in connection.execute(select(checkpoint).order_by(checkpoint.c.id))]
+
+
+@reads
+def find_registered(connection: Connection, digest: str) -> CheckpointRow:
     """The one checkpoint whose digest begins so.
 
     Raises:
         UsageError: There is none, or more than one.
     """
-    return ledger.database.read(lambda c: _find(c, digest))
+    rows = connection.execute(
+        select(checkpoint).where(checkpoint.c.digest.startswith(digest, autoescape=True)).limit(2)
+    ).all()
+    if len(rows) == 1:
+        return _row(rows[0])
+    found = (
+        "more than one registered checkpoint begins" if rows else "no registered checkpoint begins"
+    )
+    raise UsageError(f"{found} with {digest!r}; `autochrome models` lists them")
 
 
-def champion_checkpoint(ledger: Ledger) -> CheckpointRow | None:
+@reads
+def champion_checkpoint(connection: Connection) -> CheckpointRow | None:
     """The checkpoint in service; None before the first promotion."""
-    return ledger.database.read(_champion)
+    row = connection.execute(
+        select(checkpoint)
+        .join(champion, champion.c.checkpoint_id == checkpoint.c.id)
+        .where(champion.c.slot == _SLOT)
+    ).first()
+    return None if row is None else _row(row)
 
 
-def promote(ledger: Ledger, digest: str, *, who: str, why: str) -> CheckpointRow:
+@writes
+def promote(connection: Connection, digest: str, *, who: str, why: str) -> CheckpointRow:
     """Make a registered checkpoint the champion.
 
     Raises:
         UsageError: It is not registered, or the champion already.
     """
-
-    def move(connection: Connection) -> CheckpointRow:
-        chosen = _find(connection, digest)
-        _point_at(connection, DecisionKind.PROMOTE, chosen, who=who, why=why)
-        return chosen
-
-    return ledger.database.write(move)
+    chosen = find_registered(connection, digest)
+    _point_at(connection, DecisionKind.PROMOTE, chosen, who=who, why=why)
+    return chosen
 
 
+@writes
 def promote_trained(  # noqa: PLR0913 - what a decision and a verdict need
-    ledger: Ledger,
+    connection: Connection,
     training: TrainingRow,
     digest: str,
     *,
@@ -127,57 +143,46 @@ def promote_trained(  # noqa: PLR0913 - what a decision and a verdict need
         UsageError: The champion is no longer the one that the challenger was compared with, or the
             training has a verdict already. Nothing is changed.
     """
-
-    def move(connection: Connection) -> CheckpointRow:
-        chosen = _find(connection, digest)
-        # Locked by the move; what was compared with is checked after it, and undone by the raise.
-        previous = _point_at(connection, DecisionKind.PROMOTE, chosen, who=who, why=why)
-        if previous is None or _find(connection, training.parent).id != previous:
-            raise UsageError(
-                f"the champion is no longer {training.parent[:12]}, which the challenger was "
-                "compared with; run `autochrome finetune` again"
-            )
-        if not conclude(
-            connection,
-            training.id,
-            TrainingVerdict.PROMOTED,
-            why=why,
-            figures=figures,
-            challenger_id=chosen.id,
-        ):
-            raise UsageError(f"training {training.id} has its verdict already")
-        return chosen
-
-    return ledger.database.write(move)
+    chosen = find_registered(connection, digest)
+    # Locked by the move; what was compared with is checked after it, and undone by the raise.
+    previous = _point_at(connection, DecisionKind.PROMOTE, chosen, who=who, why=why)
+    if previous is None or find_registered(connection, training.parent).id != previous:
+        raise UsageError(
+            f"the champion is no longer {training.parent[:12]}, which the challenger was "
+            "compared with; run `autochrome finetune` again"
+        )
+    if not conclude(
+        connection,
+        training.id,
+        TrainingVerdict.PROMOTED,
+        why=why,
+        figures=figures,
+        challenger_id=chosen.id,
+    ):
+        raise UsageError(f"training {training.id} has its verdict already")
+    return chosen
 
 
-def roll_back(ledger: Ledger, *, who: str, why: str) -> CheckpointRow:
+@writes
+def roll_back(connection: Connection, *, who: str, why: str) -> CheckpointRow:
     """Make the checkpoint the champion again that was so before the present one was promoted.
 
     Raises:
         UsageError: There was none before.
     """
-
-    def move(connection: Connection) -> CheckpointRow:
-        line = _line_of_promotions(connection)
-        if len(line) < 2:
-            raise UsageError("no champion came before the present one; promote another instead")
-        chosen = line[-2]
-        _point_at(connection, DecisionKind.ROLL_BACK, chosen, who=who, why=why)
-        return chosen
-
-    return ledger.database.write(move)
+    line = _line_of_promotions(connection)
+    if len(line) < 2:
+        raise UsageError("no champion came before the present one; promote another instead")
+    chosen = line[-2]
+    _point_at(connection, DecisionKind.ROLL_BACK, chosen, who=who, why=why)
+    return chosen
 
 
-def history(ledger: Ledger) -> list[Succession]:
-    """Every move of the champion pointer, oldest first."""
-    return ledger.database.read(_history)
-
-
-def recipes_of(ledger: Ledger, digest: str) -> list[RecipeRow]:
+@reads
+def recipes_of(connection: Connection, digest: str) -> list[RecipeRow]:
     """The recipes that used a checkpoint; every item and derivative names its recipe."""
     wanted = select(recipe).where(recipe.c.checkpoint_digest == digest).order_by(recipe.c.id)
-    return ledger.database.read(lambda c: [recipe_row(row) for row in c.execute(wanted)])
+    return [recipe_row(row) for row in connection.execute(wanted)]
 
 
 def _point_at(
@@ -202,16 +207,9 @@ def _point_at(
     return previous
 
 
-def _champion(connection: Connection) -> CheckpointRow | None:
-    row = connection.execute(
-        select(checkpoint)
-        .join(champion, champion.c.checkpoint_id == checkpoint.c.id)
-        .where(champion.c.slot == _SLOT)
-    ).first()
-    return None if row is None else _row(row)
-
-
-def _history(connection: Connection) -> list[Succession]:
+@reads
+def history(connection: Connection) -> list[Succession]:
+    """Every move of the champion pointer, oldest first."""
     known = {row.id: _row(row) for row in connection.execute(select(checkpoint))}
     rows = connection.execute(
         select(decision)
@@ -234,24 +232,12 @@ def _history(connection: Connection) -> list[Succession]:
 def _line_of_promotions(connection: Connection) -> Sequence[CheckpointRow]:
     """Who would be champion, the present one last, if each were rolled back in turn."""
     line: list[CheckpointRow] = []
-    for move in _history(connection):
+    for move in history(connection):
         if move.kind is DecisionKind.PROMOTE:
             line.append(move.checkpoint)
         else:
             line.pop()
     return line
-
-
-def _find(connection: Connection, digest: str) -> CheckpointRow:
-    rows = connection.execute(
-        select(checkpoint).where(checkpoint.c.digest.startswith(digest, autoescape=True)).limit(2)
-    ).all()
-    if len(rows) == 1:
-        return _row(rows[0])
-    found = (
-        "more than one registered checkpoint begins" if rows else "no registered checkpoint begins"
-    )
-    raise UsageError(f"{found} with {digest!r}; `autochrome models` lists them")
 
 
 def _row(row: Row[Any]) -> CheckpointRow:

@@ -19,7 +19,6 @@ from sqlalchemy import (
     Float,
     Integer,
     Select,
-    Text,
     Update,
     and_,
     bindparam,
@@ -36,6 +35,7 @@ from sqlalchemy.sql.selectable import FromClause
 
 from tasks.errors import Reason
 from tasks.ledger import outages, sql
+from tasks.ledger.engine import writes
 from tasks.ledger.records import Claim, ClaimedItem
 from tasks.ledger.refusals import ARE_THERE
 from tasks.ledger.sweeping import IS_EXPIRED, sweep, uncount
@@ -45,13 +45,11 @@ from tasks.schema import (
     DOUBTED,
     PENDING_ALONE,
     PENDING_IN_ORDER,
-    PENDING_TOGETHER,
     AttemptEnding,
     ItemStatus,
     OrderState,
     claim,
     item,
-    item_tally,
     outage,
     scan,
     store,
@@ -70,9 +68,8 @@ class Wanted:
     limit: int
     lease_s: float
     max_attempts: int
-    collections: Sequence[str] | None
-    run_id: int | None
-    order_id: int | None = None
+    run_id: int
+    order_id: int
 
 
 def new_token() -> str:
@@ -85,6 +82,19 @@ def new_token() -> str:
 
 _RECIPE = bindparam("recipe", type_=BigInteger)
 _ORDER = bindparam("order", type_=BigInteger)
+
+
+# Asked in the claim itself: of an order that is paused or cancelled, or whose deadline has passed,
+# nothing is claimed, however lately a worker has looked.
+_RUNS = (
+    select(work_order.c.id)
+    .where(
+        work_order.c.id == _ORDER,
+        work_order.c.state == OrderState.RUNNING,
+        or_(work_order.c.deadline_at.is_(None), work_order.c.deadline_at > sql.now()),
+    )
+    .exists()
+)
 
 
 def _with_scans(items: FromClause) -> Select[Any]:
@@ -112,22 +122,24 @@ def _with_scans(items: FromClause) -> Select[Any]:
     )
 
 
-def _due(*conditions: ColumnElement[bool]) -> Select[Any]:
+def _due(*pending: ColumnElement[bool]) -> Select[Any]:
     return select(item.c.id, item.c.scan_id, item.c.attempts, item.c.collection).where(
-        *conditions,
+        *pending,
+        item.c.order_id == _ORDER,
         item.c.recipe_id == _RECIPE,
         item.c.not_before <= sql.now(),
     )
 
 
-def _ready(*conditions: ColumnElement[bool]) -> Select[Any]:
+def _ready(*pending: ColumnElement[bool]) -> Select[Any]:
     """Lock the *most* first items that are due, passing over what others are just taking.
 
     The CTE makes PostgreSQL pick and lock exactly once, before it looks at any other table. SQLite
     has no row locks and needs none: the transaction is the only one that writes.
     """
     picked = (
-        _due(*conditions)
+        _due(*pending)
+        .where(_RUNS)
         .order_by(item.c.not_before, item.c.id)
         .limit(bindparam("most", type_=Integer))
         .with_for_update(skip_locked=True)
@@ -136,74 +148,22 @@ def _ready(*conditions: ColumnElement[bool]) -> Select[Any]:
     return _with_scans(picked)
 
 
-# Asked in the claim itself: of an order that is paused or cancelled, or whose deadline has passed,
-# nothing is claimed, however lately a worker has looked.
-_RUNS = (
-    select(work_order.c.id)
-    .where(
-        work_order.c.id == _ORDER,
-        work_order.c.state == OrderState.RUNNING,
-        or_(work_order.c.deadline_at.is_(None), work_order.c.deadline_at > sql.now()),
-    )
-    .exists()
-)
-
-
-@dataclass(frozen=True)
-class _Picks:
-    """Which items a claim locks."""
-
-    suspect: Select[Any]
-    suspect_of: Select[Any]  # in the given collections
-    suspect_in_order: Select[Any]
-    in_order: Select[Any]
-    together: Select[Any]
-
-    @classmethod
-    def where(cls, *also: ColumnElement[bool]) -> "_Picks":
-        """Those of which *also* holds."""
-        of_none = (PENDING_ALONE, item.c.order_id.is_(None), *also)
-        of_order = (item.c.order_id == _ORDER, _RUNS, *also)
-        return cls(
-            suspect=_ready(*of_none),
-            suspect_of=_ready(
-                *of_none, item.c.collection.in_(bindparam("collections", expanding=True))
-            ),
-            suspect_in_order=_ready(PENDING_ALONE, *of_order),
-            in_order=_ready(PENDING_IN_ORDER, *of_order),
-            together=_ready(
-                PENDING_TOGETHER, item.c.collection == bindparam("collection", type_=Text), *also
-            ),
-        )
-
-
+_SUSPECT = _ready(PENDING_ALONE)
+_TOGETHER = _ready(PENDING_IN_ORDER)
 # A place that is away is asked about only where there is one: that takes a look at each scan.
-_PICKS = _Picks.where()
-_PICKS_ELSEWHERE = _Picks.where(~outages.is_out(item))
+_SUSPECT_ELSEWHERE = _ready(PENDING_ALONE, ~outages.is_out(item))
+_TOGETHER_ELSEWHERE = _ready(PENDING_IN_ORDER, ~outages.is_out(item))
 
 
 def _there_is(kind: str, thing: Select[Any]) -> Select[Any]:
-    return select(literal(kind).label("kind"), literal("").label("collection")).where(
-        thing.exists()
-    )
+    return select(literal(kind)).where(thing.exists())
 
 
 # What there is to do, in one look: each way to the server is one more turn to wait for.
-_ARE_EXPIRED = _there_is("expired", select(claim.c.id).where(IS_EXPIRED))
-_ARE_AWAY = _there_is("away", select(outage.c.id))
 _LOOK = union_all(
-    _ARE_EXPIRED,
-    _ARE_AWAY,
-    _there_is("suspect", _due(PENDING_ALONE, item.c.order_id.is_(None))),
-    select(literal("waiting"), item_tally.c.collection)
-    .where(item_tally.c.recipe_id == _RECIPE, item_tally.c.status == ItemStatus.PENDING)
-    .group_by(item_tally.c.collection)
-    .having(func.sum(item_tally.c.n) > 0),
-)
-_LOOK_IN_ORDER = union_all(
-    _ARE_EXPIRED,
-    _ARE_AWAY,
-    _there_is("suspect", _due(PENDING_ALONE, item.c.order_id == _ORDER)),
+    _there_is("expired", select(claim.c.id).where(IS_EXPIRED)),
+    _there_is("away", select(outage.c.id)),
+    _there_is("suspect", _due(PENDING_ALONE)),
 )
 _MAKE = (
     insert(claim)
@@ -268,15 +228,23 @@ _MAKE_AND_MARK = _make_and_mark()  # SQLite cannot do both in one
 
 def claim_items(connection: Connection, wanted: Wanted, *, token: str) -> Claim | None:
     """Sweep, then take what is wanted; see `Ledger.claim`."""
-    seen = _look(connection, wanted)
-    if seen.expired:
+    mine = {"recipe": wanted.recipe_id, "order": wanted.order_id}
+    seen = set(connection.execute(_LOOK, mine).scalars())
+    if "expired" in seen:
         sweep(connection)
-        seen = _look(connection, wanted)
-    rows = _pick(connection, wanted, seen)
+        seen = set(connection.execute(_LOOK, mine).scalars())
+    suspect, together = _SUSPECT, _TOGETHER
+    if "away" in seen:
+        suspect, together = _SUSPECT_ELSEWHERE, _TOGETHER_ELSEWHERE
+    rows: Sequence[sql.AnyRow] = []
+    if "suspect" in seen:
+        rows = connection.execute(suspect, {**mine, "most": 1}).all()
+    if not rows:
+        rows = connection.execute(together, {**mine, "most": wanted.limit}).all()
     if not rows:
         return None
     expires_at = _take(connection, wanted, rows, token=token)
-    tried_again = outages.places(connection) if seen.away else frozenset()
+    tried_again = outages.places(connection) if "away" in seen else frozenset()
     return Claim(token, expires_at, _claimed_items(rows, attempt_offset=1), tried_again)
 
 
@@ -312,62 +280,6 @@ def reread_claim(connection: Connection, token: str) -> Claim | None:
     mine = _with_scans(item).where(CLAIMED, item.c.claim_id == found.id)
     rows = connection.execute(mine).all()
     return Claim(token, found.expires_at, _claimed_items(rows, attempt_offset=0))
-
-
-@dataclass(frozen=True)
-class _Sight:
-    """What there is to do."""
-
-    expired: bool
-    away: bool
-    suspects: bool
-    waiting: Sequence[str]  # collections, by name
-
-
-def _look(connection: Connection, wanted: Wanted) -> _Sight:
-    look, given = _LOOK, {"recipe": wanted.recipe_id}
-    if wanted.order_id is not None:
-        look, given = _LOOK_IN_ORDER, {**given, "order": wanted.order_id}
-    rows = connection.execute(look, given).all()
-    kinds = {kind for kind, _ in rows}
-    waiting = sorted(collection for kind, collection in rows if kind == "waiting")
-    return _Sight("expired" in kinds, "away" in kinds, "suspect" in kinds, waiting)
-
-
-def _pick(connection: Connection, wanted: Wanted, seen: _Sight) -> list[sql.AnyRow]:
-    """Lock one suspect alone, or else as many others as are wanted."""
-    picks = _PICKS_ELSEWHERE if seen.away else _PICKS
-    suspects = _pick_suspect(connection, wanted, picks) if seen.suspects else []
-    if suspects:
-        return suspects
-    if wanted.order_id is not None:
-        given = {"recipe": wanted.recipe_id, "order": wanted.order_id, "most": wanted.limit}
-        return list(connection.execute(picks.in_order, given).all())
-    rows: list[sql.AnyRow] = []
-    # Collection by collection: with it fixed, the index gives the rows in order and can stop.
-    for collection in seen.waiting if wanted.collections is None else wanted.collections:
-        rows += connection.execute(
-            picks.together,
-            {
-                "recipe": wanted.recipe_id,
-                "collection": collection,
-                "most": wanted.limit - len(rows),
-            },
-        ).all()
-        if len(rows) >= wanted.limit:
-            break
-    return rows
-
-
-def _pick_suspect(connection: Connection, wanted: Wanted, picks: _Picks) -> list[sql.AnyRow]:
-    given: dict[str, Any] = {"recipe": wanted.recipe_id, "most": 1}
-    if wanted.order_id is not None:
-        given["order"] = wanted.order_id
-        return list(connection.execute(picks.suspect_in_order, given).all())
-    if wanted.collections is None:
-        return list(connection.execute(picks.suspect, given).all())
-    given["collections"] = list(wanted.collections)
-    return list(connection.execute(picks.suspect_of, given).all())
 
 
 def _claimed_items(rows: Iterable[sql.AnyRow], *, attempt_offset: int) -> tuple[ClaimedItem, ...]:
@@ -412,8 +324,9 @@ def _claimed_items(rows: Iterable[sql.AnyRow], *, attempt_offset: int) -> tuple[
 # --- holding -------------------------------------------------------------------------------------
 
 
+@writes
 def renew(connection: Connection, token: str, *, lease_s: float) -> int:
-    """Push the expiry on; returns how many items are still held."""
+    """Let the lease last for *lease_s* from now; returns how many items are still held."""
     claim_id = connection.execute(
         update(claim)
         .where(claim.c.token == token, _OPEN, claim.c.expires_at > sql.now())
@@ -436,16 +349,26 @@ def holds_nothing(claim_id: int | ColumnElement[int]) -> ColumnElement[bool]:
     return ~select(item.c.id).where(CLAIMED, item.c.claim_id == claim_id).exists()
 
 
+@writes
 def give_back(  # noqa: PLR0913 - four of them have defaults
     connection: Connection,
     token: str,
-    item_ids: Collection[int] | None,
+    item_ids: Collection[int] | None = None,
     *,
     reason: Reason | None = None,
     detail: str = "",
     wait_s: float = 0.0,
 ) -> int:
-    """Put the batch, or some of it, back to pending; the attempt does not count."""
+    """Put items, or all that are left, back to pending; the attempt does not count.
+
+    Args:
+        connection: To the ledger.
+        token: Of the claim.
+        item_ids: Which items; None: all.
+        reason: For the attempt's record, with *detail*.
+        detail: Why.
+        wait_s: Not to be claimed before.
+    """
     held = lock_claim(connection, token)
     if held is None:
         return 0

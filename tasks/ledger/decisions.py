@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 from tasks.errors import Reason
 from tasks.ledger import refusals, sql
+from tasks.ledger.engine import reads
 from tasks.ledger.filters import condition_of, parameters_of, scans_at
 from tasks.ledger.records import ItemFilter
 from tasks.schema import (
@@ -51,23 +52,30 @@ class Move:
 
 
 MOVES = {
+    # Attempts anew; quarantined and skipped ones where the filter says so.
     DecisionKind.RETRY: Move(
         (ItemStatus.FAILED, ItemStatus.QUARANTINED, ItemStatus.SKIPPED),
         ItemStatus.PENDING,
         by_default=(ItemStatus.FAILED,),
     ),
+    # Older recipes' derivatives of the same scans are superseded; where the filter names the
+    # status, rejected ones, too. Items of scans that hold other bytes by now are passed over.
     DecisionKind.APPROVE: Move(
         (ItemStatus.REVIEW, ItemStatus.REJECTED),
         ItemStatus.PUBLISHED,
         by_default=(ItemStatus.REVIEW,),
     ),
+    # The same bytes wait for a person from now on, wherever they lie and under whatever recipe;
+    # and so does whatever these scans hold later.
     DecisionKind.REJECT: Move(
         (ItemStatus.REVIEW, ItemStatus.PUBLISHED),
         ItemStatus.REJECTED,
         by_default=(ItemStatus.REVIEW,),
         by_name=(ItemStatus.REVIEW, ItemStatus.PUBLISHED),
     ),
+    # The derivatives are made once more, under the same keys.
     DecisionKind.REDO: Move((ItemStatus.PUBLISHED, ItemStatus.REVIEW), ItemStatus.PENDING),
+    # By hand; publishing another recipe's does it, too.
     DecisionKind.SUPERSEDE: Move((ItemStatus.PUBLISHED, ItemStatus.REVIEW), ItemStatus.SUPERSEDED),
 }
 
@@ -130,6 +138,7 @@ def count_decided(connection: Connection, kind: DecisionKind, chosen: ItemFilter
     return count
 
 
+@reads
 def count_by_status(connection: Connection, chosen: ItemFilter) -> dict[ItemStatus, int]:
     """Where the items stand that a filter means, whatever a decision may move."""
     rows = connection.execute(

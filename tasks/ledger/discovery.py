@@ -37,7 +37,7 @@ from tasks.ledger.changes import (
     move_scans,
     relist_scans,
 )
-from tasks.ledger.engine import Database
+from tasks.ledger.engine import Database, reads
 from tasks.ledger.filters import LAST_CHARACTER
 from tasks.ledger.holds import hold_moved_files
 from tasks.ledger.records import Discovered, Doubt, ListedObject, Missing
@@ -70,7 +70,7 @@ _FLAGS = 4  # bits by which a known scan differs
 
 @dataclass(frozen=True)
 class Listing:
-    """What is listed, and for what; see `Ledger.record_listing`."""
+    """What is listed, and for what; see `record_listing`."""
 
     source: str
     objects: Iterable[ListedObject]
@@ -147,8 +147,41 @@ class _Seen:
         return byte < len(self._bits) and bool(self._bits[byte] & 1 << (number & 7))
 
 
-def record_listing(database: Database, listing: Listing) -> Discovered:
-    """Record what a source holds; see `Ledger.record_listing`."""
+def record_listing(  # noqa: PLR0913 - each may be left out but three
+    database: Database,
+    source: str,
+    objects: Iterable[ListedObject],
+    *,
+    collection: str,
+    run_id: int | None = None,
+    prefix: str = "",
+    complete: bool = True,
+    leaves_out: Callable[[str], str] = lambda _: "",
+    may_vanish: Callable[[Missing], bool] = lambda _: True,
+) -> Discovered:
+    """Record what a source holds, in bounded memory and in many short transactions.
+
+    What a file is, its bytes say. Where another ETag, time or version is listed, it is in doubt
+    (`doubts`) until they are compared; where they are others for sure, it becomes a new
+    revision of its scan: items that wait or are being worked on go back to pending for it,
+    ended ones are due at the next `enqueue`. A known scan that the listing did not bring is
+    marked vanished, never deleted, and nothing waits for it any more; when it comes back, so
+    does its item. So it is with one that is archived, and restored.
+
+    Args:
+        database: Of the ledger.
+        source: The store's normalised URL.
+        objects: Its listing, in any order. When it raises, what came before is kept, and
+            nothing is taken for vanished.
+        collection: What its scans belong to; scans known under another are moved.
+        run_id: The run that looks.
+        prefix: The listing covers only keys that begin so.
+        complete: False for a listing that ends early on purpose: nothing is taken for vanished.
+        leaves_out: The pattern by which a key is left out of the listing, "" for none. Known
+            scans that it names are marked as left out: what of them is not done is skipped.
+        may_vanish: Asked when the listing is over, whether what it did not bring is gone.
+    """
+    listing = Listing(source, objects, collection, run_id, prefix, complete, leaves_out, may_vanish)
     router = database.write(
         partial(
             find_routes, url=listing.source, collection=listing.collection, run_id=listing.run_id
@@ -158,8 +191,8 @@ def record_listing(database: Database, listing: Listing) -> Discovered:
     newest = database.read(_newest)
     seen = _Seen()
     found = new = changed = reappeared = vanished = left_out = otherwise = 0
-    for objects in _chunks(listing.objects, CHUNK_OBJECTS):
-        for route, mine in router.sort(objects):
+    for chunk in _chunks(listing.objects, CHUNK_OBJECTS):
+        for route, mine in router.sort(chunk):
             differs, written = _record_chunk(database, route.place, mine)
             found += len(differs.new) + sum(map(seen.add, differs.known))
             for scan_id in (*written.inserted.added, *written.inserted.known):
@@ -325,28 +358,28 @@ def _known_after(
     return connection.execute(known.order_by(scan.c.key).limit(4 * CHUNK_OBJECTS)).all()
 
 
+@reads
 def doubts(
-    database: Database, source: str, *, after_key: str = "", limit: int = CHUNK_OBJECTS
+    connection: Connection, source: str, *, after_key: str = "", limit: int = 64
 ) -> list[Doubt]:
-    """Files in a source whose bytes are to be compared, by key from *after_key* on."""
+    """Files in a source of which the listing tells otherwise, by key from *after_key* on.
 
-    def read(connection: Connection) -> list[Doubt]:
-        wanted = (
-            select(scan.c.id, scan.c.key, scan.c.listing, scan.c.size_bytes)
-            .join(store, store.c.id == scan.c.store_id)
-            .where(
-                store.c.url == source,
-                scan.c.key > after_key,
-                scan.c.page == 0,
-                DOUBTED,
-                scan.c.sha256.is_not(None),
-                scan.c.vanished_at.is_(None),
-                scan.c.archived.is_(False),
-            )
-            .order_by(scan.c.key)
-            .limit(limit)
+    Their bytes are to be compared.
+    """
+    wanted = (
+        select(scan.c.id, scan.c.key, scan.c.listing, scan.c.size_bytes)
+        .join(store, store.c.id == scan.c.store_id)
+        .where(
+            store.c.url == source,
+            scan.c.key > after_key,
+            scan.c.page == 0,
+            DOUBTED,
+            scan.c.sha256.is_not(None),
+            scan.c.vanished_at.is_(None),
+            scan.c.archived.is_(False),
         )
-        rows = connection.execute(wanted)
-        return [Doubt(row.id, row.key, row.listing, row.size_bytes) for row in rows]
-
-    return database.read(read)
+        .order_by(scan.c.key)
+        .limit(limit)
+    )
+    rows = connection.execute(wanted)
+    return [Doubt(row.id, row.key, row.listing, row.size_bytes) for row in rows]

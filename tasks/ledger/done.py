@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, and_, func, select
 
 from tasks.errors import Reason
-from tasks.ledger.ledger import Ledger
+from tasks.ledger.engine import reads
 from tasks.ledger.notes import notes_in
 from tasks.ledger.records import ClaimedItem
 from tasks.ledger.uris import uri_of
@@ -46,25 +46,22 @@ class Done:
     noted: Mapping[str, tuple[str, ...]]  #: by the scan's URI
 
 
-def list_done(ledger: Ledger, run_id: int, *, derivatives: int, noted: int) -> Done:
-    """What came of a run's claims.
-
-    Args:
-        ledger: Where it stands.
-        run_id: The run.
-        derivatives: So many of them are wanted, the first by digest.
-        noted: Of so many scans the notes are wanted, the first by place.
-    """
-    return ledger.database.read(lambda c: _list_done(c, run_id, derivatives, noted))
-
-
 _OUTCOMES = attempt.join(claim, claim.c.id == attempt.c.claim_id)
 _HAS_OUTCOME = and_(
     attempt.c.ending == AttemptEnding.FINISHED, attempt.c.status != ItemStatus.PENDING
 )
 
 
-def _list_done(connection: Connection, run_id: int, derivatives: int, noted: int) -> Done:
+@reads
+def list_done(connection: Connection, run_id: int, *, derivatives: int, noted: int) -> Done:
+    """What came of a run's claims.
+
+    Args:
+        connection: To the ledger.
+        run_id: The run.
+        derivatives: So many of them are wanted, the first by digest.
+        noted: Of so many scans the notes are wanted, the first by place.
+    """
     statuses: Counter[ItemStatus] = Counter()
     reasons: Counter[Reason] = Counter()
     counted = (

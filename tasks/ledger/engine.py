@@ -1,9 +1,11 @@
 """The connection to the ledger's database: opening it, and what its failures mean.
 
-`Database.write` and `Database.read` are the only ways in. Each runs one short transaction. When the
-connection is lost, a deadlock is broken or a lock is not to be had, the transaction is run again
-for as long as the patience lasts; after that, and for whatever else the database refuses, there is
-`DatabaseUnavailable` with one line that a person can act on. No message holds a password.
+`Database.write` and `Database.read` are the only ways in. Each runs one short transaction. Whatever
+is asked of the ledger is a function of a connection, made an operation by `reads` or `writes`.
+
+When the connection is lost, a deadlock is broken or a lock is not to be had, the transaction is run
+again for as long as the patience lasts; after that, and for whatever else the database refuses,
+there is `DatabaseUnavailable` with one line that a person can act on. No message holds a password.
 """
 
 import random
@@ -11,8 +13,9 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import wraps
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Concatenate, ParamSpec, TypeAlias, TypeVar, cast
 
 import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, event, inspect, make_url, text
@@ -31,6 +34,7 @@ from tasks.errors import DatabaseUnavailable, SchemaOutdated, UsageError
 from tasks.schema import REVISION
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 BUSY_TIMEOUT_S = 30.0
 _FIRST_RELEASED = "0100"  # the revision of release 0.1.0
@@ -86,7 +90,35 @@ class Database:
             pause_s = min(pause_s * 2, 1.0)
 
 
-def open_database(url: str, *, patience_s: float = 30.0) -> Database:
+Operation: TypeAlias = Callable[Concatenate[Database | Connection, P], T]
+"""Called with a database it is a transaction, with a connection a part of the caller's."""
+
+
+def reads(work: Callable[Concatenate[Connection, P], T]) -> Operation[P, T]:
+    """Make *work* an operation on the ledger that only reads."""
+
+    @wraps(work)
+    def operation(where: Database | Connection, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        if isinstance(where, Connection):
+            return work(where, *args, **kwargs)
+        return where.read(lambda connection: work(connection, *args, **kwargs))
+
+    return operation
+
+
+def writes(work: Callable[Concatenate[Connection, P], T]) -> Operation[P, T]:
+    """Make *work* an operation on the ledger that may change things."""
+
+    @wraps(work)
+    def operation(where: Database | Connection, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        if isinstance(where, Connection):
+            return work(where, *args, **kwargs)
+        return where.write(lambda connection: work(connection, *args, **kwargs))
+
+    return operation
+
+
+def open_engine(url: str) -> Engine:
     """Connect to a database whose schema is the one that this code works with.
 
     Raises:
@@ -104,7 +136,7 @@ def open_database(url: str, *, patience_s: float = 30.0) -> Database:
     except DatabaseUnavailable:
         engine.dispose()
         raise
-    return Database(engine, patience_s=patience_s)
+    return engine
 
 
 def connect(url: str, *, create: bool = False) -> Engine:

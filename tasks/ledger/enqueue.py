@@ -4,9 +4,6 @@ A scan is open under one recipe at a time: enqueueing it under another takes a p
 of the older one over (held stays held), so nothing waits for a recipe that no run asks for.
 """
 
-from collections.abc import Sequence
-from functools import partial
-
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -19,7 +16,6 @@ from sqlalchemy import (
     null,
     or_,
     select,
-    true,
     update,
 )
 from sqlalchemy.sql.selectable import FromClause
@@ -27,10 +23,19 @@ from sqlalchemy.sql.selectable import FromClause
 from tasks.errors import Reason
 from tasks.ledger import refusals, sql
 from tasks.ledger.decisions import Decision, carry_out
-from tasks.ledger.engine import Database
-from tasks.ledger.records import EnqueueMode, EnqueuePlan, Recipe
+from tasks.ledger.engine import writes
+from tasks.ledger.records import Recipe
 from tasks.ledger.vanishing import ARCHIVED_DETAIL, GONE, GONE_DETAIL, GONE_REASON
-from tasks.schema import DecisionKind, ItemStatus, item, recipe, scan, status_in, work_order
+from tasks.schema import (
+    DecisionKind,
+    ItemStatus,
+    OrderMode,
+    item,
+    recipe,
+    scan,
+    status_in,
+    work_order,
+)
 
 WINDOW_SCANS = 20_000
 WHO = "enqueue"
@@ -47,13 +52,14 @@ _ENDED = (
 _OPEN = (ItemStatus.PENDING, ItemStatus.HELD)
 _WITH_DERIVATIVE = (ItemStatus.PUBLISHED, ItemStatus.REVIEW)
 _ANEW = {
-    EnqueueMode.FAILED: (ItemStatus.FAILED,),
-    EnqueueMode.SUPERSEDING: (ItemStatus.SUPERSEDED,),
-    EnqueueMode.ALL: tuple(status for status in _ENDED if status is not ItemStatus.REJECTED),
+    OrderMode.FAILED: (ItemStatus.FAILED,),
+    OrderMode.CHANGED_RECIPE: (ItemStatus.SUPERSEDED,),
+    OrderMode.ALL: tuple(status for status in _ENDED if status is not ItemStatus.REJECTED),
 }
 """Which of this recipe's items are done once more, even where the scan did not change."""
 
 
+@writes
 def ensure_recipe(connection: Connection, wanted: Recipe) -> int:
     """The recipe's id, made where it is new; it is the one in service from now on."""
     statement = sql.insert_or(connection, recipe).values(
@@ -69,21 +75,6 @@ def ensure_recipe(connection: Connection, wanted: Recipe) -> int:
         ).returning(recipe.c.id)
     ).scalar_one()
     return recipe_id
-
-
-def enqueue(
-    database: Database, recipe_id: int, *, mode: EnqueueMode, collections: Sequence[str] | None
-) -> int:
-    """Enqueue all scans, or those of *collections*; see `Ledger.enqueue`."""
-    wanted = true() if collections is None else scan.c.collection.in_(list(collections))
-    after, count = 0, 0
-    while (last := database.read(partial(window_end, wanted=wanted, after=after))) is not None:
-        window = and_(wanted, scan.c.id > after, scan.c.id <= last)
-        count += database.write(
-            partial(enqueue_scans, scans=window, recipe_id=recipe_id, mode=mode)
-        )
-        after = last
-    return count
 
 
 def window_end(connection: Connection, *, wanted: ColumnElement[bool], after: int) -> int | None:
@@ -103,7 +94,7 @@ def enqueue_scans(
     scans: ColumnElement[bool],
     *,
     recipe_id: int,
-    mode: EnqueueMode,
+    mode: OrderMode,
     order_id: int | None = None,
 ) -> int:
     """Enqueue the scans for which the condition *scans* holds, for an order or for anyone."""
@@ -134,22 +125,7 @@ def enqueue_scans(
     return count
 
 
-def plan(
-    connection: Connection, recipe_id: int, *, mode: EnqueueMode, collections: Sequence[str] | None
-) -> EnqueuePlan:
-    """What `enqueue` would do now."""
-    wanted = true() if collections is None else scan.c.collection.in_(list(collections))
-    row = connection.execute(
-        select(
-            func.count(),
-            func.coalesce(func.sum(scan.c.size_bytes), 0),
-            func.coalesce(func.max(scan.c.size_bytes), 0),
-        ).where(wanted, is_due(wanted, recipe_id, mode))
-    ).one()
-    return EnqueuePlan(items=row[0], size_bytes=int(row[1]), largest_bytes=row[2])
-
-
-def is_due(scans: ColumnElement[bool], recipe_id: int, mode: EnqueueMode) -> ColumnElement[bool]:
+def is_due(scans: ColumnElement[bool], recipe_id: int, mode: OrderMode) -> ColumnElement[bool]:
     """On `scan`, of which *scans* holds: `enqueue_scans` would make or move an item of it."""
     again = (
         select(item.c.id)
@@ -194,7 +170,7 @@ def _insert_new(
     connection: Connection,
     scans: ColumnElement[bool],
     recipe_id: int,
-    mode: EnqueueMode,
+    mode: OrderMode,
     order_id: int | None,
 ) -> int:
     other = item.alias("other")
@@ -241,34 +217,34 @@ def _insert_new(
     return sql.affected(connection, missing)
 
 
-def _is_due_new(recipe_id: int, mode: EnqueueMode) -> ColumnElement[bool]:
+def _is_due_new(recipe_id: int, mode: OrderMode) -> ColumnElement[bool]:
     """On `scan`: it gets its first item under this recipe."""
-    if mode is EnqueueMode.FAILED:
+    if mode is OrderMode.FAILED:
         return false()
     mine = item.alias("mine")
     has_none = ~(
         select(mine.c.id).where(mine.c.scan_id == scan.c.id, mine.c.recipe_id == recipe_id).exists()
     )
-    if mode is EnqueueMode.NEW:
+    if mode is OrderMode.MISSING:
         return and_(has_none, ~_is_done_elsewhere(recipe_id))
-    if mode is EnqueueMode.SUPERSEDING:
+    if mode is OrderMode.CHANGED_RECIPE:
         return and_(has_none, is_there(), _has_derivative_elsewhere(recipe_id))
     return has_none
 
 
 def _is_due_again(
-    scans: ColumnElement[bool], recipe_id: int, mode: EnqueueMode
+    scans: ColumnElement[bool], recipe_id: int, mode: OrderMode
 ) -> ColumnElement[bool]:
     """On `item`: it is this recipe's, has ended, and is done once more."""
     has_changed: ColumnElement[bool] = item.c.revision < scan.c.revision
-    if mode is EnqueueMode.NEW:
+    if mode is OrderMode.MISSING:
         has_changed = and_(has_changed, ~_is_done_elsewhere(recipe_id))
     due = and_(has_changed, item.c.status.in_([s.value for s in _ENDED]))
     if mode in _ANEW:
         anew: ColumnElement[bool] = item.c.status.in_([s.value for s in _ANEW[mode]])
-        if mode is EnqueueMode.SUPERSEDING:
+        if mode is OrderMode.CHANGED_RECIPE:
             anew &= _has_derivative_elsewhere(recipe_id)
-        due = anew if mode is EnqueueMode.FAILED else or_(due, anew)
+        due = anew if mode is OrderMode.FAILED else or_(due, anew)
     its_scan = select(scan.c.id).where(scan.c.id == item.c.scan_id, scans, is_there(), due)
     return and_(item.c.recipe_id == recipe_id, its_scan.correlate(item).exists())
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from tasks.ledger import sql
-from tasks.ledger.engine import Database
+from tasks.ledger.engine import reads, writes
 from tasks.ledger.reading import derivative_row, select_derivatives
 from tasks.ledger.records import DerivativeRow, FixityCheck, FixityFilter, FixitySubject, SourceRow
 from tasks.ledger.uris import uri_of
@@ -49,8 +49,9 @@ _PRESENT = and_(scan.c.page == 0, scan.c.sha256.is_not(None), scan.c.vanished_at
 _CHECKS = sql.Rows("checks", id=BigInteger, expected=Text, outcome=Text, sha256=Text, detail=Text)
 
 
+@reads
 def due_derivatives(
-    database: Database, chosen: FixityFilter, *, after_id: int, limit: int
+    connection: Connection, chosen: FixityFilter, *, after_id: int, limit: int
 ) -> list[DerivativeRow]:
     """Derivatives to read again, by id from *after_id* on."""
     wanted = (
@@ -61,11 +62,12 @@ def due_derivatives(
     )
     if chosen.collections:
         wanted = wanted.where(item.c.collection.in_(list(chosen.collections)))
-    return database.read(lambda c: [derivative_row(row) for row in c.execute(wanted)])
+    return [derivative_row(row) for row in connection.execute(wanted)]
 
 
+@reads
 def due_sources(
-    database: Database, chosen: FixityFilter, *, after_id: int, limit: int
+    connection: Connection, chosen: FixityFilter, *, after_id: int, limit: int
 ) -> list[SourceRow]:
     """Scans' files to read again, by scan id from *after_id* on: those that were read once."""
     wanted = (
@@ -77,7 +79,7 @@ def due_sources(
     )
     if chosen.collections:
         wanted = wanted.where(scan.c.collection.in_(list(chosen.collections)))
-    return database.read(lambda c: [_source_row(row) for row in c.execute(wanted)])
+    return [_source_row(row) for row in connection.execute(wanted)]
 
 
 def _source_row(row: sql.AnyRow) -> SourceRow:
@@ -102,20 +104,15 @@ def _is_due(checked: Table, subject: Table, chosen: FixityFilter) -> ColumnEleme
     )
 
 
+@writes
 def record_checks(
-    database: Database, subject: FixitySubject, checks: Sequence[FixityCheck], *, run_id: int
+    connection: Connection, subject: FixitySubject, checks: Sequence[FixityCheck], *, run_id: int
 ) -> frozenset[int]:
     """Write what was found; returns the ids for which it stands.
 
     A file that was replaced while it was read is passed over: it has another digest on record by
     now, or its item is just being worked on.
     """
-    return database.write(lambda c: _record(c, subject, checks, run_id))
-
-
-def _record(
-    connection: Connection, subject: FixitySubject, checks: Sequence[FixityCheck], run_id: int
-) -> frozenset[int]:
     given = _CHECKS.given(vars(check) for check in checks)
     found = _CHECKS.table(connection)
     is_derivative = subject is FixitySubject.DERIVATIVE
@@ -156,16 +153,18 @@ def _table_of(subject: FixitySubject) -> Table:
     return derivative_fixity if subject is FixitySubject.DERIVATIVE else scan_fixity
 
 
-def find_derivatives(database: Database, keys: Sequence[str]) -> list[DerivativeRow]:
+@reads
+def find_derivatives(connection: Connection, keys: Sequence[str]) -> list[DerivativeRow]:
     """The derivatives on record under these keys, in any store. Reads the whole table."""
     wanted = select_derivatives().where(derivative.c.key.in_(list(keys))).order_by(derivative.c.id)
-    return database.read(lambda c: [derivative_row(row) for row in c.execute(wanted)])
+    return [derivative_row(row) for row in connection.execute(wanted)]
 
 
-def fixity_counts(database: Database) -> dict[FixitySubject, dict[FixityOutcome, int]]:
+@reads
+def fixity_counts(connection: Connection) -> dict[FixitySubject, dict[FixityOutcome, int]]:
     """How many files by the outcome of their latest check."""
 
-    def count(connection: Connection, table: Table) -> dict[FixityOutcome, int]:
+    def count(table: Table) -> dict[FixityOutcome, int]:
         rows = connection.execute(
             select(table.c.outcome, func.count())
             .group_by(table.c.outcome)
@@ -173,7 +172,7 @@ def fixity_counts(database: Database) -> dict[FixitySubject, dict[FixityOutcome,
         )
         return {FixityOutcome(outcome): n for outcome, n in rows}
 
-    return database.read(lambda c: {one: count(c, _table_of(one)) for one in FixitySubject})
+    return {one: count(_table_of(one)) for one in FixitySubject}
 
 
 def is_damaged(table: Table) -> ColumnElement[bool]:
@@ -183,7 +182,8 @@ def is_damaged(table: Table) -> ColumnElement[bool]:
     )
 
 
-def damaged_items(database: Database, *, run_id: int) -> list[int]:
+@reads
+def damaged_items(connection: Connection, *, run_id: int) -> list[int]:
     """The items whose derivatives a run found damaged."""
     wanted = (
         select(derivative.c.item_id)
@@ -191,7 +191,7 @@ def damaged_items(database: Database, *, run_id: int) -> list[int]:
         .where(derivative_fixity.c.run_id == run_id, is_damaged(derivative_fixity))
         .distinct()
     )
-    return database.read(lambda c: list(c.execute(wanted).scalars()))
+    return list(connection.execute(wanted).scalars())
 
 
 def uri_of_source(row: SourceRow) -> str:

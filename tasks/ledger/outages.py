@@ -12,6 +12,7 @@ from sqlalchemy.sql.selectable import FromClause
 
 from tasks.ledger import sql
 from tasks.ledger.changes import ensure_store
+from tasks.ledger.engine import reads, writes
 from tasks.ledger.filters import LAST_CHARACTER
 from tasks.ledger.records import OutageRow
 from tasks.schema import ItemStatus, Moment, item, outage, scan, status_in, store
@@ -21,8 +22,22 @@ FIRST_WAIT_S = 30.0
 LONGEST_WAIT_S = 900.0
 
 
-def begin(connection: Connection, source: str, place: str, why: str, *, wait_s: float) -> float:
-    """Put a place on record as away; see `Ledger.begin_outage`."""
+@writes
+def begin(
+    connection: Connection, source: str, place: str, why: str, *, wait_s: float = FIRST_WAIT_S
+) -> float:
+    """Let nothing be claimed of a place that cannot be read; returns for how long.
+
+    Where it is known to be away, it waits for as long again as it has been, within limits.
+
+    Args:
+        connection: To the ledger.
+        source: The URL that the scans are recorded under.
+        place: What their keys begin with; "" for all of the source.
+        why: The cause, with a remedy.
+        wait_s: The least.
+    """
+    why = sql.storable(why)
     store_id = ensure_store(connection, source)
     here = and_(outage.c.store_id == store_id, outage.c.place == place)
     connection.execute(
@@ -41,8 +56,9 @@ def begin(connection: Connection, source: str, place: str, why: str, *, wait_s: 
     return wait_s
 
 
-def end(connection: Connection, source: str, key: str | None) -> None:
-    """Remove the outages of a source, or those of the places around *key*."""
+@writes
+def end(connection: Connection, source: str, key: str | None = None) -> None:
+    """Let be claimed again what lies in a source, or in the places around one *key* of it."""
     ours = select(store.c.id).where(store.c.url == source)
     ended = delete(outage).where(outage.c.store_id.in_(ours))
     if key is not None:
@@ -86,8 +102,9 @@ def places(connection: Connection) -> frozenset[tuple[str, str]]:
     return frozenset((row.url, row.place) for row in connection.execute(known))
 
 
+@reads
 def rows(connection: Connection) -> list[OutageRow]:
-    """What is away and waited for; see `Ledger.outages`."""
+    """The places that are away and that scans wait for, with how many."""
     waiting = (
         select(
             store.c.url,

@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from tasks.ledger import sql
+from tasks.ledger.engine import reads
 from tasks.schema import claim
 
 
@@ -31,8 +32,9 @@ class Pace:
     batches: tuple[EndedBatch, ...]
 
 
-def pace(connection: Connection, *, limit: int) -> Pace:
-    """Look at the last *limit* claims; those that are open are left out."""
+@reads
+def pace(connection: Connection, *, limit: int = 200) -> Pace:
+    """The last *limit* batches, without those that are open, and the database's time."""
     now: datetime = connection.execute(select(sql.now())).scalar_one()
     latest = (
         select(claim.c.claimed_at, claim.c.ended_at, claim.c.finished)

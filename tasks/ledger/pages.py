@@ -3,10 +3,10 @@
 from sqlalchemy import Connection, Integer, and_, null, select, update
 
 from tasks.ledger import sql
+from tasks.ledger.engine import writes
 from tasks.ledger.enqueue import enqueue_scans
-from tasks.ledger.records import EnqueueMode
 from tasks.ledger.refusals import hold_found, refuse_pages
-from tasks.schema import ItemStatus, item, scan, work_order
+from tasks.schema import ItemStatus, OrderMode, item, scan, work_order
 
 _NUMBERS = sql.Rows("numbers", page=Integer)
 _COPIED = (
@@ -23,10 +23,13 @@ _COPIED = (
 )
 
 
+@writes
 def add_pages(connection: Connection, scan_id: int, pages: int) -> int:
     """Make scans of pages 1 to *pages* - 1, and items under the recipes that the first is under.
 
     They belong to the order that the first belongs to, if that is under way.
+
+    `finish` does this for outcomes that say how many pages there are.
 
     Does nothing for the pages that are there already, so a worker that was killed half-way and is
     run again does no harm. Pages that an earlier revision of the file had, and this one has too,
@@ -74,7 +77,7 @@ def add_pages(connection: Connection, scan_id: int, pages: int) -> int:
             connection,
             later,
             recipe_id=recipe_id,
-            mode=EnqueueMode.MISSING,
+            mode=OrderMode.MISSING,
             order_id=order_id,
         )
     return len(added)

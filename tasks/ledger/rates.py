@@ -10,7 +10,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
-from tasks.ledger.ledger import Ledger
+from tasks.ledger.engine import reads
 from tasks.schema import claim
 
 #: Batches looked at: minutes of a GPU's work, hours of a CPU's.
@@ -55,12 +55,9 @@ class Rates:
         return round(size_bytes * self.derivative_bytes / self.source_bytes)
 
 
-def measured_rates(ledger: Ledger, *, run_id: int | None = None) -> Rates | None:
+@reads
+def measured_rates(connection: Connection, *, run_id: int | None = None) -> Rates | None:
     """The rates of the latest batches, or of those of one run; None where none has ended yet."""
-    return ledger.database.read(lambda c: _measure(c, run_id))
-
-
-def _measure(connection: Connection, run_id: int | None) -> Rates | None:
     wanted = (
         select(claim)
         .where(claim.c.ended_at.is_not(None), claim.c.finished > 0)

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, select
 
 from tasks.errors import Reason, UsageError
+from tasks.ledger.engine import reads
 from tasks.ledger.filters import condition_of, parameters_of, scans_at
 from tasks.ledger.notes import notes_in
 from tasks.ledger.records import (
@@ -14,7 +15,6 @@ from tasks.ledger.records import (
     ItemFilter,
     ItemRow,
     RecipeRow,
-    SourceRow,
 )
 from tasks.ledger.uris import uri_of
 from tasks.schema import (
@@ -32,10 +32,17 @@ from tasks.schema import (
 )
 
 
+@reads
 def counts(
-    connection: Connection, recipe_id: int | None, collections: Sequence[str] | None
+    connection: Connection,
+    recipe_id: int | None = None,
+    *,
+    collections: Sequence[str] | None = None,
 ) -> Counts:
-    """Sum the tallies: a few hundred rows, however many items there are."""
+    """How many items by status and reason, under one recipe or all.
+
+    Sums the tallies: a few hundred rows, however many items there are.
+    """
     items = select(item_tally.c.status, item_tally.c.reason, func.sum(item_tally.c.n))
     scans = select(scan_tally.c.vanished, func.sum(scan_tally.c.n))
     if recipe_id is not None:
@@ -64,8 +71,9 @@ def counts(
     )
 
 
+@reads
 def count_present(connection: Connection, source: str) -> int:
-    """How many scans of a source are known, those that vanished not counted."""
+    """How many scans of the source with this URL are known, those that vanished not counted."""
     try:
         here = scans_at(connection, f"{source.rstrip('/')}/")
     except UsageError:
@@ -75,16 +83,22 @@ def count_present(connection: Connection, source: str) -> int:
     return int(connection.execute(select(func.count()).select_from(present)).scalar_one())
 
 
+@reads
 def current_recipe(connection: Connection) -> RecipeRow | None:
-    """The recipe in service: the one that a run last asked for."""
+    """The recipe in service: the last that `ensure_recipe` was asked for."""
     row = connection.execute(
         select(recipe).order_by(recipe.c.used_at.desc(), recipe.c.id.desc()).limit(1)
     ).first()
     return None if row is None else recipe_row(row)
 
 
+@reads
 def find_recipe(connection: Connection, digest: str) -> RecipeRow:
-    """The recipe whose digest begins so; see `Ledger.find_recipe`."""
+    """The recipe whose digest begins so.
+
+    Raises:
+        UsageError: There is none, or more than one.
+    """
     begins = recipe.c.digest.startswith(digest, autoescape=True)
     rows = connection.execute(select(recipe).where(begins).order_by(recipe.c.id).limit(2)).all()
     if len(rows) != 1:
@@ -135,10 +149,11 @@ def item_row(row: Row[Any]) -> ItemRow:
     )
 
 
+@reads
 def list_items(
-    connection: Connection, chosen: ItemFilter, *, limit: int, after_id: int
+    connection: Connection, chosen: ItemFilter, *, limit: int, after_id: int = 0
 ) -> list[ItemRow]:
-    """Items that the filter finds, by id."""
+    """Items that the filter finds, by id, from *after_id* on."""
     wanted = (
         select_items()
         .where(condition_of(connection, chosen), item.c.id > after_id)
@@ -148,8 +163,9 @@ def list_items(
     return [item_row(row) for row in connection.execute(wanted, parameters_of(chosen))]
 
 
+@reads
 def samples(
-    connection: Connection, recipe_id: int, *, per_reason: int
+    connection: Connection, recipe_id: int, *, per_reason: int = 5
 ) -> dict[tuple[ItemStatus, Reason], list[ItemRow]]:
     """A few items of each status and reason, through the index that is in this order."""
     groups = connection.execute(
@@ -176,32 +192,6 @@ def samples(
         rows = [item_row(row) for row in connection.execute(wanted)]
         found[ItemStatus(status), Reason(reason)] = rows
     return found
-
-
-def list_derivatives(
-    connection: Connection,
-    *,
-    after_id: int,
-    limit: int,
-    collections: Sequence[str] | None,
-    recipe_id: int | None,
-) -> list[DerivativeRow]:
-    """Derivatives in use, by id from *after_id* on."""
-    wanted = (
-        select_derivatives()
-        .where(
-            derivative.c.id > after_id,
-            derivative.c.revision == item.c.revision,
-            status_in(ItemStatus.PUBLISHED, ItemStatus.REVIEW, ItemStatus.SUPERSEDED),
-        )
-        .order_by(derivative.c.id)
-        .limit(limit)
-    )
-    if collections is not None:
-        wanted = wanted.where(item.c.collection.in_(list(collections)))
-    if recipe_id is not None:
-        wanted = wanted.where(item.c.recipe_id == recipe_id)
-    return [derivative_row(row) for row in connection.execute(wanted)]
 
 
 def select_derivatives() -> Select[Any]:
@@ -242,43 +232,3 @@ def derivative_row(row: Row[Any]) -> DerivativeRow:
         luma_identical=row.luma_identical,
         written_at=row.written_at,
     )
-
-
-def list_sources(
-    connection: Connection, *, after_id: int, limit: int, collections: Sequence[str] | None
-) -> list[SourceRow]:
-    """Files with a digest on record that should still be there, by scan id from *after_id* on."""
-    wanted = (
-        select(
-            scan.c.id,
-            scan.c.key,
-            scan.c.version,
-            scan.c.etag,
-            scan.c.size_bytes,
-            scan.c.sha256,
-            store.c.url,
-        )
-        .join(store, store.c.id == scan.c.store_id)
-        .where(
-            scan.c.id > after_id,
-            scan.c.page == 0,
-            scan.c.sha256.is_not(None),
-            scan.c.vanished_at.is_(None),
-        )
-        .order_by(scan.c.id)
-        .limit(limit)
-    )
-    if collections is not None:
-        wanted = wanted.where(scan.c.collection.in_(list(collections)))
-    return [
-        SourceRow(
-            scan_id=row.id,
-            source=row.url,
-            key=row.key,
-            version=row.version,
-            etag=row.etag,
-            size_bytes=row.size_bytes,
-            sha256=row.sha256,
-        )
-        for row in connection.execute(wanted)
-    ]

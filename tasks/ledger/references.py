@@ -19,8 +19,8 @@ from sqlalchemy import (
 from tasks.errors import UsageError
 from tasks.ledger import sql
 from tasks.ledger.changes import ensure_store
+from tasks.ledger.engine import reads, writes
 from tasks.ledger.filters import scans_at
-from tasks.ledger.ledger import Ledger
 from tasks.ledger.reference_records import (
     Certainty,
     Description,
@@ -49,21 +49,19 @@ from tasks.schema import (
 _DESCRIBED = ("rights", "citation", "date", "place", "curator", "note")
 
 
-def add_reference(ledger: Ledger, new: NewReference, *, who: str) -> ReferenceRow | None:
+@writes
+def add_reference(connection: Connection, new: NewReference, *, who: str) -> ReferenceRow | None:
     """Record a reference; None where one of the same bytes is on record already."""
-
-    def work(connection: Connection) -> ReferenceRow | None:
-        values = _values(connection, new, who)
-        added = sql.insert_or(connection, reference).values(values).on_conflict_do_nothing()
-        if not sql.affected(connection, added):
-            return None
-        return _row(connection.execute(_select().where(reference.c.sha256 == new.sha256)).one())
-
-    return ledger.database.write(work)
+    values = _values(connection, new, who)
+    added = sql.insert_or(connection, reference).values(values).on_conflict_do_nothing()
+    if not sql.affected(connection, added):
+        return None
+    return _row(connection.execute(_select().where(reference.c.sha256 == new.sha256)).one())
 
 
+@reads
 def list_references(
-    ledger: Ledger,
+    connection: Connection,
     *,
     withdrawn: bool | None = False,
     split: Split | None = None,
@@ -72,7 +70,7 @@ def list_references(
     """References in the order in which they came.
 
     Args:
-        ledger: Where they are.
+        connection: To the ledger.
         withdrawn: Only those that are, or are not; None: all.
         split: Only those of this split.
         collection: Only those of this collection.
@@ -86,10 +84,11 @@ def list_references(
     if collection is not None:
         conditions.append(reference.c.collection == collection)
     wanted = _select().where(and_(*conditions)).order_by(reference.c.id)
-    return ledger.database.read(lambda c: [_row(row) for row in c.execute(wanted)])
+    return [_row(row) for row in connection.execute(wanted)]
 
 
-def find_reference(ledger: Ledger, named: str) -> ReferenceRow:
+@reads
+def find_reference(connection: Connection, named: str) -> ReferenceRow:
     """A reference by its number, or by the beginning of its digest.
 
     Raises:
@@ -98,14 +97,15 @@ def find_reference(ledger: Ledger, named: str) -> ReferenceRow:
     by_id = reference.c.id == int(named) if named.isdecimal() and len(named) < 10 else None
     by_digest = reference.c.sha256.startswith(named, autoescape=True)
     condition = by_digest if by_id is None else by_id
-    rows = ledger.database.read(lambda c: c.execute(_select().where(condition).limit(2)).all())
+    rows = connection.execute(_select().where(condition).limit(2)).all()
     if len(rows) != 1:
         found = "more than one reference begins" if rows else "there is no reference"
         raise UsageError(f"{found} {named!r}; `autochrome references list` shows them")
     return _row(rows[0])
 
 
-def withdraw_references(ledger: Ledger, ids: Collection[int], *, who: str, why: str) -> int:
+@writes
+def withdraw_references(connection: Connection, ids: Collection[int], *, who: str, why: str) -> int:
     """Take references out of all later sets; those that saw them stay on record. How many."""
     wanted = reference.c.id.in_(list(ids)) & reference.c.withdrawn_at.is_(None)
     withdrawn = update(reference).where(wanted)
@@ -114,39 +114,32 @@ def withdraw_references(ledger: Ledger, ids: Collection[int], *, who: str, why: 
         "withdrawn_at": sql.now(),
         "withdrawn_why": sql.storable(why),
     }
-    return ledger.database.write(lambda c: sql.affected(c, withdrawn.values(values)))
+    return sql.affected(connection, withdrawn.values(values))
 
 
-def witnesses_of(ledger: Ledger, reference_id: int) -> list[Witness]:
-    """Every checkpoint that saw a reference, and how: itself, or through one it descends from."""
-    return ledger.database.read(lambda c: _witnesses(c, reference_id))
-
-
-def freeze_set(ledger: Ledger, members: Sequence[ReferenceRow], *, who: str) -> ReferenceSetRow:
+@writes
+def freeze_set(
+    connection: Connection, members: Sequence[ReferenceRow], *, who: str
+) -> ReferenceSetRow:
     """Freeze a list of references under its digest; the same list is the same set again."""
     lines = sorted(f"{member.sha256} {member.split}" for member in members)
     digest = sha256("\n".join(lines).encode()).hexdigest()
-
-    def work(connection: Connection) -> ReferenceSetRow:
-        frozen = sql.insert_or(connection, reference_set).values(
-            digest=digest, frozen_at=sql.now(), frozen_by=sql.storable(who)
-        )
-        is_new = sql.affected(connection, frozen.on_conflict_do_nothing())
-        row = connection.execute(
-            select(reference_set).where(reference_set.c.digest == digest)
-        ).one()
-        if is_new and members:
-            of_set = [
-                {"reference_set_id": row.id, "reference_id": member.id, "role": member.split.value}
-                for member in members
-            ]
-            connection.execute(insert(reference_set_member), of_set)
-        return _set_row(connection, row)
-
-    return ledger.database.write(work)
+    frozen = sql.insert_or(connection, reference_set).values(
+        digest=digest, frozen_at=sql.now(), frozen_by=sql.storable(who)
+    )
+    is_new = sql.affected(connection, frozen.on_conflict_do_nothing())
+    row = connection.execute(select(reference_set).where(reference_set.c.digest == digest)).one()
+    if is_new and members:
+        of_set = [
+            {"reference_set_id": row.id, "reference_id": member.id, "role": member.split.value}
+            for member in members
+        ]
+        connection.execute(insert(reference_set_member), of_set)
+    return _set_row(connection, row)
 
 
-def known_to_trainings(ledger: Ledger) -> frozenset[int]:
+@reads
+def known_to_trainings(connection: Connection) -> frozenset[int]:
     """The references that a fine-tuning has learnt from which came to a verdict on its challenger.
 
     What a failed one saw counts as new still.
@@ -158,36 +151,30 @@ def known_to_trainings(ledger: Ledger) -> frozenset[int]:
         .where(concluded, reference_set_member.c.role == Split.TRAIN)
         .distinct()
     )
-    return ledger.database.read(lambda c: frozenset(c.execute(seen).scalars()))
+    return frozenset(connection.execute(seen).scalars())
 
 
-def find_item(ledger: Ledger, named: str) -> tuple[int, int] | None:
+@reads
+def find_item(connection: Connection, named: str) -> tuple[int, int] | None:
     """The item that a person names by its number or its scan's URI, and its scan: (item, scan).
 
     Of a scan's items, the latest. None where there is none.
     """
-
-    def work(connection: Connection) -> tuple[int, int] | None:
-        wanted = select(item.c.id, item.c.scan_id).order_by(item.c.id.desc()).limit(1)
-        if named.isdecimal():
-            wanted = wanted.where(item.c.id == int(named))
-        else:
-            scans = select(scan.c.id).where(scans_at(connection, named))
-            wanted = wanted.where(item.c.scan_id.in_(scans))
-        row = connection.execute(wanted).first()
-        return None if row is None else (row.id, row.scan_id)
-
-    return ledger.database.read(work)
+    wanted = select(item.c.id, item.c.scan_id).order_by(item.c.id.desc()).limit(1)
+    if named.isdecimal():
+        wanted = wanted.where(item.c.id == int(named))
+    else:
+        scans = select(scan.c.id).where(scans_at(connection, named))
+        wanted = wanted.where(item.c.scan_id.in_(scans))
+    row = connection.execute(wanted).first()
+    return None if row is None else (row.id, row.scan_id)
 
 
-def find_scan(ledger: Ledger, uri: str) -> int | None:
+@reads
+def find_scan(connection: Connection, uri: str) -> int | None:
     """The scan at *uri*; None where none is known there."""
-
-    def work(connection: Connection) -> int | None:
-        found = select(scan.c.id).where(scans_at(connection, uri)).order_by(scan.c.page).limit(1)
-        return connection.execute(found).scalar_one_or_none()
-
-    return ledger.database.read(work)
+    found = select(scan.c.id).where(scans_at(connection, uri)).order_by(scan.c.page).limit(1)
+    return connection.execute(found).scalar_one_or_none()
 
 
 def _select() -> Select[Any]:
@@ -278,8 +265,10 @@ def _set_row(connection: Connection, row: Row[Any]) -> ReferenceSetRow:
     )
 
 
-def _witnesses(connection: Connection, reference_id: int) -> list[Witness]:
-    """Trainings in their order: a parent's comes before those of its descendants."""
+@reads
+def witnesses_of(connection: Connection, reference_id: int) -> list[Witness]:
+    """Every checkpoint that saw a reference, and how: itself, or through one it descends from."""
+    # Trainings in their order: a parent's comes before those of its descendants.
     saw = connection.execute(
         select(training.c.id, training.c.parent_id, training.c.challenger_id, _role(reference_id))
         .where(training.c.challenger_id.is_not(None))

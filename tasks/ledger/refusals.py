@@ -30,6 +30,7 @@ from sqlalchemy import (
 )
 
 from tasks.ledger import sql
+from tasks.ledger.engine import reads, writes
 from tasks.ledger.filters import places_condition
 from tasks.ledger.records import Digest, Doubt
 from tasks.schema import (
@@ -122,7 +123,8 @@ def refuse(
     return sql.affected(connection, noted, parameters)
 
 
-def list_unread(connection: Connection, *, limit: int) -> list[tuple[str, Doubt]]:
+@reads
+def list_unread(connection: Connection, *, limit: int = 64) -> list[tuple[str, Doubt]]:
     """Files that somebody said no to and nobody has read: a no is about bytes, so they are wanted.
 
     Returns:
@@ -146,6 +148,7 @@ def list_unread(connection: Connection, *, limit: int) -> list[tuple[str, Doubt]
     return [(row.url, Doubt(row.id, row.key, row.listing, row.size_bytes)) for row in rows]
 
 
+@writes
 def learn(connection: Connection, digests: Iterable[Digest]) -> None:
     """Note what files hold that were refused unread, unless they were listed anew meanwhile."""
     given = _LEARNT.given(vars(one) for one in digests)
@@ -375,6 +378,7 @@ def _standing(connection: Connection) -> Select[Any]:
     )
 
 
+@reads
 def list_held_places(connection: Connection) -> list[str]:
     """Places where whatever is discovered is held."""
     return list(

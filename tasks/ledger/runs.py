@@ -18,7 +18,9 @@ from sqlalchemy import (
     update,
 )
 
+from tasks.heartbeat import RUN_LOST_S
 from tasks.ledger import sql
+from tasks.ledger.engine import Database, reads, writes
 from tasks.ledger.records import Failures, RunEnding, RunFigures, RunRow
 from tasks.redaction import without_secrets
 from tasks.schema import claim, run
@@ -29,15 +31,17 @@ BEATING = ("nightly", "run")
 _LOST_DETAIL = "it gave no sign of life any more: its process or its machine is gone"
 
 
+@writes
 def start_run(
     connection: Connection,
     kind: str,
     name: str,
     *,
-    recipe_id: int | None,
-    flow_run_id: str | None,
+    recipe_id: int | None = None,
+    flow_run_id: str | None = None,
 ) -> int:
-    """Record that a run has begun; returns its id."""
+    """Record that a run has begun, and which ones are lost; returns its id."""
+    _end_lost(connection)
     run_id: int = connection.execute(
         insert(run)
         .values(
@@ -54,10 +58,18 @@ def start_run(
     return run_id
 
 
+@writes
 def beat_run(
-    connection: Connection, run_id: int, figures: RunFigures | None, recipe_id: int | None
+    connection: Connection,
+    run_id: int,
+    figures: RunFigures | None = None,
+    *,
+    recipe_id: int | None = None,
 ) -> None:
-    """Record that a run is alive, and its figures so far: it was away for long, and is not lost."""
+    """Record that a run is alive, its figures so far, and its recipe once that is known.
+
+    One that was taken for lost was only away for long.
+    """
     lives_on = run.c.ending == RunEnding.LOST
     values: dict[str, Any] = {
         "seen_at": sql.now(),
@@ -72,11 +84,15 @@ def beat_run(
     connection.execute(update(run).where(run.c.id == run_id).values(values))
 
 
-def end_lost_runs(connection: Connection, *, silent_s: float) -> int:
-    """End the runs that said that they live, and have not for so long; returns how many."""
+def end_lost_runs(database: Database) -> int:
+    """End the runs whose heartbeat has ended; returns how many. Whoever looks does it."""
+    return database.write(_end_lost) if database.read(_has_lost) else 0
+
+
+def _end_lost(connection: Connection) -> int:
     return connection.execute(
         update(run)
-        .where(is_lost(silent_s))
+        .where(_is_lost())
         .values(
             ended_at=run.c.seen_at,
             ending=RunEnding.LOST,
@@ -85,27 +101,25 @@ def end_lost_runs(connection: Connection, *, silent_s: float) -> int:
     ).rowcount
 
 
-def is_lost(silent_s: float) -> ColumnElement[bool]:
-    """Whether a run has been silent for so long that it lives no more."""
+def _is_lost() -> ColumnElement[bool]:
+    """On `run`: it has been silent for so long that it lives no more."""
     return and_(
-        run.c.kind.in_(BEATING), run.c.ended_at.is_(None), run.c.seen_at <= sql.now(-silent_s)
+        run.c.kind.in_(BEATING), run.c.ended_at.is_(None), run.c.seen_at <= sql.now(-RUN_LOST_S)
     )
 
 
-def has_lost_runs(connection: Connection, *, silent_s: float) -> bool:
-    """Whether there are runs for `end_lost_runs`."""
-    return (
-        connection.execute(select(run.c.id).where(is_lost(silent_s)).limit(1)).first() is not None
-    )
+def _has_lost(connection: Connection) -> bool:
+    return connection.execute(select(run.c.id).where(_is_lost()).limit(1)).first() is not None
 
 
+@writes
 def finish_run(
     connection: Connection,
     run_id: int,
     ending: RunEnding,
     *,
-    figures: RunFigures | None,
-    detail: str,
+    figures: RunFigures | None = None,
+    detail: str = "",
 ) -> None:
     """Record how a run ended; the first ending stands, unless the run was only taken for lost."""
     only_taken = run.c.ending == RunEnding.LOST
@@ -124,24 +138,24 @@ def finish_run(
     )
 
 
-def list_runs(
-    connection: Connection, *, kind: str | None, limit: int, silent_s: float
-) -> list[RunRow]:
-    """The latest runs, newest first; who has been silent for so long is told of as lost."""
-    wanted = _as_seen(silent_s).order_by(run.c.started_at.desc(), run.c.id.desc()).limit(limit)
+@reads
+def list_runs(connection: Connection, *, kind: str | None = None, limit: int = 20) -> list[RunRow]:
+    """The latest runs, newest first; who has been silent for long is told of as lost."""
+    wanted = _as_seen().order_by(run.c.started_at.desc(), run.c.id.desc()).limit(limit)
     if kind is not None:
         wanted = wanted.where(run.c.kind == kind)
     return [_run_row(row) for row in connection.execute(wanted)]
 
 
-def get_run(connection: Connection, run_id: int, *, silent_s: float) -> RunRow | None:
-    """One run; told of as lost where it has been silent for so long."""
-    row = connection.execute(_as_seen(silent_s).where(run.c.id == run_id)).first()
+@reads
+def get_run(connection: Connection, run_id: int) -> RunRow | None:
+    """One run; told of as lost where it has been silent for long."""
+    row = connection.execute(_as_seen().where(run.c.id == run_id)).first()
     return None if row is None else _run_row(row)
 
 
-def _as_seen(silent_s: float) -> Select[Any]:
-    return select(run, case((is_lost(silent_s), 1), else_=0).label("is_silent"))
+def _as_seen() -> Select[Any]:
+    return select(run, case((_is_lost(), 1), else_=0).label("is_silent"))
 
 
 def _run_row(row: Row[Any]) -> RunRow:
@@ -161,8 +175,9 @@ def _run_row(row: Row[Any]) -> RunRow:
     )
 
 
+@reads
 def failures(connection: Connection, run_ids: Sequence[int]) -> Failures:
-    """What the claims of these runs came to, for the failure budget."""
+    """How many items these runs finished, and how many failed, for the failure budget."""
     finished, failed = connection.execute(
         select(
             func.coalesce(func.sum(claim.c.finished), 0), func.coalesce(func.sum(claim.c.failed), 0)

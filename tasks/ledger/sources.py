@@ -14,6 +14,7 @@ from sqlalchemy import Connection, select, text
 
 from tasks.ledger import sql
 from tasks.ledger.changes import Place, ensure_source
+from tasks.ledger.engine import reads
 from tasks.ledger.records import ListedObject
 from tasks.ledger.uris import canonical, key_between
 from tasks.schema import scan, store
@@ -122,8 +123,9 @@ def find_routes(connection: Connection, url: str, *, collection: str, run_id: in
     return Router([*inner, Route(owner.id, owner.url, "", base, place)])
 
 
+@reads
 def owners(connection: Connection, url: str) -> list[str]:
-    """The addresses of the sources that have what a listing of *url* finds."""
+    """The addresses of the sources that have what a listing of *url* finds: they may overlap."""
     owner = _owner(connection, url)
     inner = [one.url for one in _sources(connection) if key_between(url, one.url)]
     return list(dict.fromkeys([*([owner.url] if owner else []), *inner]))

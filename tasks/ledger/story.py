@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from tasks.errors import Reason, UsageError
+from tasks.ledger.engine import reads
 from tasks.ledger.filters import scans_at
 from tasks.ledger.reading import (
     derivative_row,
@@ -41,8 +42,13 @@ from tasks.schema import (
 )
 
 
+@reads
 def story(connection: Connection, uri: str) -> ItemStory:
-    """The story of the scan at *uri*; see `Ledger.story`."""
+    """All that happened to the scan at *uri* (a page of a file: ``URI#page=2``).
+
+    Raises:
+        UsageError: No such scan is known.
+    """
     rows = connection.execute(
         select(scan, store.c.url)
         .join(store, store.c.id == scan.c.store_id)
@@ -61,6 +67,7 @@ def story_of(connection: Connection, scan_id: int) -> ItemStory:
     return _story(connection, connection.execute(found.where(scan.c.id == scan_id)).one())
 
 
+@reads
 def uris_of_run(connection: Connection, run_id: int) -> list[str]:
     """The scans that a run worked on, in the order in which they became known."""
     rows = connection.execute(

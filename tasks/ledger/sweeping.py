@@ -22,6 +22,7 @@ from sqlalchemy import (
 
 from tasks.errors import Reason
 from tasks.ledger import sql
+from tasks.ledger.engine import writes
 from tasks.schema import CLAIMED, AttemptEnding, ItemStatus, attempt, claim, item
 
 SWEPT_CLAIMS = 20  # at once; the next claim sweeps on
@@ -64,8 +65,9 @@ def uncount(  # noqa: PLR0913 - two of them have defaults
     return len(ids)
 
 
+@writes
 def sweep(connection: Connection) -> int:
-    """Take back the items of leases that ran out.
+    """Take back the items of leases that ran out, as every claim does; returns how many.
 
     They are to be claimed once more, alone; after the last attempt they are quarantined.
     """

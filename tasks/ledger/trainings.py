@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, insert, select, update
 
 from tasks.ledger import sql
-from tasks.ledger.ledger import Ledger
+from tasks.ledger.engine import reads, writes
 from tasks.ledger.reference_records import TrainingRow, TrainingVerdict
 from tasks.schema import checkpoint, reference_set, training
 
@@ -14,53 +14,47 @@ _parent = checkpoint.alias("parent")
 _challenger = checkpoint.alias("challenger")
 
 
+@writes
 def begin_training(
-    ledger: Ledger, reference_set_id: int, *, parent_id: int, run_id: int | None
+    connection: Connection, reference_set_id: int, *, parent_id: int, run_id: int | None
 ) -> TrainingRow:
     """Record that a training has begun, or take up the one that did not end.
 
     One without a verdict, of the same set from the same parent, was killed: it goes on. Others
     without a verdict are given up: the champion or the references have changed since.
     """
-
-    def work(connection: Connection) -> TrainingRow:
-        is_open = training.c.verdict.is_(None)
-        same = (training.c.reference_set_id == reference_set_id) & (
-            training.c.parent_id == parent_id
+    is_open = training.c.verdict.is_(None)
+    same = (training.c.reference_set_id == reference_set_id) & (training.c.parent_id == parent_id)
+    connection.execute(
+        update(training)
+        .where(is_open, ~same)
+        .values(
+            verdict=TrainingVerdict.FAILED,
+            ended_at=sql.now(),
+            why="it was interrupted, and the champion or the references have changed since",
         )
-        connection.execute(
-            update(training)
-            .where(is_open, ~same)
-            .values(
-                verdict=TrainingVerdict.FAILED,
-                ended_at=sql.now(),
-                why="it was interrupted, and the champion or the references have changed since",
-            )
+    )
+    found = connection.execute(select(training.c.id).where(is_open, same)).first()
+    if found is not None:
+        connection.execute(update(training).where(training.c.id == found.id).values(run_id=run_id))
+        return _get(connection, found.id)
+    made = connection.execute(
+        insert(training)
+        .values(
+            run_id=run_id,
+            reference_set_id=reference_set_id,
+            parent_id=parent_id,
+            started_at=sql.now(),
+            figures={},
         )
-        found = connection.execute(select(training.c.id).where(is_open, same)).first()
-        if found is not None:
-            connection.execute(
-                update(training).where(training.c.id == found.id).values(run_id=run_id)
-            )
-            return _get(connection, found.id)
-        made = connection.execute(
-            insert(training)
-            .values(
-                run_id=run_id,
-                reference_set_id=reference_set_id,
-                parent_id=parent_id,
-                started_at=sql.now(),
-                figures={},
-            )
-            .returning(training.c.id)
-        ).scalar_one()
-        return _get(connection, made)
-
-    return ledger.database.write(work)
+        .returning(training.c.id)
+    ).scalar_one()
+    return _get(connection, made)
 
 
+@writes
 def end_training(  # noqa: PLR0913 - one argument a column
-    ledger: Ledger,
+    connection: Connection,
     training_id: int,
     verdict: TrainingVerdict,
     *,
@@ -69,19 +63,15 @@ def end_training(  # noqa: PLR0913 - one argument a column
     challenger_id: int | None = None,
 ) -> TrainingRow:
     """Record what came of a training; the first verdict stands."""
-
-    def work(connection: Connection) -> TrainingRow:
-        conclude(
-            connection,
-            training_id,
-            verdict,
-            why=why,
-            figures=figures,
-            challenger_id=challenger_id,
-        )
-        return _get(connection, training_id)
-
-    return ledger.database.write(work)
+    conclude(
+        connection,
+        training_id,
+        verdict,
+        why=why,
+        figures=figures,
+        challenger_id=challenger_id,
+    )
+    return _get(connection, training_id)
 
 
 def conclude(  # noqa: PLR0913 - one argument a column
@@ -106,10 +96,11 @@ def conclude(  # noqa: PLR0913 - one argument a column
     return bool(sql.affected(connection, ended.values(values)))
 
 
-def list_trainings(ledger: Ledger, *, limit: int = 200) -> list[TrainingRow]:
+@reads
+def list_trainings(connection: Connection, *, limit: int = 200) -> list[TrainingRow]:
     """The latest trainings, newest first."""
     wanted = _select().order_by(training.c.id.desc()).limit(limit)
-    return ledger.database.read(lambda c: [_row(row) for row in c.execute(wanted)])
+    return [_row(row) for row in connection.execute(wanted)]
 
 
 def _select() -> Select[Any]:

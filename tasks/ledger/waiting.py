@@ -1,20 +1,20 @@
 """What is still to come: when the next item is due, and which leases nobody will renew."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import Connection, and_, func, or_, select, update
 
 from tasks.ledger import outages, sql
+from tasks.ledger.engine import reads, writes
 from tasks.schema import (
     CLAIMED,
     PENDING_ALONE,
+    PENDING_FOR_NONE,
     PENDING_IN_ORDER,
-    PENDING_TOGETHER,
     ItemStatus,
     claim,
     item,
-    item_tally,
     order_tally,
     status_in,
     work_order,
@@ -23,36 +23,9 @@ from tasks.schema import (
 _OPEN = claim.c.ended_at.is_(None)
 
 
-def oldest_pending(
-    connection: Connection, recipe_id: int | None, collections: Sequence[str] | None
-) -> datetime | None:
-    """When the first pending item was or will be due.
-
-    Asks recipe by recipe, collection by collection and suspects apart: each is one look into an
-    index, where asking for all at once would read the whole of it. What waits for an order does
-    not count.
-    """
-    waiting = (
-        select(item_tally.c.recipe_id, item_tally.c.collection)
-        .where(item_tally.c.status == ItemStatus.PENDING)
-        .group_by(item_tally.c.recipe_id, item_tally.c.collection)
-        .having(func.sum(item_tally.c.n) > 0)
-    )
-    if recipe_id is not None:
-        waiting = waiting.where(item_tally.c.recipe_id == recipe_id)
-    if collections is not None:
-        waiting = waiting.where(item_tally.c.collection.in_(collections))
-    moments: list[datetime] = []
-    for one_recipe, collection in connection.execute(waiting).all():
-        here = and_(item.c.recipe_id == one_recipe, item.c.collection == collection)
-        for pending in (PENDING_TOGETHER, PENDING_ALONE & item.c.order_id.is_(None)):
-            due = select(item.c.not_before).where(pending, here).order_by(item.c.not_before)
-            moments += connection.execute(due.limit(1)).scalars()
-    return min(moments, default=None)
-
-
-def oldest_waiting(connection: Connection, recipe_id: int | None) -> datetime | None:
-    """When the first item was due that waits for the next night: left over, or let go of."""
+@reads
+def oldest_waiting(connection: Connection, recipe_id: int | None = None) -> datetime | None:
+    """When the first item was due that waits for the next order: left over, or let go of."""
     left_over = (
         select(order_tally.c.order_id)
         .join(work_order, work_order.c.id == order_tally.c.order_id)
@@ -60,11 +33,13 @@ def oldest_waiting(connection: Connection, recipe_id: int | None) -> datetime | 
         .group_by(order_tally.c.order_id)
         .having(func.sum(order_tally.c.n) > 0)
     )
+    let_go = select(item.c.not_before).where(PENDING_FOR_NONE).order_by(item.c.not_before).limit(1)
     if recipe_id is not None:
         left_over = left_over.where(work_order.c.recipe_id == recipe_id)
+        let_go = let_go.where(item.c.recipe_id == recipe_id)
     orders = connection.execute(left_over).scalars().all()
     moments = [oldest_pending_in(connection, order_id) for order_id in orders]
-    moments.append(oldest_pending(connection, recipe_id, None))
+    moments.append(connection.execute(let_go).scalar())
     return min((moment for moment in moments if moment is not None), default=None)
 
 
@@ -104,30 +79,15 @@ def waits_for_sources_alone(connection: Connection, order_id: int, *, longer_tha
     return tried is not None and tried > limit
 
 
-def next_due_s(
-    connection: Connection,
-    recipe_id: int,
-    collections: Sequence[str] | None,
-    order_id: int | None = None,
-) -> float | None:
-    """Seconds until an item is due, or another's lease on one runs out; None: nothing waits."""
+@reads
+def next_due_s(connection: Connection, order_id: int) -> float | None:
+    """Seconds until an item of an order can be claimed: 0 for now, None where none is left."""
     leases = (
         select(func.min(claim.c.expires_at))
         .join(item, item.c.claim_id == claim.c.id)
-        .where(
-            CLAIMED,
-            _OPEN,
-            claim.c.recipe_id == recipe_id,
-            item.c.order_id.is_not_distinct_from(order_id),
-        )
+        .where(CLAIMED, _OPEN, item.c.order_id == order_id)
     )
-    if collections is not None:
-        leases = leases.where(item.c.collection.in_(collections))
-    if order_id is None:
-        pending = oldest_pending(connection, recipe_id, collections)
-    else:
-        pending = next_pending_in(connection, order_id)
-    soonest = (pending, connection.execute(leases).scalar())
+    soonest = (next_pending_in(connection, order_id), connection.execute(leases).scalar())
     known = [moment for moment in soonest if moment is not None]
     if not known:
         return None
@@ -135,14 +95,16 @@ def next_due_s(
     return max(0.0, (min(known) - now).total_seconds())
 
 
+@reads
 def open_workers(connection: Connection) -> set[str]:
     """The names of those who hold a lease now."""
     holding = select(claim.c.worker).where(_OPEN, claim.c.expires_at > sql.now())
     return set(connection.execute(holding).scalars())
 
 
-def count_expired(connection: Connection, workers: Collection[str]) -> int:
-    """How many items are held by leases that ran out, or by these workers."""
+@reads
+def count_expired(connection: Connection, workers: Collection[str] = ()) -> int:
+    """How many items `sweep` would take back now, those of *workers* among them."""
     is_over = or_(claim.c.expires_at <= sql.now(), claim.c.worker.in_(list(workers)))
     held = (
         select(func.count())
@@ -153,8 +115,12 @@ def count_expired(connection: Connection, workers: Collection[str]) -> int:
     return connection.execute(held).scalar_one()
 
 
+@writes
 def expire_leases(connection: Connection, workers: Collection[str]) -> int:
-    """Let the leases of these workers run out now; the next claim sweeps their items up."""
+    """Let the leases of workers that are known to be gone run out now; returns how many.
+
+    The next claim sweeps their items up.
+    """
     expired = (
         update(claim)
         .where(_OPEN, claim.c.worker.in_(workers), claim.c.expires_at > sql.now())

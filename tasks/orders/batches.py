@@ -13,8 +13,7 @@ from tasks.batch.lease import Lease
 from tasks.batch.worker import Worker, open_worker
 from tasks.errors import UsageError
 from tasks.heartbeat import beating
-from tasks.ledger import Claim
-from tasks.ledger.orders import Orders
+from tasks.ledger import Claim, orders
 from tasks.settings import Settings, current_settings
 
 #: A process of a cluster looks so often whether the share that its batch belongs to is still open.
@@ -26,11 +25,11 @@ class BatchRequest:
     """What a process is asked to do: small, picklable, and without secrets."""
 
     limit: int  #: items at most
-    order_id: int | None = None  #: claim its items; without it, those of none
-    share_id: int | None = None  #: that it belongs to
-    run_id: int | None = None  #: whose failure budget it counts for
-    recipe_digest: str = ""  #: of the order: who works under another must not take part
-    label: str = "a batch"  #: what people see of it
+    order_id: int  #: whose items
+    share_id: int  #: that it belongs to
+    run_id: int  #: whose failure budget it counts for
+    recipe_digest: str  #: of the order: who works under another must not take part
+    label: str  #: what people see of it
 
 
 def claim_and_colorize(worker: Worker, request: BatchRequest) -> BatchSummary:
@@ -124,10 +123,9 @@ def colorize_requested(request: BatchRequest) -> BatchSummary:
         return claim_and_colorize(worker, request)
     worker = _keep_open(current_settings(), request.recipe_digest)
     stop = threading.Event()
-    orders = Orders(worker.ledger)
 
     def look() -> None:
-        if request.share_id is not None and not orders.is_wanted(request.share_id):
+        if not orders.is_wanted(worker.ledger, request.share_id):
             stop.set()
 
     look()

@@ -1,7 +1,7 @@
 """Keeping orders going: stateless, and safe to be done twice at once or killed anywhere."""
 
-from tasks.ledger import Ledger, RunEnding
-from tasks.ledger.orders import OrderKind, OrderRow, Orders, OrderState, ShareRow, Size
+from tasks.ledger import Ledger, RunEnding, orders
+from tasks.ledger.orders import OrderKind, OrderRow, OrderState, ShareRow, Size
 from tasks.ledger.rates import measured_rates
 from tasks.orders.planning import plan_order
 from tasks.orders.working import give_up
@@ -33,22 +33,21 @@ def keep_going(settings: Settings, ledger: Ledger, *, workers: int) -> list[Shar
     Returns:
         The open shares that nobody has been asked to work off yet.
     """
-    orders = Orders(ledger)
     ledger.sweep()  # what dead workers held is due again, though nobody claims
-    orders.end_silent_shares(after_s=max(SHARE_LOST_S, 2 * settings.lease_s))
+    orders.end_silent_shares(ledger, after_s=max(SHARE_LOST_S, 2 * settings.lease_s))
     sizes = {}
-    for row in orders.list_open():
+    for row in orders.list_open(ledger):
         if row.state is OrderState.PLANNING:
             plan_order(ledger, row.id, for_s=PLAN_S)
-        _give_up_in_trouble(orders, row)
-        is_running = orders.settle(row.id).state is OrderState.RUNNING
-        is_first = is_running and orders.has_precedence(row.id) is None
-        if is_first and orders.is_due(row.id, within_s=DUE_WITHIN_S):
+        _give_up_in_trouble(ledger, row)
+        is_running = orders.settle(ledger, row.id).state is OrderState.RUNNING
+        is_first = is_running and orders.has_precedence(ledger, row.id) is None
+        if is_first and orders.is_due(ledger, row.id, within_s=DUE_WITHIN_S):
             sizes[row.id] = size_of_share(settings, ledger, row, workers=workers)
-    orders.open_shares(window=workers, sizes=sizes)
+    orders.open_shares(ledger, window=workers, sizes=sizes)
     return [
         share
-        for share in orders.list_open_shares()
+        for share in orders.list_open_shares(ledger)
         if share.flow_run_id is None and share.begun_at is None and share.order_id in sizes
     ]
 
@@ -64,24 +63,24 @@ def size_of_share(settings: Settings, ledger: Ledger, row: OrderRow, *, workers:
     if rates is None:
         return Size(settings.batch_items, None, seconds)
     items = max(round(rates.items_per_worker_s * seconds), settings.batch_items)
-    left = Orders(ledger).progress(row.id).left
+    left = orders.progress(ledger, row.id).left
     expected = min(items, max(-(-left // workers), settings.batch_items))
     return Size(expected, items, seconds)
 
 
-def _give_up_in_trouble(orders: Orders, row: OrderRow) -> None:
+def _give_up_in_trouble(ledger: Ledger, row: OrderRow) -> None:
     """Where share after share is aborted, a person is needed, and not a hundred more of them."""
     if row.state is not OrderState.RUNNING:
         return
     latest = [
         share
-        for share in orders.list_shares(row.id, limit=ABORTS_IN_A_ROW + 10)
+        for share in orders.list_shares(ledger, row.id, limit=ABORTS_IN_A_ROW + 10)
         if share.ended_at is not None and share.ended_at >= row.changed_at
     ][:ABORTS_IN_A_ROW]
     aborted = [share for share in latest if share.ending is RunEnding.ABORTED and not share.items]
     if len(aborted) == ABORTS_IN_A_ROW:
         why = f"{ABORTS_IN_A_ROW} shares in a row did nothing: {aborted[0].detail}"
-        give_up(orders, row, why)
+        give_up(ledger, row, why)
 
 
 def lost_night(ledger: Ledger) -> OrderRow | None:
@@ -93,12 +92,12 @@ def lost_night(ledger: Ledger) -> OrderRow | None:
     for run in ledger.list_runs(kind="nightly", limit=1):
         if run.ending is not RunEnding.LOST:
             return None
-        nights = [row for row in Orders(ledger).list_latest() if row.run_id == run.id]
+        nights = [row for row in orders.list_latest(ledger) if row.run_id == run.id]
         return next((row for row in nights if row.kind is OrderKind.NIGHT), None)
     return None
 
 
 def is_quiet(ledger: Ledger) -> bool:
     """Whether there is nothing to keep going: no order but paused ones, and no lost night."""
-    is_idle = all(row.state is OrderState.PAUSED for row in Orders(ledger).list_open())
+    is_idle = all(row.state is OrderState.PAUSED for row in orders.list_open(ledger))
     return is_idle and lost_night(ledger) is None

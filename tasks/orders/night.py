@@ -15,11 +15,11 @@ from tasks.batch.worker import recipe_in_service, take_over_leases
 from tasks.discovery.listing import Listing, record_source
 from tasks.errors import DatabaseUnavailable, UsageError
 from tasks.heartbeat import RUN_BEAT_S, beating
-from tasks.ledger import Discovered, ItemStatus, Ledger, RunEnding, RunFigures, RunRow
+from tasks.ledger import Discovered, ItemStatus, Ledger, RunEnding, RunFigures, RunRow, orders
 from tasks.ledger.done import list_done
 from tasks.ledger.migrate import make_if_missing
 from tasks.ledger.opening import open_ledger
-from tasks.ledger.orders import Order, OrderKind, OrderRow, Orders, Scope
+from tasks.ledger.orders import Order, OrderKind, OrderRow, Scope
 from tasks.orders.planning import plan_order
 from tasks.processes import has_ended, worker_name
 from tasks.settings import Settings
@@ -42,9 +42,8 @@ class Night:
         recipe_id = self.ledger.ensure_recipe(recipe_in_service(self.settings, self.ledger))
         self.ledger.beat_run(self.run_id, recipe_id=recipe_id)
         self._advance(collections=order.scope.collections)
-        orders = Orders(self.ledger)
-        number = orders.make(order, recipe_id, name=self.name, lists_for=self.run_id)
-        return orders.get(number)
+        number = orders.make(self.ledger, order, recipe_id, name=self.name, lists_for=self.run_id)
+        return orders.get(self.ledger, number)
 
     def discover(self, source: str) -> Listing:
         """List *source* and record what is new, changed or gone."""
@@ -59,14 +58,14 @@ class Night:
 
     def plan(self, order_id: int) -> OrderRow:
         """Give every scan that was never finished an item, and the order what waits for nobody."""
-        Orders(self.ledger).end_listing(order_id)
+        orders.end_listing(self.ledger, order_id)
         row = plan_order(self.ledger, order_id)
         self._advance(enqueued=row.items)
         return row
 
     def count(self, order_id: int) -> BatchSummary:
         """Record, and return, what the workers have done, in however many processes."""
-        shares = Orders(self.ledger).list_shares(order_id, limit=None)
+        shares = orders.list_shares(self.ledger, order_id, limit=None)
         stage_s: Counter[str] = Counter()
         for share in shares:
             stage_s.update(share.figures.stage_s)
@@ -111,7 +110,7 @@ def begin_night(
     make_if_missing(settings.database_url.get_secret_value())
     with open_ledger(settings) as ledger:
         output = open_store(settings.output, settings=settings, writable=True)
-        lost = None if resumes is None else ledger.get_run(Orders(ledger).get(resumes).run_id)
+        lost = None if resumes is None else ledger.get_run(orders.get(ledger, resumes).run_id)
         run_id = ledger.start_run(kind, name) if lost is None else lost.id
         night = Night(settings, ledger, output, run_id, name)
         if lost is not None:
@@ -129,10 +128,9 @@ def begin_night(
 
 
 def _stop_orders(ledger: Ledger, run_id: int, ending: RunEnding, why: str) -> None:
-    orders = Orders(ledger)
-    for row in orders.list_open():
+    for row in orders.list_open(ledger):
         if row.run_id == run_id:
-            orders.stop(row.id, ending, why=why)
+            orders.stop(ledger, row.id, ending, why=why)
 
 
 def sources_of(settings: Settings) -> tuple[str, ...]:
@@ -195,13 +193,12 @@ def order_of_process(who: str) -> Order:
 
 def end_orders_of_the_dead(ledger: Ledger) -> None:
     """End the orders of processes of this machine that are gone: the rest is anyone's at once."""
-    orders = Orders(ledger)
-    for row in orders.list_open():
+    for row in orders.list_open(ledger):
         process = row.why.removeprefix(_IN_PROCESS)
         run = ledger.get_run(row.run_id)
         is_over = run is not None and run.ending is not None
         if process != row.why and (is_over or has_ended(process)):
-            orders.stop(row.id, RunEnding.LOST, why="its process is gone")
+            orders.stop(ledger, row.id, RunEnding.LOST, why="its process is gone")
     take_over_leases(ledger)
     ledger.sweep()
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from tasks.batch.worker import recipe_in_service
 from tasks.discovery.listing import record_source
 from tasks.errors import UsageError
-from tasks.ledger import Ledger
-from tasks.ledger.orders import Order, OrderPlan, OrderRow, Orders, OrderState
+from tasks.ledger import Ledger, orders
+from tasks.ledger.orders import Order, OrderPlan, OrderRow, OrderState
 from tasks.ledger.rates import Rates, measured_rates
 from tasks.ledger.uris import pattern_of, uri_given
 from tasks.settings import Settings
@@ -46,9 +46,8 @@ def forecast(settings: Settings, ledger: Ledger, order: Order) -> Forecast:
     Raises:
         UsageError: The scope names a place that no scans were discovered in.
     """
-    orders = Orders(ledger)
-    recipe_id = orders.find_recipe(recipe_in_service(settings, ledger).digest)
-    plan = orders.plan(order, recipe_id)
+    recipe_id = orders.find_recipe(ledger, recipe_in_service(settings, ledger).digest)
+    plan = orders.plan(ledger, order, recipe_id)
     return Forecast(plan, measured_rates(ledger), settings.order_workers or 1)
 
 
@@ -88,8 +87,7 @@ def place_order(
 def make_order(settings: Settings, ledger: Ledger, order: Order, *, name: str) -> OrderRow:
     """Put an order on record under the recipe in service, however much it turns out to be."""
     recipe_id = ledger.ensure_recipe(recipe_in_service(settings, ledger))
-    orders = Orders(ledger)
-    return orders.get(orders.make(order, recipe_id, name=name))
+    return orders.get(ledger, orders.make(ledger, order, recipe_id, name=name))
 
 
 def plan_order(
@@ -100,13 +98,12 @@ def plan_order(
     on_window: Callable[[OrderRow], None] = lambda _: None,
 ) -> OrderRow:
     """Enqueue an order's scans, all or for *for_s* seconds; whoever comes next goes on."""
-    orders = Orders(ledger)
     until = None if for_s is None else time.monotonic() + for_s
-    while orders.enqueue_window(order_id) is OrderState.PLANNING:
-        on_window(orders.get(order_id))
+    while orders.enqueue_window(ledger, order_id) is OrderState.PLANNING:
+        on_window(orders.get(ledger, order_id))
         if until is not None and time.monotonic() >= until:
             break
-    return orders.get(order_id)
+    return orders.get(ledger, order_id)
 
 
 def find_sources(settings: Settings, ledger: Ledger, sources: Sequence[str]) -> tuple[str, ...]:
@@ -123,7 +120,7 @@ def find_sources(settings: Settings, ledger: Ledger, sources: Sequence[str]) -> 
 def _find(settings: Settings, ledger: Ledger, source: str) -> str:
     uri = uri_given(source)
     for known in (uri, f"{uri.rstrip('/')}/"):
-        if Orders(ledger).has_scans_at(known):
+        if orders.has_scans_at(ledger, known):
             return known
     if pattern_of(uri):
         raise UsageError(f"no scans are known at {source}; `autochrome discover` its source first")

@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tasks.ledger import ItemStatus, Ledger
+from tasks.ledger import ItemStatus, Ledger, orders
 from tasks.ledger.orders import (
     Budget,
     LeftOut,
     Order,
     OrderRow,
-    Orders,
     OrderState,
     Progress,
 )
@@ -106,8 +105,7 @@ def budget_in_words(budget: Budget) -> str:
 
 def progress_in_words(ledger: Ledger, row: OrderRow) -> Shown:
     """How far an order is: counts, pictures a second, what is left of time."""
-    orders = Orders(ledger)
-    told = orders.progress(row.id)
+    told = orders.progress(ledger, row.id)
     title = f"{row.name} ({row.mode}, {row.scope.in_words()})"
     lines = [f"**{title[:1].upper()}{title[1:]}**: {row.state}"]
     if row.detail:
@@ -119,7 +117,7 @@ def progress_in_words(ledger: Ledger, row: OrderRow) -> Shown:
         percent = 100.0 if row.state is OrderState.COMPLETED else _percent(total - waiting, total)
         return Shown(percent, "\n\n".join(lines))
     lines.append(f"{told.done:,} of {told.total:,}{_pace(ledger, row, told)}")
-    first = orders.has_precedence(row.id)
+    first = orders.has_precedence(ledger, row.id)
     if first is not None:
         lines.append(f"{first.name} goes first.")
     lines.append(f"{told.shares_open} shares are open, {told.shares} were in all")

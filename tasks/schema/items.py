@@ -114,34 +114,21 @@ LOOKED_AFTER_STATUSES = frozenset(
         ItemStatus.REJECTED,
     }
 )
-_TOGETHER = status_in(ItemStatus.PENDING) & item.c.alone.is_(False)
-PENDING_TOGETHER = _TOGETHER & item.c.order_id.is_(None)
-PENDING_IN_ORDER = _TOGETHER & item.c.order_id.is_not(None)
+PENDING_IN_ORDER = (
+    status_in(ItemStatus.PENDING) & item.c.alone.is_(False) & item.c.order_id.is_not(None)
+)
+PENDING_FOR_NONE = status_in(ItemStatus.PENDING) & item.c.order_id.is_(None)
 PENDING_ALONE = status_in(ItemStatus.PENDING) & item.c.alone.is_(True)
 CLAIMED = status_in(ItemStatus.CLAIMED)
 LOOKED_AFTER = status_in(*(status for status in ItemStatus if status in LOOKED_AFTER_STATUSES))
 
 # Claiming takes the first rows of this index, already in order: a claim costs the same among 10 M
 # items as among 10. Items that wait for a later time sort behind, so an outage cannot clog it.
-_item_index(
-    "ix_item_pending",
-    PENDING_TOGETHER,
-    item.c.recipe_id,
-    item.c.collection,
-    item.c.not_before,
-    item.c.id,
-)
-# The same for the shares of an order. Two indexes, so that a million items of an order that is
-# paused do not lie in the nightly run's way.
-_item_index(
-    "ix_item_order",
-    PENDING_IN_ORDER,
-    item.c.order_id,
-    item.c.not_before,
-    item.c.id,
-)
+_item_index("ix_item_order", PENDING_IN_ORDER, item.c.order_id, item.c.not_before, item.c.id)
 # The suspects, asked for first; nearly always empty.
-_item_index("ix_item_alone", PENDING_ALONE, item.c.recipe_id, item.c.not_before, item.c.id)
+_item_index("ix_item_alone", PENDING_ALONE, item.c.order_id, item.c.not_before, item.c.id)
+# What the next order will find: let go of by a person, or by an order that was cancelled.
+_item_index("ix_item_pending", PENDING_FOR_NONE, item.c.not_before)
 # A batch's items, by its claim: for finishing, giving back and sweeping.
 _item_index("ix_item_claimed", CLAIMED, item.c.claim_id)
 # Lists and filters over what people look after. Pending and claimed items would make it churn, and

@@ -38,6 +38,7 @@ from tasks.schema import ItemStatus, Moment
 from tasks.storage import open_store
 from tests.bench.s3_listing import serving
 from tests.databases import Server
+from tests.orders import claim_batch, enqueue
 from tests.s3server import settings_for
 
 SOURCE = "s3://bench/scans"
@@ -169,7 +170,7 @@ def measure_enqueue(url: str, objects: int) -> dict[str, object]:
         rates = []
         for expected in (objects, 0):
             begin = time.perf_counter()
-            if ledger.enqueue(recipe_id, collections=["bench"]) != expected:
+            if enqueue(ledger, recipe_id, collections=["bench"]) != expected:
                 raise RuntimeError("enqueued wrongly")
             rates.append(round(objects / (time.perf_counter() - begin)))
         return {"first_items_per_s": rates[0], "second_items_per_s": rates[1]}
@@ -212,14 +213,14 @@ def fill(url: str, items: int) -> dict[str, object]:
     begin = time.perf_counter()
     with Ledger.open(url) as ledger:
         recipe_id = ledger.ensure_recipe(Recipe("0" * 64, {"bench": True}))
-        store_id = ledger.database.write(_make_store)
+        store_id = ledger.write(_make_store)
         if url.startswith("sqlite"):
             for first in range(0, items, 100_000):
                 last = min(items, first + 100_000)
-                ledger.database.write(
+                ledger.write(
                     lambda c, first=first, last=last: _make_scans(c, store_id, first, last)
                 )
-            ledger.enqueue(recipe_id)
+            enqueue(ledger, recipe_id)
     if not url.startswith("sqlite"):
         with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
             _fill_in_bulk(connection, store_id, recipe_id, items)
@@ -335,8 +336,8 @@ def _work(url: str, recipe_id: int, worker: str, seconds: float, derivatives: in
         ledger.counts(recipe_id)  # connects
         start = time.perf_counter()
         while (begin := time.perf_counter()) < start + seconds:
-            claim = ledger.claim(
-                worker, recipe_id=recipe_id, limit=BATCH, lease_s=300, max_attempts=3
+            claim = claim_batch(
+                ledger, recipe_id, worker=worker, limit=BATCH, lease_s=300, max_attempts=3
             )
             if claim is None:
                 break

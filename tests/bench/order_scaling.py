@@ -16,14 +16,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from tasks.batch.batch import BatchSummary
-from tasks.ledger import DerivativeRecord, ItemStatus, Ledger, Outcome, Recipe
+from tasks.ledger import DerivativeRecord, ItemStatus, Ledger, Outcome, Recipe, orders
 from tasks.ledger.migrate import upgrade
-from tasks.ledger.orders import Order, OrderKind, Orders, OrderState, Size
+from tasks.ledger.orders import Order, OrderKind, OrderState, Size
 from tasks.orders.batches import BatchRequest
 from tasks.orders.planning import plan_order
 from tasks.orders.working import Fanout, Share, work_through
 from tasks.settings import Settings
 from tests.databases import running_server
+from tests.orders import next_due_s
 from tests.tasks.ledger.building import SOURCE, keys, listing
 
 SLEEP_S = 0.05
@@ -79,16 +80,15 @@ def work(url: str, order_id: int, number: int, batch_items: int, ready: object) 
     """Be one worker: a share of the order, until nothing is left."""
     settings = Settings(batch_items=batch_items)
     with Ledger.open(url) as ledger:
-        orders = Orders(ledger)
-        row = orders.get(order_id)
+        row = orders.get(ledger, order_id)
         ready.wait()  # type: ignore[attr-defined]  # a barrier of multiprocessing
-        share = orders.open_share(order_id, Size(1, None, None), worker=f"worker {number}")
+        share = orders.open_share(ledger, order_id, Size(1, None, None), worker=f"worker {number}")
         mine = Share(
             run_id=row.run_id,
             order_id=order_id,
             share_id=share.id,
-            goes_on=lambda: orders.goes_on(order_id),
-            is_ready=lambda: ledger.next_due_s(row.recipe_id, order_id=order_id) == 0,
+            goes_on=lambda: orders.goes_on(ledger, order_id),
+            is_ready=lambda: next_due_s(ledger, row.recipe_id, order_id=order_id) == 0,
             patience_s=0.0,
         )
         with sleeping(ledger, row.recipe_id, f"worker {number}") as fanout:
@@ -100,8 +100,7 @@ def measure(url: str, kind: OrderKind, workers: int, scans: int, batch_items: in
     with Ledger.open(url) as ledger:
         ledger.record_listing(SOURCE, listing(keys(scans)), collection="photographs")
         recipe_id = ledger.ensure_recipe(Recipe("a" * 8, {}))
-        orders = Orders(ledger)
-        number = orders.make(Order(kind=kind, who="bench"), recipe_id, name="bench")
+        number = orders.make(ledger, Order(kind=kind, who="bench"), recipe_id, name="bench")
         plan_order(ledger, number)
         ready = CONTEXT.Barrier(workers + 1)
         crew = [
@@ -115,7 +114,7 @@ def measure(url: str, kind: OrderKind, workers: int, scans: int, batch_items: in
         for process in crew:
             process.join()
         seconds = time.monotonic() - began
-        row = orders.settle(number)
+        row = orders.settle(ledger, number)
         if row.state is not OrderState.COMPLETED or row.figures != {"review": scans}:
             raise RuntimeError(f"{row.state}: {row.figures}")
     return scans / seconds

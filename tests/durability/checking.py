@@ -64,7 +64,7 @@ def _check_counts(ledger: Ledger, verdict: Verdict, items: int) -> None:
 
 def _check_attempts(ledger: Ledger, verdict: Verdict) -> None:
     """Each item was finished once (again where it was to be), and its count is its records'."""
-    rows = ledger.database.read(
+    rows = ledger.read(
         lambda c: c.execute(
             select(
                 item.c.id,
@@ -78,7 +78,7 @@ def _check_attempts(ledger: Ledger, verdict: Verdict) -> None:
         ).all()
     )
     again = Counter(
-        ledger.database.read(
+        ledger.read(
             lambda c: (
                 c.execute(
                     select(decision_item.c.item_id)
@@ -114,7 +114,7 @@ def _check_attempts(ledger: Ledger, verdict: Verdict) -> None:
             verdict.wrong.append(f"item {item_id} was finished {finished[item_id]} times")
     if len(attempts) != verdict.items:
         verdict.wrong.append(f"{len(attempts)} items were attempted, of {verdict.items}")
-    open_claims = ledger.database.read(
+    open_claims = ledger.read(
         lambda c: c.execute(
             select(func.count())
             .select_from(item)
@@ -128,9 +128,7 @@ def _check_attempts(ledger: Ledger, verdict: Verdict) -> None:
 
 def _check_files(ledger: Ledger, settings: Settings, verdict: Verdict) -> None:
     """What is recorded is stored, whole; what is stored is recorded."""
-    rows = ledger.database.read(
-        lambda c: c.execute(select(derivative.c.key, derivative.c.sha256)).all()
-    )
+    rows = ledger.read(lambda c: c.execute(select(derivative.c.key, derivative.c.sha256)).all())
     recorded = {row.key: row.sha256 for row in rows}
     verdict.derivatives = len(rows)
     if len(recorded) < len(rows):

@@ -39,6 +39,7 @@ from tests.durability.workers import (
     start,
     usual,
 )
+from tests.orders import next_due_s
 from tests.s3server import make_test_client, settings_for
 
 WAYS = ("kill",) * 9 + ("terminate",) * 2 + ("stop",)
@@ -86,7 +87,7 @@ class Crew:
         while number < self._plan.kills:
             time.sleep(self._chance.uniform(*self._plan.every_s))
             self._wake()
-            if ledger.next_due_s(self._recipe_id(ledger)) is None:
+            if next_due_s(ledger, self._recipe_id(ledger)) is None:
                 return
             place = self._chance.randrange(len(self._alive))
             way = self._chance.choice(self._plan.ways)
@@ -156,7 +157,7 @@ def run(given: dict[str, object], plan: Plan, *, store: str) -> Report:
         crew = Crew(Order(given), plan, report)
         crew.harass(ledger)
         crew.finish()
-        if ledger.next_due_s(crew._recipe_id(ledger)) is not None:
+        if next_due_s(ledger, crew._recipe_id(ledger)) is not None:
             # Those who were there ended while others were stopped or being killed.
             last = start(Order(given), "the last")
             last.join()

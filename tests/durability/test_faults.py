@@ -21,12 +21,13 @@ from tasks.batch.worker import Worker, open_worker
 from tasks.errors import Reason
 from tasks.ledger import ItemRow, ItemStatus, Ledger
 from tasks.ledger.migrate import upgrade
-from tasks.orders.working import Share, work_off
 from tasks.settings import Settings
 from tests.databases import Server, running_server
 from tests.durability.checking import check_all
 from tests.durability.workers import OwnPixels, enqueue_all, make_archive, make_checkpoint, usual
+from tests.orders import work_off
 from tests.s3server import S3Bucket
+from tests.tasks.ledger.building import derivatives
 from tests.tasks.storage.bad_road import BadRoad, Fault, bad_road_to
 from tests.workers import files_under, items_of
 
@@ -160,7 +161,7 @@ def test_a_fault_of_the_road_ends_one_item_with_its_reason(
     patience_s = case.fault.hang_s / 2 or 60.0  # so that a slow machine is no fault, too
     worker = begin({**in_s3, "s3_timeout_s": patience_s}, opened)
     road.faults.append(replace(case.fault))  # it counts down, and the table is read again
-    work_off(worker, Share())
+    work_off(worker)
     items = items_of(worker.ledger)
     victim = items.pop(VICTIM)
     # What is done may be in doubt, by a network that knows nothing: that is no fault.
@@ -168,7 +169,7 @@ def test_a_fault_of_the_road_ends_one_item_with_its_reason(
     assert (victim.status, reason) == (case.status, case.reason), victim.detail
     assert victim.attempts == case.attempts
     assert {(item.status, item.attempts) for item in items.values()} == {(REVIEW, 1)}
-    recorded = [row.key for row in worker.ledger.list_derivatives() if VICTIM in row.key]
+    recorded = [row.key for row in derivatives(worker.ledger) if VICTIM in row.key]
     assert bool(recorded) is (case.status is REVIEW)
     pages = s3_bucket.client.list_objects_v2(Bucket=s3_bucket.name, Prefix="colour/")
     stored = [entry["Key"] for entry in pages["Contents"] if VICTIM in entry["Key"]]
@@ -190,23 +191,24 @@ def test_what_would_hit_every_scan_stops_the_run(
     """One clear line, every attempt given back; when it is mended, all is done at once."""
     worker = begin(in_s3, opened)
     road.faults.append(fault)
-    summary = work_off(worker, Share())
+    summary = work_off(worker)
     assert told in summary.aborted
     assert "\n" not in summary.aborted
     assert summary.given_back == SCANS
     assert standing(worker) == {(ItemStatus.PENDING, 0)}
     road.faults.clear()
-    work_off(worker, Share())
+    work_off(worker)
     assert standing(worker) == {(REVIEW, 1)}
 
 
 def test_a_source_whose_key_is_withdrawn_is_waited_for(
-    in_s3: dict[str, object], road: BadRoad, opened: ExitStack
+    in_s3: dict[str, object], road: BadRoad, opened: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No attempt counts, and the run ends by itself; when it is mended, all is done."""
+    monkeypatch.setattr("tasks.orders.dispatch.PATIENCE_S", 5.0)
     worker = begin(in_s3, opened)
     road.faults.append(Fault("GET", "archive/", status=403, code="InvalidAccessKeyId"))
-    summary = work_off(worker, Share(patience_s=5.0))
+    summary = work_off(worker)
     assert not summary.aborted
     assert summary.given_back == SCANS
     assert standing(worker) == {(ItemStatus.PENDING, 0)}
@@ -214,7 +216,7 @@ def test_a_source_whose_key_is_withdrawn_is_waited_for(
     assert "credentials are refused" in outage.why
     road.faults.clear()
     worker.ledger.end_outages(outage.source)
-    work_off(worker, Share())
+    work_off(worker)
     assert standing(worker) == {(REVIEW, 1)}
 
 
@@ -229,7 +231,7 @@ def test_what_passes_within_the_clients_patience_costs_no_attempt(
     """Throttled twice on every way, each request goes through at its third try."""
     worker = begin({**in_s3, "s3_max_attempts": 4}, opened)
     road.faults += [get(**SLOW, times=2), put(**SLOW, times=2), read_back(**SLOW, times=2)]
-    work_off(worker, Share())
+    work_off(worker)
     assert standing(worker) == {(REVIEW, 1)}
     assert road.count("PUT", f"master/{VICTIM}") == 3
 
@@ -274,13 +276,13 @@ def test_a_full_disk_stops_the_run_and_costs_no_attempt(
     worker = begin({**in_folders, full: str(disk)}, opened)
     hog = disk / ".autochrome" / "hog.part" if full == "output" else disk / "hog"
     hog.write_bytes(bytes(_free(disk) - 512))
-    summary = work_off(worker, Share())
+    summary = work_off(worker)
     assert "space" in summary.aborted
     assert standing(worker) == {(ItemStatus.PENDING, 0)}
     hog.unlink()
     if full == "output":
         assert not {name for name in files_under(disk) if "part" in name or "master" in name}
-    work_off(worker, Share())
+    work_off(worker)
     assert standing(worker) == {(REVIEW, 1)}
     verdict = check_all(worker.ledger, worker.settings, items=SCANS)
     assert verdict.wrong == []
@@ -300,7 +302,7 @@ def test_a_disk_that_becomes_read_only_stops_the_run(
     libc = ctypes.CDLL(ctypes.util.find_library("c"), use_errno=True)
     read_only, remount = 1, 32
     assert libc.mount(None, os.fsencode(disk), None, read_only | remount, None) == 0
-    summary = work_off(worker, Share())
+    summary = work_off(worker)
     assert "read-only file system" in summary.aborted
     assert standing(worker) == {(ItemStatus.PENDING, 0)}
 
@@ -321,7 +323,7 @@ def while_working(worker: Worker, trouble: Callable[[], None]) -> list[str]:
     aborted: list[str] = []
 
     def work() -> None:
-        aborted.append(work_off(worker, Share()).aborted)
+        aborted.append(work_off(worker).aborted)
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -391,7 +393,7 @@ def test_a_ledger_file_that_another_process_locks_for_a_while(
     holder.execute("BEGIN IMMEDIATE")
     release = threading.Timer(1.5, lambda: holder.execute("ROLLBACK"))
     release.start()
-    assert work_off(worker, Share()).aborted == ""
+    assert work_off(worker).aborted == ""
     release.join()
     holder.close()
     _all_reviewed(worker)

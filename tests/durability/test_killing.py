@@ -18,6 +18,7 @@ from tests.durability.workers import (
     start,
     usual,
 )
+from tests.orders import next_due_s
 
 
 @pytest.fixture(params=["sqlite-folder", "postgresql-s3"])
@@ -56,7 +57,7 @@ def test_workers_that_are_asked_to_end_give_their_attempts_back(
     with Ledger.open(settings.database_url.get_secret_value()) as ledger:
         recipe_id = enqueue_all(place, ledger)
         asked = 0
-        while ledger.next_due_s(recipe_id) is not None:
+        while next_due_s(ledger, recipe_id) is not None:
             worker = start(Order(place), f"worker-{asked}")
             while not ledger.open_workers() and worker.is_alive():
                 worker.join(0.01)

@@ -11,7 +11,6 @@ from tasks.batch.children import PixelPool
 from tasks.batch.worker import open_worker
 from tasks.errors import Reason
 from tasks.ledger import ItemRow, ItemStatus, Ledger
-from tasks.orders.working import Share, work_off
 from tasks.schema import AttemptEnding
 from tasks.settings import Settings
 from tests.durability.workers import (
@@ -22,6 +21,7 @@ from tests.durability.workers import (
     start,
     usual,
 )
+from tests.orders import next_due_s, work_off
 from tests.tasks.batch import childwork
 from tests.workers import items_of
 
@@ -78,7 +78,7 @@ def test_a_scan_that_ends_or_exhausts_its_child_costs_itself_only(
         }
         with open_worker(settings) as worker:
             poisoned = Poisoned(pool, poisons)
-            work_off(replace(worker, pixels=poisoned), Share())  # type: ignore[arg-type]
+            work_off(replace(worker, pixels=poisoned))  # type: ignore[arg-type]
         pool.close()
         found = [named(ledger, number) for number in (1, 2, 3)]
         assert [(item.status, item.reason, item.attempts) for item in found] == [
@@ -105,7 +105,7 @@ def test_a_scan_that_kills_whole_workers_is_found_alone_and_quarantined(
     killed = 0
     with Ledger.open(settings.database_url.get_secret_value()) as ledger:
         recipe_id = enqueue_all(given, ledger)
-        while ledger.next_due_s(recipe_id) is not None:
+        while next_due_s(ledger, recipe_id) is not None:
             worker = start(Order(given, poison=poison), f"worker-{killed}")
             worker.join()
             killed += worker.exitcode != 0

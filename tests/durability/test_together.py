@@ -9,7 +9,7 @@ from tasks.audit import AuditPlan, run_audit
 from tasks.batch.worker import open_worker
 from tasks.discovery.listing import record_source
 from tasks.errors import Reason
-from tasks.ledger import EnqueueMode, ItemFilter, ItemStatus, Ledger, outcome_for
+from tasks.ledger import ItemFilter, ItemStatus, Ledger, outcome_for
 from tasks.settings import Settings
 from tests.durability.checking import check_all
 from tests.durability.harness import place_for
@@ -22,6 +22,7 @@ from tests.durability.workers import (
     usual,
     work,
 )
+from tests.orders import claim_batch, enqueue
 
 SCANS = 60
 FAILED_BEFORE = 12
@@ -33,16 +34,15 @@ def night(given: dict[str, object]) -> None:
     with Ledger.open(settings.database_url.get_secret_value()) as ledger:
         for source in settings.sources:
             record_source(settings, ledger, source)
-        ledger.enqueue(_recipe(ledger), mode=EnqueueMode.NEW)
-        run_id = ledger.start_run("nightly", "tonight")
-    work(Order(given, run_id=run_id))
+        enqueue(ledger, _recipe(ledger))
+    work(Order(given))
 
 
 def backfill(given: dict[str, object]) -> None:
-    """Enqueue what lacks the recipe, colourize in small shares."""
+    """Enqueue what is missing, colourize in small shares."""
     settings = Settings.model_validate(given)
     with Ledger.open(settings.database_url.get_secret_value()) as ledger:
-        ledger.enqueue(_recipe(ledger), mode=EnqueueMode.MISSING)
+        enqueue(ledger, _recipe(ledger))
     for _ in range(4):
         work(Order(given, max_items=10))
 
@@ -94,8 +94,10 @@ def _fail_all(given: dict[str, object], ledger: Ledger) -> None:
     record_source(settings, ledger, settings.sources[0])
     with open_worker(settings) as worker:
         recipe_id = worker.recipe_id
-    ledger.enqueue(recipe_id)
-    held = ledger.claim("yesterday", recipe_id=recipe_id, limit=SCANS, lease_s=60, max_attempts=1)
+    enqueue(ledger, recipe_id)
+    held = claim_batch(
+        ledger, recipe_id, worker="yesterday", limit=SCANS, lease_s=60, max_attempts=1
+    )
     assert held is not None
     failed = [outcome_for(one.id, Reason.TIMEOUT) for one in held.items]
     assert len(ledger.finish(held.token, failed)) == FAILED_BEFORE

@@ -24,9 +24,9 @@ from colormodel.networks import NetworkConfig, build_network
 from tasks.batch import stages
 from tasks.batch.worker import open_worker
 from tasks.discovery.listing import record_source
-from tasks.ledger import EnqueueMode, Ledger
-from tasks.orders.working import Share, work_off
+from tasks.ledger import Ledger
 from tasks.settings import Settings
+from tests.orders import enqueue, work_off
 from tests.scanfiles import codes_of, photograph, write_jpeg, write_tiff
 
 # A process is forked from a server that has everything imported.
@@ -55,7 +55,6 @@ class Order:
     """What a worker is to do."""
 
     settings: dict[str, object]
-    run_id: int | None = None
     clock_off_s: float = 0.0  #: how wrong its clock is
     max_items: int | None = None
     poison: bytes = b""  #: the content of a scan that kills whoever reads it
@@ -72,7 +71,7 @@ def work(order: Order) -> None:
     settings = Settings.model_validate(order.settings)
     with open_worker(settings, stop=stop) as worker:
         own = replace(worker, pixels=OwnPixels(order.poison))  # type: ignore[arg-type]
-        summary = work_off(own, Share(run_id=order.run_id, max_items=order.max_items))
+        summary = work_off(own, max_items=order.max_items)
     if summary.aborted:
         sys.stderr.write(f"aborted: {summary.aborted}\n")
         sys.exit(1)
@@ -152,5 +151,5 @@ def enqueue_all(given: dict[str, object], ledger: Ledger) -> int:
     for source in settings.sources:
         record_source(settings, ledger, source)
     with open_worker(settings) as worker:
-        ledger.enqueue(worker.recipe_id, mode=EnqueueMode.NEW)
+        enqueue(ledger, worker.recipe_id)
         return worker.recipe_id

@@ -3,8 +3,8 @@
 import pytest
 
 from flows.deploying.pools import GPU_POOL
-from tasks.ledger import Ledger
-from tasks.ledger.orders import Orders, OrderState
+from tasks.ledger import Ledger, orders
+from tasks.ledger.orders import OrderState
 from tasks.processes import pid_of
 from tasks.schema import AttemptEnding
 from tests.durability.checking import check_all
@@ -53,7 +53,7 @@ def test_all_workers_take_part_in_a_night(archive: Archive, api: Api) -> None:
             host.shut_down()
     assert ended["state_type"] == "COMPLETED", ended["state"]["message"]
     with Ledger.open(archive.settings.database_url.get_secret_value()) as ledger:
-        (row,) = Orders(ledger).list_latest()
+        (row,) = orders.list_latest(ledger)
         assert (row.state, row.figures) == (OrderState.COMPLETED, {"review": SCANS})
         assert len(ledger.list_runs(kind="nightly")) == 1
         attempts = attempts_of(ledger)

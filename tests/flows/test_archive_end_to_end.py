@@ -33,8 +33,8 @@ from flows.serving.environment import (
 )
 from flows.serving.processes import descendants, end_tree
 from flows.serving.serve import server_command
-from tasks.ledger import Ledger
-from tasks.ledger.orders import Orders, OrderState
+from tasks.ledger import Ledger, orders
+from tasks.ledger.orders import OrderState
 from tasks.processes import pid_of
 from tasks.schema import AttemptEnding
 from tasks.settings import Settings
@@ -356,13 +356,12 @@ def story(archive: Archive, api: Api) -> Story:
     ordered = api.wait_for_end(api.begin("backfill/backfill", sources=[backlog]))
     assert ordered["state_type"] == "COMPLETED", ordered["state"]["message"]
     with Ledger.open(archive.settings.database_url.get_secret_value()) as ledger:
-        backfills = Orders(ledger)
-        row = backfills.list_latest()[0]
+        row = orders.list_latest(ledger)[0]
         assert row.items == BACKLOG
         lost, killed = _lose(archive.hosts[1], ledger, api)
         archive.hosts[1].start_worker(GPU_POOL, limit=1)
         wait_for(
-            lambda: backfills.get(row.id).state is OrderState.COMPLETED,
+            lambda: orders.get(ledger, row.id).state is OrderState.COMPLETED,
             "the backfill does not end",
         )
     api.wait_for_end(lost)

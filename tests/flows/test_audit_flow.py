@@ -7,8 +7,9 @@ from prefect.artifacts import Artifact
 
 from flows.audit import audit
 from tasks.errors import RunAborted
-from tasks.orders.working import Share, work_off
 from tasks.settings import settings_in_force
+from tests.orders import work_off
+from tests.tasks.ledger.building import derivatives
 from tests.workers import MakeSettings, OpenWorker
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_api")]
@@ -20,11 +21,11 @@ def test_damage_fails_the_run_and_is_listed(
     """A whole archive passes; a damaged file is told with its remedy."""
     settings = make_settings(audit_older_than_days=0.0)
     worker = worker_for(settings)
-    work_off(worker, Share())
-    derivatives = worker.ledger.list_derivatives()
+    work_off(worker)
+    recorded = derivatives(worker.ledger)
     with settings_in_force(settings):
-        assert audit() == {"matched": len(derivatives) + 6}
-        (tmp_path / "colour" / derivatives[0].key).write_bytes(b"something else")
+        assert audit() == {"matched": len(recorded) + 6}
+        (tmp_path / "colour" / recorded[0].key).write_bytes(b"something else")
         with pytest.raises(RunAborted, match="1 mismatched"):
             audit()
     listed = Artifact.get("audit")

@@ -9,8 +9,9 @@ import pytest
 from flows.fanout import open_fanout
 from flows.nightly import nightly
 from tasks.errors import UsageError
+from tasks.ledger import orders
 from tasks.ledger.opening import open_ledger
-from tasks.ledger.orders import Orders, OrderState
+from tasks.ledger.orders import OrderState
 from tasks.processes import pid_of
 from tasks.settings import Settings
 from tests.ports import free_port
@@ -47,7 +48,7 @@ def test_each_scan_is_done_once_wherever_batches_run(settings: Settings) -> None
     assert summary.statuses == {"review": SCANS}
     with open_ledger(settings) as ledger:
         attempts = attempts_of(ledger)
-        (row,) = Orders(ledger).list_latest()
+        (row,) = orders.list_latest(ledger)
     assert (row.state, row.items) == (OrderState.COMPLETED, SCANS)
     assert len(attempts) == SCANS
     workers = {pid_of(one.worker) for one in attempts}

@@ -1,6 +1,6 @@
 """The flows of orders against Prefect's own API: shares and their runs, who goes first, the end."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -18,9 +18,9 @@ from flows.colorize import colorize
 from flows.nightly import nightly
 from flows.retry_failed import retry_failed
 from tasks.errors import UsageError
-from tasks.ledger import ItemFilter, Ledger, RunEnding
+from tasks.ledger import ItemFilter, Ledger, RunEnding, orders
 from tasks.ledger.opening import open_ledger
-from tasks.ledger.orders import OrderMode, Orders, OrderState
+from tasks.ledger.orders import OrderMode, OrderState
 from tasks.orders.night import begin_night, order_of_night
 from tasks.settings import Settings, settings_in_force
 from tests.tasks.ledger.test_lost_runs import silence
@@ -90,7 +90,7 @@ def test_an_order_from_its_beginning_to_its_end(
 ) -> None:
     """A share for each worker and no more; one progress bar; every scan is done once."""
     number = order(settings)
-    assert Orders(ledger).get(number).items == 6
+    assert orders.get(ledger, number).items == 6
     assert tick() == 0, "whoever ordered has asked already"
     first, second = runs_of(deployment_id)
     assert first.name == f"colorize backfill {number}, share 1"
@@ -99,8 +99,8 @@ def test_an_order_from_its_beginning_to_its_end(
     bar = Artifact.get(f"backfill-{number}")
     assert bar is not None
     work_off(first)
-    assert Orders(ledger).progress(number).done == 6  # nothing measured: time alone ends it
-    row = Orders(ledger).get(number)
+    assert orders.progress(ledger, number).done == 6  # nothing measured: time alone ends it
+    row = orders.get(ledger, number)
     assert (row.state, row.figures) == (OrderState.COMPLETED, {"review": 6})
     work_off(second)  # came late: there is nothing to do
     assert tick() == 0
@@ -119,7 +119,7 @@ def test_shares_are_for_all_workers(
     order(settings, max_items=2)
     work_off(runs_of(deployment_id)[0])
     number = order(settings)
-    latest = Orders(ledger).list_shares(number)
+    latest = orders.list_shares(ledger, number)
     assert len(latest) == 2
     assert latest[0].max_items is not None
     assert latest[0].max_items >= 4
@@ -130,18 +130,18 @@ def test_a_look_that_is_killed_leaves_no_second_run(
 ) -> None:
     """Between the run that it created and the record of it."""
 
-    def killed(self: Orders, share_id: int, flow_run_id: str) -> None:
+    def killed(_: Ledger, share_id: int, flow_run_id: str) -> None:
         raise KeyboardInterrupt
 
-    real: Callable[..., None] = Orders.name_flow_run
-    monkeypatch.setattr(Orders, "name_flow_run", killed)
+    real = orders.name_flow_run
+    monkeypatch.setattr(orders, "name_flow_run", killed)
     with pytest.raises(KeyboardInterrupt):
         backfill.fn(sources=settings.sources)
     assert len(runs_of(deployment_id)) == 1
-    monkeypatch.setattr(Orders, "name_flow_run", real)
+    monkeypatch.setattr(orders, "name_flow_run", real)
     tick()
     assert len(runs_of(deployment_id)) == 2
-    shares = Orders(ledger).list_open_shares()
+    shares = orders.list_open_shares(ledger)
     assert len(shares) == 2
     assert all(share.flow_run_id for share in shares)
 
@@ -159,14 +159,14 @@ def test_a_crashed_share_gives_its_place_to_another(
                 with get_client(sync_client=True) as client:
                     client.set_flow_run_state(run.id, Crashed(message="lost node"), force=True)
         tick()
-    row = Orders(ledger).get(number)
+    row = orders.get(ledger, number)
     assert row.state is OrderState.PAUSED
     assert "3 shares in a row did nothing" in row.detail
     assert "lost node" in row.detail
-    assert Orders(ledger).list_open_shares() == []
+    assert orders.list_open_shares(ledger) == []
     steer_order(number, Steer.RESUME)
     work_off(runs_of(deployment_id)[-1])
-    assert Orders(ledger).get(number).state is OrderState.COMPLETED
+    assert orders.get(ledger, number).state is OrderState.COMPLETED
 
 
 def test_a_night_goes_first(settings: Settings, ledger: Ledger, deployment_id: UUID) -> None:
@@ -183,13 +183,13 @@ def test_a_night_goes_first(settings: Settings, ledger: Ledger, deployment_id: U
             f"colorize night {tonight.id}, share 2",
         )
         work_off(late)
-        assert Orders(ledger).progress(number).done == 0
+        assert orders.progress(ledger, number).done == 0
         work_off(first)
         assert night.count(tonight.id).by_status == {"review": 3}
         night.end(RunEnding.COMPLETED)
     tick()
     work_off(runs_of(deployment_id)[-1])
-    assert Orders(ledger).progress(number).done == 3
+    assert orders.progress(ledger, number).done == 3
 
 
 def test_steered_from_prefects_ui(settings: Settings, ledger: Ledger, deployment_id: UUID) -> None:
@@ -198,13 +198,13 @@ def test_steered_from_prefects_ui(settings: Settings, ledger: Ledger, deployment
     assert steer_order(number, Steer.PAUSE, "the disk is nearly full") == "paused"
     work_off(runs_of(deployment_id)[0])
     assert tick() == 0
-    assert Orders(ledger).progress(number).done == 0
+    assert orders.progress(ledger, number).done == 0
     assert steer_order(number, Steer.RESUME) == "running"
     assert steer_order(number, Steer.CANCEL, "wrong box") == "cancelled"
     work_off(runs_of(deployment_id)[-1])
     assert ledger.counts().items == {}
     assert tick() == 0
-    told = [(one.kind, one.why) for one in Orders(ledger).transitions(number)]
+    told = [(one.kind, one.why) for one in orders.transitions(ledger, number)]
     assert ("pause", "the disk is nearly full") in told
     assert ("cancel", "wrong box") in told
 
@@ -214,10 +214,10 @@ def test_spent_budget_pauses(settings: Settings, ledger: Ledger, deployment_id: 
     number = order(settings, max_items=2)
     work_off(runs_of(deployment_id)[0])
     tick()
-    row = Orders(ledger).get(number)
+    row = orders.get(ledger, number)
     assert (row.state, row.items) == (OrderState.PAUSED, 2)
     assert steer_order(number, Steer.RESUME, max_items=4) == "running"
-    assert Orders(ledger).get(number).items == 4
+    assert orders.get(ledger, number).items == 4
 
 
 def test_dry_run_and_refusals(settings: Settings, ledger: Ledger) -> None:
@@ -246,9 +246,9 @@ def test_another_recipe_pauses_and_colours_nothing(
     other = settings.model_copy(update={"access_jpeg_quality": 50})
     with settings_in_force(other), pytest.raises(Exception, match="have changed"):
         work_off(runs_of(deployment_id)[0])
-    row = Orders(ledger).get(number)
+    row = orders.get(ledger, number)
     assert row.state is OrderState.PAUSED
-    assert Orders(ledger).progress(number).done == 0
+    assert orders.progress(ledger, number).done == 0
 
 
 # --- at rest -------------------------------------------------------------------------------------

@@ -14,8 +14,8 @@ from urllib.error import URLError
 
 import pytest
 
-from tasks.ledger import ItemFilter, Ledger
-from tasks.ledger.orders import Orders, OrderState
+from tasks.ledger import ItemFilter, Ledger, orders
+from tasks.ledger.orders import OrderState
 from tasks.processes import pid_of
 from tests.scanfiles import codes_of, photograph, write_jpeg
 
@@ -163,26 +163,25 @@ def test_a_backfill_is_done_once_whatever_happens(
         write_jpeg(archive / f"{number:03}.jpg", codes_of(photograph(96, 128, seed=number)))
     autochrome(environment, "backfill", str(archive))
     with Ledger.open(environment["AUTOCHROME_DATABASE_URL"]) as ledger:
-        backfills = Orders(ledger)
-        (row,) = backfills.list_open()
+        (row,) = orders.list_open(ledger)
         assert (row.state, row.items) == (OrderState.RUNNING, SCANS)
 
-        until(lambda: backfills.progress(row.id).done >= 8)
+        until(lambda: orders.progress(ledger, row.id).done >= 8)
         autochrome(environment, "orders", "pause", str(row.id), "--why", "lunch")
-        until(lambda: not backfills.list_open_shares())
-        done = backfills.progress(row.id).done
+        until(lambda: not orders.list_open_shares(ledger))
+        done = orders.progress(ledger, row.id).done
         assert done < SCANS
         time.sleep(40)  # two looks of keep_orders
-        assert backfills.progress(row.id).done == done
+        assert orders.progress(ledger, row.id).done == done
 
         autochrome(environment, "orders", "resume", str(row.id))
         until(lambda: bool(share_processes(environment)))
         for pid in share_processes(environment):
             os.kill(pid, signal.SIGKILL)
-        until(lambda: backfills.get(row.id).state is OrderState.COMPLETED)
+        until(lambda: orders.get(ledger, row.id).state is OrderState.COMPLETED)
 
-        assert backfills.get(row.id).figures == {"review": SCANS}
-        assert backfills.progress(row.id).shares >= 3
+        assert orders.get(ledger, row.id).figures == {"review": SCANS}
+        assert orders.progress(ledger, row.id).shares >= 3
         ended = [
             len(
                 [

@@ -16,9 +16,10 @@ from tasks.errors import UsageError
 from tasks.ledger import ItemFilter, Ledger, RunEnding
 from tasks.ledger.fixity import fixity_counts
 from tasks.ledger.records import FixitySubject, SourceRow
-from tasks.orders.working import Share, work_off
 from tasks.schema import DecisionKind, FixityOutcome, ItemStatus
 from tasks.settings import Settings
+from tests.orders import work_off
+from tests.tasks.ledger.building import derivatives, sources
 from tests.workers import MakeSettings, OpenWorker, items_of
 
 DAY_S = 86_400.0
@@ -34,13 +35,13 @@ def settings(make_settings: MakeSettings) -> Settings:
 def ledger(settings: Settings, worker_for: OpenWorker) -> Ledger:
     """Of an archive whose six scans are coloured."""
     worker = worker_for(settings)
-    work_off(worker, Share())
+    work_off(worker)
     return worker.ledger
 
 
 def stored(ledger: Ledger, tmp_path: Path, kind: str = "master") -> list[Path]:
     """The files of derivatives of a kind."""
-    rows = [row for row in ledger.list_derivatives() if row.kind == kind]
+    rows = [row for row in derivatives(ledger) if row.kind == kind]
     return [tmp_path / "colour" / row.key for row in rows]
 
 
@@ -48,15 +49,15 @@ def test_a_whole_archive_is_found_whole_and_not_read_again(
     settings: Settings, ledger: Ledger
 ) -> None:
     """Every derivative and every scan; the next audit has nothing to do before a month is over."""
-    derivatives = len(ledger.list_derivatives())
+    recorded = len(derivatives(ledger))
     summary = run_audit(settings, ledger, AuditPlan(older_than_s=30 * DAY_S), name="one")
-    assert summary.outcomes == {FixityOutcome.MATCHED: derivatives + 6}
+    assert summary.outcomes == {FixityOutcome.MATCHED: recorded + 6}
     assert summary.is_clean
     assert summary.is_complete
     again = run_audit(settings, ledger, AuditPlan(older_than_s=30 * DAY_S), name="two")
     assert again.files == 0
-    assert run_audit(settings, ledger, AuditPlan(), name="three").files == derivatives + 6
-    assert fixity_counts(ledger.database)[FixitySubject.SOURCE] == {FixityOutcome.MATCHED: 6}
+    assert run_audit(settings, ledger, AuditPlan(), name="three").files == recorded + 6
+    assert fixity_counts(ledger)[FixitySubject.SOURCE] == {FixityOutcome.MATCHED: 6}
     assert {run.ending for run in ledger.list_runs(kind="audit")} == {RunEnding.COMPLETED}
 
 
@@ -86,7 +87,7 @@ def test_damage_is_found_told_with_a_remedy_and_mended(
     pending = [i for i in items_of(ledger).values() if i.status is ItemStatus.PENDING]
     (decision,) = ledger.story(pending[0].uri).items[0].decisions
     assert (decision.kind, decision.who) == (DecisionKind.REDO, "a curator")
-    work_off(worker_for(settings), Share())
+    work_off(worker_for(settings))
     mended = run_audit(settings, ledger, AuditPlan((FixitySubject.DERIVATIVE,)), name="two")
     assert mended.is_clean
 
@@ -132,8 +133,8 @@ def test_an_audit_that_is_stopped_ends_at_once(settings: Settings, ledger: Ledge
 
 def test_an_audit_reads_no_faster_than_it_may(settings: Settings, ledger: Ledger) -> None:
     """The files together are read in no less time than their bytes take at that rate."""
-    size = sum(row.size_bytes for row in ledger.list_sources())
-    largest = max(row.size_bytes for row in ledger.list_sources())
+    size = sum(row.size_bytes for row in sources(ledger))
+    largest = max(row.size_bytes for row in sources(ledger))
     plan = AuditPlan((FixitySubject.SOURCE,), bytes_per_s=size / 1.0)
     begin = time.monotonic()
     assert run_audit(settings, ledger, plan, name="slow").files == 6
@@ -151,7 +152,7 @@ def test_a_derivative_that_is_written_anew_meanwhile_is_not_damaged(
     def begin_anew(_: object) -> None:
         ledger.redo(everyone, who="a curator", why="meanwhile")
 
-    real = ledger.database.write
+    real = ledger.write
     calls = []
 
     def write(work):  # noqa: ANN001, ANN202 - of the database
@@ -162,7 +163,7 @@ def test_a_derivative_that_is_written_anew_meanwhile_is_not_damaged(
             begin_anew(None)
         return real(work)
 
-    ledger.database.write = write  # type: ignore[method-assign]
+    ledger.write = write  # type: ignore[method-assign]
     plan = AuditPlan((FixitySubject.DERIVATIVE,))
     assert run_audit(settings, ledger, plan, name="one").findings == []
 

@@ -1,6 +1,16 @@
-"""Orders: nights, requests, retries, backfills. `Orders` is the way in."""
+"""Orders: nights, requests, retries, backfills. Each function is an operation on the ledger."""
 
-from tasks.ledger.orders.book import Orders
+from tasks.ledger.orders.dry_run import plan
+from tasks.ledger.orders.planning import enqueue_window, has_scans_at
+from tasks.ledger.orders.reading import (
+    find_recipe,
+    get,
+    list_latest,
+    list_open,
+    list_shown,
+    progress,
+    transitions,
+)
 from tasks.ledger.orders.records import (
     Budget,
     LeftOut,
@@ -14,10 +24,37 @@ from tasks.ledger.orders.records import (
     Transition,
     Withdrawn,
 )
-from tasks.ledger.orders.shares import Size
+from tasks.ledger.orders.shares import (
+    Size,
+    beat_share,
+    begin_share,
+    end_share,
+    end_silent_shares,
+    goes_on,
+    has_precedence,
+    is_due,
+    is_wanted,
+    keep_figures,
+    list_open_shares,
+    list_shares,
+    name_flow_run,
+    open_share,
+    open_shares,
+)
+from tasks.ledger.orders.steering import (
+    PATIENCE_S,
+    cancel,
+    end_listing,
+    make,
+    pause,
+    resume,
+    settle,
+    stop,
+)
 from tasks.schema import OrderKind, OrderMode, OrderState
 
 __all__ = [
+    "PATIENCE_S",
     "Budget",
     "LeftOut",
     "Order",
@@ -26,7 +63,6 @@ __all__ = [
     "OrderPlan",
     "OrderRow",
     "OrderState",
-    "Orders",
     "Progress",
     "Scope",
     "ShareFigures",
@@ -34,4 +70,35 @@ __all__ = [
     "Size",
     "Transition",
     "Withdrawn",
+    "beat_share",
+    "begin_share",
+    "cancel",
+    "end_listing",
+    "end_share",
+    "end_silent_shares",
+    "enqueue_window",
+    "find_recipe",
+    "get",
+    "goes_on",
+    "has_precedence",
+    "has_scans_at",
+    "is_due",
+    "is_wanted",
+    "keep_figures",
+    "list_latest",
+    "list_open",
+    "list_open_shares",
+    "list_shares",
+    "list_shown",
+    "make",
+    "name_flow_run",
+    "open_share",
+    "open_shares",
+    "pause",
+    "plan",
+    "progress",
+    "resume",
+    "settle",
+    "stop",
+    "transitions",
 ]

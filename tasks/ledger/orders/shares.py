@@ -8,8 +8,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from tasks.ledger import sql
+from tasks.ledger.engine import reads, writes
+from tasks.ledger.orders.reading import get, is_late, list_open, lock, progress
 from tasks.ledger.orders.records import OrderRow, Progress, ShareFigures, ShareRow
-from tasks.ledger.orders.steering import SPENT_WITHIN_S, get, is_late, lock, open_orders, progress
+from tasks.ledger.orders.steering import SPENT_WITHIN_S
 from tasks.ledger.records import RunEnding
 from tasks.ledger.waiting import next_pending_in
 from tasks.schema import OrderState, share, work_order
@@ -26,10 +28,13 @@ class Size:
     max_seconds: float | None
 
 
+@writes
 def open_shares(
     connection: Connection, *, window: int, sizes: Mapping[int, Size]
 ) -> Sequence[ShareRow]:
-    """Fill the window: open shares for orders that run, the first of `open_orders` first.
+    """Open shares until *window* are open, over all orders; returns the new ones.
+
+    For orders that run, the first of `list_open` first.
 
     However many ask at once, no more than *window* are open of an order and those before it in
     line: the orders are locked meanwhile. Shares of later ones are in nobody's way: they end with
@@ -40,11 +45,11 @@ def open_shares(
         window: How many shares may be open.
         sizes: By order; others get none.
     """
-    numbers = sorted(row.id for row in open_orders(connection))  # locked in one order by all
+    numbers = sorted(row.id for row in list_open(connection))  # locked in one order by all
     locked = {number: lock(connection, number) for number in numbers}
     room = window
     opened: list[ShareRow] = []
-    for row in [locked[one.id] for one in open_orders(connection)]:
+    for row in [locked[one.id] for one in list_open(connection)]:
         told = progress(connection, row.id)
         room -= told.shares_open
         size, mine = sizes.get(row.id), told.shares_open
@@ -84,6 +89,7 @@ def _since_s(row: sql.AnyRow) -> float:
     return 0.0 if row.begun_at is None else float((row.now - row.begun_at).total_seconds())
 
 
+@writes
 def open_share(connection: Connection, order_id: int, size: Size, *, worker: str = "") -> ShareRow:
     """Put a share on record that somebody will begin, or that *worker* just begins."""
     number = select(func.coalesce(func.max(share.c.number), 0) + 1).where(
@@ -108,13 +114,15 @@ def open_share(connection: Connection, order_id: int, size: Size, *, worker: str
     return _share_row(row)
 
 
-def list_open(connection: Connection) -> list[ShareRow]:
+@reads
+def list_open_shares(connection: Connection) -> list[ShareRow]:
     """All open shares, oldest first."""
     rows = connection.execute(select(share).where(_OPEN).order_by(share.c.id))
     return [_share_row(row) for row in rows]
 
 
-def list_shares(connection: Connection, order_id: int, *, limit: int | None) -> list[ShareRow]:
+@reads
+def list_shares(connection: Connection, order_id: int, *, limit: int | None = 20) -> list[ShareRow]:
     """The latest shares of an order, newest first."""
     rows = connection.execute(
         select(share)
@@ -125,12 +133,14 @@ def list_shares(connection: Connection, order_id: int, *, limit: int | None) -> 
     return [_share_row(row) for row in rows]
 
 
+@writes
 def name_flow_run(connection: Connection, share_id: int, flow_run_id: str) -> None:
     """Keep which flow run a share is."""
     connection.execute(update(share).where(share.c.id == share_id).values(flow_run_id=flow_run_id))
 
 
-def begin(connection: Connection, share_id: int, worker: str) -> ShareRow | None:
+@writes
+def begin_share(connection: Connection, share_id: int, *, worker: str) -> ShareRow | None:
     """Record that *worker* works on it; None where it is over (lost, or its order is)."""
     row = connection.execute(
         update(share)
@@ -145,7 +155,8 @@ def begin(connection: Connection, share_id: int, worker: str) -> ShareRow | None
     return None if row is None else _share_row(row)
 
 
-def beat(connection: Connection, share_id: int, *, items: int) -> bool:
+@writes
+def beat_share(connection: Connection, share_id: int, *, items: int) -> bool:
     """Record that it is alive, and what it has done; False where it was given up meanwhile."""
     row = connection.execute(
         update(share)
@@ -156,12 +167,16 @@ def beat(connection: Connection, share_id: int, *, items: int) -> bool:
     return row is not None
 
 
-def end(connection: Connection, share_id: int, ending: RunEnding, *, detail: str) -> None:
+@writes
+def end_share(
+    connection: Connection, share_id: int, ending: RunEnding, *, detail: str = ""
+) -> None:
     """Record how a share ended; the first ending stands."""
     values = {"ended_at": sql.now(), "ending": ending, "detail": sql.storable(detail)}
     connection.execute(update(share).where(share.c.id == share_id, _OPEN).values(values))
 
 
+@writes
 def keep_figures(
     connection: Connection, share_id: int, *, items: int, figures: ShareFigures
 ) -> None:
@@ -171,6 +186,7 @@ def keep_figures(
     )
 
 
+@reads
 def is_wanted(connection: Connection, share_id: int) -> bool:
     """Whether what a share has in work is still to be done: neither it nor its order is over."""
     found = (
@@ -186,7 +202,8 @@ def is_wanted(connection: Connection, share_id: int) -> bool:
     return connection.execute(found).first() is not None
 
 
-def end_silent(connection: Connection, *, after_s: float) -> int:
+@writes
+def end_silent_shares(connection: Connection, *, after_s: float) -> int:
     """Give up shares that were begun and have not been heard of for so long; returns how many.
 
     Should one be alive all the same, its leases see to it that nothing is done twice.
@@ -203,12 +220,13 @@ def end_silent(connection: Connection, *, after_s: float) -> int:
     return sql.affected(connection, silent)
 
 
+@reads
 def has_precedence(connection: Connection, order_id: int) -> OrderRow | None:
     """An order before this one in line of which something can be claimed now; None: there is none.
 
     What others hold already is in good hands: for that, nobody has to make room.
     """
-    for row in open_orders(connection):
+    for row in list_open(connection):
         if row.id == order_id:
             return None
         is_at_work = row.state is OrderState.RUNNING and not is_late(connection, row)
@@ -217,14 +235,16 @@ def has_precedence(connection: Connection, order_id: int) -> OrderRow | None:
     return None
 
 
+@reads
 def goes_on(connection: Connection, order_id: int) -> bool:
-    """Whether another batch of an order may begin."""
+    """Whether another batch of it may begin: it runs, has time left, and is first in line."""
     row = get(connection, order_id)
     if row.state is not OrderState.RUNNING or is_late(connection, row):
         return False
     return has_precedence(connection, order_id) is None
 
 
+@reads
 def is_due(connection: Connection, order_id: int, *, within_s: float) -> bool:
     """Whether an item of the order can be claimed now, or in so many seconds."""
     soonest = next_pending_in(connection, order_id)

@@ -1,34 +1,21 @@
 """From one state of an order to the next, each on record."""
 
-from collections import Counter
-from datetime import datetime
-from typing import Any
+from sqlalchemy import Connection, ScalarSelect, func, insert, select, update
 
-from sqlalchemy import Connection, Row, ScalarSelect, Select, func, insert, or_, select, update
-
-from tasks.errors import Reason, UsageError
+from tasks.errors import UsageError
 from tasks.ledger import decisions, outages, sql
-from tasks.ledger.orders.records import (
-    Budget,
-    Order,
-    OrderRow,
-    Progress,
-    Scope,
-    Transition,
-)
+from tasks.ledger.engine import Database, writes
+from tasks.ledger.orders.reading import is_late, lock, progress
+from tasks.ledger.orders.records import Budget, Order, OrderRow, Progress, Withdrawn
+from tasks.ledger.orders.withdrawing import withdraw_window
 from tasks.ledger.records import RunEnding, RunFigures
 from tasks.ledger.runs import finish_run, start_run
 from tasks.ledger.waiting import waits_for_sources_alone
 from tasks.schema import (
     DecisionKind,
     ItemStatus,
-    Moment,
     OrderKind,
-    OrderMode,
     OrderState,
-    decision,
-    order_tally,
-    recipe,
     run,
     scan,
     share,
@@ -38,14 +25,29 @@ from tasks.schema import (
 #: A budget of time with less than this left is spent: no share is worth its start.
 SPENT_WITHIN_S = 60.0
 
-#: A source that is tried again within this time is waited for.
+#: A source, a retry or a dead worker's lease is waited for by a share up to this long.
 PATIENCE_S = 60.0
 
 
+@writes
 def make(
-    connection: Connection, order: Order, recipe_id: int, *, name: str, lists_for: int | None
+    connection: Connection,
+    order: Order,
+    recipe_id: int,
+    *,
+    name: str,
+    lists_for: int | None = None,
 ) -> int:
-    """Put an order on record: to be planned, or once the run *lists_for* has listed its sources."""
+    """Put an order on record; returns its number.
+
+    Args:
+        connection: To the ledger.
+        order: What is asked for.
+        recipe_id: Under which recipe.
+        name: Of its run in the ledger.
+        lists_for: The run that its claims count for, which lists its sources first: nothing is
+            planned until `end_listing`. None: it is planned at once, and is a run of its own.
+    """
     run_id = lists_for or start_run(
         connection, order.kind, name, recipe_id=recipe_id, flow_run_id=None
     )
@@ -84,6 +86,7 @@ def _last_scan() -> ScalarSelect[int]:
     return select(func.coalesce(func.max(scan.c.id), 0)).scalar_subquery()
 
 
+@writes
 def end_listing(connection: Connection, order_id: int) -> OrderRow:
     """Listing -> planning: which scans there are is known now."""
     row = lock(connection, order_id)
@@ -96,8 +99,12 @@ def end_listing(connection: Connection, order_id: int) -> OrderRow:
     return lock(connection, order_id)
 
 
-def pause(connection: Connection, order_id: int, *, who: str, why: str) -> OrderRow:
-    """listing, planning, running -> paused; in another state, nothing."""
+@writes
+def pause(connection: Connection, order_id: int, *, who: str, why: str = "") -> OrderRow:
+    """Nothing of it is claimed until it is resumed. What is in work comes to its end.
+
+    listing, planning, running -> paused; in another state, nothing.
+    """
     row = lock(connection, order_id)
     if row.state in (OrderState.LISTING, OrderState.PLANNING, OrderState.RUNNING):
         _note(connection, DecisionKind.PAUSE, row.id, who, why)
@@ -105,18 +112,24 @@ def pause(connection: Connection, order_id: int, *, who: str, why: str) -> Order
     return lock(connection, order_id)
 
 
+@writes
 def resume(
-    connection: Connection, order_id: int, budget: Budget, *, who: str, why: str
+    connection: Connection,
+    order_id: int,
+    budget: Budget | None = None,
+    *,
+    who: str,
+    why: str = "",
 ) -> OrderRow:
-    """Paused -> planning, from where it was; a running one gets the new budget only.
+    """Paused -> planning, from where it was; what *budget* gives replaces what it had.
 
     Raises:
-        UsageError: It has ended, or its budget is spent and *budget* is no larger.
+        UsageError: It has ended, or its budget is spent and none is given.
     """
     row = lock(connection, order_id)
     if row.ended_at is not None or row.state is OrderState.CANCELLING:
         raise UsageError(f"{row.name} is {row.state}; `autochrome backfill` orders a new one")
-    given = {name: value for name, value in vars(budget).items() if value is not None}
+    given = {name: value for name, value in vars(budget or Budget()).items() if value is not None}
     if given:
         connection.execute(update(work_order).where(work_order.c.id == row.id).values(given))
         row = lock(connection, order_id)
@@ -145,17 +158,32 @@ def _begin_new_run(connection: Connection, row: OrderRow) -> None:
     connection.execute(update(work_order).where(work_order.c.id == row.id).values(run_id=run_id))
 
 
-def cancel(connection: Connection, order_id: int, *, who: str, why: str) -> OrderRow:
+def cancel(database: Database, order_id: int, *, who: str, why: str = "") -> Withdrawn:
+    """End it: what was not begun is as it was before, what is in work comes to its end.
+
+    Returns:
+        What was taken back now. Items that workers give back later are taken back by `settle`.
+    """
+    database.write(lambda c: _begin_to_cancel(c, order_id, who=who, why=why))
+    withdrawn = _withdraw(database, order_id)
+    settle(database, order_id)
+    return withdrawn
+
+
+def _begin_to_cancel(connection: Connection, order_id: int, *, who: str, why: str) -> None:
     """Any state that is not an end -> cancelling: from now on nothing of it is claimed."""
     row = lock(connection, order_id)
     if row.ended_at is None and row.state is not OrderState.CANCELLING:
         _note(connection, DecisionKind.CANCEL, row.id, who, why)
         change_state(connection, row.id, OrderState.CANCELLING, why or f"by {who}")
-    return lock(connection, order_id)
 
 
+@writes
 def stop(connection: Connection, order_id: int, ending: RunEnding, *, why: str) -> OrderRow:
-    """Any state that is not an end -> stopped, aborted: what is left waits for the next order."""
+    """End it as it is: what is in work comes to its end, the rest waits for the next order.
+
+    Any state that is not an end -> stopped, aborted.
+    """
     row = lock(connection, order_id)
     if row.ended_at is None:
         is_abort = ending is RunEnding.ABORTED
@@ -165,7 +193,24 @@ def stop(connection: Connection, order_id: int, ending: RunEnding, *, why: str) 
     return lock(connection, order_id)
 
 
-def settle(connection: Connection, order_id: int) -> OrderRow:
+def settle(database: Database, order_id: int) -> OrderRow:
+    """End it if nothing of it is left, take back what is left of a cancelled one.
+
+    Whoever comes by does this: workers at their end, the flow that keeps orders going, the
+    command line. Harmless when done twice.
+    """
+    _withdraw(database, order_id)
+    return database.write(lambda c: _settle(c, order_id))
+
+
+def _withdraw(database: Database, order_id: int) -> Withdrawn:
+    total = Withdrawn()
+    while (some := database.write(lambda c: withdraw_window(c, order_id))).items:
+        total += some
+    return total
+
+
+def _settle(connection: Connection, order_id: int) -> OrderRow:
     """End an order of which nothing is left or whose time is over; pause one out of budget."""
     row = lock(connection, order_id)
     if row.ended_at is not None:
@@ -210,14 +255,6 @@ def _stop_if_all_is_away(connection: Connection, row: OrderRow, told: Progress) 
         stop(connection, row.id, RunEnding.COMPLETED, why=why)
 
 
-def is_late(connection: Connection, row: OrderRow) -> bool:
-    """Whether an order's deadline has passed."""
-    if row.deadline_at is None:
-        return False
-    now: datetime = connection.execute(select(sql.now())).scalar_one()
-    return now >= row.deadline_at
-
-
 def _end_shares_not_begun(connection: Connection, row: OrderRow) -> None:
     """Nobody need come for them; a flow run that comes all the same finds nothing to do."""
     connection.execute(
@@ -238,34 +275,6 @@ def spent_budget(row: OrderRow, told: Progress) -> str:
     if row.budget.max_items is not None and row.items >= row.budget.max_items:
         return f"its budget of {row.budget.max_items:,} scans is"
     return f"its budget of {row.budget.max_bytes or 0:,} bytes is"
-
-
-# --- rows ----------------------------------------------------------------------------------------
-
-
-def lock(connection: Connection, order_id: int) -> OrderRow:
-    """One order, which nobody else changes before this transaction ends.
-
-    Raises:
-        UsageError: There is none of this number.
-    """
-    return _one(connection, select(work_order).where(work_order.c.id == order_id).with_for_update())
-
-
-def get(connection: Connection, order_id: int) -> OrderRow:
-    """One order.
-
-    Raises:
-        UsageError: There is none of this number.
-    """
-    return _one(connection, select(work_order).where(work_order.c.id == order_id))
-
-
-def _one(connection: Connection, wanted: Select[Any]) -> OrderRow:
-    row = connection.execute(wanted).first()
-    if row is None:
-        raise UsageError("there is no order of this number; see `autochrome orders list`")
-    return order_row(row)
 
 
 def change_state(connection: Connection, order_id: int, state: OrderState, detail: str) -> None:
@@ -308,108 +317,3 @@ def _end(
 
 def _note(connection: Connection, kind: DecisionKind, order_id: int, who: str, why: str) -> None:
     decisions.record(connection, kind, who=who, why=why, order_id=order_id)
-
-
-def open_orders(connection: Connection) -> list[OrderRow]:
-    """Those that have not ended: the highest priority first, then the oldest."""
-    wanted = select(work_order).where(work_order.c.ended_at.is_(None))
-    rows = connection.execute(wanted.order_by(work_order.c.priority.desc(), work_order.c.id))
-    return [order_row(row) for row in rows]
-
-
-def shown_orders(connection: Connection, *, ended_within_s: float) -> list[OrderRow]:
-    """Those that have not ended, and those that ended lately."""
-    lately = or_(work_order.c.ended_at.is_(None), work_order.c.ended_at > sql.now(-ended_within_s))
-    rows = connection.execute(select(work_order).where(lately).order_by(work_order.c.id))
-    return [order_row(row) for row in rows]
-
-
-def find_recipe(connection: Connection, digest: str) -> int:
-    """The id of a recipe; 0 where there is none."""
-    found = select(recipe.c.id).where(recipe.c.digest == digest)
-    return int(connection.execute(found).scalar() or 0)
-
-
-def list_orders(connection: Connection, *, limit: int) -> list[OrderRow]:
-    """The latest, newest first."""
-    rows = connection.execute(select(work_order).order_by(work_order.c.id.desc()).limit(limit))
-    return [order_row(row) for row in rows]
-
-
-def progress(connection: Connection, order_id: int) -> Progress:
-    """How far it is: sums of tallies, however many items there are."""
-    tallied = (
-        select(
-            order_tally.c.status,
-            order_tally.c.reason,
-            func.sum(order_tally.c.n).label("n"),
-        )
-        .where(order_tally.c.order_id == order_id)
-        .group_by(order_tally.c.status, order_tally.c.reason)
-    )
-    statuses: Counter[ItemStatus] = Counter()
-    reasons: Counter[Reason] = Counter()
-    for row in connection.execute(tallied):
-        statuses[ItemStatus(row.status)] += int(row.n)
-        if row.reason:
-            reasons[Reason(row.reason)] += int(row.n)
-    spans = connection.execute(
-        select(
-            share.c.begun_at,
-            func.coalesce(share.c.ended_at, sql.now(), type_=Moment()).label("until"),
-            share.c.ended_at,
-        ).where(share.c.order_id == order_id)
-    ).all()
-    return Progress(
-        statuses={status: statuses[status] for status in ItemStatus if statuses[status]},
-        reasons={reason: n for reason, n in reasons.most_common() if n},
-        worked_s=sum(
-            (row.until - row.begun_at).total_seconds() for row in spans if row.begun_at is not None
-        ),
-        shares_open=sum(row.ended_at is None for row in spans),
-        shares=len(spans),
-    )
-
-
-def transitions(connection: Connection, order_id: int) -> list[Transition]:
-    """What was decided about it, oldest first."""
-    about = (
-        DecisionKind.ORDER,
-        DecisionKind.PAUSE,
-        DecisionKind.RESUME,
-        DecisionKind.CANCEL,
-        DecisionKind.WITHDRAW,
-    )
-    rows = connection.execute(
-        select(decision)
-        .where(decision.c.order_id == order_id, decision.c.kind.in_(about))
-        .order_by(decision.c.id)
-    )
-    return [Transition(row.kind, row.who, row.why, row.decided_at) for row in rows]
-
-
-def order_row(row: Row[Any]) -> OrderRow:
-    """An order from its table's row."""
-    return OrderRow(
-        id=row.id,
-        kind=OrderKind(row.kind),
-        run_id=row.run_id,
-        recipe_id=row.recipe_id,
-        state=OrderState(row.state),
-        mode=OrderMode(row.mode),
-        scope=Scope.from_json(row.scope),
-        budget=Budget(row.max_items, row.max_bytes, row.max_seconds),
-        priority=row.priority,
-        deadline_at=row.deadline_at,
-        looked_at=row.looked_at,
-        last_scan_id=row.last_scan_id,
-        items=row.items,
-        size_bytes=row.size_bytes,
-        who=row.who,
-        why=row.why,
-        detail=row.detail,
-        created_at=row.created_at,
-        changed_at=row.changed_at,
-        ended_at=row.ended_at,
-        figures=row.figures,
-    )

@@ -21,8 +21,8 @@ from sqlalchemy import (
 )
 
 from tasks.ledger import decisions, sql
+from tasks.ledger.orders.reading import lock
 from tasks.ledger.orders.records import Withdrawn
-from tasks.ledger.orders.steering import lock
 from tasks.schema import (
     PENDING_ALONE,
     PENDING_IN_ORDER,

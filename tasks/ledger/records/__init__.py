@@ -27,7 +27,7 @@ from tasks.ledger.records.reading import (
     RevisionRow,
     ScanRow,
 )
-from tasks.ledger.records.recipes import EnqueueMode, EnqueuePlan, Recipe, RecipeRow
+from tasks.ledger.records.recipes import Recipe, RecipeRow
 from tasks.ledger.records.runs import RunEnding, RunFigures, RunRow
 
 __all__ = [
@@ -45,8 +45,6 @@ __all__ = [
     "Discovered",
     "Doubt",
     "Ending",
-    "EnqueueMode",
-    "EnqueuePlan",
     "Failures",
     "FixityCheck",
     "FixityFilter",

@@ -23,12 +23,12 @@ from colormodel.planes import Plane
 from tasks.batch.worker import Worker, open_worker
 from tasks.ledger import Claim, ClaimedItem, Ledger, Outcome
 from tasks.orders.night import begin_night
-from tasks.orders.working import Share, work_off
 from tasks.scans.reader import open_scan
 from tasks.settings import Settings
 from tests.bench.speed.material import small_scans
 from tests.bench.speed.rivals import notebook
 from tests.bench.speed.rows import Row, at_least, at_most, in_turn, seconds_of
+from tests.orders import claim_batch, work_off
 from tests.s3server import REGION, make_test_client
 from tests.workers import enqueue_missing
 
@@ -97,7 +97,7 @@ def enqueued(settings: Settings) -> Iterator[Worker]:
 
 def colour_recorded(worker: Worker) -> None:
     """Colour everything, as a worker does."""
-    done = work_off(worker, Share())
+    done = work_off(worker)
     if done.aborted or done.statuses.total() == 0:
         raise RuntimeError(f"the run did not end as it should: {done.in_words()} {done.aborted}")
 
@@ -110,9 +110,10 @@ def colour_unrecorded(worker: Worker, items: Sequence[ClaimedItem], claim: Claim
 
 def all_items(worker: Worker, ledger: Ledger, count: int) -> Claim:
     """Claim everything, to know it, and give it back."""
-    claim = ledger.claim(
-        worker.name,
-        recipe_id=worker.recipe_id,
+    claim = claim_batch(
+        ledger,
+        worker.recipe_id,
+        worker=worker.name,
         limit=count,
         lease_s=600,
         max_attempts=worker.settings.max_attempts,

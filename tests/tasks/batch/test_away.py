@@ -19,7 +19,7 @@ from tasks.batch.worker import Worker, open_worker
 from tasks.errors import Reason
 from tasks.ledger import Claim, ItemStatus, Ledger, outages
 from tasks.ledger.opening import open_ledger
-from tasks.orders.working import Share, work_off
+from tests.orders import claim_batch, next_due_s, work_off
 from tests.s3server import S3Bucket
 from tests.tasks.storage.bad_road import BadRoad, Fault, bad_road_to
 from tests.workers import MakeSettings, OpenWorker, attempts_of, files_under, items_of
@@ -29,10 +29,10 @@ UNTRIED = (ItemStatus.PENDING, 0)
 
 def claim_all(worker: Worker) -> Claim | None:
     """Take every pending item."""
-    return worker.ledger.claim(
-        "a test",
-        recipe_id=worker.recipe_id,
-        limit=100,
+    return claim_batch(
+        worker.ledger,
+        worker.recipe_id,
+        worker="a test",
         lease_s=worker.settings.lease_s,
         max_attempts=worker.settings.max_attempts,
     )
@@ -92,7 +92,7 @@ def test_a_source_that_goes_costs_no_attempt_and_is_named(
     assert archive.name in outage.why
     assert "mount" in outage.why or "folder" in outage.why
     assert {one.reason for one in attempts_of(worker.ledger)} == {Reason.SOURCE_AWAY}
-    wait_s = worker.ledger.next_due_s(worker.recipe_id)
+    wait_s = next_due_s(worker.ledger, worker.recipe_id)
     assert wait_s is not None
     assert 20 < wait_s <= outages.FIRST_WAIT_S
 
@@ -118,7 +118,7 @@ def test_one_scan_that_cannot_be_read_pays_alone(
     """Its neighbours can: it is tried as often as any other, then it has failed."""
     worker = worker_for(make_settings())
     (archive / "1.jpg").unlink()
-    work_off(worker, Share())
+    work_off(worker)
     items = items_of(worker.ledger)
     lost = items.pop("1.jpg")
     assert (lost.status, lost.reason, lost.attempts) == (
@@ -139,7 +139,7 @@ def test_the_only_scan_of_a_source_that_cannot_be_read_pays(
     shutil.copy(archive / "1.jpg", source / "1.jpg")
     worker = worker_for(make_settings(sources=(str(source),)))
     os.utime(source / "1.jpg", (1, 1))  # no longer what was listed
-    work_off(worker, Share())
+    work_off(worker)
     item = items_of(worker.ledger)["1.jpg"]
     assert (item.status, item.attempts) == (ItemStatus.FAILED, 3)
 
@@ -165,7 +165,7 @@ def test_a_source_that_comes_back_in_the_middle_is_done_by_the_same_run(
 
     monkeypatch.setattr(worker.ledger, "begin_outage", comes_back)
     unmounted(archive)
-    work_off(worker, Share())
+    work_off(worker)
     assert len(seen) == 1
     stands = standing(worker.ledger)
     # One that failed at the moment when it came back may have paid for it.
@@ -220,7 +220,7 @@ def test_an_output_that_goes_stops_the_run_and_costs_no_attempt(
     worker = worker_for(make_settings())
     output.rename(tmp_path / "elsewhere")
     output.mkdir()  # the folder that it is mounted to
-    summary = work_off(worker, Share())
+    summary = work_off(worker)
     assert "mounted" in summary.aborted
     assert summary.given_back == 6
     assert set(standing(worker.ledger).values()) == {UNTRIED}
@@ -291,23 +291,26 @@ def test_an_object_that_is_refused_pays_alone(
     """Its neighbours can be read."""
     worker = worker_for(in_s3())
     road.faults.append(Fault("GET", "/scans/1.jpg", status=403, code="AccessDenied"))
-    work_off(worker, Share())
+    work_off(worker)
     stands = standing(worker.ledger)
     assert stands.pop("1.jpg") == (ItemStatus.FAILED, 3)
     assert set(stands.values()) == {(ItemStatus.REVIEW, 1)}
 
 
 def test_several_workers_share_what_one_finds_out(
-    make_settings: MakeSettings, worker_for: OpenWorker, archive: Path, ledger_url: str
+    make_settings: MakeSettings,
+    worker_for: OpenWorker,
+    archive: Path,
+    ledger_url: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """On either database: two at once, and a third that comes later claims nothing of it."""
     settings = make_settings(database_url=ledger_url, batch_items=3)
     with ExitStack() as opened:
         workers = [worker_for(settings), opened.enter_context(open_worker(settings))]
         unmounted(archive)
-        threads = [
-            threading.Thread(target=work_off, args=(one, Share(patience_s=0))) for one in workers
-        ]
+        monkeypatch.setattr("tasks.orders.dispatch.PATIENCE_S", 0.0)
+        threads = [threading.Thread(target=work_off, args=(one,)) for one in workers]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -34,7 +34,7 @@ from tasks.errors import (
     ToneGateFailed,
 )
 from tasks.ledger import Claim, ItemFilter, ItemStatus
-from tasks.orders.working import Share, work_off
+from tests.orders import claim_batch, work_off
 from tests.scanfiles import write_jpeg
 from tests.workers import MakeSettings, OpenWorker, files_under, items_of
 
@@ -43,9 +43,10 @@ VICTIM = "1.jpg"
 
 def claim_all(worker: Worker) -> Claim:
     """Take every pending item."""
-    claim = worker.ledger.claim(
-        "a test",
-        recipe_id=worker.recipe_id,
+    claim = claim_batch(
+        worker.ledger,
+        worker.recipe_id,
+        worker="a test",
         limit=100,
         lease_s=worker.settings.lease_s,
         max_attempts=worker.settings.max_attempts,
@@ -133,7 +134,7 @@ def test_on_a_gpu_two_batches_infer_at_once(
             return list(real.predict(lightness, neutral=neutral))
 
     two = replace(worker, colorizer=Gpu(), inference=threading.Semaphore(2))  # type: ignore[arg-type]
-    summary = work_off(two, Share())
+    summary = work_off(two)
     assert dict(summary.statuses) == {"review": 6}
     assert together.is_set()
     assert most == 2
@@ -233,7 +234,7 @@ def test_a_fault_ends_one_item_with_its_reason(
 ) -> None:
     """Stage and fault decide status, reason and attempts; the other five scans are done."""
     worker = with_fault(worker_for(make_settings()), case.part, case.method, case.fault)
-    work_off(worker, Share())
+    work_off(worker)
     items = items_of(worker.ledger)
     victim = items.pop(VICTIM)
     assert (victim.status, victim.reason, victim.attempts) == (
@@ -281,7 +282,7 @@ def test_a_fault_in_a_child_ends_one_item_with_its_reason(
         return real(asked, request, **named)
 
     worker = with_fault(worker_for(make_settings()), "pixels", "run", fault)
-    work_off(worker, Share())
+    work_off(worker)
     items = items_of(worker.ledger)
     victim = items.pop(VICTIM)
     assert (victim.status, victim.reason, victim.attempts) == (status, reason, attempts)
@@ -305,7 +306,7 @@ def test_memory_that_does_not_suffice_for_one_scan_fails_that_scan(
                 for one, m in zip(lightness, maps, strict=True)
             ]
 
-    work_off(replace(worker, colorizer=Cramped()), Share())  # type: ignore[arg-type]
+    work_off(replace(worker, colorizer=Cramped()))  # type: ignore[arg-type]
     items = items_of(worker.ledger)
     upright = items.pop("flat.tif")
     assert (upright.status, upright.reason) == (ItemStatus.FAILED, Reason.OUT_OF_MEMORY)
@@ -321,7 +322,7 @@ def test_a_network_that_overflows_stops_the_run_and_is_named(
     file = tmp_path / "overflows.safetensors"
     save_checkpoint(file, network, card=Card("overflowing", "0"))
     worker = worker_for(make_settings(checkpoint=file))
-    summary = work_off(worker, Share())
+    summary = work_off(worker)
     assert "overflowing" in summary.aborted
     assert "autochrome rollback" in summary.aborted
     items = items_of(worker.ledger)
@@ -346,7 +347,7 @@ def test_a_scan_without_finite_colours_fails_alone(
             ]
             return list(real.predict(given, neutral=neutral))
 
-    work_off(replace(worker, colorizer=Stumbling()), Share())  # type: ignore[arg-type]
+    work_off(replace(worker, colorizer=Stumbling()))  # type: ignore[arg-type]
     items = items_of(worker.ledger)
     upright = items.pop("flat.tif")
     assert (upright.status, upright.reason) == (ItemStatus.FAILED, Reason.INVALID_PREDICTION)
@@ -371,7 +372,7 @@ def test_what_would_fail_every_scan_stops_the_run_and_costs_no_attempt(
         raise error
 
     worker = with_fault(worker_for(make_settings()), "output", "put", full)
-    summary = work_off(worker, Share())
+    summary = work_off(worker)
     assert summary.aborted
     assert summary.given_back == 6
     items = items_of(worker.ledger)
@@ -389,7 +390,7 @@ def test_a_stop_finishes_what_was_begun_and_gives_back_the_rest(
         stop.set()
         return real(*args, **kwargs)
 
-    summary = work_off(with_fault(worker, "output", "put", stop_after_one), Share())
+    summary = work_off(with_fault(worker, "output", "put", stop_after_one))
     items = items_of(worker.ledger)
     pending = [item for item in items.values() if item.status is ItemStatus.PENDING]
     assert summary.items + summary.given_back == 6
@@ -418,7 +419,7 @@ def test_a_signal_that_ends_the_share_drains_it(
     before = signal.signal(signal.SIGTERM, terminate)
     try:
         with pytest.raises(Terminated):
-            work_off(with_fault(worker, "output", "put", at_the_first), Share())
+            work_off(with_fault(worker, "output", "put", at_the_first))
     finally:
         signal.signal(signal.SIGTERM, before)
     statuses = Counter(item.status for item in items_of(worker.ledger).values())
@@ -434,8 +435,8 @@ def test_a_late_worker_does_not_overwrite_the_new_holder(
     worker = worker_for(make_settings())
     claim = claim_all(worker)
     worker.ledger.expire_leases({"a test"})
-    again = worker.ledger.claim(
-        "another", recipe_id=worker.recipe_id, limit=1, lease_s=60, max_attempts=3
+    again = claim_batch(
+        worker.ledger, worker.recipe_id, worker="another", limit=1, lease_s=60, max_attempts=3
     )
     assert again is not None
     summary: BatchSummary = colorize_batch(worker, claim)
@@ -447,7 +448,7 @@ def test_batches_leave_no_scratch_behind(
 ) -> None:
     """Fetched scans and written files go with their batch; whose the folder is stays."""
     worker = worker_for(make_settings())
-    work_off(worker, Share())
+    work_off(worker)
     assert [path.name for path in worker.scratch.iterdir()] == ["owner"]
 
 
@@ -460,7 +461,7 @@ def test_a_night_counts_what_the_ledger_made_of_it(
     ledger = worker.ledger
     victim = items_of(ledger)[VICTIM]
     ledger.reject(ItemFilter(uri=victim.uri), who="archivist", why="rights")
-    summary = work_off(worker, Share())
+    summary = work_off(worker)
     counts = ledger.counts(worker.recipe_id)
     assert counts.reasons[Reason.DECIDED_BEFORE] == 1
     assert summary.reasons[Reason.DECIDED_BEFORE] == 1

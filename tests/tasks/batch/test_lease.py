@@ -14,10 +14,10 @@ from tasks.batch.batch import colorize_batch
 from tasks.batch.lease import Lease, LeaseLost
 from tasks.errors import DatabaseUnavailable, Reason
 from tasks.ledger import Ledger
-from tasks.orders.working import Share, work_off
 from tasks.schema import AttemptEnding, ItemStatus
+from tests.orders import work_off
 from tests.tasks.batch.test_batch import VICTIM, claim_all, with_fault
-from tests.tasks.ledger.building import claim, enqueued
+from tests.tasks.ledger.building import claim, derivatives, enqueued
 from tests.workers import MakeSettings, OpenWorker, files_under, items_of
 
 
@@ -70,7 +70,7 @@ def test_a_worker_that_was_away_stores_nothing(
                 slept.append(True)
                 worker.ledger.expire_leases(["a test"])
                 with ThreadPoolExecutor(2) as threads:
-                    work_off(replace(worker, io=threads), Share())
+                    work_off(replace(worker, io=threads))
                 # As after a stopped process goes on: no heartbeat for longer than the lease.
                 awake = time.monotonic() + 61
                 monkeypatch.setattr("tasks.batch.lease.time.monotonic", lambda: awake)
@@ -81,7 +81,7 @@ def test_a_worker_that_was_away_stores_nothing(
     assert slept
     assert (summary.items, summary.lost_leases) == (0, 6)
     stored = files_under(tmp_path / "colour")
-    rows = worker.ledger.list_derivatives()
+    rows = derivatives(worker.ledger)
     assert {row.key for row in rows} == set(stored)
     for row in rows:
         assert worker.output.digest(row.key) == row.sha256
@@ -93,7 +93,7 @@ def test_a_batch_that_cannot_begin_gives_its_attempts_back(
 ) -> None:
     """The scratch folder is gone."""
     worker = replace(worker_for(make_settings()), scratch=tmp_path / "gone")
-    summary = work_off(worker, Share())
+    summary = work_off(worker)
     assert "scratch" in summary.aborted
     assert {(i.status, i.attempts) for i in items_of(worker.ledger).values()} == {
         (ItemStatus.PENDING, 0)
@@ -107,7 +107,7 @@ def test_a_defect_of_ours_in_the_middle_gives_attempts_back(
     worker = worker_for(make_settings())
     monkeypatch.setattr("tasks.batch.batch._Batch._next_minibatch", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        work_off(worker, Share())
+        work_off(worker)
     items = items_of(worker.ledger)
     assert {(item.status, item.attempts) for item in items.values()} == {(ItemStatus.PENDING, 0)}
     history = worker.ledger.story(items[VICTIM].uri).items[0]
@@ -126,7 +126,7 @@ def test_a_gpu_that_is_gone_stops_the_run(
         def predict(self, *_: object, **__: object) -> Any:  # noqa: ANN401
             raise DeviceError("cuda:0 failed: unspecified launch failure")
 
-    summary = work_off(replace(worker, colorizer=Gone()), Share())  # type: ignore[arg-type]
+    summary = work_off(replace(worker, colorizer=Gone()))  # type: ignore[arg-type]
     assert "launch failure" in summary.aborted
     assert {(i.status, i.attempts) for i in items_of(worker.ledger).values()} == {
         (ItemStatus.PENDING, 0)
@@ -151,7 +151,7 @@ def test_a_defect_that_one_picture_brings_out_is_its_own(
                 raise ZeroDivisionError("a defect")
             return real.predict(lightness, neutral=neutral)
 
-    work_off(replace(worker, colorizer=Picky()), Share())  # type: ignore[arg-type]
+    work_off(replace(worker, colorizer=Picky()))  # type: ignore[arg-type]
     items = items_of(worker.ledger)
     upright = items.pop("flat.tif")
     assert (upright.status, upright.reason) == (ItemStatus.FAILED, Reason.UNEXPECTED)
@@ -168,26 +168,25 @@ def test_a_ledger_that_cannot_be_asked_stops_the_run(
         raise DatabaseUnavailable("no answer")
 
     monkeypatch.setattr(worker.ledger, "renew", refuse)
-    summary = work_off(worker, Share())
+    summary = work_off(worker)
     assert summary.aborted == "no answer"
-    assert not worker.ledger.list_derivatives()
+    assert not derivatives(worker.ledger)
 
 
 def test_the_failure_budget_is_the_runs(
     make_settings: MakeSettings, worker_for: OpenWorker
 ) -> None:
-    """Two workers share one run: what failed at the first stops the second."""
+    """Shares of an order have one: what failed in the first stops the second."""
     settings = make_settings(failure_budget_min_items=3, batch_items=1, max_attempts=1)
     worker = worker_for(settings)
-    run_id = worker.ledger.start_run("test", "shared")
 
     def refuse(*_: Any, **__: Any) -> Any:  # noqa: ANN401
         raise TimeoutError("timed out")
 
     bad = with_fault(worker, "output", "put", refuse)
-    first = work_off(bad, Share(run_id=run_id, max_items=2))
+    first = work_off(bad, max_items=2)
     assert not first.aborted
-    second = work_off(bad, Share(run_id=run_id, max_items=1))
+    second = work_off(bad, max_items=1)
     assert "3 of 3 items failed" in second.aborted
-    alone = work_off(bad, Share(max_items=1))
-    assert not alone.aborted
+    other = work_off(bad, max_items=1)  # of another order
+    assert not other.aborted

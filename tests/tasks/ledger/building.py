@@ -1,13 +1,16 @@
 """What the ledger's tests build their cases from."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sqlalchemy import func, select
 
 from tasks.ledger import Claim, DerivativeRecord, Ledger, Outcome, Recipe
+from tasks.ledger.fixity import due_derivatives, due_sources
+from tasks.ledger.records import DerivativeRow, FixityFilter, SourceRow
 from tasks.schema import ItemStatus, item, item_tally, scan, scan_tally
+from tests.orders import claim_batch, enqueue
 
 SOURCE = "s3://archive/scans"
 OUTPUT = "s3://colour/out"
@@ -54,7 +57,7 @@ def enqueued(ledger: Ledger, count: int, *, collection: str = "photographs") -> 
     """A recipe with that many pending items; returns its id."""
     ledger.record_listing(SOURCE, listing(keys(count)), collection=collection)
     recipe_id = recipe(ledger)
-    assert ledger.enqueue(recipe_id) == count
+    assert enqueue(ledger, recipe_id) == count
     return recipe_id
 
 
@@ -65,18 +68,11 @@ def claim(
     limit: int = 100,
     worker: str = "worker",
     max_attempts: int = 3,
-    collections: Sequence[str] | None = None,
     run_id: int | None = None,
 ) -> Claim:
     """A batch that must be there."""
-    found = ledger.claim(
-        worker,
-        recipe_id=recipe_id,
-        limit=limit,
-        lease_s=60,
-        max_attempts=max_attempts,
-        collections=collections,
-        run_id=run_id,
+    found = claim_batch(
+        ledger, recipe_id, limit=limit, worker=worker, max_attempts=max_attempts, run_id=run_id
     )
     assert found is not None
     return found
@@ -84,8 +80,7 @@ def claim(
 
 def claims_nothing(ledger: Ledger, recipe_id: int) -> bool:
     """Whether no item can be claimed now."""
-    found = ledger.claim("idle", recipe_id=recipe_id, limit=1, lease_s=60, max_attempts=3)
-    return found is None
+    return claim_batch(ledger, recipe_id, limit=1) is None
 
 
 def done(
@@ -111,6 +106,16 @@ def derivative(item_id: int, *, sha256: str = DIGEST) -> DerivativeRecord:
     return DerivativeRecord(
         "master", OUTPUT, f"recipe/{item_id}.jpg", "image/jpeg", 123, sha256, 0.25, 0.125, True
     )
+
+
+def derivatives(ledger: Ledger, *, after_id: int = 0, limit: int = 1000) -> list[DerivativeRow]:
+    """The derivatives that an audit would look at."""
+    return due_derivatives(ledger, FixityFilter(0.0), after_id=after_id, limit=limit)
+
+
+def sources(ledger: Ledger) -> list[SourceRow]:
+    """The scans' files that an audit would look at."""
+    return due_sources(ledger, FixityFilter(0.0), after_id=0, limit=1000)
 
 
 def finish_all(ledger: Ledger, held: Claim, status: ItemStatus = ItemStatus.REVIEW) -> None:
@@ -146,7 +151,7 @@ def check_tallies(ledger: Ledger) -> None:
         scan.c.collection, vanished
     )
     for kept, true in ((tallied, counted), (scans_tallied, scans_counted)):
-        found = ledger.database.read(
+        found = ledger.read(
             lambda c, kept=kept, true=true: (
                 sorted(map(tuple, c.execute(kept).all())),
                 sorted(map(tuple, c.execute(true).all())),

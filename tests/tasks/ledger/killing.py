@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tasks.errors import DatabaseUnavailable
 from tasks.ledger import Ledger
+from tests.orders import order_for
 from tests.tasks.ledger.building import done
 
 # A process is forked from a server that has everything imported: it works within milliseconds.
@@ -32,16 +33,19 @@ def work(todo: Work, worker: str) -> None:
     """Claim, work a moment, finish; renew now and then."""
     chance = random.Random(worker)  # noqa: S311 - a test's
     with Ledger.open(todo.url) as ledger, todo.accepted.open("a", buffering=1) as accepted:
+        order = order_for(ledger, todo.recipe_id)
         while True:
             claim = ledger.claim(
                 worker,
                 recipe_id=todo.recipe_id,
+                order_id=order.id,
+                run_id=order.run_id,
                 limit=todo.limit,
                 lease_s=todo.lease_s,
                 max_attempts=todo.max_attempts,
             )
             if claim is None:
-                due_s = ledger.next_due_s(todo.recipe_id)
+                due_s = ledger.next_due_s(order.id)
                 if due_s is None:
                     return
                 time.sleep(min(due_s, 0.05))

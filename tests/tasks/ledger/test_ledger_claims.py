@@ -8,6 +8,7 @@ import pytest
 from tasks.errors import Reason
 from tasks.ledger import Backoff, ItemFilter, Ledger, Outcome, outcome_for
 from tasks.schema import AttemptEnding, ItemStatus
+from tests.orders import claim_batch, enqueue, next_due_s, order_for
 from tests.tasks.ledger.building import (
     DIGEST,
     OUTPUT,
@@ -46,17 +47,25 @@ def test_items_are_claimed_once_and_longest_waiting_first(ledger: Ledger) -> Non
     assert statuses(ledger, recipe_id) == {"claimed": 5}
 
 
-def test_claims_keep_to_recipe_and_collections(ledger: Ledger) -> None:
-    """Collections come in the order given; where none are, by name; and fill one batch together."""
+def test_claims_keep_to_the_recipe(ledger: Ledger) -> None:
+    """Whatever the collection; a worker under another recipe gets nothing of an order."""
     for name in ("b", "a", "c"):
         ledger.record_listing(f"s3://{name}", listing(keys(2)), collection=name)
     recipe_id = recipe(ledger)
-    ledger.enqueue(recipe_id)
-    assert claims_nothing(ledger, recipe(ledger, "z"))
-    held = claim(ledger, recipe_id, limit=3, collections=["c", "a"])
-    assert [one.collection for one in held.items] == ["c", "c", "a"]
-    rest = claim(ledger, recipe_id)
-    assert [one.collection for one in rest.items] == ["a", "b", "b"]
+    enqueue(ledger, recipe_id)
+    order = order_for(ledger, recipe_id)
+    other = ledger.claim(
+        "other",
+        recipe_id=recipe(ledger, "z"),
+        order_id=order.id,
+        run_id=order.run_id,
+        limit=3,
+        lease_s=60,
+        max_attempts=3,
+    )
+    assert other is None
+    held = claim(ledger, recipe_id)
+    assert [one.collection for one in held.items] == ["b", "b", "a", "a", "c", "c"]
 
 
 def test_finish_records_everything_that_a_worker_found_out(ledger: Ledger) -> None:
@@ -148,7 +157,7 @@ def test_backoff_keeps_an_item_back(ledger: Ledger) -> None:
     ledger.finish(held.token, [outcome_for(held.items[0].id, Reason.TIMEOUT)])
     assert len(claim(ledger, recipe_id).items) == 1
     assert claims_nothing(ledger, recipe_id)
-    due_s = ledger.next_due_s(recipe_id)
+    due_s = next_due_s(ledger, recipe_id)
     assert due_s is not None
     assert 10 < due_s <= 30
 
@@ -196,7 +205,7 @@ def test_items_of_others_are_refused(ledger: Ledger) -> None:
 def test_lease_runs_out_by_the_databases_clock(ledger: Ledger) -> None:
     """Renewed in time it lasts; then it is lost, although nobody has taken the item yet."""
     recipe_id = enqueued(ledger, 1)
-    held = ledger.claim("slow", recipe_id=recipe_id, limit=1, lease_s=2, max_attempts=3)
+    held = claim_batch(ledger, recipe_id, worker="slow", limit=1, lease_s=2, max_attempts=3)
     assert held is not None
     assert ledger.renew(held.token, lease_s=0.2) == 1
     time.sleep(0.3)
@@ -256,7 +265,9 @@ def test_item_that_kills_its_worker_is_quarantined(ledger: Ledger) -> None:
     recipe_id = enqueued(ledger, 4)
     poison = keys(4)[1]
     for _ in range(20):
-        held = ledger.claim("fragile", recipe_id=recipe_id, limit=64, lease_s=60, max_attempts=3)
+        held = claim_batch(
+            ledger, recipe_id, worker="fragile", limit=64, lease_s=60, max_attempts=3
+        )
         if held is None:
             break
         if any(one.key == poison for one in held.items):

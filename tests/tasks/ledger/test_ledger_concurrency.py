@@ -13,11 +13,13 @@ from tasks.ledger import ItemFilter, Ledger, outcome_for
 from tasks.ledger.migrate import upgrade
 from tasks.schema import ItemStatus
 from tests.databases import Server, running_server
+from tests.orders import claim_batch, enqueue, next_due_s
 from tests.tasks.ledger.building import (
     SOURCE,
     Listed,
     check_tallies,
     claim,
+    derivatives,
     done,
     enqueued,
     finish_all,
@@ -31,10 +33,12 @@ def drain(ledger: Ledger, recipe_id: int, worker: str, *, limit: int = 7) -> lis
     """Claim and finish until nothing is left; the ids that were accepted."""
     accepted: list[int] = []
     while True:
-        held = ledger.claim(worker, recipe_id=recipe_id, limit=limit, lease_s=60, max_attempts=3)
+        held = claim_batch(
+            ledger, recipe_id, worker=worker, limit=limit, lease_s=60, max_attempts=3
+        )
         if held is not None:
             accepted += ledger.finish(held.token, [done(one.id) for one in held.items])
-        elif ledger.next_due_s(recipe_id) is None:
+        elif next_due_s(ledger, recipe_id) is None:
             return accepted
         else:
             time.sleep(0.01)
@@ -73,7 +77,7 @@ def test_runs_of_every_kind_do_not_disturb_each_other(open_ledger: Callable[[], 
         ledgers[1].record_listing(
             SOURCE, [*changed, *listing(keys(220)[3:])], collection="photographs"
         )
-        ledgers[1].enqueue(recipe_id)
+        enqueue(ledgers[1], recipe_id)
 
     def decide() -> None:
         some = ItemFilter(uri=f"{SOURCE}/box/001*")
@@ -84,12 +88,12 @@ def test_runs_of_every_kind_do_not_disturb_each_other(open_ledger: Callable[[], 
     def read() -> None:
         counts = ledgers[3].counts(recipe_id)
         assert counts.enqueued <= counts.scans
-        ledgers[3].list_derivatives()
+        derivatives(ledgers[3])
         ledgers[3].story(f"{SOURCE}/{keys(1)[0]}")
 
     def vanish() -> None:
-        held = ledgers[4].claim(
-            "gone", recipe_id=recipe_id, limit=3, lease_s=60, max_attempts=10_000
+        held = claim_batch(
+            ledgers[4], recipe_id, worker="gone", limit=3, lease_s=60, max_attempts=10_000
         )
         if held is not None:
             ledgers[4].expire_leases(["gone"])

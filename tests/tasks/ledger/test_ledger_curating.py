@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from tasks.errors import Reason, UsageError
-from tasks.ledger import EnqueueMode, ItemFilter, ItemStatus, Ledger
+from tasks.ledger import ItemFilter, ItemStatus, Ledger
 from tasks.ledger.curating import (
     DecidedMeanwhile,
     DeskItem,
@@ -21,6 +21,7 @@ from tasks.ledger.curating import (
     undo,
     waiting,
 )
+from tasks.ledger.orders import OrderMode
 from tasks.ledger.people import (
     Role,
     add_person,
@@ -32,6 +33,7 @@ from tasks.ledger.people import (
     remove_person,
 )
 from tasks.schema import DecisionKind
+from tests.orders import enqueue
 from tests.tasks.ledger.building import (
     SOURCE,
     check_tallies,
@@ -53,7 +55,7 @@ def reviewed(ledger: Ledger) -> Ledger:
     for collection, prefix in (("letters", "a"), ("maps", "b")):
         found = listing(f"{prefix}/{key}" for key in keys(6))
         ledger.record_listing(f"{SOURCE}/{prefix}", found, collection=collection)
-    ledger.enqueue(recipe_id)
+    enqueue(ledger, recipe_id)
     held = claim(ledger, recipe_id)
     reasons = (None, Reason.LOW_CONFIDENCE, Reason.TONED)
     outcomes = []
@@ -256,7 +258,7 @@ def test_undoing_an_approval_restores_what_it_replaced(ledger: Ledger) -> None:
     """The older recipe's derivative is in use again."""
     finish_all(ledger, claim(ledger, enqueued(ledger, 1)), ItemStatus.PUBLISHED)
     newer = recipe(ledger, "b")
-    assert ledger.enqueue(newer, mode=EnqueueMode.ALL) == 1
+    assert enqueue(ledger, newer, mode=OrderMode.ALL) == 1
     finish_all(ledger, claim(ledger, newer))
     old, new = ledger.list_items(ItemFilter(), limit=10)
     made = decide(ledger, judged(seen(ledger, new.id), DecisionKind.APPROVE))
@@ -276,7 +278,7 @@ def test_undoing_an_approval_restores_the_no_that_it_lifted(ledger: Ledger) -> N
     assert seen(ledger, row.id).row.status == ItemStatus.REJECTED
     ledger.record_listing(f"{SOURCE}/copy", listing(["copy.tif"]), collection="copies")
     recipe_id = recipe(ledger)
-    ledger.enqueue(recipe_id)
+    enqueue(ledger, recipe_id)
     held = claim(ledger, recipe_id)
     ledger.finish(held.token, [done(held.items[0].id, ItemStatus.PUBLISHED)])
     copy = seen(ledger, held.items[0].id)

@@ -7,8 +7,10 @@ import pytest
 
 from tasks.errors import Reason, UsageError
 from tasks.ledger import ItemFilter, Ledger, outcome_for
+from tasks.ledger.orders import OrderMode
 from tasks.ledger.uris import uri_of_path
 from tasks.schema import DecisionKind, ItemStatus
+from tests.orders import enqueue
 from tests.tasks.ledger.building import (
     SOURCE,
     claim,
@@ -126,12 +128,12 @@ def test_filter_fields_narrow_each_other(ledger: Ledger) -> None:
     for name in ("a", "b"):
         ledger.record_listing(f"s3://{name}", listing(keys(2)), collection=name)
     first, second = recipe(ledger, "x"), recipe(ledger, "y")
-    ledger.enqueue(first)
-    held = claim(ledger, first, collections=["a"])
+    enqueue(ledger, first)
+    held = claim(ledger, first, limit=2)
     reasons = (Reason.TONE_GATE, Reason.WRITE_UNVERIFIED)
     outcomes = [outcome_for(o.id, r) for o, r in zip(held.items, reasons, strict=True)]
     ledger.finish(held.token, outcomes)
-    ledger.enqueue(second, collections=["b"])
+    enqueue(ledger, second, mode=OrderMode.ALL, collections=["b"])
 
     def count(chosen: ItemFilter) -> int:
         return len(ledger.list_items(chosen, limit=99))
@@ -171,7 +173,7 @@ def test_uris_are_exact_folders_or_patterns(ledger: Ledger, uri: str, found: int
     """What people type, with no character but * and ? meaning anything."""
     names = ["box/1.tif", "box/2.TIF", "box/3.tif", "box/[1].tif", "a_b/x.tif", "aXb/x.jpg"]
     ledger.record_listing(SOURCE, listing(names), collection="photographs")
-    ledger.enqueue(recipe(ledger))
+    enqueue(ledger, recipe(ledger))
     assert len(ledger.list_items(ItemFilter(uri=uri), limit=99)) == found
 
 
@@ -191,7 +193,7 @@ def test_scans_of_a_folder_are_found_by_their_paths(ledger: Ledger, path: str, f
     source = Path("/my scans").as_uri()
     names = ["Zürich/写真 1.jpg", "Zürich/2.jpg", "100%.jpg", "a%20b.jpg"]
     ledger.record_listing(source, listing(names), collection="photographs")
-    ledger.enqueue(recipe(ledger))
+    enqueue(ledger, recipe(ledger))
     assert len(ledger.list_items(ItemFilter(uri=uri_of_path(path)), limit=99)) == found
     for row in ledger.list_items(ItemFilter(), limit=99):
         assert ledger.list_items(ItemFilter(uri=row.uri), limit=99) == [row]

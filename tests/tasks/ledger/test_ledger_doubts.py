@@ -7,7 +7,9 @@ import pytest
 
 from tasks.errors import Reason
 from tasks.ledger import Digest, Discovered, ItemFilter, Ledger, Outcome, outcome_for
+from tasks.ledger.orders import OrderMode
 from tasks.schema import DecisionKind, ItemStatus
+from tests.orders import enqueue, planned
 from tests.tasks.ledger.building import (
     DIGEST,
     SOURCE,
@@ -87,7 +89,7 @@ def test_same_bytes_are_no_change(ledger: Ledger, status: str, change: dict[str,
     after = ledger.story(f"{SOURCE}/{keys(1)[0]}")
     assert (after.scan.revision, after.revisions) == (1, ())
     assert after.items == before.items
-    assert ledger.enqueue(recipe_id) == 0
+    assert enqueue(ledger, recipe_id) == 0
     assert statuses(ledger, recipe_id) == {status: 1}
     again = discover(ledger, replace(Listed(keys(1)[0]), **change))  # type: ignore[arg-type]
     assert again == Discovered(found=1, unchanged=1)
@@ -113,7 +115,7 @@ def test_other_bytes_are_a_new_revision(ledger: Ledger) -> None:
     assert [(old.revision, old.etag, old.sha256) for old in story.revisions] == [
         (1, "first", DIGEST)
     ]
-    assert ledger.enqueue(recipe_id) == 1
+    assert enqueue(ledger, recipe_id) == 1
     assert claim(ledger, recipe_id).items[0].sha256 == OTHER
 
 
@@ -123,7 +125,7 @@ def test_doubts_that_nobody_could_settle_stay(ledger: Ledger) -> None:
     touched = Listed(keys(1)[0]).touched()
     discover(ledger, touched)
     assert discover(ledger, touched) == Discovered(found=1, unchanged=1)
-    assert ledger.enqueue(recipe_id) == 0
+    assert enqueue(ledger, recipe_id) == 0
     assert [one.key for one in ledger.doubts(SOURCE)] == [touched.key]
     assert compare(ledger, DIGEST) == 0
     assert ledger.doubts(SOURCE) == []
@@ -159,7 +161,7 @@ def test_a_file_that_is_listed_otherwise_while_it_is_read_is_in_doubt(ledger: Le
     read = replace(done(held.items[0].id), listing=held.items[0].listing)
     assert ledger.finish(held.token, [read])
     assert compare(ledger, OTHER) == 1
-    assert ledger.enqueue(recipe_id) == 1
+    assert enqueue(ledger, recipe_id) == 1
 
 
 def test_a_worker_that_reads_the_same_bytes_settles_the_doubt(ledger: Ledger) -> None:
@@ -221,7 +223,7 @@ def test_what_killed_its_worker_is_tried_again_when_its_file_is_replaced(ledger:
     ledger.expire_leases(["gone"])
     ledger.sweep()
     assert discover(ledger, Listed(keys(1)[0]).touched()).changed == 1
-    assert ledger.enqueue(recipe_id) == 1
+    assert enqueue(ledger, recipe_id) == 1
 
 
 # --- archive classes -----------------------------------------------------------------------------
@@ -232,7 +234,7 @@ def test_archived_scans_wait_without_attempts(ledger: Ledger) -> None:
     away = [replace(one, is_archived=True) for one in listing(keys(2))]
     discover(ledger, *away, Listed("here.tif"))
     recipe_id = recipe(ledger)
-    ledger.enqueue(recipe_id)
+    enqueue(ledger, recipe_id)
     assert statuses(ledger, recipe_id) == {"pending": 1, "skipped": 2}
     assert ledger.counts(recipe_id).reasons == {Reason.ARCHIVED: 2}
     assert [one.key for one in claim(ledger, recipe_id).items] == ["here.tif"]
@@ -259,12 +261,12 @@ def test_done_scans_that_are_archived_stay_as_they_are(ledger: Ledger) -> None:
     recipe_id = decided(ledger, "published")
     away = replace(Listed(keys(1)[0]), is_archived=True)
     assert discover(ledger, away) == Discovered(found=1, unchanged=1)
-    assert ledger.enqueue(recipe_id) == 0
+    assert enqueue(ledger, recipe_id) == 0
     assert statuses(ledger, recipe_id) == {"published": 1}
     other = recipe(ledger, "b")
-    assert ledger.plan(other).items == 0
+    assert planned(ledger, other, mode=OrderMode.CHANGED_RECIPE).items == 0
     discover(ledger, Listed(keys(1)[0]))
-    assert ledger.plan(other).items == 1
+    assert planned(ledger, other, mode=OrderMode.CHANGED_RECIPE).items == 1
 
 
 def test_archived_scans_are_compared_when_they_are_back(ledger: Ledger) -> None:

@@ -7,8 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tasks.errors import Reason
-from tasks.ledger import EnqueueMode, ItemFilter, Ledger, Recipe, enqueue, outcome_for
+from tasks.ledger import ItemFilter, Ledger, Recipe, outcome_for
+from tasks.ledger.orders import OrderMode
 from tasks.schema import DecisionKind, ItemStatus
+from tests.orders import end_orders, enqueue, planned
 from tests.tasks.ledger.building import (
     SOURCE,
     Listed,
@@ -25,7 +27,7 @@ from tests.tasks.ledger.building import (
 @pytest.fixture(autouse=True)
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows of two scans, so that a handful makes several."""
-    monkeypatch.setattr(enqueue, "WINDOW_SCANS", 2)
+    monkeypatch.setattr("tasks.ledger.enqueue.WINDOW_SCANS", 2)
 
 
 def test_recipe_is_named_by_what_it_decides() -> None:
@@ -52,9 +54,9 @@ def test_recipe_is_made_once_and_the_last_used_is_current(ledger: Ledger) -> Non
 def test_missing_gives_each_scan_one_item(ledger: Ledger) -> None:
     """Twice is as good as once; a new recipe has items of its own."""
     recipe_id = enqueued(ledger, 5)
-    assert ledger.enqueue(recipe_id) == 0
+    assert enqueue(ledger, recipe_id) == 0
     assert statuses(ledger, recipe_id) == {"pending": 5}
-    assert ledger.oldest_pending(recipe_id) is not None
+    assert ledger.oldest_pending(recipe_id) is None  # an order will have them done
 
 
 def test_collections_are_enqueued_apart(ledger: Ledger) -> None:
@@ -62,9 +64,9 @@ def test_collections_are_enqueued_apart(ledger: Ledger) -> None:
     for name in ("a", "b"):
         ledger.record_listing(f"s3://{name}", listing(keys(3)), collection=name)
     recipe_id = recipe(ledger)
-    assert ledger.plan(recipe_id, collections=["b"]).items == 3
-    assert ledger.enqueue(recipe_id, collections=["b"]) == 3
-    assert ledger.enqueue(recipe_id) == 3
+    assert planned(ledger, recipe_id, collections=["b"]).items == 3
+    assert enqueue(ledger, recipe_id, collections=["b"]) == 3
+    assert enqueue(ledger, recipe_id) == 3
 
 
 def test_plan_says_what_enqueueing_would_do(ledger: Ledger) -> None:
@@ -72,11 +74,11 @@ def test_plan_says_what_enqueueing_would_do(ledger: Ledger) -> None:
     objects = [Listed("a", size_bytes=10), Listed("b", size_bytes=30)]
     ledger.record_listing(SOURCE, objects, collection="photographs")
     recipe_id = recipe(ledger)
-    plan = ledger.plan(recipe_id)
+    plan = planned(ledger, recipe_id)
     assert (plan.items, plan.size_bytes, plan.largest_bytes) == (2, 40, 30)
     assert statuses(ledger) == {}
-    ledger.enqueue(recipe_id)
-    assert ledger.plan(recipe_id).items == 0
+    enqueue(ledger, recipe_id)
+    assert planned(ledger, recipe_id).items == 0
 
 
 def every_ending(ledger: Ledger) -> int:
@@ -92,6 +94,7 @@ def every_ending(ledger: Ledger) -> int:
     finish(held.token, [outcome_for(quarantined.id, Reason.TRUNCATED)])
     ledger.reject(ItemFilter(ids=[rejected.id]), who="curator", why="green sky")
     ledger.hold(ItemFilter(uri=f"{SOURCE}/{keys(8)[7]}"), who="curator", why="rights")
+    end_orders(ledger)
     return recipe_id
 
 
@@ -103,25 +106,25 @@ def test_modes_choose_among_what_has_ended(ledger: Ledger) -> None:
         ("pending", "published", "review", "skipped", "failed", "quarantined", "held", "rejected"),
         1,
     )
-    for mode in (EnqueueMode.NEW, EnqueueMode.MISSING, EnqueueMode.SUPERSEDING):
-        assert ledger.enqueue(recipe_id, mode=mode) == 0
-    assert ledger.plan(recipe_id, mode=EnqueueMode.FAILED).items == 1
-    assert ledger.enqueue(recipe_id, mode=EnqueueMode.FAILED) == 1
-    assert ledger.plan(recipe_id, mode=EnqueueMode.ALL).items == 4
-    assert ledger.enqueue(recipe_id, mode=EnqueueMode.ALL) == 4
+    for mode in (OrderMode.MISSING, OrderMode.CHANGED_RECIPE):
+        assert enqueue(ledger, recipe_id, mode=mode) == 0
+    assert planned(ledger, recipe_id, mode=OrderMode.FAILED).items == 1
+    assert enqueue(ledger, recipe_id, mode=OrderMode.FAILED) == 1
+    assert planned(ledger, recipe_id, mode=OrderMode.ALL).items == 4
+    assert enqueue(ledger, recipe_id, mode=OrderMode.ALL) == 4
     assert statuses(ledger, recipe_id) == {"pending": 6, "held": 1, "rejected": 1}
     assert all(one.attempt == 1 for one in claim(ledger, recipe_id).items)
 
 
 def test_new_recipe_by_mode(ledger: Ledger) -> None:
-    """NEW leaves what any recipe has dealt with; SUPERSEDING takes what has a derivative."""
+    """`missing` leaves what any recipe has dealt with; `changed-recipe` takes derivatives."""
     every_ending(ledger)
     other = recipe(ledger, "b")
-    assert ledger.plan(other, mode=EnqueueMode.NEW).items == 1
-    assert ledger.plan(other, mode=EnqueueMode.SUPERSEDING).items == 2
-    assert ledger.plan(other, mode=EnqueueMode.MISSING).items == 8
-    assert ledger.plan(other, mode=EnqueueMode.FAILED).items == 0
-    assert ledger.enqueue(other, mode=EnqueueMode.NEW) == 1
+    assert planned(ledger, other, mode=OrderMode.MISSING).items == 1
+    assert planned(ledger, other, mode=OrderMode.CHANGED_RECIPE).items == 2
+    assert planned(ledger, other, mode=OrderMode.ALL).items == 8
+    assert planned(ledger, other, mode=OrderMode.FAILED).items == 0
+    assert enqueue(ledger, other, mode=OrderMode.MISSING) == 1
     assert statuses(ledger, other) == {"pending": 1}
 
 
@@ -129,7 +132,7 @@ def test_other_recipe_takes_over_what_is_open(ledger: Ledger) -> None:
     """A scan is pending under one recipe at a time, and held stays held."""
     old = every_ending(ledger)
     new = recipe(ledger, "b")
-    assert ledger.enqueue(new) == 8
+    assert enqueue(ledger, new, mode=OrderMode.ALL) == 8
     assert statuses(ledger, new) == {"pending": 7, "held": 1}
     assert statuses(ledger, old)["superseded"] == 2
     assert "pending" not in statuses(ledger, old)
@@ -143,7 +146,7 @@ def test_publishing_supersedes_the_older_recipes_derivative(ledger: Ledger) -> N
     old = enqueued(ledger, 2)
     finish_all(ledger, claim(ledger, old), ItemStatus.PUBLISHED)
     new = recipe(ledger, "b")
-    ledger.enqueue(new)
+    enqueue(ledger, new, mode=OrderMode.ALL)
     held = claim(ledger, new)
     assert statuses(ledger, old) == {"published": 2}
     finish_all(ledger, held, ItemStatus.PUBLISHED)
@@ -160,7 +163,7 @@ def test_review_supersedes_only_once_it_is_approved(ledger: Ledger) -> None:
     old = enqueued(ledger, 1)
     finish_all(ledger, claim(ledger, old), ItemStatus.PUBLISHED)
     new = recipe(ledger, "b")
-    ledger.enqueue(new)
+    enqueue(ledger, new, mode=OrderMode.ALL)
     finish_all(ledger, claim(ledger, new))
     assert statuses(ledger, old) == {"published": 1}
     assert ledger.approve(ItemFilter(recipe_id=new), who="curator", why="lovely") == 1
@@ -173,7 +176,7 @@ def test_approving_two_recipes_at_once_publishes_the_later(ledger: Ledger) -> No
     old = enqueued(ledger, 2)
     finish_all(ledger, claim(ledger, old))
     new = recipe(ledger, "b")
-    ledger.enqueue(new)
+    enqueue(ledger, new, mode=OrderMode.ALL)
     finish_all(ledger, claim(ledger, new))
     assert ledger.approve(ItemFilter(), who="curator", why="both are good") == 4
     assert statuses(ledger, old) == {"superseded": 2}
@@ -187,7 +190,7 @@ def test_two_recipes_that_publish_at_once_leave_one_published(
     ledgers = open_ledger(), open_ledger()
     recipes = enqueued(ledgers[0], 40), recipe(ledgers[0], "b")
     held = [claim(ledgers[0], recipes[0])]
-    ledgers[0].enqueue(recipes[1])
+    enqueue(ledgers[0], recipes[1], mode=OrderMode.ALL)
     held.append(claim(ledgers[0], recipes[1]))
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(finish_all, ledgers, held, [ItemStatus.PUBLISHED] * 2))
@@ -195,14 +198,14 @@ def test_two_recipes_that_publish_at_once_leave_one_published(
 
 
 def test_going_back_to_an_older_recipe(ledger: Ledger) -> None:
-    """SUPERSEDING brings superseded items back into work, and they supersede in turn."""
+    """`changed-recipe` brings superseded items back into work, and they supersede in turn."""
     old = enqueued(ledger, 1)
     finish_all(ledger, claim(ledger, old), ItemStatus.PUBLISHED)
     new = recipe(ledger, "b")
-    ledger.enqueue(new)
+    enqueue(ledger, new, mode=OrderMode.ALL)
     finish_all(ledger, claim(ledger, new), ItemStatus.PUBLISHED)
-    assert ledger.enqueue(old) == 0
-    assert ledger.enqueue(old, mode=EnqueueMode.SUPERSEDING) == 1
+    assert enqueue(ledger, old) == 0
+    assert enqueue(ledger, old, mode=OrderMode.CHANGED_RECIPE) == 1
     finish_all(ledger, claim(ledger, old), ItemStatus.PUBLISHED)
     assert statuses(ledger, new) == {"superseded": 1}
     assert statuses(ledger, old) == {"published": 1}

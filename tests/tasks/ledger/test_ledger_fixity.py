@@ -27,35 +27,35 @@ def test_what_was_read_lately_is_not_due(ledger: Ledger) -> None:
     recipe_id = enqueued(ledger, 3)
     finish_all(ledger, claim(ledger, recipe_id))
     run_id = ledger.start_run("audit", "one")
-    first, second, third = due_derivatives(ledger.database, ALL, after_id=0, limit=9)
+    first, second, third = due_derivatives(ledger, ALL, after_id=0, limit=9)
     found = [check(first.id, FixityOutcome.MATCHED), check(second.id, FixityOutcome.UNREADABLE)]
-    standing = record_checks(ledger.database, DERIVATIVE, found, run_id=run_id)
+    standing = record_checks(ledger, DERIVATIVE, found, run_id=run_id)
     assert standing == {first.id, second.id}
-    due = due_derivatives(ledger.database, LATELY, after_id=0, limit=9)
+    due = due_derivatives(ledger, LATELY, after_id=0, limit=9)
     assert [row.id for row in due] == [second.id, third.id]
-    assert len(due_sources(ledger.database, LATELY, after_id=0, limit=9)) == 3
-    assert len(due_derivatives(ledger.database, ALL, after_id=first.id, limit=1)) == 1
+    assert len(due_sources(ledger, LATELY, after_id=0, limit=9)) == 3
+    assert len(due_derivatives(ledger, ALL, after_id=first.id, limit=1)) == 1
     other = FixityFilter(0.0, ("maps",))
-    assert due_derivatives(ledger.database, other, after_id=0, limit=9) == []
-    assert due_sources(ledger.database, other, after_id=0, limit=9) == []
+    assert due_derivatives(ledger, other, after_id=0, limit=9) == []
+    assert due_sources(ledger, other, after_id=0, limit=9) == []
 
 
 def test_the_latest_check_counts(ledger: Ledger) -> None:
     """And says which items a run found damaged."""
     recipe_id = enqueued(ledger, 2)
     finish_all(ledger, claim(ledger, recipe_id))
-    rows = due_derivatives(ledger.database, ALL, after_id=0, limit=9)
+    rows = due_derivatives(ledger, ALL, after_id=0, limit=9)
     runs = [ledger.start_run("audit", name) for name in ("one", "two")]
     for run_id, outcome in zip(runs, (FixityOutcome.MATCHED, FixityOutcome.MISSING), strict=True):
-        record_checks(ledger.database, DERIVATIVE, [check(rows[0].id, outcome)], run_id=run_id)
-    (source, _) = due_sources(ledger.database, ALL, after_id=0, limit=9)
+        record_checks(ledger, DERIVATIVE, [check(rows[0].id, outcome)], run_id=run_id)
+    (source, _) = due_sources(ledger, ALL, after_id=0, limit=9)
     changed = [check(source.scan_id, FixityOutcome.CHANGED)]
-    record_checks(ledger.database, SOURCE, changed, run_id=runs[1])
-    assert fixity_counts(ledger.database) == {
+    record_checks(ledger, SOURCE, changed, run_id=runs[1])
+    assert fixity_counts(ledger) == {
         DERIVATIVE: {FixityOutcome.MISSING: 1},
         SOURCE: {FixityOutcome.CHANGED: 1},
     }
-    assert [damaged_items(ledger.database, run_id=run_id) for run_id in runs] == [
+    assert [damaged_items(ledger, run_id=run_id) for run_id in runs] == [
         [],
         [rows[0].item_id],
     ]
@@ -65,15 +65,15 @@ def test_what_was_replaced_meanwhile_is_passed_over(ledger: Ledger) -> None:
     """Another digest is on record, or its item is just being done again."""
     recipe_id = enqueued(ledger, 2)
     finish_all(ledger, claim(ledger, recipe_id))
-    first, second = due_derivatives(ledger.database, ALL, after_id=0, limit=9)
+    first, second = due_derivatives(ledger, ALL, after_id=0, limit=9)
     run_id = ledger.start_run("audit", "one")
     ledger.redo(ItemFilter(ids=[second.item_id]), who="a curator", why="look")
     found = [
         check(first.id, FixityOutcome.MISMATCHED, expected="ee" * 32),
         check(second.id, FixityOutcome.MISMATCHED),
     ]
-    assert record_checks(ledger.database, DERIVATIVE, found, run_id=run_id) == frozenset()
-    assert fixity_counts(ledger.database)[DERIVATIVE] == {}
+    assert record_checks(ledger, DERIVATIVE, found, run_id=run_id) == frozenset()
+    assert fixity_counts(ledger)[DERIVATIVE] == {}
 
 
 def test_derivatives_are_found_by_their_key(ledger: Ledger) -> None:
@@ -82,8 +82,8 @@ def test_derivatives_are_found_by_their_key(ledger: Ledger) -> None:
     held = claim(ledger, recipe_id)
     finish_all(ledger, held)
     keys = [derivative(one.id).key for one in held.items]
-    assert [row.key for row in find_derivatives(ledger.database, keys)] == keys
-    assert find_derivatives(ledger.database, ["nothing"]) == []
+    assert [row.key for row in find_derivatives(ledger, keys)] == keys
+    assert find_derivatives(ledger, ["nothing"]) == []
 
 
 def test_a_sweep_can_be_foretold(ledger: Ledger) -> None:

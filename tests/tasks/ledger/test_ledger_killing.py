@@ -28,7 +28,7 @@ def test_killed_workers_end_every_item_once(
     noted = Counter(todo.accepted.read_text().split())
     assert max(noted.values()) == 1
     assert items - len(noted) <= kills * todo.limit
-    endings, attempts, derivatives = ledger.database.read(
+    endings, attempts, derivatives = ledger.read(
         lambda c: (
             dict(
                 c.execute(
@@ -48,7 +48,7 @@ def test_killed_workers_end_every_item_once(
     assert endings[AttemptEnding.FINISHED] == derivatives == len(attempts) == items
     assert set(endings) <= {AttemptEnding.FINISHED, AttemptEnding.EXPIRED}
     assert all(counted == recorded for _, counted, recorded in attempts)
-    finished = ledger.database.read(
+    finished = ledger.read(
         lambda c: c.execute(
             select(func.count())
             .select_from(attempt)

@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 from tasks.errors import Reason
 from tasks.ledger import Claim, ItemFilter, Ledger, Outcome, Recipe, outcome_for
 from tasks.schema import ItemStatus
+from tests.orders import claim_batch, enqueue
 from tests.tasks.ledger.building import check_tallies, done, keys, listing
 
 ITEMS = 8
@@ -62,7 +63,7 @@ class LedgerMachine(RuleBasedStateMachine):
         source = f"s3://{name}"
         self.ledger.record_listing(source, listing(keys(ITEMS)), collection=name)
         self.recipe_id = self.ledger.ensure_recipe(Recipe(name, {}))
-        assert self.ledger.enqueue(self.recipe_id, collections=[name]) == ITEMS
+        assert enqueue(self.ledger, self.recipe_id, collections=[name]) == ITEMS
         self.mine = ItemFilter(recipe_id=self.recipe_id)
         rows = self.ledger.list_items(self.mine, limit=99)
         self.items = {row.id: ModelItem() for row in rows}
@@ -90,8 +91,13 @@ class LedgerMachine(RuleBasedStateMachine):
     def claim(self, limit: int) -> None:
         """One suspect alone, or as many others as are wanted and there."""
         worker = f"worker-{next(_numbers)}"
-        found = self.ledger.claim(
-            worker, recipe_id=self.recipe_id, limit=limit, lease_s=600, max_attempts=MAX_ATTEMPTS
+        found = claim_batch(
+            self.ledger,
+            self.recipe_id,
+            worker=worker,
+            limit=limit,
+            lease_s=600,
+            max_attempts=MAX_ATTEMPTS,
         )
         self._sweep()
         suspects, others = self._pending(alone=True), self._pending(alone=False)

@@ -4,9 +4,10 @@ import pytest
 from sqlalchemy import update
 
 from tasks.errors import Reason
-from tasks.ledger import ItemStatus, Ledger, outages, sql
-from tasks.ledger.orders import Order, OrderKind, Orders, OrderState
+from tasks.ledger import Claim, ItemStatus, Ledger, orders, outages, sql
+from tasks.ledger.orders import Order, OrderKind, OrderState
 from tasks.schema import outage
+from tests.orders import end_orders, enqueue
 from tests.tasks.ledger.building import (
     SOURCE,
     claim,
@@ -29,10 +30,24 @@ def two_sources(ledger: Ledger) -> int:
     return recipe(ledger)
 
 
+def claim_of(ledger: Ledger, number: int) -> Claim | None:
+    """A batch of an order."""
+    row = orders.get(ledger, number)
+    return ledger.claim(
+        "w",
+        recipe_id=row.recipe_id,
+        order_id=number,
+        run_id=row.run_id,
+        limit=9,
+        lease_s=60,
+        max_attempts=3,
+    )
+
+
 def test_what_lies_in_a_place_that_is_away_is_passed_by(ledger: Ledger) -> None:
     """Of all that wait, the others alone are claimed; when it is back, the rest."""
     recipe_id = two_sources(ledger)
-    ledger.enqueue(recipe_id)
+    enqueue(ledger, recipe_id)
     assert ledger.begin_outage(SOURCE, "", WHY) == outages.FIRST_WAIT_S
     assert ledger.begin_outage(OTHER, "x/", "x is empty") == outages.FIRST_WAIT_S
     held = claim(ledger, recipe_id)
@@ -68,7 +83,7 @@ def test_a_place_is_tried_again_by_itself_and_waits_longer_each_time(ledger: Led
     assert claims_nothing(ledger, recipe_id)
     for away_s, least, most in ((200, 200, 230), (86_400, 900, 900)):
         begun = update(outage).values(since=sql.now(-away_s), until=sql.now(-1))
-        ledger.database.write(lambda c, begun=begun: c.execute(begun))  # type: ignore[misc]
+        ledger.write(lambda c, begun=begun: c.execute(begun))  # type: ignore[misc]
         held = claim(ledger, recipe_id, limit=1)
         assert held.tried_again == {(SOURCE, "")}
         assert least <= ledger.begin_outage(SOURCE, "", WHY) <= most
@@ -79,36 +94,31 @@ def test_a_place_is_tried_again_by_itself_and_waits_longer_each_time(ledger: Led
 def test_an_order_ends_where_it_waits_for_sources_alone(ledger: Ledger, kind: OrderKind) -> None:
     """The next takes the rest; a backfill stays, and is in nobody's way meanwhile."""
     recipe_id = two_sources(ledger)
-    orders = Orders(ledger)
-    number = orders.make(Order(kind=kind), recipe_id, name="a night")
-    while orders.enqueue_window(number) is OrderState.PLANNING:
+    number = orders.make(ledger, Order(kind=kind), recipe_id, name="a night")
+    while orders.enqueue_window(ledger, number) is OrderState.PLANNING:
         pass
     ledger.begin_outage(SOURCE, "", WHY, wait_s=900)
-    assert orders.settle(number).state is OrderState.RUNNING, "the other source is not done"
-    assert orders.is_due(number, within_s=0)
-    held = ledger.claim(
-        "w", recipe_id=recipe_id, limit=9, lease_s=60, max_attempts=3, order_id=number
-    )
+    assert orders.settle(ledger, number).state is OrderState.RUNNING, "the other source is not done"
+    assert orders.is_due(ledger, number, within_s=0)
+    held = claim_of(ledger, number)
     assert held is not None
     assert {one.source for one in held.items} == {OTHER}
-    assert orders.settle(number).state is OrderState.RUNNING, "it is in work"
+    assert orders.settle(ledger, number).state is OrderState.RUNNING, "it is in work"
     ledger.finish(held.token, [done(one.id) for one in held.items])
-    assert not orders.is_due(number, within_s=0)
-    due_s = ledger.next_due_s(recipe_id, order_id=number)
+    assert not orders.is_due(ledger, number, within_s=0)
+    due_s = ledger.next_due_s(number)
     assert due_s is not None
     assert 800 < due_s <= 900
-    row = orders.settle(number)
+    row = orders.settle(ledger, number)
     if kind is OrderKind.BACKFILL:
         assert row.state is OrderState.RUNNING
         return
     assert (row.state, SOURCE in row.detail) == (OrderState.STOPPED, True)
     ledger.end_outages(SOURCE)
-    later = orders.make(Order(), recipe_id, name="the next")
-    while orders.enqueue_window(later) is OrderState.PLANNING:
+    later = orders.make(ledger, Order(), recipe_id, name="the next")
+    while orders.enqueue_window(ledger, later) is OrderState.PLANNING:
         pass
-    rest = ledger.claim(
-        "w", recipe_id=recipe_id, limit=9, lease_s=60, max_attempts=3, order_id=later
-    )
+    rest = claim_of(ledger, later)
     assert rest is not None
     assert len(rest.items) == 3
 
@@ -116,9 +126,9 @@ def test_an_order_ends_where_it_waits_for_sources_alone(ledger: Ledger, kind: Or
 def test_what_is_back_soon_is_waited_for(ledger: Ledger) -> None:
     """A server that is started anew does not end a night."""
     recipe_id = enqueued(ledger, 2)
-    orders = Orders(ledger)
-    number = orders.make(Order(), recipe_id, name="a night")
-    while orders.enqueue_window(number) is OrderState.PLANNING:
+    end_orders(ledger)
+    number = orders.make(ledger, Order(), recipe_id, name="a night")
+    while orders.enqueue_window(ledger, number) is OrderState.PLANNING:
         pass
     ledger.begin_outage(SOURCE, "", WHY)
-    assert orders.settle(number).state is OrderState.RUNNING
+    assert orders.settle(ledger, number).state is OrderState.RUNNING

@@ -13,7 +13,7 @@ from tasks.ledger import ItemFilter, Ledger, claims, discovery
 from tasks.ledger.changes import Place, ensure_store
 from tasks.ledger.filters import condition_of, scans_at
 from tasks.ledger.sweeping import EXPIRED
-from tasks.schema import CLAIMED, ItemStatus, item, scan
+from tasks.schema import CLAIMED, PENDING_FOR_NONE, ItemStatus, item, scan
 from tests.tasks.ledger.building import SOURCE, enqueued, keys, listing
 
 
@@ -32,7 +32,7 @@ def indexes_of(ledger: Ledger, statement: Executable, **parameters: object) -> s
         rows = connection.exec_driver_sql(prefix + str(compiled).replace("%", "%%"))
         return "\n".join(str(tuple(row)) for row in rows)
 
-    return set(re.findall(r"\b(?:ix|uq|pk|sqlite_autoindex)_\w+", ledger.database.read(explain)))
+    return set(re.findall(r"\b(?:ix|uq|pk|sqlite_autoindex)_\w+", ledger.read(explain)))
 
 
 @pytest.fixture
@@ -43,19 +43,16 @@ def filled(ledger: Ledger) -> Ledger:
 
 
 def test_claiming_reads_the_head_of_its_index(filled: Ledger) -> None:
-    """Already in order: nothing is sorted, nothing else is read."""
-    together = claims._PICKS.together
-    found = indexes_of(filled, together, recipe=1, collection="photographs", most=64)
-    assert "ix_item_pending" in found
-    suspect = claims._PICKS.suspect
-    assert "ix_item_alone" in indexes_of(filled, suspect, recipe=1, most=1)
+    """Already in order: nothing is sorted, and items of other orders are not read."""
+    mine = {"recipe": 1, "order": 1, "most": 64}
+    assert "ix_item_order" in indexes_of(filled, claims._TOGETHER, **mine)
+    assert "ix_item_alone" in indexes_of(filled, claims._SUSPECT, **mine)
 
 
-def test_claiming_for_an_order_reads_the_head_of_its_own_index(filled: Ledger) -> None:
-    """A million items of one that is paused are in nobody's way."""
-    found = indexes_of(filled, claims._PICKS.in_order, recipe=1, order=1, most=64)
-    assert "ix_item_order" in found
-    assert "ix_item_pending" not in found
+def test_what_waits_for_nobody_is_found_at_once(filled: Ledger) -> None:
+    """However much waits for orders."""
+    oldest = select(item.c.not_before).where(PENDING_FOR_NONE).order_by(item.c.not_before).limit(1)
+    assert indexes_of(filled, oldest) == {"ix_item_pending"}
 
 
 def test_batches_are_found_by_their_claim(filled: Ledger) -> None:
@@ -72,14 +69,14 @@ def test_expired_leases_are_found_among_the_open_ones(filled: Ledger) -> None:
 def test_lists_of_what_people_look_after(filled: Ledger) -> None:
     """By recipe, status and reason."""
     chosen = ItemFilter(statuses=[ItemStatus.FAILED, ItemStatus.QUARANTINED], recipe_id=1)
-    where = filled.database.read(lambda c: condition_of(c, chosen))
+    where = filled.read(lambda c: condition_of(c, chosen))
     assert indexes_of(filled, select(item.c.id).where(where)) == {"ix_item_looked_after"}
 
 
 @pytest.mark.parametrize("uri", [f"{SOURCE}/box/0001.tif", f"{SOURCE}/box/", f"{SOURCE}/box/0*"])
 def test_scans_are_found_by_their_key(filled: Ledger, uri: str) -> None:
     """Exact, a folder or a pattern with a fixed beginning."""
-    where = filled.database.read(lambda c: scans_at(c, uri))
+    where = filled.read(lambda c: scans_at(c, uri))
     found = indexes_of(filled, select(scan.c.id).where(where))
     # SQLite gives the index of a unique constraint a name of its own.
     assert found in ({"uq_scan_store_id_key_page"}, {"sqlite_autoindex_scan_1"})
@@ -90,7 +87,7 @@ def test_discovery_looks_each_key_up_in_a_source_that_statistics_do_not_know(
 ) -> None:
     """They were made before it was listed: the server expects that it has no scans at all."""
     ledger.record_listing(SOURCE, listing(keys(2000)), collection="photographs")
-    ledger.database.write(lambda c: c.execute(text("ANALYZE scan")))
+    ledger.write(lambda c: c.execute(text("ANALYZE scan")))
     ledger.record_listing("s3://new", listing(keys(2000)), collection="new")
 
     def explain(connection: Connection) -> str:
@@ -102,7 +99,7 @@ def test_discovery_looks_each_key_up_in_a_source_that_statistics_do_not_know(
         rows = connection.execute(text(prefix + str(compiled)), {"listed": "[]"})
         return "\n".join(str(tuple(row)) for row in rows)
 
-    plan = ledger.database.read(explain)
+    plan = ledger.read(explain)
     assert re.search(r"store_id = .*key = .*page = |store_id=\? AND key=\? AND page=\?", plan)
     assert "Hash" not in plan
     assert "Seq Scan" not in plan

@@ -12,6 +12,7 @@ from tasks.errors import Reason
 from tasks.ledger import Ledger, Outcome, discovery, outcome_for
 from tasks.ledger.changes import Place, ensure_store, facts_of, relist_scans
 from tasks.schema import AttemptEnding, DecisionKind, ItemStatus, item
+from tests.orders import enqueue
 from tests.tasks.ledger.building import (
     OUTPUT,
     SOURCE,
@@ -19,6 +20,7 @@ from tests.tasks.ledger.building import (
     check_tallies,
     claim,
     derivative,
+    derivatives,
     done,
     enqueued,
     finish_all,
@@ -62,7 +64,7 @@ def test_a_scan_that_changes_under_a_batch_ends_its_attempt_once(
     }
     with ThreadPoolExecutor(1) as pool:
         second = pool.submit(lambda: (changed.wait(), rivals[rival]())[1])
-        ledger.database.write(change)
+        ledger.write(change)
         assert not second.result()
     assert endings(ledger, one.uri) == [AttemptEnding.REVOKED]
     assert statuses(ledger) == {"pending": 1}
@@ -73,7 +75,7 @@ def test_an_item_is_claimed_for_the_scan_as_it_is_read(ledger: Ledger) -> None:
     recipe_id = enqueued(ledger, 1)
     finish_all(ledger, claim(ledger, recipe_id))
     ledger.record_listing(SOURCE, [Listed(keys(1)[0]).changed()], collection="photographs")
-    ledger.database.write(lambda c: c.execute(update(item).values(revision=1, status="pending")))
+    ledger.write(lambda c: c.execute(update(item).values(revision=1, status="pending")))
     held = claim(ledger, recipe_id)
     assert (held.items[0].revision, held.items[0].etag) == (2, "first'")
     finish_all(ledger, held)
@@ -130,7 +132,7 @@ def test_pages_that_a_file_no_longer_had_do_not_come_back_with_it(ledger: Ledger
     read(3)
     found = [found[0].changed()]
     ledger.record_listing(SOURCE, found, collection="photographs")
-    ledger.enqueue(recipe_id)
+    enqueue(ledger, recipe_id)
     read(2)
     assert ledger.counts().vanished == 1
     ledger.record_listing(SOURCE, [], collection="photographs")
@@ -205,4 +207,4 @@ def test_a_late_worker_that_wrote_the_same_bytes_did_no_harm(ledger: Ledger) -> 
     """The derivative stays what it is."""
     _, uri = overwrite(ledger, sha256=derivative(0).sha256)
     assert ledger.story(uri).items[0].item.status is ItemStatus.PUBLISHED
-    assert ledger.list_derivatives()[0].store == OUTPUT
+    assert derivatives(ledger)[0].store == OUTPUT

@@ -6,17 +6,21 @@ from datetime import UTC, datetime
 from tasks.errors import Reason
 from tasks.ledger import Discovered, ItemFilter, Ledger, RunEnding, RunFigures, outcome_for
 from tasks.ledger.notes import MAX_LENGTH, MAX_NOTES
+from tasks.ledger.pages import add_pages
 from tasks.schema import AttemptEnding, ItemStatus
+from tests.orders import end_orders, next_due_s
 from tests.tasks.ledger.building import (
     DIGEST,
     OUTPUT,
     SOURCE,
     claim,
+    derivatives,
     done,
     enqueued,
     finish_all,
     keys,
     recipe,
+    sources,
     statuses,
 )
 
@@ -82,7 +86,7 @@ def test_story_finds_pages_and_names_the_recipe(ledger: Ledger) -> None:
     """A page by its URI; the file's URI means its first."""
     recipe_id = enqueued(ledger, 1)
     held = claim(ledger, recipe_id)
-    ledger.add_pages(held.items[0].scan_id, 2)
+    add_pages(ledger, held.items[0].scan_id, 2)
     uri = held.items[0].uri
     assert ledger.story(uri).scan.page == 0
     page = ledger.story(f"{uri}#page=2")
@@ -119,17 +123,15 @@ def test_audit_walks_derivatives_and_sources_by_cursor(ledger: Ledger) -> None:
     recipe_id = enqueued(ledger, 5)
     finish_all(ledger, claim(ledger, recipe_id, limit=4))
     seen, after = [], 0
-    while page := ledger.list_derivatives(after_id=after, limit=3):
+    while page := derivatives(ledger, after_id=after, limit=3):
         seen += page
         after = page[-1].id
     assert len({row.id for row in seen}) == len(seen) == 4
     assert {(row.store, row.sha256, row.recipe_id) for row in seen} == {(OUTPUT, DIGEST, recipe_id)}
     assert {row.scan_uri for row in seen} == {f"{SOURCE}/{key}" for key in keys(4)}
-    assert ledger.list_derivatives(collections=["none"]) == []
-    sources = ledger.list_sources(limit=3)
-    sources += ledger.list_sources(after_id=sources[-1].scan_id, limit=3)
-    assert [row.key for row in sources] == keys(4)
-    assert {row.sha256 for row in sources} == {DIGEST}
+    read = sources(ledger)
+    assert [row.key for row in read] == keys(4)
+    assert {row.sha256 for row in read} == {DIGEST}
 
 
 def test_run_keeps_its_figures(ledger: Ledger) -> None:
@@ -175,17 +177,20 @@ def test_figures_of_another_version_can_be_read() -> None:
     assert RunFigures.from_json(stored) == RunFigures(discovered=Discovered(found=4), enqueued=3)
 
 
-def test_oldest_pending_is_the_longest_waiting(ledger: Ledger) -> None:
-    """None where nothing waits."""
+def test_oldest_pending_waits_for_nobody(ledger: Ledger) -> None:
+    """What an order will have done is its own; None where nothing is left over."""
     recipe_id = enqueued(ledger, 2)
-    oldest = ledger.oldest_pending(recipe_id)
-    assert oldest is not None
-    assert ledger.next_due_s(recipe_id) == 0
-    held = claim(ledger, recipe_id)
     assert ledger.oldest_pending(recipe_id) is None
-    due_s = ledger.next_due_s(recipe_id)
+    assert next_due_s(ledger, recipe_id) == 0
+    end_orders(ledger)
+    assert ledger.oldest_pending(recipe_id) is not None
+    assert ledger.oldest_pending(recipe_id + 1) is None
+    held = claim(ledger, recipe_id)
+    ledger.retry(ItemFilter(), who="engineer", why="")
+    assert ledger.oldest_pending(recipe_id) is None
+    due_s = next_due_s(ledger, recipe_id)
     assert due_s is not None
     assert 0 < due_s <= 60
     finish_all(ledger, held)
-    assert ledger.next_due_s(recipe_id) is None
+    assert next_due_s(ledger, recipe_id) is None
     assert statuses(ledger, recipe_id) == {"review": 2}

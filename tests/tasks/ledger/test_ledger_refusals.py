@@ -5,8 +5,11 @@ from dataclasses import replace
 import pytest
 
 from tasks.errors import Reason
-from tasks.ledger import Digest, EnqueueMode, ItemFilter, Ledger
+from tasks.ledger import Digest, ItemFilter, Ledger
+from tasks.ledger.orders import OrderMode
+from tasks.ledger.pages import add_pages
 from tasks.schema import ItemStatus
+from tests.orders import enqueue
 from tests.tasks.ledger.building import (
     DIGEST,
     SOURCE,
@@ -54,7 +57,7 @@ def test_other_bytes_after_a_no_wait_for_a_person(ledger: Ledger, kind: str) -> 
     """With a word of what was decided; a yes ends it, for these bytes."""
     recipe_id = refused(ledger, kind)
     discover(ledger, Listed(keys(1)[0]).changed())
-    assert ledger.enqueue(recipe_id) == 1
+    assert enqueue(ledger, recipe_id) == 1
     status, reason, detail = publish(ledger, recipe_id, sha256=OTHER)
     assert (status, reason) == ("review", "decided_before")
     assert detail.startswith(f"{NOS[kind]} before when it held other bytes, by curator on ")
@@ -69,7 +72,7 @@ def test_the_same_bytes_elsewhere_wait_for_a_person(ledger: Ledger, kind: str) -
     """Copied, moved or in another source."""
     recipe_id = refused(ledger, kind)
     discover(ledger, Listed("copy.tif"))
-    ledger.enqueue(recipe_id)
+    enqueue(ledger, recipe_id)
     status, reason, detail = publish(ledger, recipe_id)
     assert (status, reason) == ("review", "decided_before")
     assert "as the same bytes elsewhere" in detail
@@ -80,7 +83,7 @@ def test_the_same_bytes_under_another_recipe_wait_for_a_person(ledger: Ledger, k
     """And backfills pass them by."""
     refused(ledger, kind)
     other = recipe(ledger, "b")
-    ledger.enqueue(other, mode=EnqueueMode.MISSING)
+    enqueue(ledger, other, mode=OrderMode.ALL)
     assert publish(ledger, other)[:2] == ("review", "decided_before")
 
 
@@ -88,11 +91,11 @@ def test_bytes_that_return_are_those_that_were_turned_down(ledger: Ledger) -> No
     """Approved were others."""
     recipe_id = refused(ledger, "reject")
     discover(ledger, Listed(keys(1)[0]).changed())
-    ledger.enqueue(recipe_id)
+    enqueue(ledger, recipe_id)
     publish(ledger, recipe_id, sha256=OTHER)
     ledger.approve(ALL, who="curator", why="these are good")
     discover(ledger, Listed(keys(1)[0]))
-    ledger.enqueue(recipe_id)
+    enqueue(ledger, recipe_id)
     assert publish(ledger, recipe_id)[:2] == ("review", "decided_before")
 
 
@@ -105,7 +108,7 @@ def test_a_rejection_of_what_changed_meanwhile_is_about_what_was_seen(ledger: Le
     assert ledger.record_digests([Digest(doubt.scan_id, doubt.listing, OTHER)]) == 1
     assert ledger.reject(ALL, who="curator", why="blue face") == 1
     discover(ledger, Listed(keys(1)[0]).touched(), Listed("copy.tif"))
-    ledger.enqueue(recipe_id)
+    enqueue(ledger, recipe_id)
     assert publish(ledger, recipe_id)[:2] == ("review", "decided_before")
 
 
@@ -137,7 +140,7 @@ def test_a_no_before_anything_was_coloured_stands(ledger: Ledger) -> None:
     assert ledger.reject(ALL, who="curator", why="not this one") == 1
     assert ledger.reject(ALL, who="curator", why="not this one") == 0
     recipe_id = recipe(ledger)
-    ledger.enqueue(recipe_id)
+    enqueue(ledger, recipe_id)
     assert publish(ledger, recipe_id)[:2] == ("review", "decided_before")
 
 
@@ -152,7 +155,7 @@ def test_scans_without_an_item_are_held(ledger: Ledger) -> None:
     assert ledger.hold(one, who="curator", why="rights") == 0
     for name in ("a", "b"):
         recipe_id = recipe(ledger, name)
-        ledger.enqueue(recipe_id)
+        enqueue(ledger, recipe_id, mode=OrderMode.ALL)
         assert statuses(ledger, recipe_id) == {"held": 1, "pending": 1}
     assert ledger.release(one, who="curator", why="cleared") == 1
     assert len(claim(ledger, recipe_id).items) == 2
@@ -166,7 +169,7 @@ def test_places_are_held_before_anything_is_found_there(ledger: Ledger, place: s
     assert ledger.held_places() == [chosen.uri]
     discover(ledger, Listed("box-7/a.tif"), Listed("box-70/a.tif"), Listed("a.tif"))
     recipe_id = recipe(ledger)
-    ledger.enqueue(recipe_id)
+    enqueue(ledger, recipe_id)
     assert {one.key for one in claim(ledger, recipe_id).items} == {"box-70/a.tif", "a.tif"}
     assert ledger.release(chosen, who="curator", why="cleared") == 1
     assert ledger.held_places() == []
@@ -202,7 +205,7 @@ def test_the_same_bytes_as_held_ones_are_held(ledger: Ledger) -> None:
     finish_all(ledger, claim(ledger, recipe_id))
     ledger.hold(ItemFilter(uri=f"{SOURCE}/{keys(1)[0]}"), who="curator", why="rights")
     discover(ledger, *listing(keys(1)), Listed("copy.tif"))
-    ledger.enqueue(recipe_id)
+    enqueue(ledger, recipe_id)
     assert publish(ledger, recipe_id)[:2] == ("held", "decided_before")
     copy = ItemFilter(uri=f"{SOURCE}/copy.tif")
     assert ledger.release(copy, who="curator", why="another") == 1
@@ -220,7 +223,7 @@ def test_a_held_file_that_is_moved_before_anybody_read_it_stays_held(ledger: Led
         Listed("b.tif", etag="two", size_bytes=11),
     )
     recipe_id = recipe(ledger)
-    ledger.enqueue(recipe_id)
+    enqueue(ledger, recipe_id)
     assert [one.key for one in claim(ledger, recipe_id).items] == ["b.tif"]
 
 
@@ -231,7 +234,7 @@ def test_a_held_file_that_is_moved_out_of_a_doubted_folder_stays_held(ledger: Le
     moved = [Listed("y/a.tif", etag="one"), Listed("y/b.tif", etag="two")]
     ledger.record_listing(SOURCE, moved, collection="photographs", may_vanish=lambda _: False)
     recipe_id = recipe(ledger)
-    ledger.enqueue(recipe_id)
+    enqueue(ledger, recipe_id)
     assert [one.key for one in claim(ledger, recipe_id).items] == ["y/b.tif"]
 
 
@@ -244,7 +247,7 @@ def test_a_held_file_that_is_moved_into_another_source_stays_held(
     ledger.hold(ItemFilter(uri=f"{SOURCE}/a.tif"), who="curator", why="rights")
     ledger.record_listing("s3://other", [Listed("b.tif", etag="one")], collection="others")
     recipe_id = recipe(ledger)
-    ledger.enqueue(recipe_id)
+    enqueue(ledger, recipe_id)
     held = claim(ledger, recipe_id)
     if is_read:
         finish_all(ledger, held, ItemStatus.PUBLISHED)
@@ -257,7 +260,7 @@ def test_a_copy_that_was_read_before_the_hold_is_no_moved_file(ledger: Ledger) -
     """Its time and size are like those of the held one by chance, as far as is known."""
     ledger.record_listing("s3://other", [Listed("b.tif", etag="one")], collection="others")
     recipe_id = recipe(ledger)
-    ledger.enqueue(recipe_id)
+    enqueue(ledger, recipe_id)
     finish_all(ledger, claim(ledger, recipe_id), ItemStatus.PUBLISHED)
     discover(ledger, Listed("a.tif", etag="one"))
     ledger.hold(ItemFilter(uri=f"{SOURCE}/a.tif"), who="curator", why="rights")
@@ -302,7 +305,7 @@ def test_an_approval_leaves_the_hold_of_the_bytes_that_a_scan_held_before(ledger
     ledger.release(second, who="curator", why="another picture")
     assert ledger.approve(second, who="curator", why="good") == 1
     assert statuses(ledger, recipe_id) == {"held": 1, "published": 1}
-    ledger.enqueue(recipe_id, mode=EnqueueMode.ALL)
+    enqueue(ledger, recipe_id, mode=OrderMode.ALL)
     assert statuses(ledger, recipe_id) == {"held": 1, "pending": 1}
 
 
@@ -320,7 +323,7 @@ def test_pages_are_refused_one_by_one(ledger: Ledger) -> None:
     """The digest is the file's: its other pages are other pictures."""
     recipe_id = enqueued(ledger, 1)
     held = claim(ledger, recipe_id)
-    ledger.add_pages(held.items[0].scan_id, 2)
+    add_pages(ledger, held.items[0].scan_id, 2)
     finish_all(ledger, held)
     finish_all(ledger, claim(ledger, recipe_id))
     second = ItemFilter(uri=f"{held.items[0].uri}#page=2")
@@ -364,7 +367,7 @@ def test_a_no_before_the_bytes_were_read_is_about_the_bytes_that_are_read(
     for key in ("first", "copy.tif"):
         if key == "copy.tif":
             discover(ledger, *listing(keys(1)), Listed(key))
-            ledger.enqueue(recipe_id)
+            enqueue(ledger, recipe_id)
         held = claim(ledger, recipe_id)
         ledger.finish(
             held.token, [replace(done(held.items[0].id, ItemStatus.PUBLISHED), pages=pages)]

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tasks.ledger import ItemFilter, Ledger
+from tests.orders import enqueue
 from tests.tasks.ledger.building import Listed, claim, finish_all, listing, recipe, statuses
 
 OUTER = "s3://archive/in"
@@ -29,7 +30,7 @@ def test_an_object_of_two_sources_is_one_scan(ledger: Ledger, first: str) -> Non
     for source in (first, second, second, first):
         assert discover(ledger, source)[1:] == (0, 0)
     recipe_id = recipe(ledger)
-    assert ledger.enqueue(recipe_id) == len(IN_OUTER)
+    assert enqueue(ledger, recipe_id) == len(IN_OUTER)
     assert ledger.hold(ItemFilter(uri=f"{INNER}/x.tif"), who="c", why="rights") == 1
     assert ledger.hold(ItemFilter(uri=f"{OUTER}/box-7"), who="c", why="rights") == 1
     assert {one.key for one in claim(ledger, recipe_id).items} == {"a.tif", "box-70/z.tif"}
@@ -71,7 +72,7 @@ def test_a_folder_by_another_name_is_the_same_source(ledger: Ledger, tmp_path: P
         uri = f"file://{tmp_path}/{name}/box 7/x.tif"
         assert ledger.story(uri).scan.key == "box 7/x.tif"
     recipe_id = recipe(ledger)
-    ledger.enqueue(recipe_id)
+    enqueue(ledger, recipe_id)
     finish_all(ledger, claim(ledger, recipe_id))
     chosen = ItemFilter(uri=f"file://{tmp_path}/in/box 7")
     assert ledger.reject(chosen, who="curator", why="no") == 1

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.ledger import ItemFilter, Ledger
+from tasks.ledger.pages import add_pages
 from tasks.ledger.uris import quoted, read_name, root_of, uri_given, uri_of, uri_of_path
 from tasks.storage.keys import key_from_name
+from tests.orders import enqueue
 from tests.tasks.ledger.building import SOURCE, listing, recipe
 
 NAMES = [
@@ -59,7 +61,7 @@ SOURCES = [
 def test_what_is_shown_can_be_given_back(ledger: Ledger, source: str) -> None:
     """Each name means its own scan and no other, and is text that anything can hold."""
     ledger.record_listing(source, listing(KEYS), collection="photographs")
-    ledger.enqueue(recipe(ledger))
+    enqueue(ledger, recipe(ledger))
     rows = ledger.list_items(ItemFilter(), limit=99)
     assert len({row.uri for row in rows}) == len(KEYS)
     for row in rows:
@@ -85,7 +87,7 @@ def test_paths_as_they_are_typed(ledger: Ledger, tmp_path: Path) -> None:
     for name in NAMES:
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).touch()
     ledger.record_listing(tmp_path.as_uri(), listing(KEYS), collection="photographs")
-    ledger.enqueue(recipe(ledger))
+    enqueue(ledger, recipe(ledger))
     for name, key in zip(NAMES, KEYS, strict=True):
         given_ = uri_of_path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
         assert given_ == uri_of(tmp_path.as_uri(), key)
@@ -99,9 +101,9 @@ def test_paths_as_they_are_typed(ledger: Ledger, tmp_path: Path) -> None:
 def test_a_page_of_a_file_whose_name_looks_like_one(ledger: Ledger, tmp_path: Path) -> None:
     """The file of that name comes first; its second page can be named, too."""
     ledger.record_listing(SOURCE, listing(["a.tif", "a.tif#page=2"]), collection="photographs")
-    ledger.enqueue(recipe(ledger))
+    enqueue(ledger, recipe(ledger))
     for row in ledger.list_items(ItemFilter(), limit=9):
-        ledger.add_pages(row.scan_id, 2)
+        add_pages(ledger, row.scan_id, 2)
     rows = ledger.list_items(ItemFilter(), limit=9)
     assert [row.uri for row in rows] == [
         f"{SOURCE}/a.tif",
@@ -123,7 +125,7 @@ def test_a_wildcard_in_a_name_means_that_name(ledger: Ledger) -> None:
     ledger.record_listing(
         SOURCE, listing(["box?.tif", "box1.tif", "box2.tif", "x/box1.tif"]), collection="p"
     )
-    ledger.enqueue(recipe(ledger))
+    enqueue(ledger, recipe(ledger))
 
     def found(uri: str) -> list[str]:
         return [

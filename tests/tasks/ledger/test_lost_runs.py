@@ -6,6 +6,7 @@ from tasks.heartbeat import RUN_LOST_S
 from tasks.ledger import Ledger, RunEnding, sql
 from tasks.report.metrics import exposition
 from tasks.schema import run
+from tests.orders import claim_batch
 from tests.workers import MakeSettings, OpenWorker
 
 
@@ -15,7 +16,7 @@ def silence(ledger: Ledger, run_id: int, seconds: float = RUN_LOST_S + 1) -> Non
     def age(connection: Connection) -> None:
         connection.execute(update(run).where(run.c.id == run_id).values(seen_at=sql.now(-seconds)))
 
-    ledger.database.write(age)
+    ledger.write(age)
 
 
 def ending_of(ledger: Ledger, run_id: int) -> RunEnding | None:
@@ -65,7 +66,7 @@ def test_looking_changes_nothing(ledger: Ledger) -> None:
     """What is silent is told of as lost, by figures and lists, before anyone has written it."""
 
     def stored() -> list[object]:
-        return ledger.database.read(lambda c: [tuple(row) for row in c.execute(select(run))])
+        return ledger.read(lambda c: [tuple(row) for row in c.execute(select(run))])
 
     run_id = ledger.start_run("nightly", "one")
     silence(ledger, run_id)
@@ -103,7 +104,7 @@ def test_leases_that_ran_out_keep_nobody_busy(
     worker = worker_for(make_settings())
     ledger, recipe_id = worker.ledger, worker.recipe_id
     for worker in ("here", "gone"):
-        assert ledger.claim(worker, recipe_id=recipe_id, limit=2, lease_s=60, max_attempts=3)
+        assert claim_batch(ledger, recipe_id, worker=worker, limit=2, lease_s=60, max_attempts=3)
     assert b"autochrome_workers_busy 2.0" in exposition(ledger)
     ledger.expire_leases({"gone"})
     assert ledger.open_workers() == {"here"}

@@ -23,6 +23,7 @@ from tasks.references.finding import Found
 from tasks.references.manifest import read_manifest
 from tasks.references.rules import Refusal, split_of
 from tasks.settings import Settings
+from tests.orders import enqueue
 from tests.s3server import S3Bucket, settings_for
 from tests.schools import bring
 from tests.tasks.ledger.building import Listed, recipe
@@ -186,7 +187,7 @@ def test_a_corrected_derivative_comes_back(settings: Settings, tmp_path: Path, n
     with open_ledger(settings) as ledger:
         objects = [Listed(f"box/{number}.tif") for number in range(2)]
         ledger.record_listing("file:///archive", objects, collection="photographs")
-        ledger.enqueue(recipe(ledger))
+        enqueue(ledger, recipe(ledger))
     (path,) = write_colours(tmp_path / "supplied", 1)
     for wrong in ("99", "/archive/box/9.tif", "/elsewhere/0.tif"):
         answers = bring_described(settings, path, Description(corrects=wrong))

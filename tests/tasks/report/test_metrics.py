@@ -7,8 +7,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tasks.ledger import Ledger, RunEnding, RunFigures
-from tasks.orders.working import Share, work_off
 from tasks.report.metrics import exposition
+from tests.orders import work_off
 from tests.workers import MakeSettings, OpenWorker
 
 
@@ -37,7 +37,7 @@ def test_figures_tell_what_was_done(make_settings: MakeSettings, worker_for: Ope
     before = figures(worker.ledger)
     assert before["autochrome_items", ("pending",)] == 6
     assert before["autochrome_oldest_pending_age_seconds", ()] >= 0
-    work_off(worker, Share())
+    work_off(worker)
     found = figures(worker.ledger)
     assert found["autochrome_scans", ()] == 6
     assert found["autochrome_items", ("review",)] == 6

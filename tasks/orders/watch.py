@@ -1,0 +1,84 @@
+"""Looking after a share while it is worked off."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from tasks.batch.batch import BatchSummary
+from tasks.ledger import Failures, Ledger, RunEnding, orders
+from tasks.ledger.orders import OrderState, ShareFigures, ShareRow
+
+#: A share says so often that it lives, and hears whether it is still wanted.
+BEAT_S = 15.0
+
+#: Whoever works in its own process looks so often whether something is due, or goes first.
+POLL_S = 1.0
+
+
+class ShareWatch:
+    """Says that a share lives, counts what is done, and hears when it is to end."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        share: ShareRow,
+        stop: threading.Event,
+        on_progress: Callable[[BatchSummary], None],
+    ) -> None:
+        self.share = share
+        self.order = orders.get(ledger, share.order_id)
+        self.stop = stop
+        self._ledger = ledger
+        self._on_progress = on_progress
+        self._is_given_up = False
+        self._total = BatchSummary()
+        self._ends_at = float("inf")
+
+    def start_clock(self) -> None:
+        """Let its time begin: what it works with is there."""
+        if self.share.max_seconds is not None:
+            self._ends_at = time.monotonic() + self.share.max_seconds
+
+    @property
+    def left_s(self) -> float:
+        """How much of its time is left."""
+        return self._ends_at - time.monotonic()
+
+    def progress(self, total: BatchSummary) -> None:
+        """Take note of what is done."""
+        self._total = total
+        self._on_progress(total)
+
+    def beat(self) -> None:
+        """Say that the share lives; of a cancelled order, what is not begun is given back."""
+        is_open = orders.beat_share(self._ledger, self.share.id, items=self._total.items)
+        self._is_given_up = not is_open
+        if orders.get(self._ledger, self.order.id).state is OrderState.CANCELLING:
+            self.stop.set()
+
+    def goes_on(self) -> bool:
+        """Whether another batch may be begun."""
+        return not self._is_given_up and orders.goes_on(self._ledger, self.order.id)
+
+    def due_s(self) -> float | None:
+        """Seconds until an item of its order can be claimed; None: none is left."""
+        return self._ledger.next_due_s(self.order.id)
+
+    def failures(self) -> Failures:
+        """How many items of its order's run have ended, and failed, whoever did them."""
+        return self._ledger.failures([self.order.run_id])
+
+    def keep_figures(self) -> None:
+        """Record what was done."""
+        total = self._total
+        figures = ShareFigures(
+            total.given_back,
+            total.coloured,
+            total.confidence_sum,
+            {stage: round(seconds, 3) for stage, seconds in total.seconds.items()},
+        )
+        orders.keep_figures(self._ledger, self.share.id, items=total.items, figures=figures)
+
+    def end(self, ending: RunEnding = RunEnding.CANCELLED, detail: str = "asked to end") -> None:
+        """Say that it ends now, to those who are at it in other processes, too."""
+        orders.end_share(self._ledger, self.share.id, ending, detail=detail)
