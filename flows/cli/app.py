@@ -28,7 +28,7 @@ from flows.cli import (
     serving,
     status,
 )
-from flows.cli.talk import ExitCode, LogFormatter, say, show_all_text, stderr
+from flows.terminal import ExitCode, LogFormatter, say, show_all_text, stderr
 from tasks.errors import AutochromeError, UsageError
 
 app = typer.Typer(

@@ -13,7 +13,7 @@ import typer
 
 from flows.cli import options
 from flows.cli.stopping import stopping
-from flows.cli.talk import ExitCode, print_json, read_file, say, stdout, write_file
+from flows.terminal import ExitCode, print_json, read_file, say, stdout, write_file
 from tasks.errors import UsageError
 from tasks.words import count
 

@@ -13,7 +13,7 @@ from flows.cli import options
 from flows.cli.decisions import word_of
 from flows.cli.orders import Here, MaxBytes, MaxHours, MaxItems, budget_of, go_on
 from flows.cli.orders import app as steering
-from flows.cli.talk import ExitCode, say
+from flows.terminal import ExitCode, say
 from tasks.errors import UsageError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from flows.cli import options
-from flows.cli.talk import print_json, say, stdout
+from flows.terminal import print_json, say, stdout
 from tasks.words import count
 
 app = typer.Typer()

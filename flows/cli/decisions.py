@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from flows.cli import options
-from flows.cli.talk import ExitCode, print_json, say, stdout
+from flows.terminal import ExitCode, print_json, say, stdout
 from tasks.errors import Reason, UsageError
 from tasks.words import count
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli import options
-from flows.cli.talk import ExitCode, print_json, stdout
+from flows.terminal import ExitCode, print_json, stdout
 from tasks.errors import UsageError
 
 if TYPE_CHECKING:

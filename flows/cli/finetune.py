@@ -11,7 +11,7 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from flows.cli import options
-from flows.cli.talk import print_json, say, stderr, stdout
+from flows.terminal import print_json, say, stderr, stdout
 
 if TYPE_CHECKING:
     from colormodel.finetune import Look

@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from flows.cli import options
-from flows.cli.talk import print_json, say, stdout
+from flows.terminal import print_json, say, stdout
 
 if TYPE_CHECKING:
     from tasks.ledger.checkpoints import CheckpointRow

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from rich.table import Table
 
-from flows.cli.talk import print_json, stdout
+from flows.terminal import print_json, stdout
 from tasks.ledger import Ledger, orders
 from tasks.ledger.orders import Order, OrderRow
 from tasks.orders.planning import Forecast

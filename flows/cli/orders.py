@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli import options
-from flows.cli.talk import ExitCode, print_json, say
+from flows.terminal import ExitCode, print_json, say
 from tasks.errors import UsageError
 
 if TYPE_CHECKING:

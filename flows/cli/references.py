@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from flows.cli import options
-from flows.cli.talk import ExitCode, print_json, say, stdout, write_data, write_file
+from flows.terminal import ExitCode, print_json, say, stdout, write_data, write_file
 from tasks.errors import UsageError
 
 if TYPE_CHECKING:

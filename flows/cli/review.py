@@ -11,7 +11,7 @@ import typer
 
 from flows.cli import options
 from flows.cli.decisions import item_filter
-from flows.cli.talk import ExitCode, print_json, read_file, say, stdout, write_data, write_file
+from flows.terminal import ExitCode, print_json, read_file, say, stdout, write_data, write_file
 from tasks.words import count
 
 app = typer.Typer(

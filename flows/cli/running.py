@@ -16,7 +16,7 @@ import typer
 
 from flows.cli import options
 from flows.cli.stopping import order_bar, stopping
-from flows.cli.talk import (
+from flows.terminal import (
     ExitCode,
     counts_as_dict,
     print_counts,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli import options
-from flows.cli.talk import say, stdout, write_data
+from flows.terminal import say, stdout, write_data
 from tasks.errors import DatabaseUnavailable, RunAborted, UsageError
 
 if TYPE_CHECKING:

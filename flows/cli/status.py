@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli import options
-from flows.cli.talk import (
+from flows.terminal import (
     counts_as_dict,
     print_counts,
     print_json,

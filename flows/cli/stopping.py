@@ -17,7 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from flows.cli.talk import say, stderr
+from flows.terminal import say, stderr
 
 
 def progress_bar() -> Progress:

@@ -15,7 +15,6 @@ from types import FrameType
 
 from filelock import FileLock, Timeout
 
-from flows.cli.talk import ExitCode, say
 from flows.serving.environment import (
     allowed_names,
     api_url,
@@ -31,6 +30,7 @@ from flows.serving.environment import (
 )
 from flows.serving.password import with_password
 from flows.serving.processes import Child, Children
+from flows.terminal import ExitCode, say
 from tasks.errors import RunAborted, UsageError
 from tasks.ledger.migrate import upgrade
 from tasks.ledger.opening import open_ledger

@@ -15,9 +15,9 @@ from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import PrefectHTTPStatusError
 
-from flows.cli.talk import say
 from flows.deploying.pools import GPU_POOL, LIGHT_POOL
 from flows.serving.environment import api_url
+from flows.terminal import say
 from tasks.settings import Settings
 
 

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
 
 from flows.cli.running import run_here
-from flows.cli.talk import ExitCode
+from flows.terminal import ExitCode
 from tasks.errors import AccessDenied, Reason
 from tasks.ledger import ItemStatus
 from tasks.ledger.opening import open_ledger

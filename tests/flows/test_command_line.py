@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.table import Table
 
-from flows.cli.talk import LogFormatter, print_json, say, stdout, visible
+from flows.terminal import LogFormatter, print_json, say, stdout, visible
 from tests.scanfiles import codes_of, photograph, write_jpeg
 
 HOSTILE = "[/x] [bold]\x1b[31mred\x07\x9b2J :smile: \u202egpj.exe \udce9"
@@ -50,7 +50,7 @@ def test_json_is_json_on_a_terminal_without_the_characters() -> None:
     """Bytes of UTF-8, whatever the locale."""
     done = autochrome("item", "nowhere", "--json", PYTHONIOENCODING="ascii")
     assert done.returncode == 1
-    script = "from flows.cli.talk import print_json; print_json({'name': 'Zürich × ΔL*'})"
+    script = "from flows.terminal import print_json; print_json({'name': 'Zürich × ΔL*'})"
     command = [sys.executable, "-c", script]
     variables = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     out = subprocess.run(command, capture_output=True, check=True, env=variables).stdout

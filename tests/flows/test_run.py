@@ -26,7 +26,7 @@ from colormodel.checkpoint import Card, read_checkpoint, save_checkpoint
 from colormodel.networks import NetworkConfig, build_network
 from flows.cli.app import app, main
 from flows.cli.running import run_here
-from flows.cli.talk import ExitCode
+from flows.terminal import ExitCode
 from tasks.ledger import Ledger
 from tasks.schema import REVISION
 from tests.s3server import S3Bucket, settings_for

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from flows.cli.app import app
 from flows.cli.running import run_here
-from flows.cli.talk import ExitCode
+from flows.terminal import ExitCode
 from tasks.batch.batch import colorize_batch
 from tasks.batch.worker import Worker, open_worker
 from tasks.errors import Reason
