@@ -37,6 +37,7 @@ from tasks.settings import Settings
 logger = logging.getLogger(__name__)
 
 NIGHTLY = "nightly/nightly"
+COLORIZE = "colorize/colorize"
 
 #: The work queue of the GPU pool that an order's shares wait in: see `flows.deploying.pools`.
 QUEUES = {
@@ -69,7 +70,7 @@ def keep(settings: Settings, ledger: Ledger) -> Kept:
         created = 0
         if orders.list_open(ledger):
             shares = keep_going(settings, ledger, workers=_count_workers(client, settings))
-            created = _create_runs(client, settings, ledger, shares)
+            created = _create_runs(client, ledger, shares)
         _take_up_lost_night(client, ledger)
         if FlowRunContext.get() is not None:  # an artifact is a run's; the command line has none
             for row in orders.list_shown(ledger, ended_within_s=SHOWN_AFTER_END_S):
@@ -117,7 +118,7 @@ def _count_workers(client: SyncPrefectClient, settings: Settings) -> int:
     """How many can be at shares at once: workers that are online, or the pool's own limit."""
     if settings.order_workers:
         return settings.order_workers
-    pool = _colorize(client, settings).work_pool_name
+    pool = _colorize(client).work_pool_name
     if not pool:
         return 1
     limit = client.read_work_pool(pool).concurrency_limit
@@ -126,19 +127,16 @@ def _count_workers(client: SyncPrefectClient, settings: Settings) -> int:
     return max(1, online if limit is None else limit)
 
 
-def _colorize(client: SyncPrefectClient, settings: Settings) -> DeploymentResponse:
+def _colorize(client: SyncPrefectClient) -> DeploymentResponse:
     try:
-        return client.read_deployment_by_name(settings.colorize_deployment)
+        return client.read_deployment_by_name(COLORIZE)
     except ObjectNotFound:
         raise UsageError(
-            f"there is no deployment {settings.colorize_deployment}; make it with `autochrome "
-            "deploy`, or set AUTOCHROME_COLORIZE_DEPLOYMENT to one"
+            f"there is no deployment {COLORIZE}; make it with `autochrome deploy`"
         ) from None
 
 
-def _create_runs(
-    client: SyncPrefectClient, settings: Settings, ledger: Ledger, shares: Sequence[ShareRow]
-) -> int:
+def _create_runs(client: SyncPrefectClient, ledger: Ledger, shares: Sequence[ShareRow]) -> int:
     """Have shares worked off; returns for how many a run was created.
 
     Whoever is killed between creating a run and recording it leaves no second one: the share's key
@@ -146,7 +144,7 @@ def _create_runs(
     """
     if not shares:
         return 0
-    deployment_id = _colorize(client, settings).id
+    deployment_id = _colorize(client).id
     for share in shares:
         row = orders.get(ledger, share.order_id)
         label = f"{row.name}, share {share.number}"

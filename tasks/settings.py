@@ -58,19 +58,14 @@ class Settings(BaseSettings):
     lease_s: float = Field(default=300.0, ge=3.0)
     max_attempts: int = Field(default=3, ge=1, le=20)
     retry_base_s: float = Field(default=30.0, ge=0.0)
-    retry_cap_s: float = Field(default=3600.0, ge=0.0)
     item_timeout_s: float = Field(default=600.0, gt=0.0)
-    item_timeout_s_per_megapixel: float = Field(default=3.0, ge=0.0)
     failure_budget: float = Field(default=0.10, gt=0.0, le=1.0)
-    failure_budget_min_items: int = Field(default=50, ge=1)
     deadline_hours: float = Field(default=8.0, gt=0.0)
     audit_older_than_days: float = Field(default=30.0, ge=0.0)
     audit_mb_per_s: float = Field(default=0.0, ge=0.0)
 
     order_workers: int = Field(default=0, ge=0, le=200)
-    order_limit_items: int = Field(default=100_000, ge=1)
     share_minutes: float = Field(default=20.0, gt=0.0)
-    colorize_deployment: str = "colorize/colorize"
     task_runner: TaskRunnerName = "threads"
     task_runner_address: str = ""
     batches_in_flight: int = Field(default=0, ge=0, le=1024)
@@ -81,18 +76,6 @@ class Settings(BaseSettings):
     fade: float = Field(default=0.0, ge=0.0, le=4.0)
     review_below_confidence: float = Field(default=0.47, ge=0.0, le=1.0)
     publish_directly: bool = False
-
-    blank_below_l: float = Field(default=3.0, ge=0.0, le=100.0)
-    grey_below_chroma: float = Field(default=3.0, ge=0.0)
-    toned_below_chroma: float = Field(default=2.5, ge=0.0)
-    colour_from_chroma: float = Field(default=4.5, ge=0.0)
-    print_between_share: float = Field(default=0.01, ge=0.0, le=1.0)
-    text_between_share: float = Field(default=0.2, ge=0.0, le=1.0)
-    negative_score: float = 1.5
-    negative_in_border_score: float = 0.5
-    border_dark_l: float = Field(default=16.0, ge=0.0, le=100.0)
-    border_light_l: float = Field(default=88.0, ge=0.0, le=100.0)
-    wedge_steps: int = Field(default=7, ge=3)
 
     grey_jpeg: GreyJpegPolicy = "splice"
     write_master: bool = True
@@ -113,12 +96,8 @@ class Settings(BaseSettings):
     finetune_batch: int = Field(default=12, ge=2, le=512)
     finetune_learning_rate: float = Field(default=1e-4, gt=0.0, le=0.1)
     finetune_encoder_rate: float = Field(default=0.3, ge=0.0, le=1.0)
-    finetune_reference_share: float = Field(default=0.4, gt=0.0, lt=1.0)
     finetune_replay_photos: int = Field(default=1500, ge=8)
     finetune_judged_photos: int = Field(default=500, ge=20)
-    finetune_base_margin: float = Field(default=0.01, ge=0.0, le=1.0)
-    finetune_least_colourfulness: float = Field(default=0.4, ge=0.0)
-    finetune_most_colourfulness: float = Field(default=1.6, gt=0.0)
     finetune_approval: bool = False
     finetune_approval_hours: float = Field(default=72.0, gt=0.0)
 
@@ -177,12 +156,6 @@ class Settings(BaseSettings):
         """Arguments win over variables, variables over the file."""
         del dotenv_settings, file_secret_settings
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
-
-    @model_validator(mode="after")
-    def _backoff_in_order(self) -> Self:
-        if self.retry_cap_s < self.retry_base_s:
-            raise ValueError("retry_cap_s is below retry_base_s")
-        return self
 
     @model_validator(mode="after")
     def _something_is_written(self) -> Self:

@@ -61,8 +61,7 @@ def make_settings(
             "device": "cpu",
             "threads": 1,
             "minibatch": 4,
-            "retry_base_s": 0.05,
-            "retry_cap_s": 0.1,
+            "retry_base_s": 0.02,
             "item_timeout_s": 60,
         }
         return Settings.model_validate(usual | given)

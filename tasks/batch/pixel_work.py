@@ -9,7 +9,7 @@ from colormodel.neutral import neutral_mask
 from colormodel.planes import ChromaMap, network_size
 from tasks.derivatives import OutputPolicy, WrittenFile, write_derivatives
 from tasks.provenance import Provenance
-from tasks.scans.findings import Findings, Thresholds, examine
+from tasks.scans.findings import Findings, examine
 from tasks.scans.header import ReadLimits, ScanHeader, read_structure
 from tasks.scans.reader import open_scan
 
@@ -21,7 +21,6 @@ class ReadRequest:
     path: Path
     page: int
     limits: ReadLimits
-    thresholds: Thresholds
     network_px: int
 
 
@@ -68,7 +67,7 @@ def read_scan(request: ReadRequest) -> ReadScan:
     """
     folder = request.path.parent
     scan = open_scan(request.path, page=request.page, limits=request.limits, scratch=folder)
-    findings = examine(scan, thresholds=request.thresholds)
+    findings = examine(scan)
     size = network_size(scan.header.height, scan.header.width, network_px=request.network_px)
     lightness = scan.thumbnail(*size)
     return ReadScan(

@@ -189,7 +189,6 @@ def _read_request(worker: Worker, work: Work) -> ReadRequest:
         path=work.path,
         page=work.item.page,
         limits=worker.limits,
-        thresholds=worker.thresholds,
         network_px=worker.checkpoint.network_px,
     )
 

@@ -14,7 +14,7 @@ from colormodel.checkpoint import Checkpoint, CheckpointError
 from colormodel.infer import Colorizer, DeviceError, resolve_device
 from tasks.batch.children import PixelPool
 from tasks.batch.pool import open_pool
-from tasks.batch.recipe import output_policy, read_limits, recipe_of, thresholds
+from tasks.batch.recipe import output_policy, read_limits, recipe_of
 from tasks.batch.scratch import scratch_folder
 from tasks.batch.sources import Sources
 from tasks.checkpoints import find_checkpoint
@@ -23,7 +23,6 @@ from tasks.errors import NoCheckpoint, NoDevice
 from tasks.ledger import Ledger, Recipe
 from tasks.ledger.opening import open_ledger
 from tasks.processes import has_ended, worker_name
-from tasks.scans.findings import Thresholds
 from tasks.scans.header import ReadLimits
 from tasks.settings import Settings
 from tasks.storage import ObjectStore, open_store
@@ -48,7 +47,6 @@ class Worker:
     policy: OutputPolicy
     recipe_id: int
     recipe_digest: str
-    thresholds: Thresholds
     scratch: Path
     name: str
     stop: threading.Event  #: Set from outside: begun scans are finished, the others given back.
@@ -100,7 +98,6 @@ def open_worker(
             policy=output_policy(settings),
             recipe_id=ledger.ensure_recipe(recipe),
             recipe_digest=recipe.digest,
-            thresholds=thresholds(settings),
             scratch=scratch,
             name=worker_name(),
             stop=stop or threading.Event(),

@@ -219,7 +219,11 @@ def judge_challenger(course: Course, trained: Finetuned | str) -> Judged:
             course.parent_file, challenger, base_photographs(course.settings), device=device
         ),
     }
-    judgement = judge(scores["references"], scores["base"], _rules(course.settings))
+    judgement = judge(
+        scores["references"],
+        scores["base"],
+        Rules(least_pictures=course.settings.finetune_min_held_out),
+    )
     final = _with_figures(course, challenger, judgement)
     compared = {"champion": course.parent_file, "challenger": final}
     examples = example_strip(held_out[:EXAMPLES], compared, device=device)
@@ -304,16 +308,6 @@ def _recipe(settings: Settings) -> FinetuneRecipe:
         batch=settings.finetune_batch,
         learning_rate=settings.finetune_learning_rate,
         encoder_rate=settings.finetune_encoder_rate,
-        reference_share=settings.finetune_reference_share,
-    )
-
-
-def _rules(settings: Settings) -> Rules:
-    return Rules(
-        least_pictures=settings.finetune_min_held_out,
-        base_margin=settings.finetune_base_margin,
-        least_colourfulness=settings.finetune_least_colourfulness,
-        most_colourfulness=settings.finetune_most_colourfulness,
     )
 
 

@@ -41,9 +41,9 @@ class Rules:
     """
 
     least_pictures: int
-    base_margin: float
-    least_colourfulness: float
-    most_colourfulness: float
+    base_margin: float = 0.01
+    least_colourfulness: float = 0.4
+    most_colourfulness: float = 1.6
 
 
 @dataclass(frozen=True)

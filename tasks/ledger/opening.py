@@ -12,5 +12,5 @@ def open_ledger(settings: Settings) -> Ledger:
         DatabaseUnavailable: The database cannot be reached, or refuses.
         SchemaOutdated: `autochrome db upgrade` must be run first.
     """
-    backoff = Backoff(base_s=settings.retry_base_s, cap_s=settings.retry_cap_s)
-    return Ledger.open(settings.database_url.get_secret_value(), backoff=backoff)
+    url = settings.database_url.get_secret_value()
+    return Ledger.open(url, backoff=Backoff(base_s=settings.retry_base_s))

@@ -216,7 +216,7 @@ def _check_failure_budget(settings: Settings, watch: ShareWatch, total: BatchSum
     if total.aborted or not total.statuses[ItemStatus.FAILED]:
         return
     done = watch.failures()
-    if done.exceed(settings.failure_budget, min_items=settings.failure_budget_min_items):
+    if done.exceed(settings.failure_budget):
         total.aborted = (
             f"{done.failed} of {done.finished} items failed, more than the failure budget of "
             f"{settings.failure_budget:.0%}; see `autochrome status`, mend the cause, then "

@@ -13,6 +13,9 @@ from tasks.ledger.rates import Rates, measured_rates
 from tasks.ledger.uris import pattern_of, uri_given
 from tasks.settings import Settings
 
+#: More scans are ordered only where it is said that this is meant.
+LARGE_ITEMS = 100_000
+
 
 @dataclass(frozen=True)
 class Forecast:
@@ -51,17 +54,16 @@ def forecast(settings: Settings, ledger: Ledger, order: Order) -> Forecast:
     return Forecast(plan, measured_rates(ledger), settings.order_workers or 1)
 
 
-def check_size(settings: Settings, plan: OrderPlan, *, allow_large: bool) -> None:
+def check_size(plan: OrderPlan, *, allow_large: bool) -> None:
     """Refuse what may be a slip of the pen.
 
     Raises:
         UsageError: More scans than the limit, and nobody has said that this is meant.
     """
-    limit = settings.order_limit_items
-    if plan.items > limit and not allow_large:
+    if plan.items > LARGE_ITEMS and not allow_large:
         raise UsageError(
             f"this would enqueue {plan.items:,} scans of {plan.size_bytes:,} bytes, more than the "
-            f"limit of {limit:,}; narrow it (a collection, --max-items), look at it with "
+            f"limit of {LARGE_ITEMS:,}; narrow it (a collection, --max-items), look at it with "
             "--dry-run, or say --allow-large"
         )
 
@@ -80,7 +82,7 @@ def place_order(
             f"nothing to do: none of the {plan.scans:,} scans of {order.scope.in_words()} is due "
             f"in mode {order.mode}; --dry-run says where they stand"
         )
-    check_size(settings, plan, allow_large=allow_large)
+    check_size(plan, allow_large=allow_large)
     return make_order(settings, ledger, order, name=name)
 
 

@@ -66,9 +66,7 @@ def _work(
             return BatchSummary(aborted=f"{order.name}: {why}")
         watch.start_clock()
         summary = work_through(settings, watch, fanout)
-        if summary.aborted and watch.failures().exceed(
-            settings.failure_budget, min_items=settings.failure_budget_min_items
-        ):
+        if summary.aborted and watch.failures().exceed(settings.failure_budget):
             give_up(ledger, order, summary.aborted)
         return summary
 

@@ -94,7 +94,6 @@ def in_s3(
         "s3_max_attempts": 1,
         "lease_s": 120.0,
         "max_attempts": 3,
-        "retry_cap_s": 0.1,
     }
 
 

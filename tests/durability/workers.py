@@ -139,8 +139,7 @@ def usual(archive: str, output: str, database_url: str, checkpoint: Path) -> dic
         "batch_items": 8,
         "lease_s": 3.0,
         "max_attempts": 20,
-        "retry_base_s": 0.05,
-        "retry_cap_s": 0.5,
+        "retry_base_s": 0.02,
         "failure_budget": 1.0,
     }
 

@@ -122,8 +122,8 @@ def test_bytes_that_are_no_text_are_named_as_they_can_be_typed(tmp_path: Path) -
 
 def test_an_error_of_several_settings_names_them() -> None:
     """And no setting that does not exist."""
-    done = autochrome("status", AUTOCHROME_RETRY_BASE_S="60", AUTOCHROME_RETRY_CAP_S="30")
+    done = autochrome("status", AUTOCHROME_WRITE_MASTER="false", AUTOCHROME_WRITE_ACCESS="false")
     assert done.returncode == 2
     said = done.stderr.decode()
-    assert "retry_cap_s is below retry_base_s" in said
+    assert "write_master and write_access are both false" in said
     assert "AUTOCHROME_SETTINGS" not in said

@@ -42,13 +42,14 @@ def deployment_id(prefect_api: None) -> UUID:
 
 
 @pytest.fixture
-def settings(make_settings: MakeSettings, deployment_id: UUID) -> Iterator[Settings]:
+def settings(
+    make_settings: MakeSettings, deployment_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Settings]:
     """Six scans, batches of two, two workers."""
     with get_client(sync_client=True) as client:
         name = client.read_deployment(deployment_id).name
-    made = make_settings(
-        colorize_deployment=f"colorize/{name}", order_workers=2, batch_items=2, lease_s=60
-    )
+    monkeypatch.setattr("flows.keeping.COLORIZE", f"colorize/{name}")
+    made = make_settings(order_workers=2, batch_items=2, lease_s=60)
     with settings_in_force(made):
         yield made
 
@@ -220,7 +221,9 @@ def test_spent_budget_pauses(settings: Settings, ledger: Ledger, deployment_id: 
     assert orders.get(ledger, number).items == 4
 
 
-def test_dry_run_and_refusals(settings: Settings, ledger: Ledger) -> None:
+def test_dry_run_and_refusals(
+    settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A dry run enqueues nothing; a slip of the pen is refused with its counts."""
     assert backfill(sources=settings.sources, dry_run=True) is None
     plan = Artifact.get("order-plan")
@@ -228,12 +231,11 @@ def test_dry_run_and_refusals(settings: Settings, ledger: Ledger) -> None:
     assert "6 would be enqueued" in str(plan.data)
     assert "no estimate" in str(plan.data)
     assert ledger.counts().items == {}
-    strict = settings.model_copy(update={"order_limit_items": 5})
-    with settings_in_force(strict):
-        with pytest.raises(UsageError, match=r"6 scans of .* more than the limit of 5"):
-            backfill(sources=settings.sources)
-        assert backfill(sources=settings.sources, max_items=5) is not None
-        assert backfill(sources=settings.sources, allow_large=True) is not None
+    monkeypatch.setattr("tasks.orders.planning.LARGE_ITEMS", 5)
+    with pytest.raises(UsageError, match=r"6 scans of .* more than the limit of 5"):
+        backfill(sources=settings.sources)
+    assert backfill(sources=settings.sources, max_items=5) is not None
+    assert backfill(sources=settings.sources, allow_large=True) is not None
     with pytest.raises(UsageError, match="nothing to do"):
         backfill(sources=settings.sources, mode=OrderMode.FAILED)
 

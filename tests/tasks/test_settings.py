@@ -72,7 +72,7 @@ def test_variables_win_over_the_file_and_arguments_over_both(
     [
         ("AUTOCHROME_MINIBATCH", "none", "minibatch"),
         ("AUTOCHROME_FAILURE_BUDGET", "7", "failure_budget"),
-        ("AUTOCHROME_RETRY_CAP_S", "1", "retry_cap_s"),
+        ("AUTOCHROME_RETRY_BASE_S", "-1", "retry_base_s"),
     ],
 )
 def test_a_bad_value_is_one_line_that_names_the_setting(

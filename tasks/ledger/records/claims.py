@@ -160,6 +160,10 @@ class Backoff:
         return full * (0.5 + 0.5 * fraction)
 
 
+#: Of fewer items, no share is told.
+LEAST_FINISHED = 50
+
+
 @dataclass(frozen=True)
 class Failures:
     """How many items a run finished, and how many of them failed through no fault of their own."""
@@ -167,6 +171,6 @@ class Failures:
     finished: int
     failed: int
 
-    def exceed(self, budget: float, *, min_items: int) -> bool:
-        """Whether more than *budget* of at least *min_items* finished items failed."""
-        return self.finished >= min_items and self.failed > budget * self.finished
+    def exceed(self, budget: float) -> bool:
+        """Whether more than *budget* failed, of enough to tell."""
+        return self.finished >= LEAST_FINISHED and self.failed > budget * self.finished

@@ -174,10 +174,11 @@ def test_a_ledger_that_cannot_be_asked_stops_the_run(
 
 
 def test_the_failure_budget_is_the_runs(
-    make_settings: MakeSettings, worker_for: OpenWorker
+    make_settings: MakeSettings, worker_for: OpenWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Shares of an order have one: what failed in the first stops the second."""
-    settings = make_settings(failure_budget_min_items=3, batch_items=1, max_attempts=1)
+    monkeypatch.setattr("tasks.ledger.records.claims.LEAST_FINISHED", 3)
+    settings = make_settings(batch_items=1, max_attempts=1)
     worker = worker_for(settings)
 
     def refuse(*_: Any, **__: Any) -> Any:  # noqa: ANN401

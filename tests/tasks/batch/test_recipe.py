@@ -3,8 +3,7 @@
 import pytest
 
 from colormodel.checkpoint import DEFAULT_CHECKPOINT, read_checkpoint
-from tasks.batch.recipe import output_policy, read_limits, recipe_of, thresholds
-from tasks.scans.findings import Thresholds
+from tasks.batch.recipe import output_policy, read_limits, recipe_of
 from tasks.scans.header import ReadLimits
 from tasks.settings import Settings
 
@@ -21,20 +20,7 @@ OUTPUT = {
     "access_jpeg_subsampling": False,
     "chroma_jpeg_quality": 70,
     "rights_statement": "No known restrictions",
-    "border_dark_l": 20.0,
-    "border_light_l": 80.0,
-    "wedge_steps": 9,
     "fade": 0.5,
-}
-JUDGEMENTS = {
-    "blank_below_l": 4.0,
-    "grey_below_chroma": 2.0,
-    "toned_below_chroma": 3.0,
-    "colour_from_chroma": 5.0,
-    "print_between_share": 0.02,
-    "text_between_share": 0.1,
-    "negative_score": 2.0,
-    "negative_in_border_score": 1.0,
 }
 
 
@@ -47,17 +33,8 @@ def test_output_settings_make_another_recipe(name: str, value: object) -> None:
     assert recipe_of(CHECKPOINT, Settings()).digest == usual.digest
 
 
-@pytest.mark.parametrize(("name", "value"), JUDGEMENTS.items())
-def test_judgements_are_settings_and_no_part_of_the_recipe(name: str, value: object) -> None:
-    """What only decides whether a scan is coloured changes no derivative."""
-    settings = Settings.model_validate({name: value})
-    assert thresholds(settings) != thresholds(Settings())
-    assert recipe_of(CHECKPOINT, settings).digest == recipe_of(CHECKPOINT, Settings()).digest
-
-
-def test_defaults_are_those_that_were_measured() -> None:
-    """The rules' own defaults, for which false rates are on record, are the settings' defaults."""
-    assert thresholds(Settings()) == Thresholds()
+def test_defaults_are_those_of_the_code_that_heeds_them() -> None:
+    """Which others call with its own."""
     assert read_limits(Settings()) == ReadLimits()
 
 

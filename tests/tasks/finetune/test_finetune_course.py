@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from tasks.finetune.course import (
     judge_challenger,
     train,
 )
+from tasks.finetune.judging import Rules
 from tasks.ledger import Ledger
 from tasks.ledger.checkpoints import champion_checkpoint, roll_back
 from tasks.ledger.opening import open_ledger
@@ -112,9 +114,13 @@ def test_a_person_can_say_no(trained_school: School) -> None:
         assert champion_of(ledger) == ended.parent
 
 
-def test_what_does_not_win_is_kept_and_explained(trained_school: School) -> None:
+def test_what_does_not_win_is_kept_and_explained(
+    trained_school: School, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Here for want of colour: the bounds are beyond this challenger."""
-    ended = run_course(trained_school(finetune_least_colourfulness=1.5))
+    strict = partial(Rules, least_colourfulness=1.5)
+    monkeypatch.setattr("tasks.finetune.course.Rules", strict)
+    ended = run_course(trained_school())
     assert ended.verdict is TrainingVerdict.KEPT
     assert "outside 1.5 to 1.6" in ended.why
 
