@@ -12,7 +12,8 @@ from typing import Any
 
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from tasks.batch.worker import open_worker, recipe_in_service
+from tasks.batch.recipe import recipe_in_service
+from tasks.batch.worker import open_worker
 from tasks.errors import UsageError
 from tasks.ledger.opening import open_ledger
 from tasks.orders.batches import BatchRequest, working_with

@@ -43,6 +43,17 @@ def find_checkpoint(settings: Settings, ledger: Ledger, scratch: Path) -> Checkp
     return fetch_checkpoint(find_champion(settings, ledger), settings, scratch)
 
 
+def digest_in_service(settings: Settings, ledger: Ledger) -> str:
+    """The digest of what `find_checkpoint` finds; a champion's file is not fetched for it.
+
+    Raises:
+        NoCheckpoint: The file that the settings name is missing, damaged or of another format.
+    """
+    if settings.checkpoint is not None:
+        return _read(settings.checkpoint).digest
+    return find_champion(settings, ledger).digest
+
+
 def find_champion(settings: Settings, ledger: Ledger) -> CheckpointRow:
     """The checkpoint in service; a ledger without one gets the one that comes with Autochrome."""
     return champion_checkpoint(ledger) or _install_bundled(settings, ledger)

@@ -10,7 +10,8 @@ import torch
 
 from colormodel.checkpoint import Card, save_checkpoint
 from colormodel.networks import NetworkConfig, build_network
-from tasks.batch.worker import Worker, open_worker, recipe_in_service
+from tasks.batch.recipe import recipe_in_service
+from tasks.batch.worker import Worker, open_worker
 from tasks.ledger import ItemFilter, ItemRow, Ledger
 from tasks.ledger.records import AttemptRow
 from tasks.ledger.uris import read_name

@@ -1,15 +1,21 @@
 """What the command line says of orders: what one would do, how far each is."""
 
+from __future__ import annotations
+
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from flows.terminal import print_json, stdout
-from tasks.ledger import Ledger, orders
-from tasks.ledger.orders import Order, OrderRow
-from tasks.orders.planning import Forecast
+from tasks.ledger import orders
 from tasks.orders.words import budget_in_words, forecast_in_words, pace_of, why_left_out
 from tasks.report.words import duration, rate
+
+if TYPE_CHECKING:
+    from tasks.ledger import Ledger
+    from tasks.ledger.orders import Order, OrderRow
+    from tasks.orders.planning import Forecast
 
 
 def tell_forecast(told: Forecast, order: Order, *, as_json: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import threading
 from collections.abc import Sequence
@@ -113,6 +112,8 @@ def deploy() -> None:
             "PREFECT_API_AUTH_STRING if it has a password"
         )
     try:
+        import asyncio
+
         deployed = asyncio.run(deploy_to_server(load_settings()))
     except httpx.TransportError as error:
         raise RunAborted(

@@ -31,8 +31,11 @@ _REPORTED = ("nightly", "run")  # the kinds of runs that write a report
 @app.command(rich_help_panel=options.LOOK)
 def status(database: options.Database = None, as_json: options.AsJson = False) -> None:
     """Count the items by status and reason, for the recipe in service."""
-    from tasks.ledger.opening import open_ledger
-    from tasks.settings import load_settings
+    from tasks.batch.loading import importing
+
+    with importing():
+        from tasks.ledger.opening import open_ledger
+        from tasks.settings import load_settings
 
     with open_ledger(load_settings(database_url=database)) as ledger:
         recipe = ledger.current_recipe()

@@ -2,9 +2,9 @@
 
 from dataclasses import asdict
 
-from colormodel.checkpoint import Checkpoint
+from tasks.checkpoints import digest_in_service
 from tasks.derivatives import OutputPolicy
-from tasks.ledger import Recipe
+from tasks.ledger import Ledger, Recipe
 from tasks.scans.findings import Thresholds
 from tasks.scans.header import ReadLimits
 from tasks.settings import Settings
@@ -31,10 +31,15 @@ def read_limits(settings: Settings) -> ReadLimits:
     return ReadLimits(max_pixels=settings.max_pixels, max_buffer_bytes=settings.max_buffer_mb << 20)
 
 
-def recipe_of(checkpoint: Checkpoint, settings: Settings) -> Recipe:
+def recipe_of(checkpoint_digest: str, settings: Settings) -> Recipe:
     """All that decides a derivative's pixels: also which parts of a scan stay neutral."""
     rules = Thresholds()
     neutral = {"frame": asdict(rules.frame), "wedge": asdict(rules.wedge)}
     neutral["own_colour"] = asdict(rules.island)
     decided = {**output_policy(settings).as_dict(), "neutral": neutral, "fade": settings.fade}
-    return Recipe(checkpoint.digest, decided)
+    return Recipe(checkpoint_digest, decided)
+
+
+def recipe_in_service(settings: Settings, ledger: Ledger) -> Recipe:
+    """The recipe that follows from the champion and the settings."""
+    return recipe_of(digest_in_service(settings, ledger), settings)

@@ -20,7 +20,7 @@ from tasks.batch.sources import Sources
 from tasks.checkpoints import find_checkpoint
 from tasks.derivatives import OutputPolicy
 from tasks.errors import NoCheckpoint, NoDevice
-from tasks.ledger import Ledger, Recipe
+from tasks.ledger import Ledger
 from tasks.ledger.opening import open_ledger
 from tasks.processes import has_ended, worker_name
 from tasks.scans.header import ReadLimits
@@ -79,7 +79,7 @@ def open_worker(
         output = open_store(settings.output, settings=settings, writable=True)
         scratch = opened.enter_context(scratch_folder(settings))
         checkpoint = find_checkpoint(settings, ledger, scratch)
-        recipe = recipe_of(checkpoint, settings)
+        recipe = recipe_of(checkpoint.digest, settings)
         if pixels is None:
             pixels = opened.enter_context(closing(open_pool(settings)))
             pixels.start()
@@ -111,12 +111,6 @@ def take_over_leases(ledger: Ledger) -> None:
     gone = [worker for worker in ledger.open_workers() if has_ended(worker)]
     if gone and ledger.expire_leases(gone):
         logger.warning("took over from %d worker processes that had ended unexpectedly", len(gone))
-
-
-def recipe_in_service(settings: Settings, ledger: Ledger) -> Recipe:
-    """The recipe that follows from the champion and the settings."""
-    with scratch_folder(settings) as scratch:
-        return recipe_of(find_checkpoint(settings, ledger, scratch), settings)
 
 
 def check_device(settings: Settings) -> None:

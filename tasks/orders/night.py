@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from tasks.batch.batch import NOTED, SAMPLES, BatchSummary, DerivativeSample
-from tasks.batch.worker import recipe_in_service, take_over_leases
+from tasks.batch.recipe import recipe_in_service
+from tasks.batch.worker import take_over_leases
 from tasks.discovery.listing import Listing, record_source
 from tasks.errors import DatabaseUnavailable, UsageError
 from tasks.heartbeat import RUN_BEAT_S, beating

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tasks.batch.worker import recipe_in_service
+from tasks.batch.recipe import recipe_in_service
 from tasks.discovery.listing import record_source
 from tasks.errors import UsageError
 from tasks.ledger import Ledger, orders

@@ -1,7 +1,10 @@
 """Orders in words, for the command line and Prefect's UI alike."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tasks.ledger import ItemStatus, Ledger, orders
 from tasks.ledger.orders import (
@@ -13,8 +16,10 @@ from tasks.ledger.orders import (
     Progress,
 )
 from tasks.ledger.rates import measured_rates
-from tasks.orders.planning import Forecast
 from tasks.report.words import count, duration, rate
+
+if TYPE_CHECKING:
+    from tasks.orders.planning import Forecast  # which loads torch
 
 _WHY_LEFT_OUT = {
     None: "not enqueued yet, and this mode looks only at what is",

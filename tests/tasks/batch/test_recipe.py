@@ -27,10 +27,10 @@ OUTPUT = {
 @pytest.mark.parametrize(("name", "value"), OUTPUT.items())
 def test_output_settings_make_another_recipe(name: str, value: object) -> None:
     """Whatever decides a derivative's pixels is part of the digest, so nothing is overwritten."""
-    usual = recipe_of(CHECKPOINT, Settings())
-    changed = recipe_of(CHECKPOINT, Settings.model_validate({name: value}))
+    usual = recipe_of(CHECKPOINT.digest, Settings())
+    changed = recipe_of(CHECKPOINT.digest, Settings.model_validate({name: value}))
     assert changed.digest != usual.digest
-    assert recipe_of(CHECKPOINT, Settings()).digest == usual.digest
+    assert recipe_of(CHECKPOINT.digest, Settings()).digest == usual.digest
 
 
 def test_defaults_are_those_of_the_code_that_heeds_them() -> None:
