@@ -28,7 +28,8 @@ from tasks.words import count
 
 if TYPE_CHECKING:
     from tasks.batch.children import PixelPool
-    from tasks.ledger import Counts
+    from tasks.ledger import Counts, Ledger
+    from tasks.ledger.orders import OrderRow
     from tasks.settings import Settings
 
 app = typer.Typer()
@@ -168,14 +169,12 @@ def run_here(settings: Settings, *, as_json: bool, pixels: PixelPool | None = No
     """
     from tasks.batch.worker import check_device
     from tasks.ledger import RunEnding, orders
-    from tasks.orders.dispatch import in_this_process
     from tasks.orders.night import (
         begin_night,
         end_orders_of_the_dead,
         name_of_night,
         order_of_process,
     )
-    from tasks.orders.working import work_here
     from tasks.report.gathering import make_report, write_report
 
     check_device(settings)
@@ -188,15 +187,7 @@ def run_here(settings: Settings, *, as_json: bool, pixels: PixelPool | None = No
         for source in settings.sources:
             say(f"{source}: {night.discover(source).in_words()}")
         night.plan(order.id)
-        with order_bar("colourizing") as show:
-            aborted = work_here(
-                settings,
-                night.ledger,
-                order.id,
-                stop=stop,
-                open_fanout=partial(in_this_process, pixels=pixels),
-                on_progress=show,
-            )
+        aborted = _work(settings, night.ledger, order, stop=stop, pixels=pixels)
         if orders.settle(night.ledger, order.id).ended_at is None:
             ending = RunEnding.ABORTED if aborted else RunEnding.CANCELLED
             orders.stop(
@@ -228,6 +219,34 @@ def run_here(settings: Settings, *, as_json: bool, pixels: PixelPool | None = No
         say(f"autochrome: {outage.in_words()}")
     is_whole = not night.figures.incomplete and not outages
     return _exit_code(report.counts) if is_whole else ExitCode.FINISHED_WITH_FAULTS
+
+
+def _work(
+    settings: Settings,
+    ledger: Ledger,
+    order: OrderRow,
+    *,
+    stop: threading.Event,
+    pixels: PixelPool | None,
+) -> str:
+    """Work an order off, then those of other processes; returns why it could not go on."""
+    from tasks.orders.dispatch import in_this_process
+    from tasks.orders.night import in_work_elsewhere
+    from tasks.orders.working import work_here
+
+    open_fanout = partial(in_this_process, pixels=pixels)
+    mine: OrderRow | None = order
+    while mine is not None:
+        with order_bar("colourizing") as show:
+            aborted = work_here(
+                settings, ledger, mine.id, stop=stop, open_fanout=open_fanout, on_progress=show
+            )
+        if aborted or stop.is_set():
+            return aborted
+        mine = in_work_elsewhere(ledger, order.recipe_id)
+        if mine is not None:
+            say(f"{mine.name}, asked for by {mine.who}, is in work: this process joins in")
+    return ""
 
 
 def _exit_code(counts: Counts) -> ExitCode:

@@ -20,7 +20,7 @@ from tasks.ledger import Discovered, ItemStatus, Ledger, RunEnding, RunFigures, 
 from tasks.ledger.done import list_done
 from tasks.ledger.migrate import make_if_missing
 from tasks.ledger.opening import open_ledger
-from tasks.ledger.orders import Order, OrderKind, OrderRow, Scope
+from tasks.ledger.orders import Order, OrderKind, OrderRow, OrderState, Scope
 from tasks.orders.planning import plan_order
 from tasks.processes import has_ended, worker_name
 from tasks.settings import Settings
@@ -190,6 +190,16 @@ def order_of_process(who: str) -> Order:
         who=who,
         why=f"{_IN_PROCESS}{worker_name()}",
     )
+
+
+def in_work_elsewhere(ledger: Ledger, recipe_id: int) -> OrderRow | None:
+    """What others are asked to colour now, under the same recipe; whoever has time joins in."""
+    for row in orders.list_open(ledger):
+        is_joinable = row.kind in (OrderKind.NIGHT, OrderKind.REQUEST)
+        is_ours = row.recipe_id == recipe_id and row.state is OrderState.RUNNING
+        if is_joinable and is_ours and orders.progress(ledger, row.id).left:
+            return row
+    return None
 
 
 def end_orders_of_the_dead(ledger: Ledger) -> None:

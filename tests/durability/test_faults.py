@@ -215,6 +215,7 @@ def test_a_source_whose_key_is_withdrawn_is_waited_for(
     assert "credentials are refused" in outage.why
     road.faults.clear()
     worker.ledger.end_outages(outage.source)
+    monkeypatch.setattr("tasks.orders.dispatch.PATIENCE_S", 60.0)
     work_off(worker)
     assert standing(worker) == {(REVIEW, 1)}
 

@@ -31,7 +31,7 @@ from tasks.ledger import Ledger
 from tasks.schema import REVISION
 from tests.s3server import S3Bucket, settings_for
 from tests.scanfiles import codes_of, photograph, write_jpeg
-from tests.workers import MakeSettings, colourfulness, files_under, items_of
+from tests.workers import MakeSettings, attempts_of, colourfulness, files_under, items_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -190,6 +190,26 @@ def test_a_killed_run_that_is_restarted_finishes_each_item_once(worker: Worker) 
     names = Counter(path.stem for path in worker.out.glob("*/master/**/*.*"))
     assert len(names) == 43
     assert set(names.values()) == {1}
+
+
+@pytest.mark.timeout(240)
+def test_a_second_run_joins_in(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says so, and does its part; both end when all is done, and nothing is done twice."""
+    monkeypatch.setenv("AUTOCHROME_BATCH_ITEMS", "4")
+    for number in range(40, 197):
+        write_jpeg(worker.archive / f"{number}.jpg", codes_of(photograph(96, 128, seed=number)))
+    with worker.start() as first:
+        worker.wait_until_written(1)
+        with worker.start() as second:
+            _, talk = second.communicate(timeout=200)
+        _, other = first.communicate(timeout=200)
+    assert (first.returncode, second.returncode) == (0, 0), (other + talk).decode()
+    assert b"is in work: this process joins in" in talk
+    with Ledger.open(worker.database) as ledger:
+        assert dict(ledger.counts().items) == {"review": 200}
+        attempts = attempts_of(ledger)
+    assert len(attempts) == 200
+    assert len({one.worker for one in attempts}) == 2
 
 
 @pytest.mark.timeout(240)
