@@ -15,8 +15,8 @@ from flows.desk.server import WebServer
 from tasks.ledger import ItemFilter, Ledger
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.people import Role, add_person
-from tasks.orders.working import Share, work_off
 from tasks.settings import Settings
+from tests.orders import work_off
 from tests.ports import free_port
 from tests.workers import MakeSettings, OpenWorker
 
@@ -102,7 +102,7 @@ def token_in(page: httpx.Response) -> str:
 def coloured(make_settings: MakeSettings, worker_for: OpenWorker) -> Settings:
     """Six scans that were coloured, and wait for a curator."""
     settings = make_settings(web_port=free_port(), api_auth=SecretStr(":".join(LOCAL)))
-    work_off(worker_for(settings), Share())
+    work_off(worker_for(settings))
     return settings
 
 

@@ -13,7 +13,7 @@ import typer
 
 from flows.cli import options
 from flows.cli.decisions import word_of
-from flows.cli.talk import print_json, say, stdout
+from flows.terminal import print_json, say, stdout
 from tasks.errors import UsageError
 
 app = typer.Typer(
