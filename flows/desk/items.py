@@ -9,9 +9,9 @@ from flows.desk.identity import Looking, OpenDesk
 from flows.desk.outputs import send_file
 from flows.desk.pages import render
 from flows.desk.views import seen_item, view_of
-from tasks.ledger.curating.item import story_of_scan
 from tasks.ledger.curating.search import search
 from tasks.ledger.people import Role
+from tasks.ledger.story import story_of
 from tasks.storage import open_store
 
 router = APIRouter(include_in_schema=False)
@@ -28,7 +28,7 @@ def item(request: Request, item_id: Number, desk: OpenDesk, visitor: Looking) ->
         request,
         "item.html.j2",
         view=view_of(desk, one),
-        story=story_of_scan(desk.ledger, one.row.scan_id),
+        story=story_of(desk.ledger, one.row.scan_id),
         may_decide=visitor.may(Role.DECIDE),
     )
 

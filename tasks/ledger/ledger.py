@@ -75,11 +75,6 @@ class Ledger(Database):
     ) -> None:
         self.close()
 
-    @property
-    def database(self) -> Database:
-        """Itself."""
-        return self
-
     # --- discovery and enqueueing ----------------------------------------------------------------
 
     record_listing = discovery.record_listing

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from tasks.errors import UsageError
 from tasks.ledger import sql
-from tasks.ledger.ledger import Ledger
+from tasks.ledger.engine import reads, writes
 from tasks.schema import desk_session, person
 
 #: scrypt's cost: 16 MiB and some 50 ms for each look at a password.
@@ -51,11 +51,12 @@ class SignedIn:
     expires_at: datetime
 
 
-def add_person(ledger: Ledger, name: str, role: Role, *, password: str | None) -> None:
+@writes
+def add_person(connection: Connection, name: str, role: Role, *, password: str | None) -> None:
     """Let a person in, or give one who is known another role and password.
 
     Args:
-        ledger: Where people are kept.
+        connection: To the ledger.
         name: As decisions record it.
         role: What the person may do.
         password: None: only a proxy can say that it is this person.
@@ -68,76 +69,87 @@ def add_person(ledger: Ledger, name: str, role: Role, *, password: str | None) -
     if password is not None and len(password) < _SHORTEST:
         raise UsageError(f"the password is too short; {_SHORTEST} characters or more")
     digest = "" if password is None else hash_password(password)
-    ledger.database.write(lambda c: _add(c, name, role, digest))
+    values = {"role": role, "password": digest}
+    known = connection.execute(select(person.c.id).where(person.c.name == name)).scalar()
+    if known is None:
+        new = insert(person).values(name=name, added_at=sql.now(), **values)
+        connection.execute(new)
+        return
+    connection.execute(update(person).where(person.c.id == known).values(values))
+    connection.execute(delete(desk_session).where(desk_session.c.person_id == known))
 
 
-def remove_person(ledger: Ledger, name: str) -> None:
+@writes
+def remove_person(connection: Connection, name: str) -> None:
     """Let a person in no more, at once; what he or she decided stays.
 
     Raises:
         UsageError: There is no such person.
     """
-    if not ledger.database.write(lambda c: _remove(c, name)):
-        known = ", ".join(one.name for one in list_people(ledger)) or "nobody yet"
+    mine = select(person.c.id).where(person.c.name == name).scalar_subquery()
+    connection.execute(delete(desk_session).where(desk_session.c.person_id == mine))
+    if not sql.affected(connection, delete(person).where(person.c.name == name)):
+        known = ", ".join(one.name for one in list_people(connection)) or "nobody yet"
         raise UsageError(f"there is no {name!r} at the desk; there are: {known}")
 
 
-def list_people(ledger: Ledger) -> list[Person]:
+@reads
+def list_people(connection: Connection) -> list[Person]:
     """All who may use the desk, by name."""
     wanted = select(person).order_by(person.c.name)
-    return ledger.database.read(lambda c: [_person(row) for row in c.execute(wanted)])
+    return [_person(row) for row in connection.execute(wanted)]
 
 
-def find_person(ledger: Ledger, name: str) -> Person | None:
+@reads
+def find_person(connection: Connection, name: str) -> Person | None:
     """The person of that name."""
     wanted = select(person).where(person.c.name == name)
-    row = ledger.database.read(lambda c: c.execute(wanted).first())
+    row = connection.execute(wanted).first()
     return None if row is None else _person(row)
 
 
-def check_password(ledger: Ledger, name: str, password: str) -> Person | None:
+@reads
+def check_password(connection: Connection, name: str, password: str) -> Person | None:
     """The person, if name and password fit; takes as long where there is no such name."""
     wanted = select(person).where(person.c.name == name)
-    row = ledger.database.read(lambda c: c.execute(wanted).first())
+    row = connection.execute(wanted).first()
     kept = row.password if row is not None and row.password else _NOBODY
     fits = fits_password(password, kept)
     return _person(row) if fits and row is not None and row.password else None
 
 
-def begin_session(ledger: Ledger, who: Person, *, hours: float) -> str:
+@writes
+def begin_session(connection: Connection, who: Person, *, hours: float) -> str:
     """Sign a person in; returns the token that the browser keeps. Ended sessions are forgotten."""
     token = secrets.token_urlsafe(32)
-
-    def work(connection: Connection) -> None:
-        connection.execute(delete(desk_session).where(desk_session.c.expires_at <= sql.now()))
-        connection.execute(
-            insert(desk_session).values(
-                digest=_digest(token),
-                person_id=who.id,
-                began_at=sql.now(),
-                expires_at=sql.now(hours * 3600),
-            )
+    connection.execute(delete(desk_session).where(desk_session.c.expires_at <= sql.now()))
+    connection.execute(
+        insert(desk_session).values(
+            digest=_digest(token),
+            person_id=who.id,
+            began_at=sql.now(),
+            expires_at=sql.now(hours * 3600),
         )
-
-    ledger.database.write(work)
+    )
     return token
 
 
-def find_session(ledger: Ledger, token: str) -> SignedIn | None:
+@reads
+def find_session(connection: Connection, token: str) -> SignedIn | None:
     """Who is signed in with that token, with the role that he or she has now."""
     wanted = (
         select(person, desk_session.c.expires_at)
         .join(desk_session, desk_session.c.person_id == person.c.id)
         .where(desk_session.c.digest == _digest(token), desk_session.c.expires_at > sql.now())
     )
-    row = ledger.database.read(lambda c: c.execute(wanted).first())
+    row = connection.execute(wanted).first()
     return None if row is None else SignedIn(_person(row), row.expires_at)
 
 
-def end_session(ledger: Ledger, token: str) -> None:
+@writes
+def end_session(connection: Connection, token: str) -> None:
     """Sign out."""
-    gone = delete(desk_session).where(desk_session.c.digest == _digest(token))
-    ledger.database.write(lambda c: c.execute(gone))
+    connection.execute(delete(desk_session).where(desk_session.c.digest == _digest(token)))
 
 
 def hash_password(password: str) -> str:
@@ -164,23 +176,6 @@ _NOBODY = f"scrypt${_N}${_R}${_P}${'00' * 16}${'00' * 32}"
 
 def _digest(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _add(connection: Connection, name: str, role: Role, digest: str) -> None:
-    values = {"role": role, "password": digest}
-    known = connection.execute(select(person.c.id).where(person.c.name == name)).scalar()
-    if known is None:
-        new = insert(person).values(name=name, added_at=sql.now(), **values)
-        connection.execute(new)
-        return
-    connection.execute(update(person).where(person.c.id == known).values(values))
-    connection.execute(delete(desk_session).where(desk_session.c.person_id == known))
-
-
-def _remove(connection: Connection, name: str) -> int:
-    mine = select(person.c.id).where(person.c.name == name).scalar_subquery()
-    connection.execute(delete(desk_session).where(desk_session.c.person_id == mine))
-    return sql.affected(connection, delete(person).where(person.c.name == name))
 
 
 def _person(row: sql.AnyRow) -> Person:

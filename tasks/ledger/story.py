@@ -61,8 +61,9 @@ def story(connection: Connection, uri: str) -> ItemStory:
     return _story(connection, rows[0])
 
 
+@reads
 def story_of(connection: Connection, scan_id: int) -> ItemStory:
-    """The story of a scan that is there."""
+    """All that happened to a scan that is there."""
     found = select(scan, store.c.url).join(store, store.c.id == scan.c.store_id)
     return _story(connection, connection.execute(found.where(scan.c.id == scan_id)).one())
 

@@ -7,11 +7,11 @@ from tasks.ledger.curating.deciding import (
     Judgement,
     decide,
     take_back_opinion,
-    undo,
 )
 from tasks.ledger.curating.item import DeskItem, desk_item
 from tasks.ledger.curating.news import News, latest_decision, news_since
 from tasks.ledger.curating.queue import Place, Queue, Waiting, queue, waiting
+from tasks.ledger.curating.undoing import undo
 
 __all__ = [
     "DECIDED_AT_DESK",

@@ -11,8 +11,7 @@ from sqlalchemy import Connection, delete, select, update
 from tasks.errors import AutochromeError, UsageError
 from tasks.ledger import decisions, holds, sql
 from tasks.ledger.curating.item import Opinion, opinions_of
-from tasks.ledger.curating.undoing import Undone, undo_decision
-from tasks.ledger.ledger import Ledger
+from tasks.ledger.engine import writes
 from tasks.ledger.records import ItemFilter
 from tasks.ledger.records.reading import DecisionRow
 from tasks.ledger.story import decisions_of
@@ -81,11 +80,12 @@ class Decided:
     others: tuple[Opinion, ...] = ()
 
 
-def decide(ledger: Ledger, judged: Judgement, *, must_agree: int = 1) -> Decided:
+@writes
+def decide(connection: Connection, judged: Judgement, *, must_agree: int = 1) -> Decided:
     """Carry out what a curator decides, or note it where a second person must agree.
 
     Args:
-        ledger: Where the item is.
+        connection: To the ledger.
         judged: What is decided.
         must_agree: How many people must want the same, 1 or 2. A hold is carried out at once.
 
@@ -93,27 +93,6 @@ def decide(ledger: Ledger, judged: Judgement, *, must_agree: int = 1) -> Decided
         DecidedMeanwhile: The item is not what the curator saw.
         UsageError: There is no such item, or it cannot go that way from where it stands.
     """
-    return ledger.database.write(lambda c: _decide(c, judged, must_agree))
-
-
-def undo(ledger: Ledger, decision_id: int, *, who: str, why: str = "") -> Undone:
-    """Take a decision back, about one item or many: they are what they were before.
-
-    Items that somebody decided about since are passed over.
-
-    Raises:
-        UsageError: There is no such decision, or none of its kind can be taken back.
-    """
-    return ledger.database.write(lambda c: undo_decision(c, decision_id, who=who, why=why))
-
-
-def take_back_opinion(ledger: Ledger, item_id: int, *, who: str) -> bool:
-    """Forget what one of two who must agree thought; whether there was anything."""
-    mine = delete(opinion).where(opinion.c.item_id == item_id, opinion.c.who == who)
-    return ledger.database.write(lambda c: sql.affected(c, mine) > 0)
-
-
-def _decide(connection: Connection, judged: Judgement, must_agree: int) -> Decided:
     allowed = DECIDED_AT_DESK.get(judged.kind)
     if allowed is None:
         raise UsageError(f"{judged.kind} is not decided here; approve, reject or hold")
@@ -145,6 +124,13 @@ def _decide(connection: Connection, judged: Judgement, must_agree: int) -> Decid
         timed = update(decision).where(decision.c.id == last[0].id)
         connection.execute(timed.values(seconds=judged.seconds))
     return Decided(last[0].id, now)
+
+
+@writes
+def take_back_opinion(connection: Connection, item_id: int, *, who: str) -> bool:
+    """Forget what one of two who must agree thought; whether there was anything."""
+    mine = delete(opinion).where(opinion.c.item_id == item_id, opinion.c.who == who)
+    return sql.affected(connection, mine) > 0
 
 
 def _check(connection: Connection, judged: Judgement) -> ItemStatus:

@@ -7,11 +7,11 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from tasks.ledger import refusals
-from tasks.ledger.ledger import Ledger
+from tasks.ledger.engine import reads
 from tasks.ledger.reading import derivative_row, item_row, select_derivatives, select_items
-from tasks.ledger.records import DerivativeRow, ItemRow, ItemStory
+from tasks.ledger.records import DerivativeRow, ItemRow
 from tasks.ledger.records.reading import DecisionRow
-from tasks.ledger.story import decisions_of, story_of
+from tasks.ledger.story import decisions_of
 from tasks.schema import DecisionKind, ItemStatus, derivative, item, opinion, scan, store
 
 
@@ -64,17 +64,9 @@ class DeskItem:
         return next((one for one in self.derivatives if one.kind == kind), None)
 
 
-def desk_item(ledger: Ledger, item_id: int) -> DeskItem | None:
+@reads
+def desk_item(connection: Connection, item_id: int) -> DeskItem | None:
     """One item; None where there is none."""
-    return ledger.database.read(lambda c: _desk_item(c, item_id))
-
-
-def story_of_scan(ledger: Ledger, scan_id: int) -> ItemStory:
-    """All that happened to a scan that is there."""
-    return ledger.database.read(lambda c: story_of(c, scan_id))
-
-
-def _desk_item(connection: Connection, item_id: int) -> DeskItem | None:
     row = connection.execute(select_items().where(item.c.id == item_id)).first()
     if row is None:
         return None

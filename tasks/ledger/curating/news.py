@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
-from tasks.ledger.ledger import Ledger
+from tasks.ledger.engine import reads
 from tasks.schema import DecisionKind, ItemStatus, decision, decision_item
 
 _MOST_ITEMS = 500
@@ -24,19 +24,15 @@ class News:
     is_whole: bool  #: there are no others
 
 
-def latest_decision(ledger: Ledger) -> int:
+@reads
+def latest_decision(connection: Connection) -> int:
     """The number of the latest decision; 0 where there is none."""
-    return ledger.database.read(
-        lambda c: c.execute(select(func.max(decision.c.id))).scalar_one() or 0
-    )
+    return connection.execute(select(func.max(decision.c.id))).scalar_one() or 0
 
 
-def news_since(ledger: Ledger, decision_id: int, known: Collection[int]) -> list[News]:
+@reads
+def news_since(connection: Connection, decision_id: int, known: Collection[int]) -> list[News]:
     """Decisions after one, or so little before it that they may have been overlooked."""
-    return ledger.database.read(lambda c: _news(c, decision_id, known))
-
-
-def _news(connection: Connection, decision_id: int, known: Collection[int]) -> list[News]:
     rows = connection.execute(
         select(decision.c.id, decision.c.kind, decision.c.who)
         .where(decision.c.id > decision_id - _OVERLAP)

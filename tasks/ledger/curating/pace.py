@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import date
 from statistics import median
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from tasks.ledger import sql
-from tasks.ledger.ledger import Ledger
+from tasks.ledger.engine import reads
 from tasks.schema import decision
 
 #: More decisions than these are not looked at: the latest tell as much.
@@ -37,7 +37,8 @@ class DecisionPace:
         return None if self.total is None else items * self.total.median_s
 
 
-def decision_pace(ledger: Ledger, *, days: int) -> DecisionPace:
+@reads
+def decision_pace(connection: Connection, *, days: int) -> DecisionPace:
     """What was measured in the last days."""
     wanted = (
         select(decision.c.who, decision.c.decided_at, decision.c.seconds)
@@ -48,7 +49,7 @@ def decision_pace(ledger: Ledger, *, days: int) -> DecisionPace:
         .order_by(decision.c.decided_at.desc())
         .limit(_MOST)
     )
-    rows = ledger.database.read(lambda c: c.execute(wanted).all())
+    rows = connection.execute(wanted).all()
     people: dict[str, list[float]] = {}
     on: dict[date, list[float]] = {}
     for row in rows:

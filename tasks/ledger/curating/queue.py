@@ -18,8 +18,8 @@ from sqlalchemy import (
 )
 
 from tasks.errors import Reason, UsageError
+from tasks.ledger.engine import reads
 from tasks.ledger.filters import scans_at
-from tasks.ledger.ledger import Ledger
 from tasks.ledger.reading import item_row, select_items
 from tasks.ledger.records import ItemRow
 from tasks.ledger.sql import AnyRow
@@ -94,13 +94,22 @@ class Waiting:
     items: int
 
 
-def waiting(ledger: Ledger) -> list[Waiting]:
+@reads
+def waiting(connection: Connection) -> list[Waiting]:
     """What waits for a curator, by collection and reason: summed from tallies, at any size."""
-    return ledger.database.read(_waiting)
+    rows = connection.execute(
+        select(item_tally.c.collection, item_tally.c.reason, func.sum(item_tally.c.n))
+        .where(item_tally.c.status == ItemStatus.REVIEW)
+        .group_by(item_tally.c.collection, item_tally.c.reason)
+        .having(func.sum(item_tally.c.n) > 0)
+        .order_by(item_tally.c.collection, item_tally.c.reason)
+    )
+    return [Waiting(collection, reason, int(n)) for collection, reason, n in rows]
 
 
+@reads
 def queue(
-    ledger: Ledger,
+    connection: Connection,
     chosen: Queue,
     *,
     after: Place | None = None,
@@ -113,7 +122,7 @@ def queue(
     a million costs what one of ten does.
 
     Args:
-        ledger: Where they are.
+        connection: To the ledger.
         chosen: Which, and in what order.
         after: Behind which place; none: from the head.
         limit: At most so many.
@@ -123,18 +132,7 @@ def queue(
         UsageError: Nothing is known at the place that the filter names, or a place is of another
             order.
     """
-    return ledger.database.read(lambda c: _Walk(c, chosen, after, limit, backwards).rows())
-
-
-def _waiting(connection: Connection) -> list[Waiting]:
-    rows = connection.execute(
-        select(item_tally.c.collection, item_tally.c.reason, func.sum(item_tally.c.n))
-        .where(item_tally.c.status == ItemStatus.REVIEW)
-        .group_by(item_tally.c.collection, item_tally.c.reason)
-        .having(func.sum(item_tally.c.n) > 0)
-        .order_by(item_tally.c.collection, item_tally.c.reason)
-    )
-    return [Waiting(collection, reason, int(n)) for collection, reason, n in rows]
+    return _Walk(connection, chosen, after, limit, backwards).rows()
 
 
 @dataclass(frozen=True)
@@ -188,7 +186,7 @@ class _Walk:
         """The condition on `item` for each collection and reason that the filter means."""
         chosen = self.chosen
         wanted = "" if chosen.reason == NO_REASON else chosen.reason
-        for heap in _waiting(self.connection):
+        for heap in waiting(self.connection):
             is_there = not chosen.collection or heap.collection == chosen.collection
             if is_there and (not chosen.reason or heap.reason == wanted):
                 has_reason = item.c.reason == heap.reason

@@ -8,8 +8,8 @@ from sqlalchemy import ColumnElement, Connection, select
 
 from tasks.errors import UsageError
 from tasks.ledger import refusals
+from tasks.ledger.engine import reads
 from tasks.ledger.filters import scans_at
-from tasks.ledger.ledger import Ledger
 from tasks.ledger.reading import item_row, select_items
 from tasks.ledger.records import ItemRow
 from tasks.ledger.uris import uri_given
@@ -27,15 +27,12 @@ class Found:
     is_held: bool  #: the item, or its scan
 
 
-def search(ledger: Ledger, text: str, *, limit: int) -> list[Found]:
+@reads
+def search(connection: Connection, text: str, *, limit: int) -> list[Found]:
     """Items that *text* means: an item's number, a scan's URI or key, or how a sha256 begins.
 
     Each way is one look into an index.
     """
-    return ledger.database.read(lambda c: _search(c, text, limit))
-
-
-def _search(connection: Connection, text: str, limit: int) -> list[Found]:
     found: dict[int, Found] = {}
     for where in _ways(connection, text):
         wanted = (

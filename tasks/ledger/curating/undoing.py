@@ -22,6 +22,7 @@ from sqlalchemy import (
 
 from tasks.errors import UsageError
 from tasks.ledger import decisions, refusals, sql
+from tasks.ledger.engine import writes
 from tasks.schema import (
     DecisionKind,
     ItemStatus,
@@ -58,8 +59,15 @@ class Undone:
     passed_over: int
 
 
-def undo_decision(connection: Connection, decision_id: int, *, who: str, why: str) -> Undone:
-    """Take a decision back; see `tasks.ledger.curating.undo`."""
+@writes
+def undo(connection: Connection, decision_id: int, *, who: str, why: str = "") -> Undone:
+    """Take a decision back, about one item or many: they are what they were before.
+
+    Items that somebody decided about since are passed over.
+
+    Raises:
+        UsageError: There is no such decision, or none of its kind can be taken back.
+    """
     refusals.lock(connection)
     made = connection.execute(select(decision).where(decision.c.id == decision_id)).first()
     if made is None:
