@@ -53,8 +53,7 @@ class Light:
         np.sqrt(light, out=light)
         light *= _CELLS
         roots = np.rint(light, out=light).astype(np.uint16)
-        found: Floats32 = cv2.LUT(roots, _lightness_of_roots())
-        return found
+        return np.asarray(cv2.LUT(roots, _lightness_of_roots()), np.float32)
 
     def _lightness_of_levels(self, levels: Levels) -> Floats32:
         places = np.linspace(
