@@ -47,7 +47,8 @@ def backfill(  # noqa: PLR0913 - a field of the form in Prefect's UI each
 
     Args:
         mode: missing: what no recipe has dealt with. failed: what failed. changed-recipe: what
-            another recipe has coloured. all: everything once more.
+            another recipe has coloured. corrected: what a person has corrected since. all:
+            everything once more.
         sources: Only what lies there (s3://bucket/prefix, file:///folder); none means all.
         collections: Only these; none means all.
         low_confidence_below: Only derivatives in use that the network doubted by so much.

@@ -113,6 +113,7 @@ def downgrade() -> None:
         *("held_place", "refusal", "champion"),
         *("decision_item", "decision", "training", "reference_set_member", "reference_set"),
         *("reference", "scan_fixity", "derivative_fixity", "derivative", "attempt", "item"),
+        "correction",
         *(
             "claim",
             "share",
@@ -322,6 +323,7 @@ def make_items() -> None:
         must("changed_at", MOMENT),
         may("confidence", REAL),
         may("notes", TEXT),
+        must("correction_id", ID, server_default="0"),
         may("order_id", ID, to="work_order"),
         sa.UniqueConstraint("scan_id", "recipe_id"),
         sa.CheckConstraint(f"status IN {STATUSES}", name="status"),
@@ -357,6 +359,24 @@ def make_items() -> None:
     ):
         index(name, "item", columns, where=rows)
     table(
+        "correction",
+        "What a person said of a scan's colours; the latest that stands counts. Never deleted",
+        own_id(),
+        must("scan_id", ID, to="scan"),
+        must("sha256", SHA256),
+        must("page", WHOLE),
+        must("said", JSON),
+        may("parent_id", ID, to="correction"),
+        must("who", TEXT),
+        must("note", TEXT),
+        must("made_at", MOMENT),
+        may("withdrawn_by", TEXT),
+        may("withdrawn_at", MOMENT),
+        may("withdrawn_why", TEXT),
+    )
+    index("ix_correction_scan_id", "correction", ["scan_id"])
+    index("ix_correction_sha256", "correction", ["sha256", "page", "id"])
+    table(
         "attempt",
         "One claim of one item, written when it ends (an open one is the item's claim)",
         own_id(),
@@ -378,6 +398,7 @@ def make_items() -> None:
         own_id(),
         must("item_id", ID, to="item"),
         must("revision", WHOLE),
+        must("correction_id", ID, server_default="0"),
         must("kind", WORD),
         must("store_id", ID, to="store"),
         must("key", KEY),
@@ -388,7 +409,7 @@ def make_items() -> None:
         may("mean_delta_l", REAL),
         may("luma_identical", FLAG),
         must("written_at", MOMENT),
-        sa.UniqueConstraint("item_id", "revision", "kind"),
+        sa.UniqueConstraint("item_id", "revision", "kind", "correction_id"),
     )
     for subject in ("derivative", "scan"):
         table(
@@ -407,7 +428,7 @@ def make_models() -> None:
     """References, and what was learnt from them."""
     table(
         "reference",
-        "A genuine colour picture supplied by a curator",
+        "A colour picture that a curator supplied, or a derivative that one has corrected",
         own_id(),
         must("store_id", ID, to="store"),
         must("key", KEY),

@@ -14,6 +14,7 @@ from rich.logging import RichHandler
 from flows.cli import (
     audit,
     backfill,
+    correct,
     database,
     decisions,
     desk,
@@ -43,6 +44,7 @@ for group in (running, doctor, serving, audit, database, status, decisions, fine
     app.add_typer(group.app)  # its commands have no word before them
 app.add_typer(backfill.app, rich_help_panel=options.OPERATE)
 app.add_typer(orders.app, rich_help_panel=options.OPERATE)
+app.add_typer(correct.app)
 app.add_typer(desk.app, rich_help_panel=options.CURATE)
 app.add_typer(review.app, rich_help_panel=options.CURATE)
 app.add_typer(references.app, rich_help_panel=options.MODEL)

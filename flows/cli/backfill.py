@@ -73,7 +73,7 @@ def start(
             "--mode",
             metavar="MODE",
             help="missing: what no recipe has dealt with. failed. changed-recipe: what another "
-            "recipe coloured. all: everything once more.",
+            "recipe coloured. corrected: what a person corrected since. all: everything once more.",
         ),
     ] = "missing",
     changed_recipe: Annotated[

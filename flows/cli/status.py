@@ -20,7 +20,7 @@ from tasks.errors import UsageError
 from tasks.words import count
 
 if TYPE_CHECKING:
-    from tasks.ledger import ItemStory, Ledger, RunRow
+    from tasks.ledger import CorrectionRow, ItemStory, Ledger, RunRow
     from tasks.ledger.records import ItemHistory, ScanRow
 
 app = typer.Typer()
@@ -161,6 +161,8 @@ def print_story(story: ItemStory) -> None:
     _print_scan(story.scan)
     for revision in story.revisions:
         _line(f"was revision {revision.revision} until {revision.replaced_at:%Y-%m-%d %H:%M}", 1)
+    for said in story.corrections:
+        _print_correction(said)
     for history in story.items:
         _print_history(history)
 
@@ -176,6 +178,16 @@ def _print_scan(scan: ScanRow) -> None:
     _line(f"sha256 {scan.sha256 or 'not known yet'}, revision {scan.revision}", 1)
     if scan.vanished_at:
         _line(f"not in its source's listing since {scan.vanished_at:%Y-%m-%d %H:%M}", 1)
+
+
+def _print_correction(said: CorrectionRow) -> None:
+    from tasks.provenance.corrections import corrected
+
+    _line(f"correction {said.id}: {corrected(said).in_words()}", 1)
+    if said.note:
+        _line(said.note, 2)
+    if said.withdrawn_at is not None:
+        _line(f"withdrawn by {said.withdrawn_by}, {said.withdrawn_at:%Y-%m-%d %H:%M}", 2)
 
 
 def _print_history(history: ItemHistory) -> None:
@@ -199,9 +211,11 @@ def _print_history(history: ItemHistory) -> None:
         if attempt.detail:
             _line(attempt.detail, 3)
     for derivative in history.derivatives:
+        by_hand = f", by correction {derivative.correction_id}" if derivative.correction_id else ""
         gate = "" if derivative.max_delta_l is None else f", |ΔL*| ≤ {derivative.max_delta_l:.3f}"
         luma = ", luma identical" if derivative.luma_identical else ""
-        _line(f"{derivative.kind}: {uri_of(derivative.store, derivative.key)}{gate}{luma}", 2)
+        where = uri_of(derivative.store, derivative.key)
+        _line(f"{derivative.kind}: {where}{gate}{luma}{by_hand}", 2)
     for decision in history.decisions:
         _line(
             f"{decision.kind} by {decision.who}, {decision.decided_at:%Y-%m-%d %H:%M}: "

@@ -16,9 +16,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
+
 from colormodel.infer import DeviceError
 from colormodel.networks import NetworkFault
 from colormodel.planes import ChromaMap
+from colormodel.session import PictureSession
 from tasks.batch.lease import Lease
 from tasks.batch.stages import Done, StageSeconds, Work, end_with_error, read_item, write_item
 from tasks.batch.worker import Worker
@@ -253,16 +256,29 @@ class _Batch:
         """A map for each, or what went wrong; a defect that one picture brings out is its own."""
         try:
             self._look_for_negatives(works)
-            lightness = [work.lightness for work in works]
-            neutral = [work.scan.neutral for work in works]
-            maps = self._worker.colorizer.predict(lightness, neutral=neutral)
-            return [self._blamed(found) for found in maps]
+            plain = [work for work in works if work.correction is None]
+            lightness = [work.lightness for work in plain]
+            neutral = [work.scan.neutral for work in plain]
+            maps = iter(self._worker.colorizer.predict(lightness, neutral=neutral))
+            found = [next(maps) if w.correction is None else self._corrected(w) for w in works]
+            return [self._blamed(one) for one in found]
         except DeviceError as error:
             return [NoDevice(str(error)) for _ in works]
         except Exception as error:  # noqa: BLE001  each item's outcome is recorded, whatever it is
             if len(works) == 1:
                 return [error]
         return [result for work in works for result in self._predict([work])]
+
+    def _corrected(self, work: Work) -> ChromaMap | Exception:
+        """The map of a scan that a person has corrected, as the desk shows it."""
+        neutral = work.scan.findings.keep_neutral(*work.lightness.shape) | work.scan.neutral
+        try:
+            session = PictureSession(self._worker.colorizer, work.lightness, neutral=neutral)
+            return session.colours(work.said)
+        except NetworkFault as fault:
+            return fault
+        except torch.OutOfMemoryError as error:
+            return MemoryError(str(error).splitlines()[0])
 
     def _blamed(self, found: ChromaMap | Exception) -> ChromaMap | Exception:
         """Tell a picture for which the network has no colours from a network that has none."""

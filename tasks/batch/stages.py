@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from colormodel.correction import Correction
 from colormodel.planes import ChromaMap
 from tasks.batch.lease import Lease, LeaseLost
 from tasks.batch.pixel_work import (
@@ -39,8 +40,17 @@ from tasks.errors import (
     WriteUnverified,
     reason_of,
 )
-from tasks.ledger import STATUS_AFTER, ClaimedItem, DerivativeRecord, ItemStatus, Outcome
+from tasks.ledger import (
+    STATUS_AFTER,
+    ClaimedItem,
+    CorrectionRow,
+    DerivativeRecord,
+    ItemStatus,
+    Outcome,
+)
+from tasks.ledger.corrections import standing
 from tasks.provenance import Provenance, this_program
+from tasks.provenance.corrections import corrected, read_said
 from tasks.storage import ChangedSinceListing, ObjectArchived, ObjectStore
 
 #: Below this much free scratch space an unnamed failure is taken for a full disk.
@@ -66,6 +76,7 @@ class Work:
     confidence: float | None = None
     is_suspected_negative: bool = False
     tone_doubt: str = ""
+    correction: CorrectionRow | None = None  #: what a person said of these bytes
     derivatives: list[DerivativeRecord] = field(default_factory=list)
     seconds: StageSeconds = field(default_factory=lambda: defaultdict(float))
 
@@ -80,6 +91,11 @@ class Work:
         if self.read is None:
             raise RuntimeError(f"{self.item.uri} was not read yet")
         return self.read
+
+    @property
+    def said(self) -> Correction:
+        """What a person said of it; nothing where nobody did."""
+        return Correction() if self.correction is None else read_said(self.correction)
 
     @property
     def lightness(self) -> np.ndarray:
@@ -108,7 +124,7 @@ class Done:
 
 def read_item(worker: Worker, item: ClaimedItem, folder: Path, lease: Lease) -> Work | Done:
     """Fetch and decode a scan into its own *folder*; an outcome if that is where it ends."""
-    work = Work(item, folder, lease)
+    work = Work(item, folder, lease, correction=item.correction)
     try:
         folder.mkdir()
         with work.stage("fetch"):
@@ -183,6 +199,9 @@ def _fetch(worker: Worker, work: Work) -> None:
             "that it has not changed; compare it with a copy before trusting either"
         )
 
+    if item.may_be_corrected:  # elsewhere: whose bytes these are is known only now
+        work.correction = standing(worker.ledger, work.sha256, item.page)
+
 
 def _read_request(worker: Worker, work: Work) -> ReadRequest:
     return ReadRequest(
@@ -201,12 +220,24 @@ def _write_request(worker: Worker, work: Work, chroma_map: ChromaMap) -> WriteRe
         chroma_map=_keep_neutral(chroma_map, work),
         provenance=_provenance(worker, work),
         policy=worker.policy,
-        own_colour=work.scan.findings.own_colour,
+        own_colour=_own_colour(work, chroma_map),
     )
 
 
+def _own_colour(work: Work, chroma_map: ChromaMap) -> np.ndarray | None:
+    """Where the scan's own colours are kept: as was found, and as a person has painted."""
+    found = work.scan.findings.own_colour
+    if work.correction is None or not any(m.kind == "keep" for m in work.said.masks):
+        return found
+    shape = chroma_map.lightness.shape if found is None else found.shape
+    painted = work.said.mask("keep", *shape) >= 0.5
+    return painted if found is None else painted | found
+
+
 def _keep_neutral(chroma_map: ChromaMap, work: Work) -> ChromaMap:
-    """Put no colour on film borders, margins and step wedges."""
+    """Put no colour on film borders, margins and step wedges, unless a person has."""
+    if work.correction is not None:  # they are among what `colour_corrected` took as neutral
+        return chroma_map
     neutral = work.scan.findings.keep_neutral(*chroma_map.lightness.shape)
     return replace(chroma_map, chroma=np.where(neutral, np.float32(0), chroma_map.chroma))
 
@@ -225,12 +256,14 @@ def _provenance(worker: Worker, work: Work) -> Provenance:
         descriptive=work.scan.header.descriptive,
         page=work.item.page,
         notes=work.scan.notes,
+        correction=None if work.correction is None else corrected(work.correction),
     )
 
 
 def _put(worker: Worker, work: Work, file: WrittenFile) -> None:
     output = worker.output
-    key = derivative_key(worker.recipe_digest, work.item, file)
+    number = work.correction.id if work.correction else 0
+    key = derivative_key(worker.recipe_digest, work.item, file, correction=number)
     with work.stage("put"), _asking(output):
         work.lease.make_sure()
         output.put(key, file.path, content_type=file.content_type, sha256=file.sha256)
@@ -283,8 +316,12 @@ def _review_reason(worker: Worker, work: Work) -> Reason | None:
         return Reason.NEGATIVE_SUSPECTED
     if work.tone_doubt:
         return Reason.TONE_DOUBTFUL
-    if work.scan.findings.reason:
-        return work.scan.findings.reason
+    return work.scan.findings.reason or _colour_doubt(worker, work)
+
+
+def _colour_doubt(worker: Worker, work: Work) -> Reason | None:
+    if work.correction is not None:  # a person has looked at the colours
+        return None
     is_sure = (work.confidence or 0.0) >= worker.settings.review_below_confidence
     if not is_sure or not worker.checkpoint.tells_confidence:
         return Reason.LOW_CONFIDENCE
@@ -305,11 +342,20 @@ def _end(work: Work, status: ItemStatus, reason: Reason | None, detail: str) -> 
         bits=header.bits if header else None,
         pages=header.pages if header else None,
         confidence=work.confidence,
-        notes=work.read.notes if work.read else None,
+        notes=_notes(work),
         derivatives=tuple(work.derivatives),
         seconds=sum(work.seconds.values()),
+        correction_id=work.correction.id if work.correction else 0,
     )
     return Done(work, outcome)
+
+
+def _notes(work: Work) -> tuple[str, ...] | None:
+    if work.read is None:
+        return None
+    if work.correction is None or work.said.is_empty:
+        return work.read.notes
+    return (*work.read.notes, f"Coloured by {corrected(work.correction).in_words()}.")
 
 
 def _is_full(folder: Path) -> bool:

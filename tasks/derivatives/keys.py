@@ -11,7 +11,7 @@ _PICTURES = {".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".png", ".jp2", ".j2k", "
 _LIKE_A_FILE = re.compile(
     r"\.(?:jpe?g|jpe|tiff?|png|jp2|j2k|jpf|json|xmp)(?:\.d)*(?=/)", re.IGNORECASE
 )
-_MARK = re.compile(r"\.(?:page|rev)-\d{4,}$")
+_MARK = re.compile(r"\.(?:page|rev|correction)-\d{4,}$")
 _UNNAMED = ".scan"
 
 
@@ -35,28 +35,32 @@ class Item(Protocol):
         """The scan's revision, from 1."""
 
 
-def derivative_key(recipe_digest: str, item: Item, file: WrittenFile) -> str:
+def derivative_key(
+    recipe_digest: str, item: Item, file: WrittenFile, *, correction: int = 0
+) -> str:
     """The key of a derivative: `recipe-source/kind/key`, with page, revision, suffix where needed.
 
     Recipe and source are named by the beginnings of digests: two sources may hold scans of one key.
     A scan `box 12/a.jpg` becomes `7e7e…-c0ff…/master/box 12/a.jpg`, `a.tif` becomes `a.tif.jpg`,
-    its second page `a.tif.page-0002.jpg`, its second revision `a.tif.rev-0002.jpg`. Scans whose own
+    its second page `a.tif.page-0002.jpg`, its second revision `a.tif.rev-0002.jpg`, as a person has
+    corrected it `a.tif.correction-0012.jpg`, beside the network's own. Scans whose own
     names look like these get a longer name, so that no two items ever share one. Folders that are
     named like a picture, `a.jpg/b.tif`, become `a.jpg.d`: a bucket may hold a scan `a.jpg` beside
     them, which a folder could not. Keys that would leave the store, or that no store can hold, are
     made safe; the result is what is recorded.
     """
     source = hashlib.sha256(item.source.encode()).hexdigest()
-    name = _LIKE_A_FILE.sub(r"\g<0>.d", _named(item, file.suffix))
+    name = _LIKE_A_FILE.sub(r"\g<0>.d", _named(item, file.suffix, correction))
     return safe_key(f"{recipe_digest[:12]}-{source[:8]}/{file.kind}/{name}")
 
 
-def _named(item: Item, suffix: str) -> str:
+def _named(item: Item, suffix: str, correction: int) -> str:
     page = f".page-{item.page + 1:04}" if item.page else ""
     revision = f".rev-{item.revision:04}" if item.revision > 1 else ""
-    if page or revision:
+    corrected = f".correction-{correction:04}" if correction else ""
+    if page or revision or corrected:
         looks_marked = _MARK.search(item.key) or item.key.endswith(_UNNAMED)
-        return f"{item.key}{_UNNAMED if looks_marked else ''}{page}{revision}{suffix}"
+        return f"{item.key}{_UNNAMED if looks_marked else ''}{page}{revision}{corrected}{suffix}"
     stem = item.key[: -len(suffix)] if item.key.lower().endswith(suffix) else ""
     if stem and not _MARK.search(stem) and _extension(stem) not in {*_PICTURES, _UNNAMED}:
         return item.key

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tasks.derivatives.policy import WrittenFile
-from tasks.provenance import DIGITAL_SOURCE_TYPE, NOTE, Provenance
+from tasks.provenance import DIGITAL_SOURCE_TYPE, Provenance
 
 #: Changes when a field is renamed, moved or removed.
 FORMAT_VERSION = 1
@@ -20,12 +20,13 @@ def write_sidecar(path: Path, files: Sequence[WrittenFile], *, provenance: Prove
     """
     told = {
         "format_version": FORMAT_VERSION,
-        "note": NOTE,
+        "note": provenance.note,
         "digital_source_type": DIGITAL_SOURCE_TYPE,
         "provenance": {
             **asdict(provenance),
             "page": provenance.page + 1,
             "created_at": provenance.created_at.isoformat(timespec="seconds"),
+            "correction": _correction(provenance),
         },
         "files": [
             {
@@ -41,3 +42,10 @@ def write_sidecar(path: Path, files: Sequence[WrittenFile], *, provenance: Prove
     }
     text = json.dumps(told, indent=2, ensure_ascii=False, sort_keys=True)
     path.write_bytes(text.encode("utf-8", "backslashreplace"))
+
+
+def _correction(provenance: Provenance) -> dict[str, object] | None:
+    said = provenance.correction
+    if said is None:
+        return None
+    return {**asdict(said), "made_at": said.made_at.isoformat(timespec="seconds")}

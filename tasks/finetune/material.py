@@ -70,7 +70,11 @@ def gather(settings: Settings, rows: Sequence[ReferenceRow], scratch: Path) -> G
         pictures = [_picture(settings, row, pool, scratch / "reference") for row in rows]
     return Gathered(
         tuple(one for one in pictures if one.row.split is Split.TRAIN),
-        tuple(one for one in pictures if one.row.split is Split.EVALUATION),
+        tuple(
+            one
+            for one in pictures
+            if one.row.split is Split.EVALUATION and one.row.described.kind.is_evidence
+        ),
     )
 
 

@@ -7,7 +7,7 @@ for longer than his lease cannot know.
 """
 
 import secrets
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -34,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.selectable import FromClause
 
 from tasks.errors import Reason
-from tasks.ledger import outages, sql
+from tasks.ledger import corrections, outages, sql
 from tasks.ledger.engine import writes
 from tasks.ledger.records import Claim, ClaimedItem
 from tasks.ledger.refusals import ARE_THERE
@@ -116,6 +116,9 @@ def _with_scans(items: FromClause) -> Select[Any]:
             scan.c.sha256,
             scan.c.listing,
             DOUBTED.label("is_doubted"),
+            # Not what was said: most scans have none, and of the others it is asked for by number.
+            corrections.LATEST.label("corrected_by"),
+            and_(scan.c.sha256.is_(None), corrections.ARE_THERE).label("may_be_corrected"),
         )
         .join(scan, scan.c.id == items.c.scan_id)
         .join(store, store.c.id == scan.c.store_id)
@@ -245,7 +248,7 @@ def claim_items(connection: Connection, wanted: Wanted, *, token: str) -> Claim 
         return None
     expires_at = _take(connection, wanted, rows, token=token)
     tried_again = outages.places(connection) if "away" in seen else frozenset()
-    return Claim(token, expires_at, _claimed_items(rows, attempt_offset=1), tried_again)
+    return Claim(token, expires_at, _claimed_items(connection, rows, attempt_offset=1), tried_again)
 
 
 def _take(
@@ -279,10 +282,14 @@ def reread_claim(connection: Connection, token: str) -> Claim | None:
         return None
     mine = _with_scans(item).where(CLAIMED, item.c.claim_id == found.id)
     rows = connection.execute(mine).all()
-    return Claim(token, found.expires_at, _claimed_items(rows, attempt_offset=0))
+    return Claim(token, found.expires_at, _claimed_items(connection, rows, attempt_offset=0))
 
 
-def _claimed_items(rows: Iterable[sql.AnyRow], *, attempt_offset: int) -> tuple[ClaimedItem, ...]:
+def _claimed_items(
+    connection: Connection, rows: Sequence[sql.AnyRow], *, attempt_offset: int
+) -> tuple[ClaimedItem, ...]:
+    ids = {row.corrected_by for row in rows if row.corrected_by is not None}
+    said = corrections.by_ids(connection, ids) if ids else {}
     # By place, not by name: a row looks a name up each time, and there are hundreds in a batch.
     return tuple(
         ClaimedItem(
@@ -301,6 +308,8 @@ def _claimed_items(rows: Iterable[sql.AnyRow], *, attempt_offset: int) -> tuple[
             collection=collection,
             listing=listing,
             is_doubted=bool(is_doubted),
+            correction=said.get(corrected_by),
+            may_be_corrected=bool(may_be_corrected),
         )
         for (
             item_id,
@@ -317,6 +326,8 @@ def _claimed_items(rows: Iterable[sql.AnyRow], *, attempt_offset: int) -> tuple[
             sha256,
             listing,
             is_doubted,
+            corrected_by,
+            may_be_corrected,
         ) in rows
     )
 

@@ -140,6 +140,7 @@ def _derivatives(run_id: int) -> Select[Any]:
                 and_(
                     derivative.c.item_id == item.c.id,
                     derivative.c.revision == attempt.c.revision,
+                    derivative.c.correction_id == item.c.correction_id,
                     derivative.c.kind.in_(["master", "access"]),
                 ),
             )

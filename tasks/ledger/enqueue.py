@@ -21,19 +21,22 @@ from sqlalchemy import (
 from sqlalchemy.sql.selectable import FromClause
 
 from tasks.errors import Reason
-from tasks.ledger import refusals, sql
+from tasks.ledger import corrections, refusals, sql
 from tasks.ledger.decisions import Decision, carry_out
-from tasks.ledger.engine import writes
+from tasks.ledger.engine import reads, writes
 from tasks.ledger.records import Recipe
+from tasks.ledger.uris import uri_of
 from tasks.ledger.vanishing import ARCHIVED_DETAIL, GONE, GONE_DETAIL, GONE_REASON
 from tasks.schema import (
     DecisionKind,
     ItemStatus,
     OrderMode,
+    correction,
     item,
     recipe,
     scan,
     status_in,
+    store,
     work_order,
 )
 
@@ -135,6 +138,20 @@ def is_due(scans: ColumnElement[bool], recipe_id: int, mode: OrderMode) -> Colum
     return or_(and_(_is_due_new(recipe_id, mode), is_there()), again.exists())
 
 
+@reads
+def list_corrected(connection: Connection, recipe_id: int, *, limit: int) -> list[str]:
+    """Scans that were corrected since they were coloured under this recipe, by their URIs."""
+    mine = scan.c.id.in_(select(correction.c.scan_id))
+    rows = connection.execute(
+        select(store.c.url, scan.c.key, scan.c.page)
+        .join(store, store.c.id == scan.c.store_id)
+        .where(mine, is_due(mine, recipe_id, OrderMode.CORRECTED))
+        .order_by(scan.c.id)
+        .limit(limit)
+    )
+    return [uri_of(row.url, row.key, row.page) for row in rows]
+
+
 def is_in_open_order(items: FromClause) -> ColumnElement[bool]:
     """On `item`, or an alias of it: it belongs to an order that has not ended."""
     under_way = select(work_order.c.id).where(
@@ -221,10 +238,9 @@ def _is_due_new(recipe_id: int, mode: OrderMode) -> ColumnElement[bool]:
     """On `scan`: it gets its first item under this recipe."""
     if mode is OrderMode.FAILED:
         return false()
-    mine = item.alias("mine")
-    has_none = ~(
-        select(mine.c.id).where(mine.c.scan_id == scan.c.id, mine.c.recipe_id == recipe_id).exists()
-    )
+    if mode is OrderMode.CORRECTED:
+        return and_(_has_none(recipe_id), corrections.is_corrected())
+    has_none = _has_none(recipe_id)
     if mode is OrderMode.MISSING:
         return and_(has_none, ~_is_done_elsewhere(recipe_id))
     if mode is OrderMode.CHANGED_RECIPE:
@@ -232,11 +248,24 @@ def _is_due_new(recipe_id: int, mode: OrderMode) -> ColumnElement[bool]:
     return has_none
 
 
+def _has_none(recipe_id: int) -> ColumnElement[bool]:
+    """On `scan`: it has no item under this recipe."""
+    mine = item.alias("mine")
+    return ~(
+        select(mine.c.id).where(mine.c.scan_id == scan.c.id, mine.c.recipe_id == recipe_id).exists()
+    )
+
+
 def _is_due_again(
     scans: ColumnElement[bool], recipe_id: int, mode: OrderMode
 ) -> ColumnElement[bool]:
     """On `item`: it is this recipe's, has ended, and is done once more."""
-    has_changed: ColumnElement[bool] = item.c.revision < scan.c.revision
+    # Other bytes, or another word of a person about them.
+    has_changed: ColumnElement[bool] = or_(
+        item.c.revision < scan.c.revision, corrections.is_corrected_since()
+    )
+    if mode is OrderMode.CORRECTED:
+        has_changed = corrections.is_corrected_since()
     if mode is OrderMode.MISSING:
         has_changed = and_(has_changed, ~_is_done_elsewhere(recipe_id))
     due = and_(has_changed, item.c.status.in_([s.value for s in _ENDED]))
@@ -261,6 +290,7 @@ def _is_done_elsewhere(recipe_id: int) -> ColumnElement[bool]:
             other.c.scan_id == scan.c.id,
             other.c.recipe_id != recipe_id,
             other.c.revision == scan.c.revision,
+            ~corrections.is_corrected_since(other),
             or_(other.c.status != ItemStatus.PENDING, is_in_open_order(other)),
         )
         .correlate(scan)

@@ -83,6 +83,7 @@ class _Settled:
     bits: int | None
     pages: int | None
     notes: str | None
+    correction_id: int | None
 
 
 _SETTLED = sql.Rows(
@@ -104,12 +105,14 @@ _SETTLED = sql.Rows(
     bits=Integer,
     pages=Integer,
     notes=Text,
+    correction_id=BigInteger,
 )
 
 _DERIVATIVES = sql.Rows(
     "derivatives",
     item_id=BigInteger,
     revision=Integer,
+    correction_id=BigInteger,
     kind=Text,
     store_id=BigInteger,
     key=Text,
@@ -195,6 +198,7 @@ def _update_items(new: CTE) -> Update:
             detail=new.c.detail,
             confidence=func.coalesce(new.c.confidence, item.c.confidence),
             notes=func.coalesce(new.c.notes, item.c.notes),
+            correction_id=func.coalesce(new.c.correction_id, item.c.correction_id),
             claim_id=null(),
             # Where the worker lived to tell of another cause, the item is no suspect any more.
             alone=is_again & new.c.reason.is_not_distinct_from(Reason.KILLED_WORKER.value),
@@ -255,7 +259,7 @@ def _upsert_derivatives(dialect: str) -> TextClause:
     statement = sql.insert_for(dialect, derivative).from_select(
         list(columns), select(*columns.values()).where(true())
     )
-    key = ("item_id", "revision", "kind")
+    key = ("item_id", "revision", "kind", "correction_id")
     replaced = {name: statement.excluded[name] for name in columns if name not in key}
     upsert = statement.on_conflict_do_update(index_elements=list(key), set_=replaced)
     return sql.written_out(upsert, dialect)
@@ -374,6 +378,7 @@ def _settle(outcome: Outcome, row: sql.AnyRow, *, max_attempts: int, backoff: Ba
         bits=outcome.bits,
         pages=outcome.pages,
         notes=None if outcome.notes is None else lines_of(outcome.notes),
+        correction_id=None if status is ItemStatus.PENDING else outcome.correction_id,
     )
 
 
@@ -430,7 +435,12 @@ def _records(outcomes: Iterable[Outcome], store_ids: Mapping[str, int]) -> Itera
     for outcome in outcomes:
         for record in outcome.derivatives:
             store_id = store_ids[record.store]
-            yield {**vars(record), "item_id": outcome.item_id, "store_id": store_id}
+            yield {
+                **vars(record),
+                "item_id": outcome.item_id,
+                "correction_id": outcome.correction_id,
+                "store_id": store_id,
+            }
 
 
 def _warn_next_holders(connection: Connection, token: str, refused: Sequence[Outcome]) -> None:

@@ -146,6 +146,7 @@ def item_row(row: Row[Any]) -> ItemRow:
         not_before=row.not_before,
         changed_at=row.changed_at,
         notes=notes_in(row.notes),
+        correction_id=row.correction_id,
     )
 
 
@@ -231,4 +232,5 @@ def derivative_row(row: Row[Any]) -> DerivativeRow:
         mean_delta_l=row.mean_delta_l,
         luma_identical=row.luma_identical,
         written_at=row.written_at,
+        correction_id=row.correction_id,
     )

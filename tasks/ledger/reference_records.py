@@ -11,8 +11,13 @@ class ReferenceKind(enum.StrEnum):
 
     PERIOD = "period"  #: A colour photograph of the time.
     PAIR = "pair"  #: The colour version of one of the archive's scans.
-    CORRECTION = "correction"  #: One of our derivatives, corrected by a curator.
+    CORRECTION = "correction"  #: One of our derivatives, corrected by a curator: no evidence.
     HAND_TINTED = "hand_tinted"  #: A print coloured by hand: what its maker saw or wanted.
+
+    @property
+    def is_evidence(self) -> bool:
+        """Whether it tells of colours that were there: only by such are challengers judged."""
+        return self is not ReferenceKind.CORRECTION
 
 
 class Certainty(enum.StrEnum):

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from tasks.errors import Reason, UsageError
+from tasks.ledger import corrections
 from tasks.ledger.engine import reads
 from tasks.ledger.filters import scans_at
 from tasks.ledger.reading import (
@@ -106,6 +107,7 @@ def _story(connection: Connection, row: Row[Any]) -> ItemStory:
             for old in connection.execute(before.order_by(scan_revision.c.revision))
         ),
         items=tuple(_histories(connection, row.id)),
+        corrections=tuple(corrections.of_bytes(connection, row.sha256, row.page)),
     )
 
 

@@ -7,6 +7,7 @@ from functools import cache
 from importlib.metadata import version
 
 from tasks.scans.descriptive import Descriptive
+from tasks.words import count
 
 #: IPTC's NewsCodes: a composite that includes elements made by a trained model.
 DIGITAL_SOURCE_TYPE = (
@@ -29,6 +30,39 @@ def this_program() -> str:
 
 
 @dataclass(frozen=True)
+class Corrected:
+    """What a person said of a derivative's colours.
+
+    Attributes:
+        number: Of the correction in the ledger.
+        who: Said it.
+        made_at: When, with a time zone.
+        hints: How many places, or lines, were given a colour.
+        masks: How many strokes keep colour away.
+        strength: Factor on the network's own colours.
+        note: In the person's words.
+    """
+
+    number: int
+    who: str
+    made_at: datetime
+    hints: int
+    masks: int
+    strength: float
+    note: str = ""
+
+    def in_words(self) -> str:
+        """Say it: "3 hints and 1 mask by Ann, 2026-11-30"."""
+        parts = [count(self.hints, "hint")]
+        if self.masks:
+            parts.append(count(self.masks, "mask"))
+        if self.strength != 1:
+            parts.append(f"strength {self.strength:g}")
+        listed = " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+        return f"{listed} by {self.who}, {self.made_at:%Y-%m-%d}"
+
+
+@dataclass(frozen=True)
 class Provenance:
     """Where a derivative comes from, and what made it.
 
@@ -44,6 +78,7 @@ class Provenance:
         descriptive: What the scan's file says of its subject and rights.
         page: The page of the scan's file, from 0.
         notes: What a person should know of the scan, a sentence each.
+        correction: What a person said of the colours; None where nobody did.
     """
 
     scan_uri: str
@@ -57,11 +92,21 @@ class Provenance:
     descriptive: Descriptive = field(default_factory=Descriptive)
     page: int = 0
     notes: tuple[str, ...] = ()
+    correction: Corrected | None = None
+
+    @property
+    def note(self) -> str:
+        """In words: that it is a guess, and what a person said."""
+        if self.correction is None:
+            return NOTE
+        return f"{NOTE} A person has guided the guess: {self.correction.in_words()}."
 
     @property
     def document_id(self) -> str:
-        """Names all files made of a scan under one recipe; the same every time."""
-        parts = self.scan_uri, self.scan_sha256, self.recipe_digest
+        """Names all files made of a scan under one recipe and correction; the same every time."""
+        parts = [self.scan_uri, self.scan_sha256, self.recipe_digest]
+        if self.correction is not None:
+            parts.append(f"correction {self.correction.number}")
         return f"uuid:{uuid.uuid5(_NAMESPACE, chr(10).join(parts))}"
 
     def instance_id(self, rendition: str) -> str:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from tasks.errors import Reason, Verdict
 from tasks.ledger.records import (
     AttemptRow,
+    CorrectionRow,
     DecisionRow,
     DerivativeRow,
     ItemHistory,
@@ -22,6 +23,7 @@ from tasks.ledger.records import (
     ScanRow,
 )
 from tasks.provenance import terms
+from tasks.provenance.corrections import corrected
 from tasks.provenance.premisxml import Agent, Event, File, Link, premis_document
 from tasks.provenance.terms import Term
 from tasks.schema import AttemptEnding, DecisionKind
@@ -87,7 +89,7 @@ def _exported(stories: Iterable[ItemStory], *, software: str, run: RunRow | None
         files[scan.identifier] = scan
         for history in story.items:
             known = [_software(software), _network(history)]
-            said = [said for said in _said(story.scan, history) if _is_of(run, said)]
+            said = [one for one in _said(story, history) if _is_of(run, one)]
             for one in said:
                 events.append(_event(one, history, scan, known))
                 if one.made is not None and one.kind is terms.CREATION:
@@ -100,10 +102,14 @@ def _exported(stories: Iterable[ItemStory], *, software: str, run: RunRow | None
     return premis_document(files.values(), events, agents.values())
 
 
-def _said(scan: ScanRow, history: ItemHistory) -> Iterator[_Said]:
+def _said(story: ItemStory, history: ItemHistory) -> Iterator[_Said]:
     """All events of an item; those of a time are neighbours, but the whole is not sorted."""
+    scan, corrections = story.scan, {one.id: one for one in story.corrections}
     for derivative in history.derivatives:
-        yield from _of_derivative(derivative, _attempt_of(derivative, history.attempts))
+        attempt = _attempt_of(derivative, history.attempts)
+        yield from _of_derivative(derivative, attempt)
+        if (said := corrections.get(derivative.correction_id)) is not None:
+            yield _of_correction(said, derivative, attempt)
     for attempt in history.attempts:
         if attempt.ending is AttemptEnding.EXPIRED:
             detail = "colourizing the scan; the worker's lease ran out"
@@ -152,6 +158,20 @@ def _of_derivative(row: DerivativeRow, attempt: AttemptRow | None) -> Iterator[_
         note += "; luminance (Y) identical to the scan's"
     detail = "tone gate: size, depth and lightness, through ICC profiles, are the scan's"
     yield said("tone", terms.VALIDATION, detail, note)
+
+
+def _of_correction(said: CorrectionRow, row: DerivativeRow, attempt: AttemptRow | None) -> _Said:
+    words = corrected(said).in_words()
+    return _Said(
+        f"derivative {row.id} corrected",
+        terms.MODIFICATION,
+        said.made_at,
+        f"a person said what colours are (correction {said.id})",
+        note="; ".join(filter(None, (words, said.note))),
+        attempt=attempt,
+        made=row,
+        who=said.who,
+    )
 
 
 def _failed_step(reason: Reason) -> tuple[Term, str]:

@@ -27,6 +27,7 @@ CREATION = Term("eventType", "cre", "creation")
 FIXITY_CHECK = Term("eventType", "fix", "fixity check")
 DIGEST_CALCULATION = Term("eventType", "mes", "message digest calculation")
 VALIDATION = Term("eventType", "val", "validation")
+MODIFICATION = Term("eventType", "mod", "modification")
 APPRAISAL = Term("eventType", "app", "appraisal")
 
 SUCCESS = Term("eventOutcome", "suc", "success")

@@ -6,7 +6,7 @@ Property names are those of ISO 16684-1 (XMP) and of the IPTC Photo Metadata Sta
 from collections.abc import Iterator, Mapping
 from xml.etree import ElementTree as ET
 
-from tasks.provenance.model import DIGITAL_SOURCE_TYPE, NOTE, Provenance
+from tasks.provenance.model import DIGITAL_SOURCE_TYPE, Provenance
 from tasks.provenance.packet import serialize
 from tasks.scans.metadata.dates import iso_date
 from tasks.scans.metadata.packet import NAMESPACES, Packet, clean_text, parse_packet, tag
@@ -77,7 +77,7 @@ def compose_xmp(
     for element in (
         *_declared(provenance),
         *_managed(provenance, kind, carried),
-        _instructions(carried.get(tag("photoshop:Instructions"))),
+        _instructions(provenance, carried.get(tag("photoshop:Instructions"))),
     ):
         properties[element.tag] = element
     return Packet(tuple(properties.values()), packet.prefixes)
@@ -137,6 +137,15 @@ def _declared(provenance: Provenance) -> Iterator[ET.Element]:
     yield _text("autochrome:CheckpointSha256", provenance.checkpoint_digest)
     yield _text("autochrome:Recipe", provenance.recipe_digest)
     yield _text("autochrome:Confidence", f"{provenance.confidence:.3f}")
+    if (said := provenance.correction) is not None:
+        yield _text("autochrome:Correction", str(said.number))
+        yield _text("autochrome:CorrectedBy", said.who)
+        yield _text("autochrome:CorrectedAt", said.made_at.isoformat(timespec="seconds"))
+        yield _text("autochrome:Hints", str(said.hints))
+        yield _text("autochrome:Masks", str(said.masks))
+        yield _text("autochrome:Strength", f"{said.strength:g}")
+        if said.note:
+            yield _text("autochrome:CorrectionNote", said.note)
 
 
 def _managed(
@@ -154,10 +163,12 @@ def _managed(
         "stRef:filePath": provenance.scan_uri,
     }
     yield _structure("xmpMM:DerivedFrom", source)
+    said = provenance.correction
+    by_hand = "" if said is None else f", with {said.in_words()}"
     event = {
         "stEvt:action": "derived",
         "stEvt:instanceID": instance,
-        "stEvt:parameters": f"colourized from {provenance.scan_uri}",
+        "stEvt:parameters": f"colourized from {provenance.scan_uri}{by_hand}",
         "stEvt:softwareAgent": provenance.software,
         "stEvt:when": provenance.created_at.isoformat(timespec="seconds"),
     }
@@ -170,14 +181,14 @@ def _managed(
     yield history
 
 
-def _instructions(existing: ET.Element | None) -> ET.Element:
+def _instructions(provenance: Provenance, existing: ET.Element | None) -> ET.Element:
     """The note in plain words, under what the scan's own packet instructs.
 
     IPTC's Instructions is where people look before they publish a picture; the archive's own
     description stays as it is.
     """
     before = "" if existing is None else (existing.text or "").strip()
-    return _text("photoshop:Instructions", "\n".join(filter(None, (before, NOTE))))
+    return _text("photoshop:Instructions", "\n".join(filter(None, (before, provenance.note))))
 
 
 def _text(name: str, text: str) -> ET.Element:

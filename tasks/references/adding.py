@@ -12,8 +12,14 @@ from tasks.batch.scratch import scratch_folder
 from tasks.checkpoints import find_checkpoint
 from tasks.errors import AutochromeError, OutputFull, Reason, SourceNotFound, UsageError
 from tasks.ledger import Ledger
-from tasks.ledger.reference_records import NewReference, ReferenceKind, Split
-from tasks.ledger.references import add_reference, find_item, find_scan, list_references
+from tasks.ledger.reference_records import NewReference, ReferenceKind, ReferenceRow, Split
+from tasks.ledger.references import (
+    add_reference,
+    find_item,
+    find_scan,
+    list_references,
+    withdraw_references,
+)
 from tasks.references.finding import Found
 from tasks.references.look import Look, LookRequest, look_at_reference
 from tasks.references.plausible import LEAST_PICTURES, judge_colours
@@ -133,7 +139,8 @@ class _Judge:
             return Answer(found.origin, verdict=judged)
         self._candidates.append(judged)
         new = judged.new
-        self._known.append(Known(new.origin, new.sha256, new.phash, new.split))
+        item = new.corrects_item_id
+        self._known.append(Known(new.origin, new.sha256, new.phash, new.split, "", item))
         return Answer(found.origin, split=new.split)
 
     def suspicion(self) -> str:
@@ -160,7 +167,20 @@ class _Judge:
             row = add_reference(self._ledger, new, who=who)
             if row is not None:  # else another process was faster with the same file
                 ids[new.origin] = row.id
+                self._replace(row, who)
         return ids
+
+    def _replace(self, row: ReferenceRow, who: str) -> None:
+        """Of an item, the latest correction is learnt from: the earlier ones are withdrawn."""
+        earlier = [
+            one.id
+            for one in self._known
+            if one.id is not None and one.corrects is not None
+            if one.corrects == row.corrects_item_id and not one.withdrawn
+        ]
+        if earlier:
+            why = f"corrected anew: reference {row.id}"
+            withdraw_references(self._ledger, earlier, who=who, why=why)
 
     def _candidate(self, found: Found, delivery: Delivery) -> _Candidate | Verdict:
         if found.wrong:
@@ -169,9 +189,6 @@ class _Judge:
         sha256 = sha256_of(file_chunks(path))
         limits = ReadLimits(max_pixels=self._settings.max_pixels)
         look = self._pool.run(look_at_reference, LookRequest(path, limits))
-        verdict = judge_look(look) or judge_against(look, sha256, self._known)
-        if verdict is not None:
-            return verdict
         new = NewReference(
             store=self._output.url,
             key=f"references/{sha256}.{look.header.format}",
@@ -181,17 +198,21 @@ class _Judge:
             size_bytes=path.stat().st_size,
             width=look.header.width,
             height=look.header.height,
-            split=split_of(sha256),
+            split=split_of(sha256, found.described.kind),
             phash=look.hashes[0],
             described=found.described,
             delivery=self._delivery,
             vouched=delivery.vouched,
         )
         linked = self._linked(new)
-        content_type = _CONTENT_TYPES[look.header.format]
-        return (
-            linked if isinstance(linked, Verdict) else _Candidate(linked, path, look, content_type)
-        )
+        if isinstance(linked, Verdict):
+            return linked
+        item = linked.corrects_item_id
+        others = [one for one in self._known if item is None or one.corrects != item]
+        verdict = judge_look(look) or judge_against(look, sha256, others, split=linked.split)
+        if verdict is not None:
+            return verdict
+        return _Candidate(linked, path, look, _CONTENT_TYPES[look.header.format])
 
     def _linked(self, new: NewReference) -> NewReference | Verdict:
         """Tie it to the scan or the item that it is said to belong to."""
@@ -202,8 +223,14 @@ class _Judge:
                 return Verdict(
                     Refusal.UNDESCRIBED, f"there is no item {said.corrects!r} to correct"
                 )
-            kind = replace(said, kind=ReferenceKind.CORRECTION)
-            return replace(new, described=kind, corrects_item_id=item[0], scan_id=item[1])
+            described = replace(said, kind=ReferenceKind.CORRECTION)
+            return replace(
+                new,
+                described=described,
+                split=split_of(new.sha256, described.kind),
+                corrects_item_id=item[0],
+                scan_id=item[1],
+            )
         if said.scan:
             scan_id = find_scan(self._ledger, _address(said.scan))
             if scan_id is None:

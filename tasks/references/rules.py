@@ -4,7 +4,7 @@ import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tasks.ledger.reference_records import ReferenceRow, Split
+from tasks.ledger.reference_records import ReferenceKind, ReferenceRow, Split
 from tasks.references.alike import ALIKE_BITS, differing_bits
 from tasks.references.look import Look
 from tasks.scans.hue import Hue, HueRule, judge_hue
@@ -41,8 +41,13 @@ class Verdict:
     detail: str
 
 
-def split_of(sha256: str) -> Split:
-    """What a reference is for: decided by its digest alone, so that nothing can move it."""
+def split_of(sha256: str, kind: ReferenceKind = ReferenceKind.PERIOD) -> Split:
+    """What a reference is for: decided by its digest alone, so that nothing can move it.
+
+    But what is no evidence is never held out: it is for training, whatever its digest.
+    """
+    if not kind.is_evidence:
+        return Split.TRAIN
     share = int(sha256[:8], 16) / 2**32
     return Split.EVALUATION if share < HELD_OUT else Split.TRAIN
 
@@ -79,6 +84,8 @@ class Known:
         phash: Of its picture.
         split: What it is for.
         withdrawn: Who withdrew it and why; empty where it stands.
+        corrects: The item whose derivative it is, corrected.
+        id: Its number; None of one that is not recorded yet.
     """
 
     name: str
@@ -86,21 +93,26 @@ class Known:
     phash: str
     split: Split
     withdrawn: str = ""
+    corrects: int | None = None
+    id: int | None = None
 
     @classmethod
     def of(cls, row: ReferenceRow) -> "Known":
         """One on record."""
         withdrawn = "" if row.stands else f"withdrawn by {row.withdrawn_by}: {row.withdrawn_why}"
-        return cls(f"reference {row.id}", row.sha256, row.phash, row.split, withdrawn)
+        name = f"reference {row.id}"
+        return cls(name, row.sha256, row.phash, row.split, withdrawn, row.corrects_item_id, row.id)
 
 
-def judge_against(look: Look, sha256: str, known: Iterable[Known]) -> Verdict | None:
-    """Say which known reference stands in the way of a new one; None where none does."""
+def judge_against(
+    look: Look, sha256: str, known: Iterable[Known], *, split: Split | None = None
+) -> Verdict | None:
+    """Say which known reference stands in the way of a new one, of a split; None: none does."""
     for other in known:
         same = other.sha256 == sha256
         bits = min(differing_bits(own, other.phash) for own in look.hashes)
         if same or bits <= ALIKE_BITS:
-            return _clash(other, split_of(sha256), same=same, bits=bits)
+            return _clash(other, split or split_of(sha256), same=same, bits=bits)
     return None
 
 

@@ -10,6 +10,7 @@ migrations say it in PostgreSQL's too, whose dialect would be loaded for that al
 """
 
 from tasks.schema.base import REVISION, UNCHECKED, metadata
+from tasks.schema.corrections import correction
 from tasks.schema.decisions import decision, decision_item
 from tasks.schema.items import (
     CLAIMED,
@@ -76,6 +77,7 @@ __all__ = [
     "champion",
     "checkpoint",
     "claim",
+    "correction",
     "decision",
     "decision_item",
     "derivative",

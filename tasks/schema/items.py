@@ -82,6 +82,8 @@ item = Table(
     Column("changed_at", Moment, nullable=False),  # when it came into its status
     Column("confidence", Float),
     Column("notes", Text),  # what a person should know of the scan, a line each
+    # What its derivatives in use were made with, or 0 for the network's own colours.
+    Column("correction_id", Id, nullable=False, server_default="0"),
     # That enqueued it last: its shares alone claim it, and once it has ended, nobody but the next.
     link_to("work_order", name="order_id", nullable=True),
     # One item a scan and recipe; also finds a scan's items under other recipes.
@@ -186,6 +188,7 @@ derivative = Table(
     own_id(),
     link_to("item"),
     Column("revision", Integer, nullable=False),  # of the scan
+    Column("correction_id", Id, nullable=False, server_default="0"),  # it was made with; 0: none
     Column("kind", Word, nullable=False),
     link_to("store"),
     Column("key", Key, nullable=False),
@@ -197,7 +200,7 @@ derivative = Table(
     Column("luma_identical", Boolean),
     Column("written_at", Moment, nullable=False),
     # Writing the same item twice writes the same files: the later row replaces the earlier.
-    UniqueConstraint("item_id", "revision", "kind"),
+    UniqueConstraint("item_id", "revision", "kind", "correction_id"),
     comment="A file written for an item, read back and verified before it is recorded",
 )
 

@@ -69,7 +69,7 @@ reference = Table(
     Column("withdrawn_by", Text),
     Column("withdrawn_at", Moment),
     Column("withdrawn_why", Text),
-    comment="A genuine colour picture supplied by a curator",
+    comment="A colour picture that a curator supplied, or a derivative that one has corrected",
 )
 
 reference_set = Table(

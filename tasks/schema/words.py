@@ -11,7 +11,8 @@ class ItemStatus(enum.StrEnum):
     #: held -> pending (release); skipped -> pending (the scan is back in its source);
     #: claimed -> pending (to be tried later, given back, lease ran out, or the scan changed);
     #: any ended one -> pending (enqueued again: the scan changed, or by mode);
-    #: published, review -> pending (redo, or a late worker wrote over the derivative).
+    #: published, review -> pending (redo, or a late worker wrote over the derivative);
+    #: claimed -> pending (a person has corrected the scan meanwhile).
     PENDING = "pending"
     #: A worker holds a lease on it. pending -> claimed.
     CLAIMED = "claimed"
@@ -43,7 +44,7 @@ class AttemptEnding(enum.StrEnum):
     FINISHED = "finished"  #: The worker reported an outcome.
     GIVEN_BACK = "given_back"  #: The worker was asked to stop: not counted.
     EXPIRED = "expired"  #: The lease ran out; nobody knows what became of the worker.
-    REVOKED = "revoked"  #: The scan changed under the worker's hands: not counted.
+    REVOKED = "revoked"  #: The scan changed, or was corrected, under its hands: not counted.
 
 
 class FixityOutcome(enum.StrEnum):
@@ -78,6 +79,7 @@ class DecisionKind(enum.StrEnum):
     SCAN_ARCHIVED = "scan_archived"
     SCAN_RESTORED = "scan_restored"
     UNDO = "undo"  #: A person took a decision back: items are what they were before.
+    CORRECT = "correct"  #: A person said what colours are, or took that back.
     REDO = "redo"  #: A derivative was found damaged, or is to be made anew.
     OVERWRITTEN = "overwritten"  #: A worker without a lease wrote over an item's derivative.
     PROMOTE = "promote"
@@ -112,6 +114,8 @@ class OrderMode(enum.StrEnum):
     FAILED = "failed"
     #: Scans whose derivative in use is another recipe's: bring it up to date.
     CHANGED_RECIPE = "changed-recipe"
+    #: Scans that a person has corrected, or withdrawn a correction of, since they were coloured.
+    CORRECTED = "corrected"
     #: Everything once more, what was skipped or quarantined too; never what is held or rejected.
     ALL = "all"
 

@@ -77,7 +77,11 @@ def desk_item(connection: Connection, item_id: int) -> DeskItem | None:
     ).one()
     files = connection.execute(
         select_derivatives()
-        .where(derivative.c.item_id == item_id, derivative.c.revision == row.revision)
+        .where(
+            derivative.c.item_id == item_id,
+            derivative.c.revision == row.revision,
+            derivative.c.correction_id == row.correction_id,
+        )
         .order_by(derivative.c.id)
     )
     return DeskItem(

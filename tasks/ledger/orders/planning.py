@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 
 from tasks.errors import UsageError
-from tasks.ledger import enqueue, refusals, sql
+from tasks.ledger import corrections, enqueue, refusals, sql
 from tasks.ledger.engine import reads, writes
 from tasks.ledger.filters import scans_at
 from tasks.ledger.orders.reading import lock
@@ -40,8 +40,6 @@ from tasks.schema import (
     work_order,
 )
 
-_ADOPTING = (OrderMode.MISSING, OrderMode.ALL)
-"""These take what waits for nobody: left by an order that has ended, or let go of by a person."""
 _PASSING_BY = (OrderKind.RETRY, OrderKind.BACKFILL)
 """These leave alone what a person said no to; for the others it is done, and waits for a person."""
 
@@ -129,6 +127,16 @@ def _is_eligible(recipe_id: int, order: Order | OrderRow) -> ColumnElement[bool]
     return and_(*conditions)
 
 
+def _adopting(mode: OrderMode) -> ColumnElement[bool] | None:
+    """On `scan`: an order of this mode takes what waits of it for nobody; None: it takes nothing.
+
+    Such items were left by an order that has ended, or let go of by a person.
+    """
+    if mode is OrderMode.CORRECTED:
+        return corrections.is_corrected()
+    return true() if mode in {OrderMode.MISSING, OrderMode.ALL} else None
+
+
 def _is_refused(recipe_id: int) -> ColumnElement[bool]:
     """On `scan`: under another recipe it is held, rejected, or another order has it."""
     other = item.alias("other")
@@ -186,11 +194,11 @@ def is_due(
 ) -> ColumnElement[bool]:
     """On `scan`, of which *window* holds: the order would enqueue it, or adopt its item."""
     due = enqueue.is_due(window, recipe_id, order.mode)
-    if order.mode in _ADOPTING:
+    if (adopted := _adopting(order.mode)) is not None:
         waiting = select(item.c.id).where(
             item.c.scan_id == scan.c.id, enqueue.is_adopted(recipe_id)
         )
-        due = or_(due, waiting.correlate(scan).exists())
+        due = or_(due, and_(adopted, waiting.correlate(scan).exists()))
     return and_(_is_eligible(recipe_id, order), due)
 
 
@@ -218,8 +226,9 @@ def enqueue_window(connection: Connection, order_id: int) -> OrderState:
     due = _take(connection, window, row, room, last=last)
     window = and_(window, scan.c.id <= due.last, _is_eligible(row.recipe_id, row))
     items = 0
-    if row.mode in _ADOPTING:
-        items = enqueue.adopt(connection, window, recipe_id=row.recipe_id, order_id=row.id)
+    if (adopted := _adopting(row.mode)) is not None:
+        mine = and_(window, adopted)
+        items = enqueue.adopt(connection, mine, recipe_id=row.recipe_id, order_id=row.id)
     items += enqueue.enqueue_scans(
         connection,
         window,

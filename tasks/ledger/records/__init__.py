@@ -17,6 +17,7 @@ from tasks.ledger.records.discovery import Digest, Discovered, Doubt, ListedObje
 from tasks.ledger.records.fixity import FixityCheck, FixityFilter, FixitySubject, SourceRow
 from tasks.ledger.records.reading import (
     AttemptRow,
+    CorrectionRow,
     Counts,
     DecisionRow,
     DerivativeRow,
@@ -37,6 +38,7 @@ __all__ = [
     "Backoff",
     "Claim",
     "ClaimedItem",
+    "CorrectionRow",
     "Counts",
     "DecisionRow",
     "DerivativeRecord",

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tasks.errors import Reason, Verdict
+from tasks.ledger.records.reading import CorrectionRow
 from tasks.schema import ItemStatus
 from tasks.words import count
 
@@ -59,6 +60,8 @@ class ClaimedItem:
     collection: str
     listing: int = 1  # of the file; to be said when its digest is
     is_doubted: bool = False  # the listing tells otherwise since *sha256* was read
+    correction: CorrectionRow | None = None  # that stands for these bytes
+    may_be_corrected: bool = False  # nobody has read the scan; its bytes may be known elsewhere
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,7 @@ class Outcome:
     notes: tuple[str, ...] | None = None  # of the scan, a sentence each; None: it was not read
     derivatives: tuple[DerivativeRecord, ...] = ()
     seconds: float | None = None
+    correction_id: int = 0  # that was in force, whatever came of it
 
     def __post_init__(self) -> None:
         if self.status not in FINISHED:

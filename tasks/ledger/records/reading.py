@@ -1,7 +1,7 @@
 """What people ask for: counts, items, the whole story of a scan."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
 from tasks.errors import Reason
@@ -60,6 +60,7 @@ class ItemRow:
     not_before: datetime
     changed_at: datetime
     notes: tuple[str, ...] = ()  # what a person should know of the scan
+    correction_id: int = 0  # that its derivatives in use were made with; 0: none
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ class DerivativeRow:
     mean_delta_l: float | None
     luma_identical: bool | None
     written_at: datetime
+    correction_id: int = 0  # that it was made with; 0: none
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,25 @@ class DecisionRow:
     was: ItemStatus | None = None
     was_reason: Reason | None = None
     became: ItemStatus | None = None
+
+
+@dataclass(frozen=True)
+class CorrectionRow:
+    """What a person said of the colours of some bytes."""
+
+    id: int
+    scan_id: int  # that it was made on
+    sha256: str
+    page: int  # from 0
+    # As `colormodel.correction.Correction` has it; a mapping has no hash, its number has.
+    said: Mapping[str, object] = field(hash=False)
+    parent_id: int | None  # that it goes on from
+    who: str
+    note: str
+    made_at: datetime
+    withdrawn_by: str | None = None
+    withdrawn_at: datetime | None = None
+    withdrawn_why: str | None = None
 
 
 @dataclass(frozen=True)
@@ -170,3 +191,4 @@ class ItemStory:
     scan: ScanRow
     revisions: tuple[RevisionRow, ...]
     items: tuple[ItemHistory, ...]
+    corrections: tuple[CorrectionRow, ...] = ()  # of the bytes that it holds, the latest last

@@ -1,0 +1,1 @@
+"""What people say of colours: recorded, put into effect, taught."""

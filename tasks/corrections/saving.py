@@ -1,0 +1,82 @@
+"""Saving what a person says of a scan's colours, and having the scan coloured by it."""
+
+from collections.abc import Sequence
+
+from colormodel.correction import Correction
+from tasks.batch.recipe import recipe_in_service
+from tasks.errors import UsageError
+from tasks.ledger import Ledger, corrections, enqueue, orders
+from tasks.ledger.corrections import NewCorrection
+from tasks.ledger.orders import Order, OrderKind, OrderMode, OrderRow, Scope
+from tasks.ledger.records import CorrectionRow
+from tasks.orders.planning import make_order, plan_order
+from tasks.settings import Settings
+
+#: Scans that one order takes, and that a look at what waits for one lists, at most.
+_MOST = 500
+
+
+def save_correction(  # noqa: PLR0913 - two of them have defaults
+    ledger: Ledger,
+    uri: str,
+    correction: Correction,
+    *,
+    who: str,
+    note: str = "",
+    seen: int | None = None,
+) -> CorrectionRow:
+    """Put on record what a person says of a scan; `order_corrected` then has it coloured.
+
+    Args:
+        ledger: Where the scan is.
+        uri: Of the scan, which was read before.
+        correction: What is said.
+        who: Says it.
+        note: In words; may be empty.
+        seen: The correction that the person went on from, 0 for none; None: whatever stands.
+
+    Raises:
+        UsageError: It says nothing, or the scan is not known, or was never read.
+        CorrectedMeanwhile: Somebody else has corrected the scan since.
+    """
+    if correction.is_empty:
+        raise UsageError(
+            "this says nothing: no hint, no mask, strength 1; to go back to the network's own "
+            "colours, `autochrome correct URI --withdraw`"
+        )
+    new = NewCorrection(uri, correction.as_json(), who=who, note=note, seen=seen)
+    return corrections.correct(ledger, new)
+
+
+def withdraw_correction(ledger: Ledger, uri: str, *, who: str, why: str) -> CorrectionRow:
+    """Take the latest correction of a scan back; the one before counts again, if there is one.
+
+    Raises:
+        UsageError: There is none.
+    """
+    scan = ledger.story(uri).scan
+    standing = corrections.standing(ledger, scan.sha256 or "", scan.page)
+    if standing is None:
+        raise UsageError(f"{uri}: nobody has corrected it, or all of that is withdrawn")
+    return corrections.withdraw(ledger, standing.id, who=who, why=why)
+
+
+def list_waiting(settings: Settings, ledger: Ledger) -> list[str]:
+    """Scans that were corrected since they were coloured by the recipe in service."""
+    recipe_id = orders.find_recipe(ledger, recipe_in_service(settings, ledger).digest)
+    return enqueue.list_corrected(ledger, recipe_id, limit=_MOST)
+
+
+def order_corrected(
+    settings: Settings, ledger: Ledger, uris: Sequence[str], *, who: str, why: str = ""
+) -> OrderRow:
+    """Order scans to be coloured by what was said of them: one order, planned, for any worker.
+
+    Raises:
+        UsageError: One is not known.
+    """
+    order = Order(
+        OrderMode.CORRECTED, Scope(uris=tuple(uris)), who=who, why=why, kind=OrderKind.REQUEST
+    )
+    row = make_order(settings, ledger, order, name=f"corrections by {who}")
+    return plan_order(ledger, row.id)

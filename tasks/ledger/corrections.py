@@ -1,0 +1,225 @@
+"""What people said of colours: recorded, withdrawn, and found again by a scan's bytes.
+
+A correction is about bytes, as a no is: it counts for them wherever they lie, and under every
+recipe to come. The latest that stands counts; nothing is ever deleted.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.sql.selectable import FromClause
+
+from tasks.errors import AutochromeError, UsageError
+from tasks.ledger import sql
+from tasks.ledger.decisions import record
+from tasks.ledger.engine import reads, writes
+from tasks.ledger.filters import scans_at
+from tasks.ledger.records import CorrectionRow
+from tasks.ledger.sweeping import uncount
+from tasks.ledger.uris import uri_of
+from tasks.schema import CLAIMED, AttemptEnding, DecisionKind, correction, item, scan, store
+
+
+class CorrectedMeanwhile(AutochromeError):
+    """Somebody else has corrected the scan since this person began."""
+
+    def __init__(self, last: CorrectionRow | None) -> None:
+        self.last = last  #: that stands now
+        said = "the correction that you went on from was withdrawn"
+        if last is not None:
+            said = f"{last.who} has corrected it at {last.made_at:%H:%M on %Y-%m-%d} (UTC)"
+        super().__init__(f"{said}; look at it, then save yours over it or give it up")
+
+
+@dataclass(frozen=True)
+class NewCorrection:
+    """What a person says.
+
+    Attributes:
+        uri: Of the scan; it counts for the bytes that this holds now, wherever they lie.
+        said: As `colormodel.correction.Correction.as_json` has it.
+        who: Says it.
+        note: In words, for the record; may be empty.
+        seen: The correction that the person went on from, 0 for none; None: whatever stands.
+    """
+
+    uri: str
+    said: Mapping[str, Any]
+    who: str
+    note: str = ""
+    seen: int | None = None
+
+
+# --- on `scan`, `item` ---------------------------------------------------------------------------
+
+_SAME_BYTES = and_(correction.c.sha256 == scan.c.sha256, correction.c.page == scan.c.page)
+_STANDS = correction.c.withdrawn_at.is_(None)
+
+LATEST = (
+    select(func.max(correction.c.id)).where(_SAME_BYTES, _STANDS).correlate(scan).scalar_subquery()
+)
+"""On `scan`: the correction that counts for it, or NULL."""
+
+ARE_THERE = select(correction.c.id).exists()
+"""Whether there is any."""
+
+
+def is_corrected() -> ColumnElement[bool]:
+    """On `scan`: a correction counts for it."""
+    return select(correction.c.id).where(_SAME_BYTES, _STANDS).correlate(scan).exists()
+
+
+def is_corrected_since(items: FromClause = item) -> ColumnElement[bool]:
+    """On `scan` and its `item`, or an alias: another correction counts than it was made with."""
+    other = or_(
+        and_(correction.c.id > items.c.correction_id, _STANDS),
+        and_(correction.c.id == items.c.correction_id, ~_STANDS),
+    )
+    return select(correction.c.id).where(_SAME_BYTES, other).correlate(scan, items).exists()
+
+
+# --- within a transaction ------------------------------------------------------------------------
+
+
+def by_ids(connection: Connection, ids: Collection[int]) -> dict[int, CorrectionRow]:
+    """Corrections by their numbers."""
+    wanted = select(correction).where(correction.c.id.in_(sql.given_ids(connection)))
+    return {row.id: _row(row) for row in connection.execute(wanted, sql.as_ids(ids))}
+
+
+@reads
+def of_bytes(connection: Connection, sha256: str | None, page: int) -> list[CorrectionRow]:
+    """All that was said of some bytes, withdrawn or not, the latest last."""
+    if sha256 is None:
+        return []
+    mine = and_(correction.c.sha256 == sha256, correction.c.page == page)
+    rows = connection.execute(select(correction).where(mine).order_by(correction.c.id))
+    return [_row(row) for row in rows]
+
+
+@reads
+def standing(connection: Connection, sha256: str, page: int) -> CorrectionRow | None:
+    """The correction that counts for some bytes."""
+    found = [one for one in of_bytes(connection, sha256, page) if one.withdrawn_at is None]
+    return found[-1] if found else None
+
+
+@writes
+def correct(connection: Connection, new: NewCorrection) -> CorrectionRow:
+    """Record what a person said of a scan's colours.
+
+    It counts from now on, for all scans of these bytes and under every recipe. Whoever is just
+    colouring them does it once more; what is done already waits for an order (`list_corrected`).
+
+    Raises:
+        UsageError: No scan is known there, or nobody has read it yet.
+        CorrectedMeanwhile: *seen* is not the correction that counts now.
+    """
+    row = _lock_scan(connection, new.uri)
+    before = standing(connection, row.sha256, row.page)
+    if new.seen is not None and new.seen != (before.id if before else 0):
+        raise CorrectedMeanwhile(before)
+    made = connection.execute(
+        insert(correction)
+        .values(
+            scan_id=row.id,
+            sha256=row.sha256,
+            page=row.page,
+            said=dict(new.said),
+            parent_id=before.id if before else None,
+            who=sql.storable(new.who),
+            note=sql.storable(new.note),
+            made_at=sql.now(),
+        )
+        .returning(correction)
+    ).one()
+    scope = {"uri": uri_of(row.url, row.key, row.page), "correction": made.id}
+    record(connection, DecisionKind.CORRECT, who=new.who, why=new.note, scope=scope)
+    _take_from_workers(connection, row.sha256, row.page, new.who)
+    return _row(made)
+
+
+@writes
+def withdraw(connection: Connection, correction_id: int, *, who: str, why: str) -> CorrectionRow:
+    """Let a correction count no more: what it was made over does again.
+
+    Raises:
+        UsageError: There is none of that number, or it is withdrawn.
+    """
+    wanted = select(correction).where(correction.c.id == correction_id).with_for_update()
+    found = connection.execute(wanted).first()
+    if found is None:
+        raise UsageError(f"there is no correction {correction_id}; `autochrome item` lists them")
+    if found.withdrawn_at is not None:
+        raise UsageError(f"correction {correction_id} was withdrawn by {found.withdrawn_by}")
+    values = {
+        "withdrawn_by": sql.storable(who),
+        "withdrawn_at": sql.now(),
+        "withdrawn_why": sql.storable(why),
+    }
+    mine = update(correction).where(correction.c.id == correction_id).values(values)
+    row = connection.execute(mine.returning(correction)).one()
+    scope = {"correction": correction_id, "withdrawn": True}
+    record(connection, DecisionKind.CORRECT, who=who, why=why, scope=scope)
+    _take_from_workers(connection, row.sha256, row.page, who)
+    return _row(row)
+
+
+def _lock_scan(connection: Connection, uri: str) -> Row[Any]:
+    found = connection.execute(
+        select(scan.c.id, scan.c.sha256, scan.c.page, scan.c.key, store.c.url)
+        .join(store, store.c.id == scan.c.store_id)
+        .where(scans_at(connection, uri))
+        .order_by(scan.c.page)
+        .limit(1)
+        .with_for_update(of=scan)
+    ).first()
+    if found is None:
+        raise UsageError(f"no scan is known at {uri}; `autochrome discover` finds new ones")
+    if found.sha256 is None:
+        raise UsageError(f"{uri} was not read yet; colour it first, with `autochrome run`")
+    return found
+
+
+def _take_from_workers(connection: Connection, sha256: str, page: int, who: str) -> None:
+    """Whoever colours these bytes just now does so by what was said before: not counted."""
+    theirs = select(scan.c.id).where(
+        scan.c.id == item.c.scan_id, scan.c.sha256 == sha256, scan.c.page == page
+    )
+    being_done = and_(CLAIMED, theirs.correlate(item).exists())
+    uncount(
+        connection,
+        being_done,
+        AttemptEnding.REVOKED,
+        detail=f"{who} has corrected it meanwhile",
+        parameters={},
+    )
+
+
+def _row(row: Row[Any]) -> CorrectionRow:
+    return CorrectionRow(
+        id=row.id,
+        scan_id=row.scan_id,
+        sha256=row.sha256,
+        page=row.page,
+        said=row.said,
+        parent_id=row.parent_id,
+        who=row.who,
+        note=row.note,
+        made_at=row.made_at,
+        withdrawn_by=row.withdrawn_by,
+        withdrawn_at=row.withdrawn_at,
+        withdrawn_why=row.withdrawn_why,
+    )
