@@ -135,6 +135,10 @@ class PictureSession:
             modes = self._modes.of(shares[:, rows, columns].mean((1, 2)), most=most)
         return [LikelyColour(_rgb(tone, mode.chroma), mode.probability) for mode in modes]
 
+    def as_rgb(self, row: int, column: int, chroma: tuple[float, float]) -> tuple[int, int, int]:
+        """A colour as it looks at a pixel of the network's plane: sRGB, 0 to 255 each."""
+        return _rgb(float(self.lightness[row, column]), chroma)
+
     def alternatives(self, correction: Correction, *, most: int = 4) -> list[Alternative]:
         """Other plausible colourings, each unlike the given one and the others.
 

@@ -12,13 +12,14 @@ from starlette.middleware import Middleware
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from flows.desk import api, items, outputs, pace, pictures, review, signing, static
+from flows.desk import api, correcting, items, outputs, pace, pictures, review, signing, static
 from flows.desk.desk import Desk
 from flows.desk.identity import ASKING, Identity, NotSignedIn, check_form
 from flows.desk.pages import render, wants_page
 from flows.serving.environment import allowed_names
 from flows.serving.guard import Guard
 from tasks.errors import AutochromeError, DatabaseUnavailable, UsageError
+from tasks.ledger.corrections import CorrectedMeanwhile
 from tasks.ledger.curating import DecidedMeanwhile
 
 logger = logging.getLogger(__name__)
@@ -38,8 +39,9 @@ CONTENT_POLICY = "; ".join(
 )
 MOST_BODY_BYTES = 1 << 20
 #: All routes there are. Whoever adds a page names its router here.
-ROUTERS = tuple(
-    module.router for module in (review, items, pace, pictures, signing, api, static, outputs)
+ROUTERS = (
+    *(module.router for module in (review, items, pace, pictures, signing, api, correcting)),
+    *(correcting.pages, static.router, outputs.router),
 )
 
 
@@ -70,6 +72,7 @@ def desk_app(desk: Desk) -> FastAPI:
         app.include_router(router)
     app.add_exception_handler(NotSignedIn, _not_signed_in)
     app.add_exception_handler(DecidedMeanwhile, _decided_meanwhile)
+    app.add_exception_handler(CorrectedMeanwhile, _corrected_meanwhile)
     app.add_exception_handler(AutochromeError, _refused)
     app.add_exception_handler(HTTPException, _http_refused)
     app.add_exception_handler(RequestValidationError, _not_understood)
@@ -107,6 +110,12 @@ def _decided_meanwhile(request: Request, error: Exception) -> Response:
         )
     told = api.meanwhile(error)
     return JSONResponse(told.model_dump(mode="json"), 409)
+
+
+def _corrected_meanwhile(request: Request, error: Exception) -> Response:
+    del request
+    assert isinstance(error, CorrectedMeanwhile)  # noqa: S101  for it alone
+    return correcting.overtaken(error)
 
 
 def _refused(request: Request, error: Exception) -> Response:

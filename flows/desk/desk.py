@@ -7,6 +7,7 @@ from getpass import getuser
 from threading import Lock
 from time import monotonic
 
+from flows.desk.colours import Colours
 from flows.desk.news import Newsroom
 from tasks.ledger import Ledger
 from tasks.ledger.curating import DeskItem, Queue, Waiting, desk_item, queue, waiting
@@ -29,6 +30,7 @@ class Desk:
     pictures: Pictures
     output: ObjectStore
     news: Newsroom
+    colours: Colours
     local_name: str = field(default_factory=getuser)  #: who decides, without a login by name
     _items: dict[int, tuple[float, DeskItem | None]] = field(default_factory=dict)
     _waiting: tuple[float, list[Waiting]] | None = None
@@ -82,4 +84,6 @@ def open_desk(settings: Settings, ledger: Ledger) -> Iterator[Desk]:
     with ExitStack() as opened:
         output = open_store(settings.output, settings=settings, writable=True)
         pictures = opened.enter_context(open_pictures(settings))
-        yield Desk(settings, ledger, pictures, output, Newsroom(ledger))
+        colours = Colours(settings, ledger, pictures)
+        opened.callback(colours.close)
+        yield Desk(settings, ledger, pictures, output, Newsroom(ledger), colours)

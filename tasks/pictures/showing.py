@@ -1,12 +1,13 @@
 """From a ledger's item to the tiles of its pictures."""
 
 import hashlib
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from tasks.batch.children import PixelPool
 from tasks.batch.pool import open_pool
@@ -20,6 +21,7 @@ from tasks.settings import Settings
 from tasks.storage import ObjectStore, open_store
 from tasks.storage.streams import remove_if_possible
 
+Found = TypeVar("Found")
 Which = Literal["scan", "colour"]
 
 #: The derivative that is shown, the best first: a master is of the scan's size.
@@ -83,6 +85,24 @@ class Pictures:
     def peek(self, file: PictureFile) -> Kept | None:
         """The pyramid, if somebody has looked at it lately."""
         return self._cache.peek(f"{file.store}\0{file.key}\0{file.page}\0{file.tag}")
+
+    def look(
+        self, file: PictureFile, work: Callable[[Any], Found], request: Callable[[Path], object]
+    ) -> Found:
+        """Have a child look at a file, fetched for that alone.
+
+        Args:
+            file: The file.
+            work: What the child does.
+            request: What it is called with, from where the file lies.
+
+        Raises:
+            AutochromeError: The file is not there any more, or *work* raises it.
+        """
+        with tempfile.TemporaryDirectory(dir=self._folder) as folder:
+            fetched = Path(folder) / "scan"
+            self._store(file.store).fetch(file.key, fetched, version=file.version, etag=file.etag)
+            return self._pool.run(work, request(fetched), pixels=file.pixels)
 
     def _make(self, file: PictureFile, into: Path) -> Pyramid:
         fetched = into.with_suffix(".file")

@@ -1,0 +1,341 @@
+"""Correcting: colours at places of a scan, as a page and as an API; teaching what came of it."""
+
+import base64
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Path, Query, Request
+from pydantic import BaseModel, Field
+from starlette.responses import JSONResponse, Response
+
+from colormodel.correction import Correction
+from colormodel.hints import HintError
+from flows.desk.desk import Desk
+from flows.desk.identity import Deciding, Looking, OpenDesk, Visitor
+from flows.desk.pages import render
+from flows.desk.views import seen_item, shown_file, view_of
+from tasks.corrections.saving import save_correction, withdraw_correction
+from tasks.corrections.teaching import teach
+from tasks.errors import UsageError
+from tasks.ledger.correcting import Corrections
+from tasks.ledger.corrections import CorrectedMeanwhile
+from tasks.ledger.curating import DeskItem
+from tasks.ledger.records import CorrectionRow
+from tasks.ledger.references import list_references
+from tasks.pictures.showing import PictureFile
+
+pages = APIRouter(include_in_schema=False)
+router = APIRouter(prefix="/api", tags=["correct"])
+
+Number = Annotated[int, Path(ge=1, lt=1 << 60)]
+#: References that colours may be taken from.
+_REFERENCES = 24
+_REFERENCE_PX = 420
+_JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}}}
+
+#: Colours that things often had, to begin with: names, and sRGB.
+PALETTE = (
+    ("Skin, light", "#c99a7b"),
+    ("Skin, dark", "#7a4f39"),
+    ("Hair, brown", "#5a4030"),
+    ("Khaki", "#9a8a63"),
+    ("Olive drab", "#5f5b3a"),
+    ("Denim", "#4a5d7e"),
+    ("Navy", "#2c3550"),
+    ("Wine red", "#6f2a35"),
+    ("Brick", "#9c5a45"),
+    ("Wood", "#8b6a48"),
+    ("Straw", "#c7ad74"),
+    ("Grass", "#6d7f47"),
+    ("Foliage", "#4c6238"),
+    ("Sky", "#8fb0d2"),
+    ("Water", "#5f7f8c"),
+    ("Earth", "#7b6750"),
+    ("Brass", "#a9894f"),
+    ("Grey", "#808080"),
+)
+
+
+class Hint(BaseModel):
+    """A colour at a place, or along a line."""
+
+    points: list[tuple[float, float]] = Field(
+        min_length=1, max_length=2000, description="x and y as shares of width and height"
+    )
+    rgb: tuple[float, float, float] = Field(description="sRGB, 0 to 255; its hue and chroma count")
+    wide: bool = Field(default=False, description="The network may follow it everywhere")
+
+
+class Mask(BaseModel):
+    """Where no colour is put."""
+
+    kind: str = Field(description="grey: it stays grey; keep: it keeps the scan's own colour")
+    points: list[tuple[float, float]] = Field(min_length=1, max_length=2000)
+    radius: float = Field(description="Of the brush, as a share of the shorter side")
+
+
+class Said(BaseModel):
+    """All that a person says of a scan."""
+
+    hints: list[Hint] = Field(default_factory=list, max_length=200)
+    strength: float = Field(1.0, description="Of the colours that the network chooses, 0 to 2")
+    masks: list[Mask] = Field(default_factory=list, max_length=200)
+
+
+class Asked(BaseModel):
+    """What a picture would look like if a person said so."""
+
+    said: Said = Field(default_factory=Said)
+
+
+class AskedAt(Asked):
+    """What is likely at a place."""
+
+    x: float = Field(ge=0, le=1)
+    y: float = Field(ge=0, le=1)
+
+
+class Likely(BaseModel):
+    """A colour that the network thinks likely."""
+
+    rgb: tuple[int, int, int]
+    probability: float
+
+
+class Place(BaseModel):
+    """A place of a picture."""
+
+    here: tuple[int, int, int] = Field(description="Its colour under what was said")
+    likely: list[Likely] = Field(description="Most likely first")
+
+
+class AlternativeOf(BaseModel):
+    """Another plausible colouring."""
+
+    said: dict[str, Any] = Field(description="What makes it, to be sent back as `said`")
+    difference: float = Field(description="From the one it is an alternative to, mean in a*b*")
+    jpeg: str = Field(description="A small picture, in Base64")
+
+
+class Save(BaseModel):
+    """A correction to be put on record."""
+
+    said: Said
+    note: str = Field("", max_length=1000)
+    seen: int | None = Field(
+        None, ge=0, description="The correction that it goes on from, 0: none; else whatever stands"
+    )
+
+
+class Saved(BaseModel):
+    """A correction on record."""
+
+    id: int
+    who: str
+    at: datetime
+    note: str
+    said: dict[str, Any]
+    withdrawn_by: str | None
+
+
+class Standing(BaseModel):
+    """What people have said of a scan."""
+
+    id: int = Field(description="The correction that counts, 0: none; for `seen`")
+    said: dict[str, Any] | None
+    is_coloured: bool = Field(description="The derivative in use was made with it")
+    history: list[Saved]
+
+
+class Overtaken(BaseModel):
+    """Somebody else has corrected the scan meanwhile."""
+
+    detail: str
+    id: int
+    last: Saved | None
+
+
+class Taught(BaseModel):
+    """A reference that was made of a corrected picture."""
+
+    reference: int
+
+
+# --- the page ------------------------------------------------------------------------------------
+
+
+@pages.get("/items/{item_id}/correct")
+def correct(request: Request, item_id: Number, desk: OpenDesk, visitor: Deciding) -> Response:
+    """The page on which a scan is corrected."""
+    one = seen_item(desk, visitor, item_id)
+    _scan_of(one)
+    standing = _standing(desk, one)
+    return render(
+        request,
+        "correct.html.j2",
+        view=view_of(desk, one),
+        palette=PALETTE,
+        standing=standing,
+        history=standing.history,
+        references=_newest_references(desk),
+        begin=json.dumps(standing.said or {}),
+    )
+
+
+@pages.get("/correct/references/{number}.jpg")
+def reference(number: Number, desk: OpenDesk, visitor: Deciding) -> Response:
+    """A reference, small, for its colours."""
+    del visitor
+    row = next((one for one in list_references(desk.ledger) if one.id == number), None)
+    if row is None:
+        raise HTTPException(404)
+    file = PictureFile(row.store, row.key, row.sha256[:16], pixels=row.width * row.height)
+    jpeg = desk.colours.sessions.small_reference(file, longest_px=_REFERENCE_PX)
+    kept = {"Cache-Control": "private, max-age=86400, immutable"}
+    return Response(jpeg, media_type="image/jpeg", headers=kept)
+
+
+# --- the API -------------------------------------------------------------------------------------
+
+
+@router.get("/items/{item_id}/correction")
+def what_stands(item_id: Number, desk: OpenDesk, visitor: Looking) -> Standing:
+    """What people have said of a scan's colours, and what of it counts."""
+    return _standing(desk, seen_item(desk, visitor, item_id))
+
+
+@router.post("/items/{item_id}/colours", response_class=Response, responses=_JPEG)
+def colours(item_id: Number, asked: Asked, desk: OpenDesk, visitor: Deciding) -> Response:
+    """What the whole picture would look like, at screen size."""
+    opened = desk.colours.sessions.open(_scan(desk, visitor, item_id))
+    return Response(opened.picture(_read(asked.said)), media_type="image/jpeg")
+
+
+@router.post("/items/{item_id}/likely")
+def likely(item_id: Number, asked: AskedAt, desk: OpenDesk, visitor: Deciding) -> Place:
+    """What is at a place, and what the network thinks likely there."""
+    opened = desk.colours.sessions.open(_scan(desk, visitor, item_id))
+    shown = opened.place(asked.x, asked.y, _read(asked.said))
+    return Place(
+        here=shown.here,
+        likely=[Likely(rgb=one.rgb, probability=one.probability) for one in shown.likely],
+    )
+
+
+@router.post("/items/{item_id}/alternatives")
+def alternatives(
+    item_id: Number, asked: Asked, desk: OpenDesk, visitor: Deciding
+) -> list[AlternativeOf]:
+    """Other plausible colourings, in which all that was said holds."""
+    opened = desk.colours.sessions.open(_scan(desk, visitor, item_id))
+    return [
+        AlternativeOf(
+            said=one.alternative.correction.as_json(),
+            difference=one.alternative.difference,
+            jpeg=base64.b64encode(one.jpeg).decode("ascii"),
+        )
+        for one in opened.alternatives(_read(asked.said))
+    ]
+
+
+@router.post("/items/{item_id}/correction", responses={409: {"model": Overtaken}})
+def save(item_id: Number, asked: Save, desk: OpenDesk, visitor: Deciding) -> Saved:
+    """Put a correction on record, and have the scan coloured by it. 409: somebody was faster."""
+    one = seen_item(desk, visitor, item_id)
+    row = save_correction(
+        desk.ledger,
+        one.row.uri,
+        _read(asked.said),
+        who=visitor.name,
+        note=asked.note.strip(),
+        seen=asked.seen,
+    )
+    desk.colours.saved()
+    desk.decided(item_id)
+    return _saved(row)
+
+
+@router.post("/items/{item_id}/correction/withdraw")
+def withdraw(
+    item_id: Number,
+    desk: OpenDesk,
+    visitor: Deciding,
+    why: Annotated[str, Query(max_length=1000)] = "",
+) -> Saved:
+    """Take the correction that counts back; the one before counts again, if there is one."""
+    one = seen_item(desk, visitor, item_id)
+    row = withdraw_correction(desk.ledger, one.row.uri, who=visitor.name, why=why.strip())
+    desk.colours.saved()
+    desk.decided(item_id)
+    return _saved(row)
+
+
+@router.post("/items/{item_id}/teach")
+def teach_it(item_id: Number, desk: OpenDesk, visitor: Deciding) -> Taught:
+    """Make a reference of the corrected picture: for training alone, marked as corrected."""
+    one = seen_item(desk, visitor, item_id)
+    answer = teach(desk.settings, desk.ledger, one.row.uri, who=visitor.name)
+    if answer.verdict is not None or answer.reference_id is None:
+        detail = answer.verdict.detail if answer.verdict else "somebody has taught it just now"
+        raise UsageError(f"it is not learnt from: {detail}")
+    return Taught(reference=answer.reference_id)
+
+
+def overtaken(error: CorrectedMeanwhile) -> Response:
+    """Who was faster, as the API says it."""
+    last = error.last
+    told = Overtaken(
+        detail=str(error),
+        id=last.id if last else 0,
+        last=_saved(last) if last else None,
+    )
+    return JSONResponse(told.model_dump(mode="json"), 409)
+
+
+def _read(said: Said) -> Correction:
+    try:
+        return Correction.from_json(json.loads(said.model_dump_json()), "said")
+    except HintError as error:
+        raise UsageError(str(error)) from error
+
+
+def _scan(desk: Desk, visitor: Visitor, item_id: int) -> PictureFile:
+    return _scan_of(seen_item(desk, visitor, item_id, fresh=False))
+
+
+def _scan_of(one: DeskItem) -> PictureFile:
+    file = shown_file(one, "scan")
+    if file is None or one.scan.sha256 is None:
+        raise HTTPException(404, "the scan was not read yet, or holds other bytes by now")
+    return file
+
+
+def _standing(desk: Desk, one: DeskItem) -> Standing:
+    rows = Corrections(desk.ledger).of_bytes(one.scan.sha256 or "", one.scan.page)
+    stands = [row for row in rows if row.withdrawn_at is None]
+    counts = stands[-1] if stands else None
+    number = counts.id if counts else 0
+    return Standing(
+        id=number,
+        said=dict(counts.said) if counts else None,
+        is_coloured=one.row.correction_id == number,
+        history=[_saved(row) for row in rows],
+    )
+
+
+def _saved(row: CorrectionRow) -> Saved:
+    said: Mapping[str, Any] = row.said
+    return Saved(
+        id=row.id,
+        who=row.who,
+        at=row.made_at,
+        note=row.note,
+        said=dict(said),
+        withdrawn_by=row.withdrawn_by,
+    )
+
+
+def _newest_references(desk: Desk) -> list[int]:
+    return [row.id for row in list_references(desk.ledger)[::-1][:_REFERENCES]]

@@ -1,0 +1,228 @@
+"""Pictures that people are correcting: read once, each with the network's session.
+
+The network is that in service; whoever goes on after a promotion sees the new one's colours.
+"""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import simplejpeg
+import torch
+
+from colormodel.checkpoint import Checkpoint
+from colormodel.correction import Correction
+from colormodel.infer import Colorizer, DeviceError
+from colormodel.networks import NetworkFault
+from colormodel.pictures import Codes, encode_srgb, put_colour
+from colormodel.planes import Plane
+from colormodel.session import Alternative, LikelyColour, PictureSession
+from tasks.batch.recipe import read_limits, thresholds
+from tasks.batch.scratch import scratch_folder
+from tasks.checkpoints import find_champion, find_checkpoint
+from tasks.corrections.looking import Looked, LookRequest, look_to_correct
+from tasks.errors import InvalidPrediction, NoDevice
+from tasks.ledger import Ledger
+from tasks.pictures.showing import PictureFile, Pictures
+from tasks.references.look import LookRequest as ReferenceRequest
+from tasks.references.look import look_at_reference
+from tasks.settings import Settings
+
+Found = TypeVar("Found")
+
+#: The longer side of what a screen shows.
+SCREEN_PX = 1600
+#: The longer side of what is shown of an alternative.
+SMALL_PX = 480
+#: Pictures that are kept open: each takes some 80 MB.
+_KEPT = 6
+#: So long the network in service is taken for the same.
+_LOOK_S = 30.0
+_QUALITY = 90
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A place of a picture: what is there, and what might be."""
+
+    here: tuple[int, int, int]  #: sRGB under the correction, 0 to 255
+    likely: tuple[LikelyColour, ...]
+
+
+@dataclass(frozen=True)
+class SmallAlternative:
+    """Another plausible colouring, small."""
+
+    alternative: Alternative
+    jpeg: bytes
+
+
+class OpenPicture:
+    """One scan and what the network says of it, under whatever a person says."""
+
+    def __init__(self, colorizer: Colorizer, looked: Looked) -> None:
+        self._session = PictureSession(colorizer, looked.lightness, neutral=looked.neutral)
+        self._screen: Plane = looked.screen
+        self._own = None if looked.own is None else _fitted(looked.own, looked.screen.shape)
+        height, width = looked.screen.shape
+        scale = min(1.0, SMALL_PX / max(height, width))
+        rows, columns = (
+            np.minimum(((np.arange(round(side * scale)) + 0.5) / scale).astype(int), side - 1)
+            for side in (height, width)
+        )
+        self._small: Plane = np.ascontiguousarray(looked.screen[rows][:, columns])
+
+    def picture(self, correction: Correction) -> bytes:
+        """The whole picture under a correction, at screen size, as JPEG in sRGB.
+
+        Raises:
+            AutochromeError: The network gives no colours, or its device has failed.
+        """
+        chroma_map = _watched(lambda: self._session.colours(correction))
+        linear = put_colour(chroma_map, self._screen)
+        if self._own is not None and (kept := correction.mask("keep", *self._screen.shape)).any():
+            linear += kept * (self._own - linear)
+        return _jpeg(linear)
+
+    def place(self, x: float, y: float, correction: Correction) -> Shown:
+        """What is at a place, and what the network thinks likely there.
+
+        Raises:
+            AutochromeError: The network gives no colours, or its device has failed.
+        """
+        height, width = self._session.lightness.shape
+        row, column = min(int(y * height), height - 1), min(int(x * width), width - 1)
+        chroma = _watched(lambda: self._session.colours(correction)).chroma[:, row, column]
+        here = self._session.as_rgb(row, column, (float(chroma[0]), float(chroma[1])))
+        return Shown(here, tuple(_watched(lambda: self._session.likely(x, y, correction))))
+
+    def alternatives(self, correction: Correction) -> list[SmallAlternative]:
+        """Other plausible colourings.
+
+        Raises:
+            AutochromeError: The network gives no colours, or its device has failed.
+        """
+        found = _watched(lambda: self._session.alternatives(correction))
+        small = self._small
+        return [SmallAlternative(one, _jpeg(put_colour(one.chroma_map, small))) for one in found]
+
+
+class Sessions:
+    """Opens pictures, and keeps those that were asked for last; threads may share it."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, pictures: Pictures) -> None:
+        self._settings, self._ledger, self._pictures = settings, ledger, pictures
+        self._lock = threading.Lock()
+        self._colorizer: Colorizer | None = None
+        self._looked_at = -_LOOK_S
+        self._kept: OrderedDict[str, OpenPicture] = OrderedDict()
+
+    @property
+    def colorizer(self) -> Colorizer:
+        """The network in service, loaded.
+
+        Raises:
+            AutochromeError: It is not to be had, or its device is not.
+        """
+        with self._lock:
+            return self._network()
+
+    def open(self, file: PictureFile) -> OpenPicture:
+        """A scan, ready to be corrected.
+
+        Raises:
+            AutochromeError: It cannot be read any more, or the network is not to be had.
+        """
+        with self._lock:
+            colorizer = self._network()
+            key = f"{colorizer.checkpoint.digest} {file.store}\0{file.key}\0{file.page}\0{file.tag}"
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        looked = self._pictures.look(file, look_to_correct, self._request(file, colorizer))
+        opened = OpenPicture(colorizer, looked)
+        with self._lock:
+            self._kept[key] = opened
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return opened
+
+    def small_reference(self, file: PictureFile, *, longest_px: int) -> bytes:
+        """A reference, small, as JPEG.
+
+        Raises:
+            AutochromeError: It cannot be read.
+        """
+        limits = read_limits(self._settings)
+        look = self._pictures.look(
+            file, look_at_reference, lambda path: ReferenceRequest(path, limits)
+        )
+        step = max(1, -(-max(look.codes.shape[:2]) // longest_px))
+        return _coded(look.codes[::step, ::step])
+
+    def _request(self, file: PictureFile, colorizer: Colorizer) -> Callable[..., LookRequest]:
+        settings = self._settings
+        return lambda path: LookRequest(
+            path,
+            file.page or 0,
+            read_limits(settings),
+            thresholds(settings),
+            colorizer.checkpoint.network_px,
+            SCREEN_PX,
+        )
+
+    def _network(self) -> Colorizer:
+        now = time.monotonic()
+        if self._colorizer is not None and now - self._looked_at < _LOOK_S:
+            return self._colorizer
+        self._looked_at = now
+        if self._colorizer is not None and not self._is_replaced(self._colorizer.checkpoint):
+            return self._colorizer
+        torch.set_num_threads(self._settings.network_threads)
+        with scratch_folder(self._settings) as scratch:
+            checkpoint = find_checkpoint(self._settings, self._ledger, scratch)
+            try:
+                self._colorizer = Colorizer(
+                    checkpoint, device=self._settings.device, fade=self._settings.fade
+                )
+            except DeviceError as error:
+                raise NoDevice(str(error)) from error
+        self._kept.clear()
+        return self._colorizer
+
+    def _is_replaced(self, checkpoint: Checkpoint) -> bool:
+        if self._settings.checkpoint is not None:
+            return False
+        return find_champion(self._settings, self._ledger).digest != checkpoint.digest
+
+
+def _watched(work: Callable[[], Found]) -> Found:
+    try:
+        return work()
+    except NetworkFault as error:
+        raise InvalidPrediction(str(error)) from error
+    except DeviceError as error:
+        raise NoDevice(str(error)) from error
+
+
+def _fitted(light: Plane, size: tuple[int, ...]) -> Plane:
+    """Linear light (3, h, w) brought to another size, the nearest pixel each."""
+    rows, columns = (
+        np.arange(to) * side // to for to, side in zip(size, light.shape[1:], strict=True)
+    )
+    return np.clip(light[:, rows][:, :, columns], 0, 1)
+
+
+def _jpeg(linear: Plane) -> bytes:
+    return _coded(encode_srgb(linear, bits=8))
+
+
+def _coded(codes: Codes) -> bytes:
+    jpeg: bytes = simplejpeg.encode_jpeg(
+        np.ascontiguousarray(codes), quality=_QUALITY, colorspace="RGB", colorsubsampling="444"
+    )
+    return jpeg
