@@ -180,7 +180,6 @@ def correct(request: Request, item_id: Number, desk: OpenDesk, visitor: Deciding
         standing=standing,
         history=standing.history,
         references=_newest_references(desk),
-        begin=json.dumps(standing.said or {}),
     )
 
 

@@ -10,9 +10,10 @@ export class Refused extends Error {
   }
 }
 
-/** Ask the server; JSON comes back, or the text of a page. Throws Refused with what it says. */
+/** Ask the server; JSON comes back, the text of a page, or a picture. Throws Refused with what it says. */
 export async function ask(url, { method = "GET", body, as = "json", signal } = {}) {
-  const headers = { Accept: as === "json" ? "application/json" : "text/html" };
+  const kinds = { json: "application/json", text: "text/html", blob: "image/*" };
+  const headers = { Accept: kinds[as] };
   if (method !== "GET") headers["X-CSRF-Token"] = token();
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let answer;
@@ -31,7 +32,7 @@ export async function ask(url, { method = "GET", body, as = "json", signal } = {
     try { told = await answer.json(); } catch { /* no JSON */ }
     throw new Refused(answer.status, told);
   }
-  return as === "json" ? answer.json() : answer.text();
+  return answer[as]();
 }
 
 /** Tell the person something, for a while; with a button where there is something to do. */
