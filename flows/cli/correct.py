@@ -11,7 +11,7 @@ import typer
 
 from flows.cli import options
 from flows.cli.orders import Here, go_on
-from flows.cli.talk import ExitCode, print_json, say, stdout
+from flows.terminal import ExitCode, print_json, say, stdout
 from tasks.errors import UsageError
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import threading
 from tasks.corrections.saving import list_waiting, order_corrected
 from tasks.corrections.sessions import Sessions
 from tasks.errors import AutochromeError
-from tasks.ledger import Ledger
-from tasks.ledger.orders import OrderKind, OrderMode, Orders
+from tasks.ledger import Ledger, orders
+from tasks.ledger.orders import OrderKind, OrderMode
 from tasks.orders.working import work_here
 from tasks.pictures.showing import Pictures
 from tasks.settings import Settings
@@ -65,7 +65,6 @@ class Colours:
     def _colour_what_waits(self) -> None:
         """Order what was corrected; a Prefect server's workers do it, or else this process."""
         settings, ledger = self._settings, self._ledger
-        orders = Orders(ledger)
         if uris := list_waiting(settings, ledger):
             order_corrected(settings, ledger, uris, who="the desk")
         if os.environ.get("PREFECT_API_URL"):
@@ -73,7 +72,7 @@ class Colours:
 
             keep_if_served(settings, ledger)
             return
-        for row in orders.list_open():
+        for row in orders.list_open(ledger):
             if row.kind is OrderKind.REQUEST and row.mode is OrderMode.CORRECTED:
                 said = work_here(settings, ledger, row.id, stop=self._stop)
                 if said:

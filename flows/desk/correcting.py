@@ -19,7 +19,7 @@ from flows.desk.views import seen_item, shown_file, view_of
 from tasks.corrections.saving import save_correction, withdraw_correction
 from tasks.corrections.teaching import teach
 from tasks.errors import UsageError
-from tasks.ledger.correcting import Corrections
+from tasks.ledger import corrections
 from tasks.ledger.corrections import CorrectedMeanwhile
 from tasks.ledger.curating import DeskItem
 from tasks.ledger.records import CorrectionRow
@@ -312,7 +312,7 @@ def _scan_of(one: DeskItem) -> PictureFile:
 
 
 def _standing(desk: Desk, one: DeskItem) -> Standing:
-    rows = Corrections(desk.ledger).of_bytes(one.scan.sha256 or "", one.scan.page)
+    rows = corrections.of_bytes(desk.ledger, one.scan.sha256, one.scan.page)
     stands = [row for row in rows if row.withdrawn_at is None]
     counts = stands[-1] if stands else None
     number = counts.id if counts else 0

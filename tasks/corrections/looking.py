@@ -7,7 +7,7 @@ import numpy as np
 
 from colormodel.neutral import neutral_mask
 from colormodel.planes import network_size
-from tasks.scans.findings import Thresholds, examine
+from tasks.scans.findings import examine
 from tasks.scans.header import ReadLimits
 from tasks.scans.reader import open_scan
 
@@ -19,7 +19,6 @@ class LookRequest:
     path: Path
     page: int
     limits: ReadLimits
-    thresholds: Thresholds
     network_px: int
     screen_px: int  #: the longer side, at most
 
@@ -49,7 +48,7 @@ def look_to_correct(request: LookRequest) -> Looked:
     """
     folder = request.path.parent
     scan = open_scan(request.path, page=request.page, limits=request.limits, scratch=folder)
-    findings = examine(scan, thresholds=request.thresholds)
+    findings = examine(scan)
     height, width = scan.header.height, scan.header.width
     size = network_size(height, width, network_px=request.network_px)
     lightness = scan.thumbnail(*size)

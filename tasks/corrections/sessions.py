@@ -21,7 +21,7 @@ from colormodel.networks import NetworkFault
 from colormodel.pictures import Codes, encode_srgb, put_colour
 from colormodel.planes import Plane
 from colormodel.session import Alternative, LikelyColour, PictureSession
-from tasks.batch.recipe import read_limits, thresholds
+from tasks.batch.recipe import read_limits
 from tasks.batch.scratch import scratch_folder
 from tasks.checkpoints import find_champion, find_checkpoint
 from tasks.corrections.looking import Looked, LookRequest, look_to_correct
@@ -170,7 +170,6 @@ class Sessions:
             path,
             file.page or 0,
             read_limits(settings),
-            thresholds(settings),
             colorizer.checkpoint.network_px,
             SCREEN_PX,
         )

@@ -36,10 +36,10 @@ from tasks.corrections.saving import (
 )
 from tasks.corrections.teaching import teach
 from tasks.errors import UsageError
-from tasks.ledger import EnqueueMode, ItemFilter, ItemStatus, Ledger
+from tasks.ledger import Claim, ItemStatus, Ledger, orders
 from tasks.ledger.corrections import CorrectedMeanwhile
 from tasks.ledger.opening import open_ledger
-from tasks.ledger.orders import Order, OrderMode, Orders, Scope
+from tasks.ledger.orders import Order, OrderMode, Scope
 from tasks.ledger.records import DerivativeRow, ItemHistory
 from tasks.ledger.reference_records import ReferenceKind, Split
 from tasks.ledger.references import list_references
@@ -279,18 +279,28 @@ def test_whoever_colours_it_just_now_begins_again(
     settings: Settings, ledger: Ledger, deep: str
 ) -> None:
     """A correction that comes while a worker has the item is not lost to the worker's result."""
-    recipe = ledger.current_recipe()
-    assert recipe is not None
-    ledger.redo(ItemFilter(uri=deep), who="test", why="")
-    held = ledger.claim("slow", recipe_id=recipe.id, limit=9, lease_s=60, max_attempts=3)
-    assert held is not None
+    first = save_correction(ledger, deep, Correction(HINTS[:1]), who="Ben")
+    order = order_corrected(settings, ledger, [deep], who="Ben")
+
+    def claim() -> Claim:
+        held = ledger.claim(
+            "worker",
+            recipe_id=order.recipe_id,
+            order_id=order.id,
+            run_id=order.run_id,
+            limit=9,
+            lease_s=60,
+            max_attempts=3,
+        )
+        assert held is not None
+        return held
+
+    assert [one.correction and one.correction.id for one in claim().items] == [first.id]
     row = save_correction(ledger, deep, SAID, who="Ann")
     assert latest(ledger, deep).attempts[-1].ending is AttemptEnding.REVOKED
-    again = ledger.claim("other", recipe_id=recipe.id, limit=9, lease_s=60, max_attempts=3)
-    assert again is not None
-    assert [(one.attempt, one.correction and one.correction.id) for one in again.items] == [
-        (1, row.id)
-    ]
+    (again,) = claim().items
+    assert again.correction is not None
+    assert (again.attempt, again.correction.id) == (1, row.id)
 
 
 def test_what_says_nothing_or_was_never_read_is_refused(
@@ -378,7 +388,7 @@ def test_killed_in_the_middle_it_is_done_once_and_by_the_hints(
     _wait_for(lambda: latest(ledger, deep).item.status is ItemStatus.CLAIMED)
     os.kill(running.pid, signal.SIGKILL)
     running.wait()
-    order = Orders(ledger).list_open()[0]
+    order = orders.list_open(ledger)[0]
     take_over_leases(ledger)  # as every worker does when it starts
     assert work_here(settings, ledger, order.id, stop=threading.Event()) == ""
     history = latest(ledger, deep)
@@ -395,13 +405,19 @@ def _wait_for(holds: Any, *, within_s: float = 120) -> None:  # noqa: ANN401 - a
         time.sleep(0.02)
 
 
-def test_enqueueing_by_mode(settings: Settings, ledger: Ledger, deep: str) -> None:
-    """Only what was corrected since is due, and only until it is done."""
+def test_only_what_was_corrected_since_is_due(
+    settings: Settings, ledger: Ledger, deep: str
+) -> None:
+    """And only until it is done: by the mode for it, and by that of every night."""
     recipe = ledger.current_recipe()
     assert recipe is not None
-    assert ledger.plan(recipe.id, mode=EnqueueMode.CORRECTED).items == 0
+
+    def due(mode: OrderMode) -> int:
+        return orders.plan(ledger, Order(mode), recipe.id).items
+
+    modes = (OrderMode.CORRECTED, OrderMode.MISSING)
+    assert [due(mode) for mode in modes] == [0, 0]
     save_correction(ledger, deep, SAID, who="Ann")
-    assert ledger.plan(recipe.id, mode=EnqueueMode.CORRECTED).items == 1
+    assert [due(mode) for mode in modes] == [1, 1]
     colour(settings, ledger, deep)
-    assert ledger.plan(recipe.id, mode=EnqueueMode.CORRECTED).items == 0
-    assert ledger.plan(recipe.id, mode=EnqueueMode.MISSING).items == 0
+    assert [due(mode) for mode in modes] == [0, 0]
