@@ -20,6 +20,7 @@ from tests.bench.speed import (
     prefect_cost,
     roofline,
     sidebyside,
+    stages,
     startup,
 )
 from tests.bench.speed.material import small_scans
@@ -60,6 +61,7 @@ def _parts(scans: int, largest: int) -> dict[str, Part]:
 
     return {
         "startup": start,
+        "stages": stages.measure,
         "network": network.measure,
         "gpu": gpu.measure,
         "roofline": roofline.measure,
