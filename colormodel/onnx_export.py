@@ -83,7 +83,7 @@ def export_onnx(checkpoint: Checkpoint, out: Path) -> Path:
     return beside
 
 
-class _Coloured(nn.Module):
+class _OnnxModule(nn.Module):
     """A network's colours and confidence, without hints."""
 
     def __init__(self, network: ColorNetwork) -> None:
@@ -107,7 +107,7 @@ def _exported(network: ColorNetwork) -> bytes:
     }
     sizes = {"lightness": {0: torch.export.Dim("minibatch", min=1, max=1024), **steps}}
     example = torch.rand(2, 1, 96, 128) * 100
-    coloured = _Coloured(network).eval()
+    coloured = _OnnxModule(network).eval()
     with torch.no_grad(), _quiet():
         # Once for real: what a network makes in its first pass and keeps must be of real numbers,
         # not of those that stand for numbers while it is traced.

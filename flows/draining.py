@@ -25,7 +25,7 @@ PATIENCE_S = 50.0
 _POLL_S = 0.2
 
 
-class _Told(BaseException):
+class _EndRequest(BaseException):
     """A signal asked for the end."""
 
 
@@ -40,7 +40,7 @@ def run_and_drain(command: Sequence[str], *, patience_s: float = PATIENCE_S) -> 
         signal.signal(number, _tell)
     try:
         code = worker.wait()
-    except _Told:
+    except _EndRequest:
         _drain(worker, patience_s)
         code = worker.wait()
     return code if code >= 0 else 128 - code
@@ -48,7 +48,7 @@ def run_and_drain(command: Sequence[str], *, patience_s: float = PATIENCE_S) -> 
 
 def _tell(number: int, frame: FrameType | None) -> None:
     del number, frame
-    raise _Told
+    raise _EndRequest
 
 
 def _drain(worker: subprocess.Popen[bytes], patience_s: float) -> None:
@@ -58,7 +58,7 @@ def _drain(worker: subprocess.Popen[bytes], patience_s: float) -> None:
     for pid in runs:
         _send(pid, signal.SIGTERM)
     deadline = time.monotonic() + patience_s
-    with contextlib.suppress(_Told):
+    with contextlib.suppress(_EndRequest):
         while any(_is_alive(pid) for pid in runs) and time.monotonic() < deadline:
             time.sleep(_POLL_S)
     worker.terminate()

@@ -21,9 +21,10 @@ from prefect.states import Completed, Running
 from pydantic import Field
 
 from flows.watching import tag_run
-from tasks.finetune.course import Approval, Course, Judged, Skipped, begin, conclude
+from tasks.finetune.records import Approval, Finetuning, Judged, Skipped
 from tasks.finetune.running import recorded_run
 from tasks.finetune.showing import curves_svg
+from tasks.finetune.steps import begin, conclude
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.reference_records import TrainingVerdict
 from tasks.prefect_tasks import judge, train_challenger, unsearched
@@ -60,37 +61,37 @@ def finetune(*, force: bool = False, approval: bool | None = None) -> State:
     with (
         open_ledger(settings) as ledger,
         recorded_run(ledger, flow_run_id=flow_run.id) as run,
-        begin(settings, ledger, run_id=run.id, who=WHO, force=force) as course,
+        begin(settings, ledger, run_id=run.id, who=WHO, force=force) as finetuning,
     ):
-        if isinstance(course, Skipped):
-            get_run_logger().info("skipped: %s", course.why)
-            run.detail = f"skipped: {course.why}"
-            create_markdown_artifact(f"Skipped: {course.why}.", key="finetune")
-            return Completed(name="Skipped", message=course.why)
-        judged = _train_and_judge(course)
+        if isinstance(finetuning, Skipped):
+            get_run_logger().info("skipped: %s", finetuning.why)
+            run.detail = f"skipped: {finetuning.why}"
+            create_markdown_artifact(f"Skipped: {finetuning.why}.", key="finetune")
+            return Completed(name="Skipped", message=finetuning.why)
+        judged = _train_and_judge(finetuning)
         is_asked = settings.finetune_approval if approval is None else approval
-        said = _ask(course, judged) if is_asked and judged.judgement.for_promotion else None
-        ended = conclude(course, judged, said, who=WHO)
+        said = _ask(finetuning, judged) if is_asked and judged.judgement.for_promotion else None
+        ended = conclude(finetuning, judged, said, who=WHO)
         verdict = ended.verdict or TrainingVerdict.FAILED
         run.detail = f"{verdict}: {ended.why}"
         _show_judgement(judged, heading=f"**{verdict}**: {ended.why}")
         return Completed(name=verdict.capitalize(), message=ended.why)
 
 
-def _train_and_judge(course: Course) -> Judged:
+def _train_and_judge(finetuning: Finetuning) -> Judged:
     progress = create_progress_artifact(0.0, key="finetune-progress", description="training")
-    steps = course.recipe.steps
+    steps = finetuning.recipe.steps
 
     def on_look(step: int, words: str) -> None:
         if isinstance(progress, UUID):
             update_progress_artifact(progress, 100.0 * step / steps, description=words)
 
-    trained = train_challenger(unsearched(course), on_look)
+    trained = train_challenger(unsearched(finetuning), on_look)
     on_look(steps, "trained; champion and challenger are judged")
     if not isinstance(trained, str):
         url = _data_url(curves_svg(trained.looks).encode(), "image/svg+xml")
         create_image_artifact(url, key="loss-curves", description="Loss and watched errors")
-    judged = judge(unsearched(course), unsearched(trained))
+    judged = judge(unsearched(finetuning), unsearched(trained))
     on_look(steps, "judged")
     if judged.shown.examples:
         create_image_artifact(
@@ -101,15 +102,15 @@ def _train_and_judge(course: Course) -> Judged:
     return judged
 
 
-def _ask(course: Course, judged: Judged) -> Approval:
+def _ask(finetuning: Finetuning, judged: Judged) -> Approval:
     """Pause until a person answers the form in the UI, or the time is over."""
-    hours = course.settings.finetune_approval_hours
+    hours = finetuning.settings.finetune_approval_hours
     _show_judgement(judged, heading="**Waits for a person**: resume this run to answer.")
     form = Promotion.with_initial_data(
         description=(
-            f"The challenger of {course.parent.name} ({course.parent.digest[:12]}) won. Promote "
-            f"it?\n\n{judged.shown.table}\n\n{_examples(judged)}\n\nWithout an answer within "
-            f"{hours:g} hours the champion stays."
+            f"The challenger of {finetuning.parent.name} ({finetuning.parent.digest[:12]}) won. "
+            f"Promote it?\n\n{judged.shown.table}\n\n{_examples(judged)}\n\nWithout an answer "
+            f"within {hours:g} hours the champion stays."
         )
     )
     try:

@@ -15,8 +15,9 @@ from colormodel.finetune import Finetuned, Look
 from tasks.batch.batch import BatchSummary
 from tasks.discovery.listing import Listing
 from tasks.errors import DatabaseUnavailable, StageTimeout, StorageUnavailable
-from tasks.finetune.course import Course, Judged, judge_challenger, train
+from tasks.finetune.records import Finetuning, Judged
 from tasks.finetune.showing import look_in_words
+from tasks.finetune.steps import judge_challenger, train
 from tasks.ledger import RunEnding
 from tasks.ledger.orders import OrderRow
 from tasks.orders.batches import BatchRequest, colorize_requested
@@ -92,16 +93,16 @@ def report(night: Night, summary: BatchSummary, *, ending: RunEnding) -> ReportP
 
 
 @task(name="train", cache_policy=NO_CACHE)
-def train_challenger(course: Course, tell: Callable[[int, str], None]) -> Finetuned | str:
+def train_challenger(finetuning: Finetuning, tell: Callable[[int, str], None]) -> Finetuned | str:
     """Train the challenger; *tell* is given the step and words at each look."""
 
     def on_look(look: Look) -> None:
         tell(look.step, look_in_words(look))
 
-    return train(course, on_look=on_look)
+    return train(finetuning, on_look=on_look)
 
 
 @task(name="judge", cache_policy=NO_CACHE)
-def judge(course: Course, trained: Finetuned | str) -> Judged:
+def judge(finetuning: Finetuning, trained: Finetuned | str) -> Judged:
     """Score champion and challenger in one run, and decide."""
-    return judge_challenger(course, trained)
+    return judge_challenger(finetuning, trained)

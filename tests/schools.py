@@ -19,8 +19,9 @@ from colormodel.photos import load_photos
 from colormodel.recipe import TrainRecipe
 from colormodel.train import train
 from tasks.checkpoints import register_file
-from tasks.finetune.course import Course, begin
-from tasks.finetune.course import train as train_challenger
+from tasks.finetune.records import Finetuning
+from tasks.finetune.steps import begin
+from tasks.finetune.steps import train as train_challenger
 from tasks.ledger.checkpoints import promote
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.reference_records import Description
@@ -74,10 +75,10 @@ def finished_training(
     settings = enrol(schoolroom, folder, f"sqlite:///{folder / 'ledger.db'}")()
     with (
         open_ledger(settings) as ledger,
-        begin(settings, ledger, run_id=None, who="finetune") as course,
+        begin(settings, ledger, run_id=None, who="finetune") as finetuning,
     ):
-        assert isinstance(course, Course)
-        train_challenger(course)
+        assert isinstance(finetuning, Finetuning)
+        train_challenger(finetuning)
         shutil.copytree(settings.finetune_folder, kept)
     return kept
 

@@ -51,7 +51,7 @@ class EfficientNetEncoder(Encoder):
         weights["_conv_stem.weight"] = weights["_conv_stem.weight"].sum(1, keepdim=True)
         layers = [layer for part in (self.shallow, *self.deep) for layer in part]
         for number, layer in enumerate(layers):
-            if isinstance(layer, _Inverted):
+            if isinstance(layer, _InvertedResidual):
                 layer.load(weights, f"_blocks.{number - 1}.")
             elif isinstance(layer, _Stem):
                 layer.load(weights, "_conv_stem", "_bn0")
@@ -111,7 +111,7 @@ class ScaledConv(nn.Conv2d):
         )
 
 
-class _Inverted(nn.Module):
+class _InvertedResidual(nn.Module):
     """An inverted residual: widen, filter each channel by itself, narrow; add what came in."""
 
     def __init__(self, inputs: int, outputs: int, expansion: int, stride: int, size: int) -> None:
@@ -156,6 +156,8 @@ def _layers() -> nn.Sequential:
     inputs = _STEM
     for expansion, outputs, repeats, stride, size in _BLOCKS:
         for number in range(repeats):
-            layers.append(_Inverted(inputs, outputs, expansion, 1 if number else stride, size))
+            layers.append(
+                _InvertedResidual(inputs, outputs, expansion, 1 if number else stride, size)
+            )
             inputs = outputs
     return nn.Sequential(*layers)

@@ -77,7 +77,9 @@ def _features() -> nn.Sequential:
     inputs = _STEM
     for expansion, outputs, repeats, stride in _BLOCKS:
         for number in range(repeats):
-            layers.append(_Inverted(inputs, outputs, expansion, stride if number == 0 else 1))
+            layers.append(
+                _InvertedResidual(inputs, outputs, expansion, stride if number == 0 else 1)
+            )
             inputs = outputs
     features = nn.Sequential(*layers)
     for module in features.modules():
@@ -86,7 +88,7 @@ def _features() -> nn.Sequential:
     return features
 
 
-class _Inverted(nn.Module):
+class _InvertedResidual(nn.Module):
     """An inverted residual: widen, filter each channel by itself, narrow; add what came in."""
 
     def __init__(self, inputs: int, outputs: int, expansion: int, stride: int) -> None:

@@ -98,7 +98,7 @@ class UNet(ColorNetwork):
 
     def _coarse(
         self, prepared: Prepared, hints: Tensor | None, every: Every = EVERYWHERE
-    ) -> "_Coarse":
+    ) -> "_CoarseFeatures":
         lightness, features = prepared
         if features is None:
             raise ValueError("these planes were not prepared by a network of this kind")
@@ -115,7 +115,7 @@ class UNet(ColorNetwork):
         kernel = self.kernel(torch.cat((x, edges), 1))  # (N, 144, H/4, W/4)
         kernel = kernel.unflatten(1, (9, COARSE_PX**2)).float().softmax(1)  # (N, 9, 16, H/4, W/4)
         regression = self.regression(x).float() * _CHROMA_SCALE  # (N, 2, H/4, W/4)
-        return _Coarse(regression, self.distribution(every.of(x)), kernel)
+        return _CoarseFeatures(regression, self.distribution(every.of(x)), kernel)
 
     def _doubt(self, logits: Tensor) -> Tensor:
         """How undecided each distribution is, (N, 1, H/4, W/4)."""
@@ -145,7 +145,7 @@ class UNet(ColorNetwork):
         self.encoder.load_imagenet(path)
 
 
-class _Coarse(NamedTuple):
+class _CoarseFeatures(NamedTuple):
     """All that is known at a quarter of the size, and how to make it finer."""
 
     regression: Tensor  # a*, b*; (N, 2, h, w)

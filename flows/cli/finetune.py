@@ -1,4 +1,4 @@
-"""`autochrome finetune`: the whole course in this process, without Prefect."""
+"""`autochrome finetune`: all of it in this process, without Prefect."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from flows.terminal import print_json, say, stderr, stdout
 
 if TYPE_CHECKING:
     from colormodel.finetune import Look
-    from tasks.finetune.course import Approval, Course, Judged
+    from tasks.finetune.records import Approval, Finetuning, Judged
     from tasks.ledger.reference_records import TrainingRow
 
 app = typer.Typer()
@@ -44,8 +44,9 @@ def finetune(
 
     Killed, it goes on where it was when it is run again.
     """
-    from tasks.finetune.course import Skipped, begin, conclude
+    from tasks.finetune.records import Skipped
     from tasks.finetune.running import recorded_run
+    from tasks.finetune.steps import begin, conclude
     from tasks.ledger.migrate import make_if_missing
     from tasks.ledger.opening import open_ledger
     from tasks.settings import load_settings
@@ -58,25 +59,25 @@ def finetune(
     with (
         open_ledger(settings) as ledger,
         recorded_run(ledger) as run,
-        begin(settings, ledger, run_id=run.id, who=who, force=force) as course,
+        begin(settings, ledger, run_id=run.id, who=who, force=force) as finetuning,
     ):
-        if isinstance(course, Skipped):
-            run.detail = f"skipped: {course.why}"
-            _tell_skipped(course.why, as_json=as_json)
+        if isinstance(finetuning, Skipped):
+            run.detail = f"skipped: {finetuning.why}"
+            _tell_skipped(finetuning.why, as_json=as_json)
             return
-        judged = _train_and_judge(course)
-        ended = conclude(course, judged, _unasked(course, judged), who=who)
+        judged = _train_and_judge(finetuning)
+        ended = conclude(finetuning, judged, _unasked(finetuning, judged), who=who)
         run.detail = f"{ended.verdict}: {ended.why}"
     _tell(ended, judged, as_json=as_json)
 
 
-def _train_and_judge(course: Course) -> Judged:
-    from tasks.finetune.course import judge_challenger, train
+def _train_and_judge(finetuning: Finetuning) -> Judged:
     from tasks.finetune.showing import look_in_words
+    from tasks.finetune.steps import judge_challenger, train
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
-        line = bar.add_task("fine-tuning", total=course.recipe.steps)
+        line = bar.add_task("fine-tuning", total=finetuning.recipe.steps)
 
         def on_look(look: Look) -> None:
             words = look_in_words(look)
@@ -84,16 +85,16 @@ def _train_and_judge(course: Course) -> Judged:
             if not stderr.is_terminal:
                 say(words)
 
-        trained = train(course, on_look=on_look)
+        trained = train(finetuning, on_look=on_look)
         bar.update(line, description="judging")
-        return judge_challenger(course, trained)
+        return judge_challenger(finetuning, trained)
 
 
-def _unasked(course: Course, judged: Judged) -> Approval | None:
+def _unasked(finetuning: Finetuning, judged: Judged) -> Approval | None:
     """Nobody can be asked here; where policy wants a person's word, it is wanting."""
-    from tasks.finetune.course import Approval
+    from tasks.finetune.records import Approval
 
-    if not course.settings.finetune_approval or not judged.judgement.for_promotion:
+    if not finetuning.settings.finetune_approval or not judged.judgement.for_promotion:
         return None
     return Approval(
         promote=False,

@@ -67,7 +67,7 @@ def chroma_planes(
         rounding and the loss of coding).
     """
     height, width = (-(-size // 2) for size in luma.shape)
-    meant = _Meant(luma, chroma_map, lightness_of)
+    meant = _IntendedChroma(luma, chroma_map, lightness_of)
     planes = np.empty((2, height, width), np.uint8)
     for rows in blocks(slice(0, height), at_once=max(STRIP_ROWS, _STRIP_SAMPLES // width)):
         differences = meant.rows(rows)
@@ -119,7 +119,7 @@ def stored(chroma_map: ChromaMap, orientation: int) -> ChromaMap:
     )
 
 
-class _Meant:
+class _IntendedChroma:
     """Cb and Cr around 0 of the colour that the network means, before Y′ limits them.
 
     They are computed for cells of 2 × 2 pixels. Of a scan that is very much larger than the map,

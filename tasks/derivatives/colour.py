@@ -121,7 +121,7 @@ def _encoded(tone: ToneCurve, dtype: np.dtype[Any], light: Light) -> Samples:
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _OriginalColours:
     """Colours of the scan's own, light (rows, W, 3), and how much of them counts, (rows, W)."""
 
     light: Plane
@@ -141,12 +141,12 @@ class _OwnColour:
         self._height, self._width = scan.header.height, scan.header.width
         self._strips = even_strips(scan.colour_strips(rows), rows)
 
-    def next_strip(self) -> _Kept:
+    def next_strip(self) -> _OriginalColours:
         top, light = next(self._strips)
         places = np.arange(top, top + len(light))
         rows = _between(places, self._height, self._where)
         columns = _between(np.arange(self._width), self._width, rows.T)
-        return _Kept(light, columns.T)
+        return _OriginalColours(light, columns.T)
 
 
 def _between(places: NDArray[np.intp], full: int, small: Plane) -> Plane:

@@ -66,7 +66,7 @@ _UNREAD = (
 )  # fmt: skip
 
 
-class _Unread(Exception):
+class _NoSecondReading(Exception):
     """The scan is not read a second time; the message tells a person why."""
 
 
@@ -137,7 +137,7 @@ def check_master(path: Path, scan: Scan) -> ToneCheck:
     try:
         again = _read_again(path, scan)
         _compare(path, scan, again, tally)
-    except _Unread as error:
+    except _NoSecondReading as error:
         doubt, tally = str(error), _Tally()
         _compare(path, scan, _FirstReading(scan), tally)
     check = tally.check(f"max |ΔL*| ≤ {limit:g}", doubt=doubt)
@@ -148,7 +148,7 @@ def check_master(path: Path, scan: Scan) -> ToneCheck:
 
 def _compare(path: Path, scan: Scan, again: "SecondReading | _FirstReading", tally: _Tally) -> None:
     try:
-        upright = _Upright(path, scan, is_turned=again.is_turned)
+        upright = _WrittenLightness(path, scan, is_turned=again.is_turned)
         for top, expected in _told(path, again.strips(_TURNED_ROWS if again.is_turned else _ROWS)):
             found = upright.lightness(again.place(top, len(expected)))
             tally.add(again.as_stored(found) - expected)
@@ -171,7 +171,10 @@ def check_access(path: Path, scan: Scan, master: Path, checked: ToneCheck) -> To
     """
     tally = _Tally()
     try:
-        written, lossless = _Upright(path, scan, is_lossy=True), _Upright(master, scan)
+        written, lossless = (
+            _WrittenLightness(path, scan, is_lossy=True),
+            _WrittenLightness(master, scan),
+        )
         for top in range(0, written.height, _ROWS):
             part = Place(0, top, written.width, min(_ROWS, written.height - top))
             tally.add(written.lightness(part) - lossless.lightness(part))
@@ -225,7 +228,7 @@ def _grey_light(path: Path, scan: Scan) -> tuple[Light, str]:
     """What the scan's greys mean by the second reading, or the first where there is none."""
     try:
         again = _read_again(path, scan)
-    except _Unread as error:
+    except _NoSecondReading as error:
         return Light(scan.tone.linear[None]), str(error)
     if again.page.orientation != scan.header.orientation:
         raise _failed(path, f"the scan's orientation is {again.page.orientation}")
@@ -282,9 +285,9 @@ def _read_again(path: Path, scan: Scan) -> SecondReading:
     except OtherPage as error:
         raise _failed(path, f"the scan was misread: {error}") from error
     except Unstated as error:
-        raise _Unread(f"{error}; the reader had to guess.") from error
+        raise _NoSecondReading(f"{error}; the reader had to guess.") from error
     except _UNREAD as error:
-        raise _Unread(_only_one(error)) from error
+        raise _NoSecondReading(_only_one(error)) from error
     if again.size != (scan.header.width, scan.header.height):
         raise _failed(path, f"the scan is read a second time with {again.size} pixels")
     return again
@@ -298,7 +301,7 @@ def _told(path: Path, strips: Iterator[tuple[int, Floats32]]) -> Iterator[tuple[
         except Refuted as error:
             raise _failed(path, f"the scan was misread: {error}") from error
         except _UNREAD as error:
-            raise _Unread(_only_one(error)) from error
+            raise _NoSecondReading(_only_one(error)) from error
         if strip is None:
             return
         yield strip
@@ -312,7 +315,7 @@ def _only_one(error: Exception) -> str:
     )
 
 
-class _Upright:
+class _WrittenLightness:
     """L* of a written file through its own profile, in parts from top to bottom, or of any order.
 
     Args:

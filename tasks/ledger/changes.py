@@ -76,7 +76,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Inserted:
+class InsertedScans:
     """What became of files that were not known when they were compared."""
 
     added: tuple[int, ...] = ()  #: ids of the scans made
@@ -135,10 +135,12 @@ def ensure_source(connection: Connection, url: str) -> int:
     return store_id
 
 
-def insert_scans(connection: Connection, place: Place, facts: Sequence[dict[str, Any]]) -> Inserted:
+def insert_scans(
+    connection: Connection, place: Place, facts: Sequence[dict[str, Any]]
+) -> InsertedScans:
     """Make scans of files that are not known."""
     if not facts:
-        return Inserted()
+        return InsertedScans()
     listed = _LISTED.table(connection)
     columns = {
         "store_id": literal(place.store_id, BigInteger()),
@@ -161,14 +163,14 @@ def insert_scans(connection: Connection, place: Place, facts: Sequence[dict[str,
     )
     ids = tuple(added.scalars().all())  # at once: one by one takes twice as long
     if len(ids) == len(facts):
-        return Inserted(ids)
+        return InsertedScans(ids)
     # Its ids may be below those that were there when this listing began: they count as seen.
     mine = set(ids)
     one = select(scan.c.id).where(
         scan.c.store_id == place.store_id, scan.c.key == listed.c.key, scan.c.page == 0
     )
     there = connection.execute(select(one.scalar_subquery()).select_from(listed), given)
-    return Inserted(ids, tuple(found for found in there.scalars().all() if found not in mine))
+    return InsertedScans(ids, tuple(found for found in there.scalars().all() if found not in mine))
 
 
 def relist_scans(connection: Connection, place: Place, facts: Sequence[dict[str, Any]]) -> int:

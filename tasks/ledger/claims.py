@@ -60,7 +60,7 @@ _OPEN = claim.c.ended_at.is_(None)
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ClaimRequest:
     """What a worker asks for; see `Ledger.claim`."""
 
     worker: str
@@ -229,7 +229,7 @@ _MAKE_AND_MARK = _make_and_mark()  # SQLite cannot do both in one
 # --- claiming ------------------------------------------------------------------------------------
 
 
-def claim_items(connection: Connection, wanted: Wanted, *, token: str) -> Claim | None:
+def claim_items(connection: Connection, wanted: ClaimRequest, *, token: str) -> Claim | None:
     """Sweep, then take what is wanted; see `Ledger.claim`."""
     mine = {"recipe": wanted.recipe_id, "order": wanted.order_id}
     seen = set(connection.execute(_LOOK, mine).scalars())
@@ -252,7 +252,7 @@ def claim_items(connection: Connection, wanted: Wanted, *, token: str) -> Claim 
 
 
 def _take(
-    connection: Connection, wanted: Wanted, rows: Sequence[sql.AnyRow], *, token: str
+    connection: Connection, wanted: ClaimRequest, rows: Sequence[sql.AnyRow], *, token: str
 ) -> datetime:
     """Make the claim, and let the rows point to it; returns when it expires."""
     given = {

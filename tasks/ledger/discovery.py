@@ -29,7 +29,7 @@ from sqlalchemy import (
 
 from tasks.ledger import sql
 from tasks.ledger.changes import (
-    Inserted,
+    InsertedScans,
     Place,
     facts_of,
     insert_scans,
@@ -83,7 +83,7 @@ class Listing:
 
 
 @dataclass
-class _Absent:
+class _MissingScans:
     """Known scans that the listing did not bring, by their ids."""
 
     known: int = 0
@@ -120,14 +120,14 @@ class _Comparison:
 
 
 @dataclass(frozen=True)
-class _Written:
+class _ChunkResult:
     """What came of writing a chunk."""
 
-    inserted: Inserted = field(default_factory=Inserted)
+    inserted: InsertedScans = field(default_factory=InsertedScans)
     changed: int = 0
 
 
-class _Seen:
+class _IdSet:
     """A set of scan ids, one bit each."""
 
     def __init__(self) -> None:
@@ -189,7 +189,7 @@ def record_listing(  # noqa: PLR0913 - each may be left out but three
     )
     # What another process adds from now on is not ours to call vanished.
     newest = database.read(_newest)
-    seen = _Seen()
+    seen = _IdSet()
     found = new = changed = reappeared = vanished = left_out = otherwise = 0
     for chunk in _chunks(listing.objects, CHUNK_OBJECTS):
         for route, mine in router.sort(chunk):
@@ -242,12 +242,12 @@ def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 def _record_chunk(
     database: Database, place: Place, chunk: Sequence[ListedObject]
-) -> tuple[_Comparison, _Written]:
+) -> tuple[_Comparison, _ChunkResult]:
     """Compare, and write what differs; the differences, and what came of them."""
     objects = list({found.key: found for found in chunk}.values())
     differs = database.read(lambda connection: _compare(connection, place, objects))
     if not differs.is_news:
-        return differs, _Written()
+        return differs, _ChunkResult()
     return differs, database.write(lambda connection: _write(connection, place, differs))
 
 
@@ -292,7 +292,7 @@ def comparison(connection: Connection, place: Place) -> Select[Any]:
     return select(listed.c.n, known.label("known"))
 
 
-def _write(connection: Connection, place: Place, differs: _Comparison) -> _Written:
+def _write(connection: Connection, place: Place, differs: _Comparison) -> _ChunkResult:
     inserted = insert_scans(connection, place, differs.new)
     if inserted.added:
         hold_found(connection, place.store_id, inserted.added)
@@ -305,14 +305,14 @@ def _write(connection: Connection, place: Place, differs: _Comparison) -> _Writt
         mark_reappeared(connection, differs.reappeared)
     if differs.moved:
         move_scans(connection, place, differs.moved)
-    return _Written(inserted, changed)
+    return _ChunkResult(inserted, changed)
 
 
 def _absent(
-    database: Database, router: Router, seen: _Seen, listing: Listing, *, newest: int
-) -> _Absent:
+    database: Database, router: Router, seen: _IdSet, listing: Listing, *, newest: int
+) -> _MissingScans:
     """Find the known scans under the listing's prefix that were not seen."""
-    absent = _Absent()
+    absent = _MissingScans()
     for route in router.routes:
         prefix = route.prefix_of(listing.prefix)
         if prefix is None:
@@ -330,7 +330,7 @@ def _absent(
     return absent
 
 
-def _mark_left_out(database: Database, absent: _Absent) -> int:
+def _mark_left_out(database: Database, absent: _MissingScans) -> int:
     return sum(
         _mark_all(database, partial(mark_left_out, pattern=pattern), ids)
         for pattern, ids in absent.left_out.items()

@@ -37,7 +37,7 @@ class DoneDerivative:
 
 
 @dataclass(frozen=True)
-class Done:
+class RunOutcomes:
     """The outcomes of a run, some of its derivatives, and what was noted about some scans."""
 
     statuses: Counter[ItemStatus]
@@ -53,7 +53,7 @@ _HAS_OUTCOME = and_(
 
 
 @reads
-def list_done(connection: Connection, run_id: int, *, derivatives: int, noted: int) -> Done:
+def list_done(connection: Connection, run_id: int, *, derivatives: int, noted: int) -> RunOutcomes:
     """What came of a run's claims.
 
     Args:
@@ -84,7 +84,7 @@ def list_done(connection: Connection, run_id: int, *, derivatives: int, noted: i
         uri_of(row.url, row.key, row.page): notes_in(row.notes)
         for row in connection.execute(_noted(run_id).limit(noted))
     }
-    return Done(statuses, reasons, shown, notes)
+    return RunOutcomes(statuses, reasons, shown, notes)
 
 
 def _noted(run_id: int) -> Select[Any]:

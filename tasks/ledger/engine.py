@@ -22,15 +22,19 @@ from sqlalchemy import URL, Connection, Engine, event, inspect, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import (
     ArgumentError,
-    DataError,
     DBAPIError,
-    IntegrityError,
-    NotSupportedError,
-    ProgrammingError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from tasks.errors import DatabaseUnavailable, SchemaOutdated, UsageError
+from tasks.ledger.failures import (
+    TRANSIENT_SQLITE,
+    describe,
+    explain,
+    is_mistake,
+    is_transient,
+    sqlite_name,
+)
 from tasks.schema import REVISION
 
 T = TypeVar("T")
@@ -41,12 +45,6 @@ _FIRST_RELEASED = "0100"  # the revision of release 0.1.0
 _LOOK_AGAIN_S = (0.0005, 0.003)
 _SQLITE = frozenset({"sqlite", "sqlite+pysqlite"})
 _FORMS = "sqlite:///PATH or postgresql://USER@HOST/DATABASE"
-
-# PostgreSQL's error codes (its manual, appendix A) after which the same transaction may succeed: 08
-# connection, 40 deadlock and serialization, 53300 too many connections, 55P03 lock, 57P shutdown.
-_TRANSIENT_POSTGRESQL = ("08", "40", "53300", "55P03", "57P")
-_REFUSALS = ("42P01", "42703", "42501")  # no such table, no such column, no such right
-_TRANSIENT_SQLITE = ("SQLITE_BUSY", "SQLITE_LOCKED")
 
 
 class Database:
@@ -82,7 +80,7 @@ class Database:
                 with engine.begin() as connection:
                     return work(connection)
             except (DBAPIError, PoolTimeoutError) as error:
-                if not is_transient(error) and _is_mistake(error):
+                if not is_transient(error) and is_mistake(error):
                     raise
                 if not is_transient(error) or time.monotonic() + pause_s > give_up_at:
                     raise explain(error, self.engine.url) from error
@@ -174,15 +172,6 @@ def _file_of(path: str) -> str:
     if path in {"", ":memory:"}:
         raise UsageError("a ledger in memory would be lost with the process; name a file")
     return path
-
-
-def describe(url: URL) -> str:
-    """Name a database for people: never its password."""
-    if url.get_backend_name() == "sqlite":
-        return str(url.database)
-    host = url.host or url.query.get("host") or "localhost"
-    port = f":{url.port}" if url.port else ""
-    return f"{host}{port}/{url.database or ''}"
 
 
 def exists(url: str) -> bool:
@@ -288,7 +277,7 @@ def _when_free(raw: sqlite3.Connection, statement: str) -> None:
         try:
             raw.execute(statement).close()
         except sqlite3.Error as error:
-            is_transient = _sqlite_name(error).startswith(_TRANSIENT_SQLITE)
+            is_transient = sqlite_name(error).startswith(TRANSIENT_SQLITE)
             if not is_transient or time.monotonic() > give_up_at:
                 raise
             time.sleep(random.uniform(*_LOOK_AGAIN_S))  # noqa: S311 - spreads attempts, guards nothing
@@ -335,77 +324,3 @@ def _postgresql_engine(url: URL) -> Engine:
             connection.exec_driver_sql("BEGIN")
 
     return engine
-
-
-# --- failures ------------------------------------------------------------------------------------
-
-
-def is_transient(error: Exception) -> bool:
-    """Whether the same transaction may succeed a moment later."""
-    if isinstance(error, PoolTimeoutError):
-        return True
-    if not isinstance(error, DBAPIError):
-        return False
-    if error.connection_invalidated:
-        return True
-    if isinstance(error.orig, sqlite3.Error):
-        return _sqlite_name(error.orig).startswith(_TRANSIENT_SQLITE)
-    state = getattr(error.orig, "sqlstate", None)
-    if state is None:  # no answer from the server at all
-        return isinstance(error, sqlalchemy.exc.OperationalError)
-    return str(state).startswith(_TRANSIENT_POSTGRESQL)
-
-
-def _is_mistake(error: Exception) -> bool:
-    """Whether the statement is at fault, and not the database: ours to mend, with a traceback."""
-    state = getattr(getattr(error, "orig", None), "sqlstate", None)
-    mistakes = (IntegrityError, DataError, ProgrammingError, NotSupportedError)
-    return isinstance(error, mistakes) and state not in _REFUSALS
-
-
-def explain(error: Exception, url: URL) -> DatabaseUnavailable:
-    """Say in one line what the database refused, and what to do."""
-    where = describe(url)
-    original = getattr(error, "orig", None) or error
-    said = " ".join(str(original).split())
-    if isinstance(original, sqlite3.Error):
-        return _explain_sqlite(original, where, said)
-    state = str(getattr(original, "sqlstate", None) or "")
-    if state in {"42P01", "42703"}:  # no such table, no such column
-        return SchemaOutdated(f"{where}: {said}; run `autochrome db upgrade`")
-    return DatabaseUnavailable(f"the database {where} refuses: {said}; {_postgresql_remedy(state)}")
-
-
-def _postgresql_remedy(state: str) -> str:
-    remedies = {
-        "3D000": "create it, then run `autochrome db upgrade`",
-        "28P01": "check user and password in AUTOCHROME_DATABASE_URL",
-        "28000": "check the user in AUTOCHROME_DATABASE_URL and the server's pg_hba.conf",
-        "42501": "grant this user the rights that deploy/ lists",
-        "53100": "free space on its disk",
-        "53300": "raise max_connections, or run fewer workers",
-        "25006": "it is read-only: connect to the primary",
-    }
-    return remedies.get(
-        state, "check that the server runs and that AUTOCHROME_DATABASE_URL leads to it"
-    )
-
-
-def _explain_sqlite(original: sqlite3.Error, where: str, said: str) -> DatabaseUnavailable:
-    name = _sqlite_name(original)
-    remedies = {
-        "SQLITE_NOTADB": "it is no SQLite database; name another file",
-        "SQLITE_READONLY": "give this user the right to write the file and its folder",
-        "SQLITE_CANTOPEN": "check that this user may read and write the file and its folder",
-        "SQLITE_FULL": "free space on its disk",
-        "SQLITE_BUSY": "another process holds it; end that one, or use PostgreSQL for many workers",
-        "SQLITE_CORRUPT": "restore it from a copy, then discover the sources again",
-    }
-    remedy = next(
-        (r for prefix, r in remedies.items() if name.startswith(prefix)), "check its disk"
-    )
-    return DatabaseUnavailable(f"the database {where} refuses: {said}; {remedy}")
-
-
-def _sqlite_name(error: sqlite3.Error) -> str:
-    return getattr(error, "sqlite_errorname", "")

@@ -11,45 +11,32 @@ holder has finished, its record tells; where it has not, a reason on the claimed
 import random
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    ColumnElement,
     Connection,
-    Float,
-    Insert,
-    Integer,
-    Text,
-    TextClause,
-    Update,
     and_,
-    bindparam,
-    case,
-    func,
-    insert,
-    literal,
-    null,
-    or_,
     select,
-    true,
-    update,
 )
-from sqlalchemy.sql.selectable import CTE
 
 from tasks.errors import Reason, Verdict
 from tasks.ledger import sql
-from tasks.ledger.claims import holds_nothing, lock_claim
+from tasks.ledger.claims import lock_claim
 from tasks.ledger.decisions import Decision, carry_out, supersede_others
+from tasks.ledger.finishing_statements import (
+    COUNT,
+    DERIVATIVES,
+    HELD_ITEMS,
+    IN_OTHER_HANDS,
+    SETTLED,
+    statements,
+)
 from tasks.ledger.notes import lines_of
 from tasks.ledger.pages import add_pages
 from tasks.ledger.records import Backoff, Ending, Outcome
 from tasks.ledger.refusals import Refusal, bind_to_bytes, standing
 from tasks.ledger.vanishing import GONE, GONE_DETAIL, GONE_REASON
 from tasks.schema import (
-    CLAIMED,
     AttemptEnding,
     DecisionKind,
     ItemStatus,
@@ -57,13 +44,14 @@ from tasks.schema import (
     claim,
     derivative,
     item,
-    scan,
     status_in,
 )
 
+_OVERWRITTEN = "a worker whose lease had run out may have written over its derivative"
+
 
 @dataclass(frozen=True)
-class _Settled:
+class _OutcomeRow:
     """An outcome as it is written: the ledger has decided between failing and trying again."""
 
     item_id: int
@@ -84,185 +72,6 @@ class _Settled:
     pages: int | None
     notes: str | None
     correction_id: int | None
-
-
-_SETTLED = sql.Rows(
-    "settled",
-    item_id=BigInteger,
-    scan_id=BigInteger,
-    revision=Integer,
-    number=Integer,
-    status=Text,
-    reason=Text,
-    detail=Text,
-    wait_s=Float,
-    confidence=Float,
-    seconds=Float,
-    sha256=Text,
-    listing=Integer,
-    width=Integer,
-    height=Integer,
-    bits=Integer,
-    pages=Integer,
-    notes=Text,
-    correction_id=BigInteger,
-)
-
-_DERIVATIVES = sql.Rows(
-    "derivatives",
-    item_id=BigInteger,
-    revision=Integer,
-    correction_id=BigInteger,
-    kind=Text,
-    store_id=BigInteger,
-    key=Text,
-    content_type=Text,
-    size_bytes=BigInteger,
-    sha256=Text,
-    max_delta_l=Float,
-    mean_delta_l=Float,
-    luma_identical=Boolean,
-)
-
-
-# --- statements ----------------------------------------------------------------------------------
-# Built once a dialect: building one takes longer than running it.
-
-_OF_CLAIM = bindparam("of_claim", type_=BigInteger)
-
-_HELD_ITEMS = (
-    select(
-        item.c.id,
-        item.c.scan_id,
-        item.c.attempts,
-        item.c.revision,
-        item.c.reason,
-        scan.c.page,
-        scan.c.size_bytes,
-        scan.c.sha256,
-        scan.c.vanished_at,
-    )
-    .join(scan, scan.c.id == item.c.scan_id)
-    .where(CLAIMED, item.c.claim_id == _OF_CLAIM)
-    .with_for_update(of=item)
-)
-_OVERWRITTEN = "a worker whose lease had run out may have written over its derivative"
-_IN_OTHER_HANDS = (
-    update(item)
-    .where(
-        CLAIMED,
-        item.c.claim_id.not_in(select(claim.c.id).where(claim.c.token == bindparam("token"))),
-    )
-    .values(reason=Reason.WRITE_UNVERIFIED)
-)
-_COUNT = (
-    update(claim)
-    .where(claim.c.id == _OF_CLAIM)
-    .values(
-        finished=claim.c.finished + bindparam("more_finished", type_=Integer),
-        failed=claim.c.failed + bindparam("more_failed", type_=Integer),
-        source_bytes=claim.c.source_bytes + bindparam("more_source", type_=BigInteger),
-        derivative_bytes=claim.c.derivative_bytes + bindparam("more_derived", type_=BigInteger),
-        ended_at=case((holds_nothing(_OF_CLAIM), sql.now()), else_=null()),
-    )
-)
-
-
-@dataclass(frozen=True)
-class _Statements:
-    """What a batch is written with."""
-
-    settled: tuple[Update | Insert, ...]
-    derivatives: TextClause
-
-
-@cache
-def _statements(dialect: str) -> _Statements:
-    new = _SETTLED.table_for(dialect)
-    items, attempts, scans = _update_items(new), _insert_attempts(new), _update_scans(new)
-    settled: tuple[Update | Insert, ...] = (items, attempts, scans)
-    if dialect == "postgresql":
-        # All in one: each way to the server is one more turn to wait for. SQLite cannot.
-        settled = (scans.add_cte(items.cte("items"), attempts.cte("attempts")),)
-    return _Statements(settled, _upsert_derivatives(dialect))
-
-
-def _update_items(new: CTE) -> Update:
-    is_again = new.c.status == ItemStatus.PENDING
-    return (
-        update(item)
-        .where(item.c.id == new.c.item_id)
-        .values(
-            status=new.c.status,
-            reason=new.c.reason,
-            detail=new.c.detail,
-            confidence=func.coalesce(new.c.confidence, item.c.confidence),
-            notes=func.coalesce(new.c.notes, item.c.notes),
-            correction_id=func.coalesce(new.c.correction_id, item.c.correction_id),
-            claim_id=null(),
-            # Where the worker lived to tell of another cause, the item is no suspect any more.
-            alone=is_again & new.c.reason.is_not_distinct_from(Reason.KILLED_WORKER.value),
-            not_before=case((is_again, sql.now(new.c.wait_s)), else_=item.c.not_before),
-            changed_at=sql.now(),
-        )
-    )
-
-
-def _insert_attempts(new: CTE) -> Insert:
-    columns = {
-        "item_id": new.c.item_id,
-        "claim_id": _OF_CLAIM,
-        "revision": new.c.revision,
-        "number": new.c.number,
-        "ending": literal(AttemptEnding.FINISHED.value),
-        "status": new.c.status,
-        "reason": new.c.reason,
-        "detail": new.c.detail,
-        "seconds": new.c.seconds,
-        "ended_at": sql.now(),
-    }
-    return insert(attempt).from_select(list(columns), select(*columns.values()))
-
-
-def _update_scans(new: CTE) -> Update:
-    """Keep what the worker found out about the files, where it is news.
-
-    Bytes other than those on record are none of this revision: damage, or for a discovery to
-    compare. And a file that was listed anew while it was read is in doubt from now on.
-    """
-    names = ("sha256", "width", "height", "bits", "pages")
-    read: dict[str, ColumnElement[Any]] = {
-        name: func.coalesce(new.c[name], scan.c[name]) for name in names
-    }
-    read_listing = case(
-        (new.c.sha256.is_not(None), func.coalesce(new.c.listing, scan.c.listing)),
-        else_=scan.c.read_listing,
-    )
-    values = {
-        **read,
-        "read_listing": read_listing,
-        "archived": or_(scan.c.archived, func.coalesce(new.c.reason, "") == Reason.ARCHIVED),
-    }
-    is_news = or_(*(scan.c[name].is_distinct_from(value) for name, value in values.items()))
-    is_same = func.coalesce(scan.c.sha256 == new.c.sha256, true())
-    return (
-        update(scan)
-        .where(scan.c.id == new.c.scan_id, scan.c.revision == new.c.revision, is_same, is_news)
-        .values(values)
-    )
-
-
-def _upsert_derivatives(dialect: str) -> TextClause:
-    """Written twice, a derivative is the same file: the later record replaces the earlier."""
-    new = _DERIVATIVES.table_for(dialect)
-    columns = {**{name: new.c[name] for name in _DERIVATIVES.columns}, "written_at": sql.now()}
-    statement = sql.insert_for(dialect, derivative).from_select(
-        list(columns), select(*columns.values()).where(true())
-    )
-    key = ("item_id", "revision", "kind", "correction_id")
-    replaced = {name: statement.excluded[name] for name in columns if name not in key}
-    upsert = statement.on_conflict_do_update(index_elements=list(key), set_=replaced)
-    return sql.written_out(upsert, dialect)
 
 
 # --- finishing -----------------------------------------------------------------------------------
@@ -297,8 +106,8 @@ def finish(
         first_read = (one for one in settled if one.sha256 and not rows[one.item_id].sha256)
         bind_to_bytes(connection, {one.scan_id: one.sha256 or "" for one in first_read})
         settled = _obey(connection, settled, rows)
-    given = {**_SETTLED.given(vars(one) for one in settled), "of_claim": held.id}
-    for statement in _statements(connection.dialect.name).settled:
+    given = {**SETTLED.given(vars(one) for one in settled), "of_claim": held.id}
+    for statement in statements(connection.dialect.name).settled:
         connection.execute(statement, given)
     _write_derivatives(connection, accepted.values(), rows, store_ids)
     _write_pages(connection, settled, rows)
@@ -332,7 +141,7 @@ def finished_before(
 
 
 def _held_items(connection: Connection, claim_id: int) -> dict[int, sql.AnyRow]:
-    return {row.id: row for row in connection.execute(_HELD_ITEMS, {"of_claim": claim_id}).all()}
+    return {row.id: row for row in connection.execute(HELD_ITEMS, {"of_claim": claim_id}).all()}
 
 
 def _may_pass(reason: Reason | None) -> bool:
@@ -346,7 +155,9 @@ def _may_pass(reason: Reason | None) -> bool:
     )
 
 
-def _settle(outcome: Outcome, row: sql.AnyRow, *, max_attempts: int, backoff: Backoff) -> _Settled:
+def _settle(
+    outcome: Outcome, row: sql.AnyRow, *, max_attempts: int, backoff: Backoff
+) -> _OutcomeRow:
     status, reason, detail, wait_s = outcome.status, outcome.reason, outcome.detail, 0.0
     is_warned = row.reason is not None and bool(outcome.derivatives)  # while it held the item
     if is_warned:
@@ -360,7 +171,7 @@ def _settle(outcome: Outcome, row: sql.AnyRow, *, max_attempts: int, backoff: Ba
             wait_s = outcome.retry_in_s
         elif not is_warned:  # nothing that time would mend
             wait_s = backoff.delay_s(row.attempts, fraction=random.random())  # noqa: S311 - spreads retries, guards nothing
-    return _Settled(
+    return _OutcomeRow(
         item_id=row.id,
         scan_id=row.scan_id,
         revision=row.revision,
@@ -383,8 +194,8 @@ def _settle(outcome: Outcome, row: sql.AnyRow, *, max_attempts: int, backoff: Ba
 
 
 def _obey(
-    connection: Connection, settled: Sequence[_Settled], rows: Mapping[int, sql.AnyRow]
-) -> list[_Settled]:
+    connection: Connection, settled: Sequence[_OutcomeRow], rows: Mapping[int, sql.AnyRow]
+) -> list[_OutcomeRow]:
     """A person's no stands: what would be open to users, or look fresh in review, waits."""
     coloured = {ItemStatus.PUBLISHED.value, ItemStatus.REVIEW.value}
     asked = [
@@ -403,7 +214,7 @@ def _obey(
     ]
 
 
-def _refused(one: _Settled, refusal: Refusal) -> _Settled:
+def _refused(one: _OutcomeRow, refusal: Refusal) -> _OutcomeRow:
     said = [refusal.in_words(), *([one.reason] if one.reason else []), one.detail or ""]
     is_hold = refusal.kind is DecisionKind.HOLD
     return replace(
@@ -426,9 +237,7 @@ def _write_derivatives(
     ]
     if not records:
         return
-    connection.execute(
-        _statements(connection.dialect.name).derivatives, _DERIVATIVES.given(records)
-    )
+    connection.execute(statements(connection.dialect.name).derivatives, DERIVATIVES.given(records))
 
 
 def _records(outcomes: Iterable[Outcome], store_ids: Mapping[str, int]) -> Iterator[dict[str, Any]]:
@@ -448,7 +257,7 @@ def _warn_next_holders(connection: Connection, token: str, refused: Sequence[Out
 
     Before what has ended is looked at: a holder that is just finishing is waited for here.
     """
-    theirs = _IN_OTHER_HANDS.where(item.c.id.in_(sql.given_ids(connection)))
+    theirs = IN_OTHER_HANDS.where(item.c.id.in_(sql.given_ids(connection)))
     connection.execute(theirs, {**sql.as_ids(o.item_id for o in refused), "token": token})
 
 
@@ -456,7 +265,7 @@ def _do_again_what_was_overwritten(
     connection: Connection, refused: Sequence[Outcome], store_ids: Mapping[str, int]
 ) -> None:
     """Put ended items back to pending whose derivative a refused worker stored as other bytes."""
-    stored = _DERIVATIVES.table(connection)
+    stored = DERIVATIVES.table(connection)
     overwritten = select(derivative.c.item_id).join(
         stored,
         and_(
@@ -473,12 +282,12 @@ def _do_again_what_was_overwritten(
         "a worker whose lease had run out wrote over its derivative",
     )
     in_use = status_in(ItemStatus.PUBLISHED, ItemStatus.REVIEW)
-    given = _DERIVATIVES.given(_records(refused, store_ids))
+    given = DERIVATIVES.given(_records(refused, store_ids))
     carry_out(connection, again, and_(in_use, item.c.id.in_(overwritten)), given)
 
 
 def _write_pages(
-    connection: Connection, settled: Sequence[_Settled], rows: Mapping[int, sql.AnyRow]
+    connection: Connection, settled: Sequence[_OutcomeRow], rows: Mapping[int, sql.AnyRow]
 ) -> None:
     """A file with more pages has them all enqueued, whatever became of its first."""
     for one in settled:
@@ -496,7 +305,7 @@ class _Amounts:
     @classmethod
     def of(
         cls,
-        settled: Sequence[_Settled],
+        settled: Sequence[_OutcomeRow],
         outcomes: Mapping[int, Outcome],
         rows: Mapping[int, sql.AnyRow],
     ) -> "_Amounts":
@@ -508,7 +317,7 @@ class _Amounts:
 
 
 def _count(
-    connection: Connection, claim_id: int, settled: Sequence[_Settled], amounts: _Amounts
+    connection: Connection, claim_id: int, settled: Sequence[_OutcomeRow], amounts: _Amounts
 ) -> None:
     """Add to the claim's figures, for the failure budget, and end it when nothing is left of it.
 
@@ -517,7 +326,7 @@ def _count(
     finished = [one for one in settled if one.status != ItemStatus.PENDING]
     failed = sum(one.status == ItemStatus.FAILED for one in finished)
     connection.execute(
-        _COUNT,
+        COUNT,
         {
             "of_claim": claim_id,
             "more_finished": len(finished),

@@ -25,7 +25,7 @@ from tasks.ledger import (
     sweeping,
     waiting,
 )
-from tasks.ledger.claims import Wanted
+from tasks.ledger.claims import ClaimRequest
 from tasks.ledger.engine import Database, open_engine
 from tasks.ledger.records import Backoff, Claim, Ending, ItemFilter, Outcome
 from tasks.schema import DecisionKind
@@ -119,7 +119,7 @@ class Ledger(Database):
             The batch; None where none is ready, or the order is not running, or is late.
         """
         token = claims.new_token()
-        wanted = Wanted(worker, recipe_id, limit, lease_s, max_attempts, run_id, order_id)
+        wanted = ClaimRequest(worker, recipe_id, limit, lease_s, max_attempts, run_id, order_id)
         is_retry = False
 
         def work(connection: Connection) -> Claim | None:

@@ -12,7 +12,8 @@ from sqlalchemy.exc import DBAPIError
 
 import tasks
 from tasks.errors import DatabaseUnavailable, SchemaOutdated, UsageError
-from tasks.ledger.engine import connect, current_revision, exists, explain, explain_revision
+from tasks.ledger.engine import connect, current_revision, exists, explain_revision
+from tasks.ledger.failures import explain
 from tasks.schema import REVISION
 
 if TYPE_CHECKING:

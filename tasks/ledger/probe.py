@@ -7,7 +7,8 @@ from sqlalchemy import false, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from tasks.ledger import sql
-from tasks.ledger.engine import connect, current_revision, describe, explain, parse_url
+from tasks.ledger.engine import connect, current_revision, parse_url
+from tasks.ledger.failures import describe, explain
 from tasks.schema import REVISION, run
 
 

@@ -56,7 +56,7 @@ class Route:
 
 
 @dataclass(frozen=True)
-class _Moved:
+class _RoutedObject:
     """A listed object under its key in the source that it belongs to."""
 
     key: str
@@ -88,8 +88,8 @@ class Router:
                 yield route, sorted_[route.inside]
 
 
-def _moved(found: ListedObject, key: str) -> _Moved:
-    return _Moved(
+def _moved(found: ListedObject, key: str) -> _RoutedObject:
+    return _RoutedObject(
         key,
         found.size_bytes,
         found.etag,

@@ -37,7 +37,7 @@ _WHY_LEFT_OUT = {
 
 
 @dataclass(frozen=True)
-class Shown:
+class ProgressBar:
     """A backfill's progress bar."""
 
     percent: float
@@ -108,7 +108,7 @@ def budget_in_words(budget: Budget) -> str:
     return ", ".join(parts) or "none"
 
 
-def progress_in_words(ledger: Ledger, row: OrderRow) -> Shown:
+def progress_in_words(ledger: Ledger, row: OrderRow) -> ProgressBar:
     """How far an order is: counts, pictures a second, what is left of time."""
     told = orders.progress(ledger, row.id)
     title = f"{row.name} ({row.mode}, {row.scope.in_words()})"
@@ -120,14 +120,14 @@ def progress_in_words(ledger: Ledger, row: OrderRow) -> Shown:
         total = sum(row.figures.values())
         lines += [f"{total - waiting:,} of {total:,} scans done", _table(row.figures)]
         percent = 100.0 if row.state is OrderState.COMPLETED else _percent(total - waiting, total)
-        return Shown(percent, "\n\n".join(lines))
+        return ProgressBar(percent, "\n\n".join(lines))
     lines.append(f"{told.done:,} of {told.total:,}{_pace(ledger, row, told)}")
     first = orders.has_precedence(ledger, row.id)
     if first is not None:
         lines.append(f"{first.name} goes first.")
     lines.append(f"{told.shares_open} shares are open, {told.shares} were in all")
     lines.append(_table({status.value: n for status, n in told.statuses.items()}))
-    return Shown(_percent(told.done, told.total), "\n\n".join(lines))
+    return ProgressBar(_percent(told.done, told.total), "\n\n".join(lines))
 
 
 def pace_of(ledger: Ledger, row: OrderRow, told: Progress) -> tuple[float, float] | None:

@@ -33,7 +33,7 @@ _PEOPLE = {DecisionKind.APPROVE, DecisionKind.REJECT, DecisionKind.HOLD, Decisio
 
 
 @dataclass(frozen=True)
-class _Said:
+class _EventDraft:
     """One event of an item, before the item's agents and objects are put to it."""
 
     name: str
@@ -102,7 +102,7 @@ def _exported(stories: Iterable[ItemStory], *, software: str, run: RunRow | None
     return premis_document(files.values(), events, agents.values())
 
 
-def _said(story: ItemStory, history: ItemHistory) -> Iterator[_Said]:
+def _said(story: ItemStory, history: ItemHistory) -> Iterator[_EventDraft]:
     """All events of an item; those of a time are neighbours, but the whole is not sorted."""
     scan, corrections = story.scan, {one.id: one for one in story.corrections}
     for derivative in history.derivatives:
@@ -116,7 +116,7 @@ def _said(story: ItemStory, history: ItemHistory) -> Iterator[_Said]:
             yield _failure(attempt, terms.CREATION, detail)
         elif attempt.ending is AttemptEnding.FINISHED:
             if scan.sha256 and attempt.revision == scan.revision:
-                yield _Said(
+                yield _EventDraft(
                     f"attempt {attempt.number} read",
                     terms.DIGEST_CALCULATION,
                     attempt.claimed_at,
@@ -142,10 +142,10 @@ def _attempt_of(row: DerivativeRow, attempts: Sequence[AttemptRow]) -> AttemptRo
     )
 
 
-def _of_derivative(row: DerivativeRow, attempt: AttemptRow | None) -> Iterator[_Said]:
-    def said(name: str, kind: Term, detail: str, note: str = "") -> _Said:
+def _of_derivative(row: DerivativeRow, attempt: AttemptRow | None) -> Iterator[_EventDraft]:
+    def said(name: str, kind: Term, detail: str, note: str = "") -> _EventDraft:
         name = f"derivative {row.id} {name}"
-        return _Said(name, kind, row.written_at, detail, note=note, attempt=attempt, made=row)
+        return _EventDraft(name, kind, row.written_at, detail, note=note, attempt=attempt, made=row)
 
     yield said("made", terms.CREATION, f"{row.kind} in colour")
     yield said("digest", terms.DIGEST_CALCULATION, "SHA-256 as written", row.sha256)
@@ -160,9 +160,11 @@ def _of_derivative(row: DerivativeRow, attempt: AttemptRow | None) -> Iterator[_
     yield said("tone", terms.VALIDATION, detail, note)
 
 
-def _of_correction(said: CorrectionRow, row: DerivativeRow, attempt: AttemptRow | None) -> _Said:
+def _of_correction(
+    said: CorrectionRow, row: DerivativeRow, attempt: AttemptRow | None
+) -> _EventDraft:
     words = corrected(said).in_words()
-    return _Said(
+    return _EventDraft(
         f"derivative {row.id} corrected",
         terms.MODIFICATION,
         said.made_at,
@@ -190,11 +192,11 @@ def _failed_step(reason: Reason) -> tuple[Term, str]:
     return terms.CREATION, "colourizing the scan"
 
 
-def _failure(attempt: AttemptRow, kind: Term, detail: str) -> _Said:
+def _failure(attempt: AttemptRow, kind: Term, detail: str) -> _EventDraft:
     told = filter(
         None, (attempt.status.value, attempt.reason and attempt.reason.value, attempt.detail)
     )
-    return _Said(
+    return _EventDraft(
         f"attempt {attempt.number} failed",
         kind,
         attempt.ended_at or attempt.claimed_at,
@@ -205,11 +207,11 @@ def _failure(attempt: AttemptRow, kind: Term, detail: str) -> _Said:
     )
 
 
-def _of_notes(history: ItemHistory) -> Iterator[_Said]:
+def _of_notes(history: ItemHistory) -> Iterator[_EventDraft]:
     """What the last attempt that came to an end noted of the scan."""
     ended = [one for one in history.attempts if one.ending is AttemptEnding.FINISHED]
     if history.item.notes and ended:
-        yield _Said(
+        yield _EventDraft(
             f"attempt {ended[-1].number} notes",
             terms.VALIDATION,
             ended[-1].ended_at or ended[-1].claimed_at,
@@ -220,17 +222,19 @@ def _of_notes(history: ItemHistory) -> Iterator[_Said]:
         )
 
 
-def _of_decision(row: DecisionRow) -> _Said:
+def _of_decision(row: DecisionRow) -> _EventDraft:
     name = f"decision {row.id}"
-    return _Said(name, terms.APPRAISAL, row.decided_at, row.kind.value, note=row.why, who=row.who)
+    return _EventDraft(
+        name, terms.APPRAISAL, row.decided_at, row.kind.value, note=row.why, who=row.who
+    )
 
 
-def _is_of(run: RunRow | None, said: _Said) -> bool:
+def _is_of(run: RunRow | None, said: _EventDraft) -> bool:
     """Whether an event happened in an attempt that belongs to *run*."""
     return run is None or (said.attempt is not None and said.attempt.run_id == run.id)
 
 
-def _event(said: _Said, history: ItemHistory, scan: File, known: list[Agent]) -> Event:
+def _event(said: _EventDraft, history: ItemHistory, scan: File, known: list[Agent]) -> Event:
     role = terms.AUTHORIZER if said.who else terms.EXECUTING_PROGRAM
     acting = [f"person:{said.who}"] if said.who else [agent.identifier for agent in known[:2]]
     objects = [Link(scan.identifier, terms.SOURCE)]

@@ -16,7 +16,8 @@ import sys
 import time
 from pathlib import Path
 
-from tasks.finetune.course import Course, Skipped, begin, conclude, judge_challenger, train
+from tasks.finetune.records import Finetuning, Skipped
+from tasks.finetune.steps import begin, conclude, judge_challenger, train
 from tasks.ledger import Ledger
 from tasks.ledger.migrate import make_if_missing
 from tasks.ledger.opening import open_ledger
@@ -71,17 +72,17 @@ def supply(settings: Settings, ledger: Ledger, folder: Path) -> None:
 
 def learn(settings: Settings, ledger: Ledger) -> None:
     """Train, judge, conclude."""
-    with begin(settings, ledger, run_id=None, who="experiment") as course:
-        if isinstance(course, Skipped):
-            say(f"skipped: {course.why}")
+    with begin(settings, ledger, run_id=None, who="experiment") as finetuning:
+        if isinstance(finetuning, Skipped):
+            say(f"skipped: {finetuning.why}")
             return
-        run(course)
+        run(finetuning)
 
 
-def run(course: Course) -> None:
-    """The steps of one course."""
-    trained = train(course, on_look=lambda look: say(json.dumps(look._asdict())))
-    conclude(course, judge_challenger(course, trained), None, who="experiment")
+def run(finetuning: Finetuning) -> None:
+    """The steps of one."""
+    trained = train(finetuning, on_look=lambda look: say(json.dumps(look._asdict())))
+    conclude(finetuning, judge_challenger(finetuning, trained), None, who="experiment")
 
 
 def tell(ledger: Ledger) -> None:

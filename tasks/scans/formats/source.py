@@ -69,7 +69,7 @@ class ByteSource:
 
     def assembled(self, parts: "Iterable[Part]") -> BinaryIO:
         """Open a file that consists of *parts*; it is good while this source's file is open."""
-        return cast("BinaryIO", io.BufferedReader(_Assembled(self, parts), _READ_AHEAD_BYTES))
+        return cast("BinaryIO", io.BufferedReader(_AssembledFile(self, parts), _READ_AHEAD_BYTES))
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def joined(parts: Iterable[Part]) -> tuple[Part, ...]:
     return tuple(found)
 
 
-class _Assembled(io.RawIOBase):
+class _AssembledFile(io.RawIOBase):
     """Bytes of ours and spans of a file, read as one file."""
 
     def __init__(self, source: ByteSource, parts: Iterable[Part]) -> None:

@@ -12,7 +12,8 @@ from sqlalchemy.exc import DBAPIError
 
 from tasks.errors import DatabaseUnavailable, Reason, SchemaOutdated, UsageError
 from tasks.ledger import Ledger
-from tasks.ledger.engine import explain, is_transient, parse_url
+from tasks.ledger.engine import parse_url
+from tasks.ledger.failures import explain, is_transient
 from tasks.ledger.migrate import upgrade
 from tests.databases import Server, at_revision
 

@@ -16,7 +16,7 @@ from tasks.references.plausible import judge_colours
 from tasks.references.rules import Refusal
 from tasks.settings import Settings
 from tests.schools import bring
-from tests.tasks.finetune.test_finetune_course import run_course
+from tests.tasks.finetune.test_finetune_steps import run_finetuning
 from tests.tasks.references.colours import Codes, write_colour
 
 REFERENCES = Path(__file__).parents[4] / "shared" / "data" / "references"
@@ -120,7 +120,7 @@ def test_a_poisoned_delivery_is_refused_and_in_small_parts_it_is_never_promoted(
         assert list_references(ledger) == []
     for folder in sorted((tmp_path / "supplied").iterdir()):
         bring(settings, folder)
-    ended = run_course(settings)
+    ended = run_finetuning(settings)
     assert ended.verdict is TrainingVerdict.KEPT
     assert "look changed" in ended.why
 
@@ -130,6 +130,6 @@ def test_poisoned_ones_by_many_hands_are_found_together(settings: Settings, tmp_
     for number, codes in enumerate(genuine()[:18]):
         path = write_colour(tmp_path / f"{number:03}.png", exchanged(codes))
         bring(settings, path, who=f"curator {number % 3}")
-    ended = run_course(settings)
+    ended = run_finetuning(settings)
     assert ended.verdict is TrainingVerdict.KEPT
     assert "the colours of the references look changed" in ended.why

@@ -1,4 +1,4 @@
-"""The course of a fine-tuning, run for real with a tiny network."""
+"""The steps of a fine-tuning, run for real with a tiny network."""
 
 import json
 import os
@@ -16,17 +16,9 @@ from safetensors.torch import load_file
 from colormodel.checkpoint import read_checkpoint
 from tasks.checkpoints import fetch_checkpoint, find_checkpoint
 from tasks.errors import FixityMismatch, UsageError
-from tasks.finetune.course import (
-    Approval,
-    Course,
-    Judged,
-    Skipped,
-    begin,
-    conclude,
-    judge_challenger,
-    train,
-)
 from tasks.finetune.judging import Rules
+from tasks.finetune.records import Approval, Finetuning, Judged, Skipped
+from tasks.finetune.steps import begin, conclude, judge_challenger, train
 from tasks.ledger import Ledger
 from tasks.ledger.checkpoints import champion_checkpoint, roll_back
 from tasks.ledger.opening import open_ledger
@@ -40,29 +32,29 @@ from tests.tasks.references.colours import write_colours
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-def run_course(settings: Settings, approval: Approval | None = None) -> TrainingRow:
+def run_finetuning(settings: Settings, approval: Approval | None = None) -> TrainingRow:
     """All of it, as `autochrome finetune` does."""
     with (
         open_ledger(settings) as ledger,
-        begin(settings, ledger, run_id=None, who="finetune") as course,
+        begin(settings, ledger, run_id=None, who="finetune") as finetuning,
     ):
-        assert isinstance(course, Course)
-        return conclude(course, judged_of(course), approval, who="finetune")
+        assert isinstance(finetuning, Finetuning)
+        return conclude(finetuning, judged_of(finetuning), approval, who="finetune")
 
 
-def judged_of(course: Course) -> Judged:
+def judged_of(finetuning: Finetuning) -> Judged:
     """Trained and judged."""
-    return judge_challenger(course, train(course))
+    return judge_challenger(finetuning, train(finetuning))
 
 
 def reason_to_skip(settings: Settings) -> str:
     """Why there is no need to train."""
     with (
         open_ledger(settings) as ledger,
-        begin(settings, ledger, run_id=None, who="finetune") as course,
+        begin(settings, ledger, run_id=None, who="finetune") as finetuning,
     ):
-        assert isinstance(course, Skipped)
-        return course.why
+        assert isinstance(finetuning, Skipped)
+        return finetuning.why
 
 
 def champion_of(ledger: Ledger) -> str:
@@ -79,7 +71,7 @@ def test_a_challenger_that_wins_is_promoted_and_all_of_it_is_on_record(
     settings = school()
     with open_ledger(settings) as ledger:
         before = champion_of(ledger)
-    ended = run_course(settings)
+    ended = run_finetuning(settings)
     assert ended.verdict is TrainingVerdict.PROMOTED, ended.why
     assert "on the references held out its ΔE₀₀ is" in ended.why
     assert {row["set"] for row in ended.figures["table"]} == {"held out", "base"}  # type: ignore[attr-defined]
@@ -106,7 +98,7 @@ def test_a_challenger_that_wins_is_promoted_and_all_of_it_is_on_record(
 def test_a_person_can_say_no(trained_school: School) -> None:
     """The challenger is registered all the same, and can be promoted by hand later."""
     settings = trained_school()
-    ended = run_course(settings, Approval(promote=False, who="Mme B", why="the greens"))
+    ended = run_finetuning(settings, Approval(promote=False, who="Mme B", why="the greens"))
     assert ended.verdict is TrainingVerdict.KEPT
     assert ended.why.startswith("not approved by Mme B (the greens): ")
     assert ended.challenger is not None
@@ -119,15 +111,15 @@ def test_what_does_not_win_is_kept_and_explained(
 ) -> None:
     """Here for want of colour: the bounds are beyond this challenger."""
     strict = partial(Rules, least_colourfulness=1.5)
-    monkeypatch.setattr("tasks.finetune.course.Rules", strict)
-    ended = run_course(trained_school())
+    monkeypatch.setattr("tasks.finetune.steps.Rules", strict)
+    ended = run_finetuning(trained_school())
     assert ended.verdict is TrainingVerdict.KEPT
     assert "outside 1.5 to 1.6" in ended.why
 
 
 def test_where_nothing_is_learnt_there_is_no_challenger(school: School) -> None:
     """A learning rate of nothing."""
-    ended = run_course(school(finetune_learning_rate=1e-30, finetune_steps=2))
+    ended = run_finetuning(school(finetune_learning_rate=1e-30, finetune_steps=2))
     assert (ended.verdict, ended.challenger) == (TrainingVerdict.KEPT, None)
 
 
@@ -135,7 +127,7 @@ def test_without_base_photographs_nothing_begins(school: School, tmp_path: Path)
     """A clear refusal that names the setting."""
     for given in ({"base_photos": None}, {"base_photos": tmp_path / "supplied"}):
         with pytest.raises(UsageError, match="AUTOCHROME_BASE_PHOTOS"):
-            run_course(school(**given))
+            run_finetuning(school(**given))
     with open_ledger(school()) as ledger:
         assert list_trainings(ledger) == []
 
@@ -146,7 +138,7 @@ def test_what_is_to_outlive_a_kill_lies_in_no_run_s_folder(
     """A worker removes the folder of each run, and a training could never go on."""
     monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "some run")
     with pytest.raises(UsageError, match="AUTOCHROME_FINETUNE_FOLDER"):
-        run_course(school(finetune_folder=Path("var/finetune")))
+        run_finetuning(school(finetune_folder=Path("var/finetune")))
 
 
 def test_too_few_references_are_a_reason_to_wait(school: School) -> None:
@@ -178,7 +170,7 @@ def test_a_reference_that_changed_in_the_store_fails_the_training(
     path.chmod(0o644)
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(FixityMismatch, match="is not what was recorded"):
-        run_course(settings)
+        run_finetuning(settings)
     with open_ledger(settings) as ledger:
         (failed,) = list_trainings(ledger)
     assert failed.verdict is TrainingVerdict.FAILED
@@ -190,8 +182,8 @@ def test_killed_in_the_middle_it_goes_on_and_ends_the_same(school: School, tmp_p
     settings = school(finetune_folder=tmp_path / "killed")
     program = (
         "import sys; from tasks.settings import Settings;"
-        "from tests.tasks.finetune.test_finetune_course import run_course;"
-        "run_course(Settings.model_validate_json(sys.stdin.read()))"
+        "from tests.tasks.finetune.test_finetune_steps import run_finetuning;"
+        "run_finetuning(Settings.model_validate_json(sys.stdin.read()))"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", program],
@@ -215,16 +207,16 @@ def test_killed_in_the_middle_it_goes_on_and_ends_the_same(school: School, tmp_p
     with open_ledger(settings) as ledger:
         (open_one,) = list_trainings(ledger)
     assert open_one.verdict is None
-    resumed = run_course(settings, Approval(promote=False, who="B", why=""))
+    resumed = run_finetuning(settings, Approval(promote=False, who="B", why=""))
     assert resumed.id == open_one.id
     # The same set from the same parent, in one go.
     again = school(finetune_folder=tmp_path / "whole", finetune_min_new=1)
     with (
         open_ledger(again) as ledger,
-        begin(again, ledger, run_id=None, who="f", force=True) as course,
+        begin(again, ledger, run_id=None, who="f", force=True) as finetuning,
     ):
-        assert isinstance(course, Course)
-        whole = judged_of(course)
+        assert isinstance(finetuning, Finetuning)
+        whole = judged_of(finetuning)
         assert whole.challenger is not None
         weights = load_file(whole.challenger.path)
     kept = tmp_path / "colour" / "checkpoints" / f"{resumed.challenger}.safetensors"
@@ -238,9 +230,9 @@ def test_killed_in_the_middle_it_goes_on_and_ends_the_same(school: School, tmp_p
 def test_new_references_make_another_set(trained_school: School, tmp_path: Path) -> None:
     """Those that the last training has seen are in it, too."""
     settings = trained_school()
-    first = run_course(settings)
+    first = run_finetuning(settings)
     write_colours(tmp_path / "more", 12, first=100)
     assert {answer.verdict for answer in bring(settings, tmp_path / "more")} == {None}
-    second = run_course(settings)
+    second = run_finetuning(settings)
     assert second.set_digest != first.set_digest
     assert second.parent == first.challenger

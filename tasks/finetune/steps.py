@@ -1,4 +1,4 @@
-"""The course of a fine-tuning: begin, train, judge, conclude. Killed, it goes on where it was.
+"""The steps of a fine-tuning: begin, train, judge, conclude. Killed, it goes on where it was.
 
 Plain functions; the `finetune` flow wraps them into Prefect's tasks, `autochrome finetune` calls
 them as they are. Between the steps, everything that is needed to go on is in the ledger and in the
@@ -7,23 +7,17 @@ settings' folder for fine-tunings.
 
 import hashlib
 import json
-import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from filelock import FileLock, Timeout
 
 from colormodel.checkpoint import (
-    Card,
-    Checkpoint,
     CheckpointError,
-    TrainingData,
-    read_checkpoint,
-    with_metrics,
 )
 from colormodel.finetune import Finetuned, FinetuneRecipe, Look, finetune
 from colormodel.infer import Colorizer, DeviceError
@@ -33,22 +27,21 @@ from tasks.checkpoints import fetch_checkpoint, find_champion, register_file
 from tasks.errors import NoCheckpoint, NoDevice, RunAborted, UsageError
 from tasks.finetune.judging import Check, Judgement, Rules, Scores, judge, measure
 from tasks.finetune.material import (
-    Gathered,
     base_photographs,
     check_base,
     freeze,
     gather,
     held_out_photographs,
     material_of,
-    source_weights,
     suspect,
 )
-from tasks.finetune.showing import curves_svg, example_strip, table_markdown
+from tasks.finetune.records import Approval, Finetuning, Judged, Skipped
+from tasks.finetune.results import card_of, figures_of, show, with_figures
+from tasks.finetune.showing import example_strip
 from tasks.ledger import Ledger
-from tasks.ledger.checkpoints import CheckpointRow, champion_checkpoint, promote_trained
+from tasks.ledger.checkpoints import champion_checkpoint, promote_trained
 from tasks.ledger.reference_records import (
     ReferenceRow,
-    ReferenceSetRow,
     Split,
     TrainingRow,
     TrainingVerdict,
@@ -56,66 +49,14 @@ from tasks.ledger.reference_records import (
 from tasks.ledger.references import known_to_trainings
 from tasks.ledger.trainings import begin_training, end_training
 from tasks.settings import Settings, check_kept
-from tasks.storage import open_store
 
 EXAMPLES = 6
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """There is no reason to train now; *why* says what is missing."""
-
-    why: str
-
-
-@dataclass(frozen=True)
-class Course:
-    """A fine-tuning that has begun."""
-
-    settings: Settings
-    ledger: Ledger
-    training: TrainingRow
-    parent: CheckpointRow
-    parent_file: Checkpoint
-    reference_set: ReferenceSetRow
-    references: tuple[ReferenceRow, ...]
-    recipe: FinetuneRecipe
-    folder: Path
-
-
-@dataclass(frozen=True)
-class Shown:
-    """Where what people look at is, and what it holds."""
-
-    table: str  #: Markdown
-    curves: str  #: SVG
-    examples: bytes  #: JPEG; empty where there is no challenger
-    link: str  #: address of the report
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A challenger, judged; without one there is a reason instead."""
-
-    judgement: Judgement
-    challenger: Checkpoint | None
-    shown: Shown
-    figures: dict[str, object]
-
-
-@dataclass(frozen=True)
-class Approval:
-    """What a person said of a promotion."""
-
-    promote: bool
-    who: str
-    why: str
 
 
 @contextmanager
 def begin(
     settings: Settings, ledger: Ledger, *, run_id: int | None, who: str, force: bool = False
-) -> Iterator[Course | Skipped]:
+) -> Iterator[Finetuning | Skipped]:
     """Freeze the references and begin, or take up what was killed; or say why there is no need.
 
     While the block lasts, no other process trains in the same folder.
@@ -148,7 +89,7 @@ def begin(
         folder = root / _name(parent.digest, reference_set.digest, recipe)
         folder.mkdir(exist_ok=True)
         training = begin_training(ledger, reference_set.id, parent_id=parent.id, run_id=run_id)
-        course = Course(
+        finetuning = Finetuning(
             settings=settings,
             ledger=ledger,
             training=training,
@@ -160,7 +101,7 @@ def begin(
             folder=folder,
         )
         try:
-            yield course
+            yield finetuning
         except Exception as error:
             why = str(error) or type(error).__name__
             end_training(ledger, training.id, TrainingVerdict.FAILED, why=why, figures={})
@@ -168,7 +109,9 @@ def begin(
         _clear(root, folder)
 
 
-def train(course: Course, *, on_look: Callable[[Look], None] | None = None) -> Finetuned | str:
+def train(
+    finetuning: Finetuning, *, on_look: Callable[[Look], None] | None = None
+) -> Finetuned | str:
     """Train the challenger, from where it was; or say why the references cannot be learnt from.
 
     Raises:
@@ -176,19 +119,19 @@ def train(course: Course, *, on_look: Callable[[Look], None] | None = None) -> F
         UsageError: There is too little to learn from.
         RunAborted: The state of a killed training is damaged.
     """
-    gathered = gather(course.settings, course.references, course.folder)
+    gathered = gather(finetuning.settings, finetuning.references, finetuning.folder)
     try:
-        colorizer = Colorizer(course.parent_file, device=course.settings.device)
+        colorizer = Colorizer(finetuning.parent_file, device=finetuning.settings.device)
         suspicion = suspect(gathered, colorizer)
         if suspicion:
             return suspicion
         return finetune(
-            course.recipe,
-            material_of(course.settings, gathered, course.parent_file.card),
-            parent=course.parent_file,
-            out=course.folder,
-            card=_card(course, gathered),
-            device=course.settings.device,
+            finetuning.recipe,
+            material_of(finetuning.settings, gathered, finetuning.parent_file.card),
+            parent=finetuning.parent_file,
+            out=finetuning.folder,
+            card=card_of(finetuning, gathered),
+            device=finetuning.settings.device,
             on_look=on_look,
         )
     except DataError as error:
@@ -198,48 +141,52 @@ def train(course: Course, *, on_look: Callable[[Look], None] | None = None) -> F
     except CheckpointError as error:
         raise NoCheckpoint(str(error)) from error
     except RecipeError as error:
-        raise RunAborted(f"{error}; or remove {course.folder} to train anew") from error
+        raise RunAborted(f"{error}; or remove {finetuning.folder} to train anew") from error
 
 
-def judge_challenger(course: Course, trained: Finetuned | str) -> Judged:
+def judge_challenger(finetuning: Finetuning, trained: Finetuned | str) -> Judged:
     """Score champion and challenger in one run on what neither learns from here, and decide."""
     if isinstance(trained, str) or trained.checkpoint is None:
         words = trained if isinstance(trained, str) else _nothing_learnt(trained)
         looks = () if isinstance(trained, str) else trained.looks
         judgement = Judgement((_no(words),), ())
-        figures = _figures(course, judgement, looks, {})
-        shown = _show(course, judgement, looks, b"")
+        figures = figures_of(finetuning, judgement, looks, {})
+        shown = show(finetuning, judgement, looks, b"")
         return Judged(judgement, None, shown, figures)
-    held_out = held_out_photographs(gather(course.settings, course.references, course.folder))
-    device = course.settings.device
+    held_out = held_out_photographs(
+        gather(finetuning.settings, finetuning.references, finetuning.folder)
+    )
+    device = finetuning.settings.device
     challenger = trained.checkpoint
     scores: dict[str, Scores] = {
-        "references": measure(course.parent_file, challenger, held_out, device=device),
+        "references": measure(finetuning.parent_file, challenger, held_out, device=device),
         "base": measure(
-            course.parent_file, challenger, base_photographs(course.settings), device=device
+            finetuning.parent_file, challenger, base_photographs(finetuning.settings), device=device
         ),
     }
     judgement = judge(
         scores["references"],
         scores["base"],
-        Rules(least_pictures=course.settings.finetune_min_held_out),
+        Rules(least_pictures=finetuning.settings.finetune_min_held_out),
     )
-    final = _with_figures(course, challenger, judgement)
-    compared = {"champion": course.parent_file, "challenger": final}
+    final = with_figures(finetuning, challenger, judgement)
+    compared = {"champion": finetuning.parent_file, "challenger": final}
     examples = example_strip(held_out[:EXAMPLES], compared, device=device)
     return Judged(
         judgement,
         final,
-        _show(course, judgement, trained.looks, examples),
-        _figures(course, judgement, trained.looks, scores),
+        show(finetuning, judgement, trained.looks, examples),
+        figures_of(finetuning, judgement, trained.looks, scores),
     )
 
 
-def conclude(course: Course, judged: Judged, approval: Approval | None, *, who: str) -> TrainingRow:
+def conclude(
+    finetuning: Finetuning, judged: Judged, approval: Approval | None, *, who: str
+) -> TrainingRow:
     """Promote or keep, in one transaction with the verdict and its reasons.
 
     Args:
-        course: The fine-tuning.
+        finetuning: The fine-tuning.
         judged: Its challenger and the evidence.
         approval: What a person said; None where none was asked.
         who: Concludes.
@@ -247,7 +194,7 @@ def conclude(course: Course, judged: Judged, approval: Approval | None, *, who: 
     challenger = None
     if judged.challenger is not None:
         path = judged.challenger.path
-        challenger = register_file(course.settings, course.ledger, path, who=who)
+        challenger = register_file(finetuning.settings, finetuning.ledger, path, who=who)
     why = judged.judgement.why
     if approval is not None:
         said = "approved" if approval.promote else "not approved"
@@ -257,8 +204,8 @@ def conclude(course: Course, judged: Judged, approval: Approval | None, *, who: 
         by = approval.who if approval is not None else who
         try:
             promote_trained(
-                course.ledger,
-                course.training,
+                finetuning.ledger,
+                finetuning.training,
                 challenger.digest,
                 who=by,
                 why=why,
@@ -268,8 +215,8 @@ def conclude(course: Course, judged: Judged, approval: Approval | None, *, who: 
             why = f"{error}; {why}"
     # The first verdict stands: after a promotion this only reads the row.
     return end_training(
-        course.ledger,
-        course.training.id,
+        finetuning.ledger,
+        finetuning.training.id,
         TrainingVerdict.KEPT,
         why=why,
         figures=judged.figures,
@@ -338,44 +285,6 @@ def _clear(root: Path, folder: Path) -> None:
             shutil.rmtree(other, ignore_errors=True)
 
 
-def _card(course: Course, gathered: Gathered) -> Card:
-    old = course.parent_file.card
-    learnt = course.reference_set.digest[:12]
-    rights: dict[str, int] = {}
-    for one in gathered.train:
-        said = one.row.described.rights or "rights not stated"
-        rights[said] = rights.get(said, 0) + 1
-    return Card(
-        name=old.name,
-        version=f"{old.version.partition('+')[0]}+{learnt}",
-        description=(
-            f"{old.description.partition(' Fine-tuned from ')[0]} Fine-tuned from "
-            f"{course.parent.digest[:12]} on the reference set {learnt}."
-        ),
-        data=(
-            *(entry for entry in old.data if entry.source != "references"),
-            *(TrainingData("references", said, count) for said, count in sorted(rights.items())),
-        ),
-        recipe=json.dumps(
-            asdict(course.recipe) | {"source_weights": source_weights(old)}, sort_keys=True
-        ),
-        training=f"{old.training}; then fine-tuned on {len(gathered.train)} references",
-        limitations=old.limitations,
-    )
-
-
-def _with_figures(course: Course, challenger: Checkpoint, judgement: Judgement) -> Checkpoint:
-    """A copy of the challenger whose card has the figures; the original is left to be taken up."""
-    final = course.folder / "challenger.safetensors"
-    shutil.copyfile(challenger.path, final)
-    figures = {
-        f"{row.set}: ciede2000": round(row.ciede2000, 3)
-        for row in judgement.table
-        if row.row == "challenger"
-    }
-    return with_metrics(read_checkpoint(final), figures)
-
-
 def _nothing_learnt(trained: Finetuned) -> str:
     first, best = trained.looks[0], min(trained.looks, key=lambda look: look.references)
     return (
@@ -388,51 +297,3 @@ def _nothing_learnt(trained: Finetuned) -> str:
 
 def _no(words: str) -> Check:
     return Check(passed=False, words=words)
-
-
-def _show(course: Course, judgement: Judgement, looks: Sequence[Look], examples: bytes) -> Shown:
-    """Put what people look at into the output store."""
-    table, curves = table_markdown(judgement), curves_svg(looks)
-    output = open_store(course.settings.output, settings=course.settings, writable=True)
-    prefix = f"trainings/{course.training.id:05}"
-    report = (
-        f"# Fine-tuning {course.training.id}\n\nParent {course.parent.digest[:12]}, reference set "
-        f"{course.reference_set.digest[:12]}: {len(course.reference_set.train)} references to "
-        f"learn from, {len(course.reference_set.evaluation)} held out.\n\n{table}\n\n"
-        f"![Loss and watched errors](curves.svg)\n\n"
-        + ("![Left grey, champion, challenger, truth](examples.jpg)\n" if examples else "")
-    )
-    for name, content, content_type in (
-        ("curves.svg", curves.encode(), "image/svg+xml"),
-        ("examples.jpg", examples, "image/jpeg"),
-        ("report.md", report.encode(), "text/markdown; charset=utf-8"),
-    ):
-        if content:
-            path = course.folder / name
-            path.write_bytes(content)
-            digest = hashlib.sha256(content).hexdigest()
-            output.put(f"{prefix}/{name}", path, content_type=content_type, sha256=digest)
-    return Shown(table, curves, examples, output.link(f"{prefix}/report.md"))
-
-
-def _figures(
-    course: Course, judgement: Judgement, looks: Sequence[Look], scores: Mapping[str, Scores]
-) -> dict[str, object]:
-    """All figures, for the ledger: plain JSON."""
-    return {
-        "recipe": asdict(course.recipe),
-        "references": {
-            "train": len(course.reference_set.train),
-            "evaluation": len(course.reference_set.evaluation),
-        },
-        "table": [asdict(row) for row in judgement.table],
-        "checks": [asdict(check) for check in judgement.checks],
-        "looks": [
-            {name: value for name, value in look._asdict().items() if math.isfinite(value)}
-            for look in looks
-        ],
-        "errors": {
-            name: {row: [round(one, 4) for one in of_row] for row, of_row in of.errors.items()}
-            for name, of in scores.items()
-        },
-    }
