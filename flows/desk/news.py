@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 
 #: The ledger is asked so often while anybody listens: decisions are made elsewhere, too.
 _LOOK_EVERY_S = 1.0
+#: What is decided within this time is told together: many decide, and hundreds listen.
+_GATHER_S = 0.1
 _BEAT_EVERY_S = 15.0
 _MOST_UNSENT = 200
 _MOST_KNOWN = 2000
@@ -82,6 +84,7 @@ class Newsroom:
             if due is not None:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(due.wait(), _LOOK_EVERY_S)
+                    await asyncio.sleep(_GATHER_S)
                 due.clear()
             try:
                 found = await run_in_threadpool(
@@ -97,15 +100,13 @@ class Newsroom:
         for one in found:
             self._latest = max(self._latest, one.decision_id)
             self._known[one.decision_id] = None
-            if not one.items:
-                continue
-            event = _event(one)
-            for listener in self._listeners:
-                if listener.full():  # it was asleep; what it missed it asks for anew
-                    while not listener.empty():
-                        listener.get_nowait()
-                    listener.put_nowait("event: missed\ndata: {}\n\n")
-                listener.put_nowait(event)
+        events = "".join(_event(one) for one in found if one.items)
+        for listener in self._listeners if events else ():
+            if listener.full():  # it was asleep; what it missed it asks for anew
+                while not listener.empty():
+                    listener.get_nowait()
+                listener.put_nowait("event: missed\ndata: {}\n\n")
+            listener.put_nowait(events)
         for old in list(self._known)[:-_MOST_KNOWN]:
             del self._known[old]
 

@@ -9,8 +9,9 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Select,
     Tuple,
-    and_,
+    bindparam,
     func,
     literal,
     select,
@@ -157,70 +158,68 @@ class _Walk:
 
     def _by_time(self) -> list[int]:
         descends = (self.chosen.order == "newest") != self.is_backwards
-        found: list[tuple[datetime, int]] = []
         there = None
         if self.after is not None:
             there = tuple_(literal(_moment(self.after), Moment()), literal(self.after.id))
-        for heap in self._heaps():
-            found += self._head(heap, item.c.changed_at, there, descends=descends)
-        return [number for _, number in sorted(found, reverse=descends)[: self.limit]]
+        found = sorted(self._heads(item.c.changed_at, there, descends=descends), reverse=descends)
+        return [number for _, number in found[: self.limit]]
 
     def _by_confidence(self) -> list[int]:
         """The least sure first; those without a confidence stand behind all others."""
         descends, after = self.is_backwards, self.after
         is_among_last = after is not None and not after.value
-        measured: list[tuple[float, int]] = []
-        last: list[int] = []
         there = None
         if after is not None:
             there = tuple_(literal(_confidence(after)), literal(after.id))
-        for heap in self._heaps():
-            measured += self._head(heap, item.c.confidence, there, descends=descends)
-            if is_among_last or not descends:
-                last += self._unmeasured(heap, after.id if after and is_among_last else None)
-        sure = [number for _, number in sorted(measured, reverse=descends)]
-        last.sort(reverse=descends)
-        return (last + sure if descends else sure + last)[: self.limit]
+        found = sorted(self._heads(item.c.confidence, there, descends=descends), reverse=descends)
+        sure = [number for _, number in found]
+        if descends:
+            last = self._unmeasured(after.id) if after and is_among_last else []
+            return (last + sure)[: self.limit]
+        if len(sure) < self.limit:
+            sure += self._unmeasured(after.id if after and is_among_last else None)
+        return sure[: self.limit]
 
-    def _heaps(self) -> Iterator[ColumnElement[bool]]:
-        """The condition on `item` for each collection and reason that the filter means."""
-        chosen = self.chosen
-        wanted = "" if chosen.reason == NO_REASON else chosen.reason
-        for heap in waiting(self.connection):
-            is_there = not chosen.collection or heap.collection == chosen.collection
-            if is_there and (not chosen.reason or heap.reason == wanted):
-                has_reason = item.c.reason == heap.reason
-                yield and_(
-                    IN_REVIEW,
-                    *_bounds(chosen),
-                    item.c.collection == heap.collection,
-                    has_reason if heap.reason else item.c.reason.is_(None),
-                )
-
-    def _head(
-        self,
-        heap: ColumnElement[bool],
-        key: Column[Any],
-        there: Tuple | None,
-        *,
-        descends: bool,
+    def _heads(
+        self, key: Column[Any], there: Tuple | None, *, descends: bool
     ) -> list[tuple[Any, int]]:
-        """The first items of one heap behind a place: their keys and ids."""
-        wanted = select(key, item.c.id).where(heap, key.is_not(None))
+        """The first items of each heap behind a place: their keys and ids."""
+        wanted = select(key, item.c.id).where(key.is_not(None)).limit(self.limit)
         if there is not None:
             here = tuple_(key, item.c.id)
             wanted = wanted.where(here < there if descends else here > there)
         order = [column.desc() if descends else column for column in (key, item.c.id)]
-        rows = self.connection.execute(wanted.order_by(*order).limit(self.limit))
-        return [(value, number) for value, number in rows]
+        return [(value, number) for value, number in self._of_heaps(wanted.order_by(*order))]
 
-    def _unmeasured(self, heap: ColumnElement[bool], after_id: int | None) -> list[int]:
-        wanted = select(item.c.id).where(heap, item.c.confidence.is_(None))
+    def _unmeasured(self, after_id: int | None) -> list[int]:
+        """The first items of all heaps that have no confidence."""
+        wanted = select(item.c.id).where(item.c.confidence.is_(None)).limit(self.limit)
         if after_id is not None:
             behind = item.c.id < after_id if self.is_backwards else item.c.id > after_id
             wanted = wanted.where(behind)
-        order = item.c.id.desc() if self.is_backwards else item.c.id
-        return list(self.connection.execute(wanted.order_by(order).limit(self.limit)).scalars())
+        ordered = wanted.order_by(item.c.id.desc() if self.is_backwards else item.c.id)
+        found = (row.id for row in self._of_heaps(ordered))
+        return sorted(found, reverse=self.is_backwards)[: self.limit]
+
+    def _of_heaps(self, wanted: Select[Any]) -> Iterator[AnyRow]:
+        """Rows of each collection and reason that the filter means, by its index's head.
+
+        The statement is made once: making it costs more than the few rows that it reads.
+        """
+        chosen = self.chosen
+        here = wanted.where(
+            IN_REVIEW, *_bounds(chosen), item.c.collection == bindparam("heap_collection")
+        )
+        with_reason = here.where(item.c.reason == bindparam("heap_reason"))
+        without = here.where(item.c.reason.is_(None))
+        reason = "" if chosen.reason == NO_REASON else chosen.reason
+        for heap in waiting(self.connection):
+            is_there = not chosen.collection or heap.collection == chosen.collection
+            if is_there and (not chosen.reason or heap.reason == reason):
+                given = {"heap_collection": heap.collection}
+                if heap.reason:
+                    given |= {"heap_reason": heap.reason}
+                yield from self.connection.execute(with_reason if heap.reason else without, given)
 
     def _within(self) -> list[tuple[Place, ItemRow]]:
         """What lies at one place, in the order of names and pages."""
