@@ -4,14 +4,14 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import StreamingResponse
 
 from flows.desk.identity import Deciding, Looking, OpenDesk
 from flows.desk.queues import read_queue
 from flows.desk.review import undo_own
 from flows.desk.views import picture_url, seen_item, shown_file
-from tasks.errors import Reason
+from tasks.errors import Reason, UsageError
 from tasks.ledger import ItemStatus
 from tasks.ledger.curating import (
     DecidedMeanwhile,
@@ -25,16 +25,33 @@ from tasks.ledger.people import Role
 from tasks.report.reasons import REASON_HELP
 from tasks.schema import DecisionKind
 
-router = APIRouter(prefix="/api", tags=["review"])
-
-_MOST = 100
-Number = Annotated[int, Path(ge=1, lt=1 << 60)]
-
 
 class Refusal(BaseModel):
     """Why something was not done."""
 
     detail: str
+
+
+router = APIRouter(
+    prefix="/api",
+    tags=["review"],
+    responses={
+        status: {"model": Refusal, "description": words}
+        for status, words in (
+            (400, "The request cannot be read"),
+            (401, "Nobody is known to ask"),
+            (403, "The role does not suffice, or the form's word is missing"),
+            (422, "The request cannot be meant"),
+            (503, "The ledger's database does not answer"),
+        )
+    },
+)
+
+_MOST = 100
+Number = Annotated[int, Path(ge=1, lt=1 << 60)]
+#: Empty means: not said, as forms do.
+Share = Annotated[str, Query(pattern=r"^(|0|1|1\.0{0,9}|0?\.[0-9]{1,9}|0\.)$")]
+PlaceText = Annotated[str, Query(max_length=2000, pattern=r"^(|[^~]*~[0-9]{1,18})$")]
 
 
 class Me(BaseModel):
@@ -132,6 +149,8 @@ class Said(BaseModel):
 class Decide(BaseModel):
     """A decision about an item as it was seen."""
 
+    model_config = ConfigDict(strict=True)
+
     kind: Literal["approve", "reject", "hold"]
     seen: str = Field(max_length=200)
     why: str = Field("", max_length=1000)
@@ -198,33 +217,39 @@ def what_waits(desk: OpenDesk, visitor: Looking) -> list[Heap]:
     ]
 
 
-@router.get("/queue", responses={400: {"model": Refusal}})
+@router.get("/queue", responses={404: {"model": Refusal}})
 def what_is_next(  # noqa: PLR0913, PLR0917  the parameters of a URL
     request: Request,
     desk: OpenDesk,
     visitor: Looking,
     collection: str = "",
-    reason: Annotated[str, Query(description="Of README's, or none")] = "",
-    least: Annotated[str, Query(description="Confidence from here on, 0 to 1")] = "",
-    most: Annotated[str, Query(description="Confidence up to here")] = "",
-    night: Annotated[str, Query(description="The number of a run")] = "",
-    within: Annotated[str, Query(description="A folder or a file: its pages")] = "",
+    reason: Reason | Literal["none", ""] = "",
+    least: Share = "",
+    most: Share = "",
+    night: Annotated[str, Query(pattern="^[0-9]{0,17}$", description="Of a run")] = "",
+    within: Annotated[str, Query(max_length=2000, description="A folder, or a file's pages")] = "",
     order: Literal["", "unsure", "oldest", "newest"] = "",
-    after: Annotated[str, Query(description="A place", max_length=2000)] = "",
-    before: Annotated[str, Query(description="A place: the nearest first", max_length=2000)] = "",
+    after: PlaceText = "",
+    before: PlaceText = "",
     limit: Annotated[int, Query(ge=1, le=_MOST)] = 20,
 ) -> QueuePage:
-    """A stretch of the queue, from a place on or before one."""
+    """A stretch of the queue, behind a place, or before one: the nearest first then.
+
+    404: There is no such night, nothing is known there, or the place is of another order.
+    """
     del visitor, collection, reason, least, most, night, within, order  # `read_queue` reads them
-    view = read_queue(desk, request.query_params)
-    there = Place.read(after or before) if after or before else None
-    rows = queue(
-        desk.ledger,
-        view.chosen,
-        after=there,
-        limit=limit,
-        backwards=bool(before and not after),
-    )
+    try:
+        view = read_queue(desk, request.query_params)
+        there = Place.read(after or before) if after or before else None
+        rows = queue(
+            desk.ledger,
+            view.chosen,
+            after=there,
+            limit=limit,
+            backwards=bool(before and not after),
+        )
+    except UsageError as error:
+        raise HTTPException(404, str(error)) from error
     items = [
         QueueItem(
             id=row.id,
@@ -258,12 +283,7 @@ def what_the_file_says(item_id: Number, desk: OpenDesk, visitor: Looking) -> Sai
 
 @router.post(
     "/items/{item_id}/decision",
-    responses={
-        400: {"model": Refusal},
-        403: {"model": Refusal},
-        404: {"model": Refusal},
-        409: {"model": Meanwhile},
-    },
+    responses={404: {"model": Refusal}, 409: {"model": Meanwhile}},
 )
 def decide_about(item_id: Number, asked: Decide, desk: OpenDesk, visitor: Deciding) -> DecidedNow:
     """Approve, reject or hold an item as it was seen. 409: it is not that any more."""
@@ -288,7 +308,7 @@ def decide_about(item_id: Number, asked: Decide, desk: OpenDesk, visitor: Decidi
 
 @router.post(
     "/items/{item_id}/undo",
-    responses={400: {"model": Refusal}, 403: {"model": Refusal}, 404: {"model": Refusal}},
+    responses={404: {"model": Refusal}},
 )
 def undo_about(
     item_id: Number,
@@ -297,14 +317,14 @@ def undo_about(
     decision: Annotated[int, Query(ge=0, lt=1 << 60, description="0: one's opinion")],
 ) -> UndoneNow:
     """Take a decision about an item back: one's own, or anybody's with the role run."""
-    return UndoneNow(items=undo_own(desk, visitor, decision, item_id=item_id))
+    seen_item(desk, visitor, item_id)
+    try:
+        return UndoneNow(items=undo_own(desk, visitor, decision, item_id=item_id))
+    except UsageError as error:
+        raise HTTPException(404, str(error)) from error
 
 
-@router.get(
-    "/events",
-    response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {}}}, 503: {"model": Refusal}},
-)
+@router.get("/events", include_in_schema=False)  # it has no end, and OpenAPI no word for that
 async def events(desk: OpenDesk, visitor: Looking) -> StreamingResponse:
     """What is decided from now on, by whomever, as server-sent events: `decided`, `missed`."""
     del visitor

@@ -55,6 +55,7 @@ def desk_app(desk: Desk) -> FastAPI:
         title="Autochrome desk",
         version=version("autochrome"),
         description="What waits for a curator, what was decided, and the pictures. "
+        "GET /api/events tells as server-sent events what is decided meanwhile. "
         "Sign in by HTTP Basic; what changes anything needs the header X-CSRF-Token with the "
         "form_token of GET /api/me.",
         openapi_url="/api/openapi.json",

@@ -61,8 +61,8 @@ _ITEMS = """
 INSERT INTO item (scan_id, recipe_id, collection, revision, status, reason, attempts, alone,
     not_before, created_at, changed_at, confidence)
 SELECT id, {recipe}, collection, 1,
-    CASE id / 40 % 10 WHEN 0 THEN 'review' WHEN 1 THEN 'review' WHEN 2 THEN 'review' WHEN 3 THEN 'failed'
-        WHEN 4 THEN 'rejected' ELSE 'published' END,
+    CASE WHEN id / 40 % 10 < 3 THEN 'review' WHEN id / 40 % 10 = 3 THEN 'failed'
+        WHEN id / 40 % 10 = 4 THEN 'rejected' ELSE 'published' END,
     CASE WHEN id / 40 % 10 = 3 THEN 'timeout' WHEN id / 40 % 10 > 2 THEN NULL
         WHEN id / 400 % 7 = 0 THEN 'low_confidence' WHEN id / 400 % 7 = 1 THEN 'toned'
         WHEN id / 400 % 7 = 2 THEN 'own_colour' ELSE NULL END,

@@ -307,7 +307,7 @@ export class Viewer {
     this.told.setAttribute("aria-label", "Size");
     bar.append(this.told);
     add("+", "Nearer", () => this.zoom(1.5));
-    add("1:1", "Pixel by pixel, or whole", () => this.pixels());
+    add("1:1", "1:1, pixel by pixel, or whole again", () => this.pixels());
     this.bar = bar;
     this.element.after(bar);
   }

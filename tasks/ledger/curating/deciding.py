@@ -30,11 +30,15 @@ _LONGEST_S = 3600.0  # whoever took longer was away
 class DecidedMeanwhile(AutochromeError):
     """The item is no longer what the curator saw: somebody decided, or it was coloured anew."""
 
-    def __init__(self, item_id: int, status: ItemStatus, last: DecisionRow | None) -> None:
+    def __init__(
+        self, item_id: int, status: ItemStatus, last: DecisionRow | None, said: str = ""
+    ) -> None:
         self.item_id = item_id
         self.status = status
         self.last = last  #: what was decided about it last
-        if last is None:
+        if said:
+            said = f"item {item_id} is {status}: {said}"
+        elif last is None:
             said = f"item {item_id} is {status} by now; look at it again"
         else:
             said = (
@@ -90,15 +94,15 @@ def decide(connection: Connection, judged: Judgement, *, must_agree: int = 1) ->
         must_agree: How many people must want the same, 1 or 2. A hold is carried out at once.
 
     Raises:
-        DecidedMeanwhile: The item is not what the curator saw.
-        UsageError: There is no such item, or it cannot go that way from where it stands.
+        DecidedMeanwhile: The item is not what the curator saw, or cannot go that way from there.
+        UsageError: There is no such item.
     """
     allowed = DECIDED_AT_DESK.get(judged.kind)
     if allowed is None:
         raise UsageError(f"{judged.kind} is not decided here; approve, reject or hold")
     status = _check(connection, judged)
     if status not in allowed:
-        raise UsageError(f"item {judged.item_id} is {status}: {judged.kind} does not apply to it")
+        raise DecidedMeanwhile(judged.item_id, status, None, f"{judged.kind} does not apply to it")
     who, why = judged.who, judged.why
     if must_agree > 1 and judged.kind in _TWO_AGREE:
         others = [one for one in opinions_of(connection, judged.item_id) if one.who != who]
@@ -116,9 +120,8 @@ def decide(connection: Connection, judged: Judgement, *, must_agree: int = 1) ->
     last = decisions_of(connection, judged.item_id)[-1:]
     now = _status(connection, judged.item_id)
     if not last or last[0].became != now or last[0].kind != judged.kind:
-        raise UsageError(
-            f"item {judged.item_id} stays {now}: its scan is held, or holds other bytes by now"
-        )
+        said = "and stays so, for its scan is held, or holds other bytes by now"
+        raise DecidedMeanwhile(judged.item_id, now, last[0] if last else None, said)
     connection.execute(delete(opinion).where(opinion.c.item_id == judged.item_id))
     if judged.seconds is not None and 0 <= judged.seconds <= _LONGEST_S:
         timed = update(decision).where(decision.c.id == last[0].id)

@@ -1,5 +1,6 @@
 """A curator's morning in a real browser: sign in, step, decide by key, undo; and two at once."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -138,3 +139,34 @@ def test_two_at_once(elsewhere: Settings, tmp_path: Path) -> None:
         ben.wait_until("document.querySelector('[data-pane]').classList.contains('decided')")
         assert step(ben, "j") == third
         assert status_of(ledger, third) == "review"
+
+
+def axe_core() -> str:
+    """The script of axe-core, where `npm install axe-core` has put it; empty: nowhere."""
+    named = os.environ.get("AXE_CORE", "node_modules/axe-core/axe.min.js")
+    return Path(named).read_text() if Path(named).exists() else ""
+
+
+@pytest.mark.skipif(not axe_core(), reason="needs axe-core: npm install axe-core, or AXE_CORE")
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1400, 390])
+def test_axe_finds_nothing(elsewhere: Settings, tmp_path: Path, width: int, dark: bool) -> None:
+    """On no page, in no dialog, on desk and phone, in light and dark."""
+    with (
+        serving(elsewhere) as served,
+        signed_in(tmp_path / "anna", served.replace("0.0.0.0", "127.0.0.1"), "Anna") as page,  # noqa: S104
+    ):
+        page.see(width, 900, dark=dark)
+        for path in ("/review", "/items/1", "/search?q=*", "/pace", "/nothing", "/sign-in"):
+            page.open(served.replace("0.0.0.0", "127.0.0.1") + path)  # noqa: S104
+            page.wait_until("document.readyState === 'complete'")
+            for key in ("", "?", "r") if path == "/review" else ("",):
+                if key:
+                    page.wait_until(_SHOWN)
+                    page.press(key)
+                    page.wait_until("document.querySelector('dialog[open]')")
+                page.run(axe_core())
+                page.run("axe.run().then(r => { window.found = r.violations.map(v => v.id); })")
+                assert page.wait_until("window.found") == [], (path, key)
+                page.run("delete window.found")
+                page.press("Escape")

@@ -67,9 +67,10 @@ def test_the_api_walks_the_queue(house: House) -> None:
     back = anna.client.get("/api/queue", params={"before": rest["items"][0]["place"]}).json()
     assert [one["id"] for one in back["items"]] == ids[:4][::-1]
     assert anna.client.get("/api/queue?collection=nothing").json() == {"items": [], "waiting": 0}
-    for query in ("reason=odd", "least=2", "most=x", "night=x", "after=x"):
+    odd = ("reason=odd", "least=2", "most=x", "night=x", "after=x", "night=99999", "after=x~1")
+    for query in odd:
         answer = anna.client.get(f"/api/queue?{query}")
-        assert answer.status_code == 400, query
+        assert answer.status_code in {404, 422}, query
         assert answer.json()["detail"]
 
 
@@ -118,7 +119,7 @@ def test_only_ones_own_decision_is_taken_back(house: House) -> None:
     item, other = house.ids()[:2]
     made = anna.decide(item, "approve").json()["decision"]
     assert ben.post(f"/api/items/{item}/undo?decision={made}").status_code == 403
-    assert ben.post(f"/api/items/{other}/undo?decision={made}").status_code == 400
+    assert ben.post(f"/api/items/{other}/undo?decision={made}").status_code == 404
     assert rita.post(f"/api/items/{item}/undo?decision={made}").json() == {"items": 1}
 
 

@@ -233,7 +233,7 @@ def test_what_cannot_be_decided_is_refused(ledger: Ledger, shown: DeskItem) -> N
     with pytest.raises(UsageError, match="approve, reject or hold"):
         decide(ledger, judged(shown, DecisionKind.PROMOTE))
     decide(ledger, judged(shown, DecisionKind.REJECT))
-    with pytest.raises(UsageError, match="does not apply"):
+    with pytest.raises(DecidedMeanwhile, match="does not apply"):
         decide(ledger, judged(seen(ledger, shown.row.id), DecisionKind.REJECT))
 
 
