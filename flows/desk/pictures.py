@@ -1,8 +1,9 @@
 """Pictures by the IIIF Image API 3.0, level 1, at `/iiif/ITEM-scan-TAG` and `…-colour-TAG`."""
 
 import re
+from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, HTTPException, Path, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from flows.desk.desk import Desk
@@ -15,6 +16,7 @@ from tasks.pictures.showing import which_of
 
 router = APIRouter(include_in_schema=False)
 
+Number = Annotated[int, Path(ge=1, lt=1 << 60)]
 _IDENTIFIER = re.compile(r"([0-9]{1,18})-(scan|colour)-([0-9a-f]{16})")
 #: The tag changes with the bytes; whoever may see it once may keep it for a day.
 _KEPT = {"Cache-Control": "private, max-age=86400, immutable"}
@@ -55,6 +57,16 @@ def piece(  # noqa: PLR0913, PLR0917  the API's own
     pyramid = kept.pyramid
     wanted = read_region(region, size, width=pyramid.width, height=pyramid.height)
     return Response(cut(kept.path, wanted), media_type="image/jpeg", headers=_KEPT)
+
+
+@router.get("/items/{item_id}/doubt.png")
+def doubt(item_id: Number, desk: OpenDesk, visitor: Looking) -> Response:
+    """Where the network in service doubts its colours, to be laid over the derivative."""
+    file = shown_file(seen_item(desk, visitor, item_id), "scan")
+    if file is None:
+        raise HTTPException(404, "the scan holds other bytes by now")
+    png = desk.colours.sessions.open(file).doubt()
+    return Response(png, media_type="image/png", headers={"Cache-Control": "private, max-age=600"})
 
 
 def _kept(desk: Desk, visitor: Visitor, identifier: str) -> Kept:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+import pyvips
 import simplejpeg
 import torch
 
@@ -43,6 +44,10 @@ _KEPT = 6
 #: So long the network in service is taken for the same.
 _LOOK_S = 30.0
 _QUALITY = 90
+#: Confidence from which on nothing is shown of doubt, and below which it is as dense as it gets;
+#: its colour is one that photographs seldom have.
+_SURE, _UNSURE = 0.6, 0.05
+_DENSEST, _DOUBT_RGB = 200, (190, 30, 230)
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,20 @@ class OpenPicture:
         if self._own is not None and (kept := correction.mask("keep", *self._screen.shape)).any():
             linear += kept * (self._own - linear)
         return _jpeg(linear)
+
+    def doubt(self) -> bytes:
+        """Where the network doubts its colours, as PNG in its own size: the less sure, the denser.
+
+        Raises:
+            AutochromeError: The network gives no colours, or its device has failed.
+        """
+        sure = _watched(lambda: self._session.colours(Correction())).confidence
+        density = np.clip((_SURE - sure) / (_SURE - _UNSURE), 0.0, 1.0) * _DENSEST
+        tinted = np.empty((*sure.shape, 4), np.uint8)
+        tinted[..., :3] = _DOUBT_RGB
+        tinted[..., 3] = np.rint(density)
+        png: bytes = pyvips.Image.new_from_array(tinted, interpretation="srgb").pngsave_buffer()
+        return png
 
     def place(self, x: float, y: float, correction: Correction) -> Shown:
         """What is at a place, and what the network thinks likely there.

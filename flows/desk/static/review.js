@@ -60,7 +60,7 @@ class Session {
     this.viewer?.close();
     const { element, pictures } = this.current;
     const stage = element.querySelector("[data-viewer]");
-    this.viewer = Object.keys(pictures).length ? new Viewer(stage, pictures) : null;
+    this.viewer = Object.keys(pictures).length ? new Viewer(stage, pictures, { doubt: `/items/${this.current.id}/doubt.png` }) : null;
     this.shownAt = null;
     this.lookedS = 0;
     const mine = this.current;
@@ -364,7 +364,7 @@ const letters = {
   u: () => session.undo(),
   s: () => session.viewer?.nextMode(), z: () => session.viewer?.pixels(),
   o: () => session.viewer?.peek(true),
-  c: () => session.viewer?.toggleConfidence?.(),
+  c: () => session.viewer?.toggleDoubt(),
   i: () => { if (session.current) location.href = `/items/${session.current.id}`; },
   "+": () => session.viewer?.zoom(1.5), "=": () => session.viewer?.zoom(1.5), "-": () => session.viewer?.zoom(1 / 1.5),
   "?": () => help.showModal(),

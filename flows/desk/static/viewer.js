@@ -99,9 +99,10 @@ export class Picture {
 
 /** The stage of a pane: both pictures, a bar of tools, pointer and touch. */
 export class Viewer {
-  constructor(element, pictures) {
+  constructor(element, pictures, { doubt = "" } = {}) {
     this.element = element;
     this.pictures = pictures; // { scan, colour }, either may be missing
+    this.doubtAddress = pictures.colour ? doubt : "";
     this.mode = this.#kept();
     this.split = 0.5;
     this.view = { x: 0.5, y: 0.5, scale: 1, width: 1, height: 1 };
@@ -273,8 +274,41 @@ export class Viewer {
     } else {
       (shown === "scan" ? scan : after)?.draw(context, boxes[0], this.view, ratio);
     }
-    this.overlay?.(context, boxes, this);
+    if (this.doubt && this.shown !== "scan" && !this.isPeeking) this.#drawDoubt(context, boxes);
     this.told.textContent = `${Math.round(this.view.scale * ratio * 100)} %`;
+  }
+
+  #drawDoubt(context, boxes) {
+    const box = boxes.at(-1), { x, y, scale, width, height } = this.view;
+    context.save();
+    context.beginPath();
+    const from = this.shown === "slider" ? Math.round(box.width * this.split) + 1 : 0;
+    context.rect(box.x + from, box.y, box.width - from, box.height);
+    context.clip();
+    context.drawImage(
+      this.doubt, box.x + box.width / 2 - x * width * scale, box.y + box.height / 2 - y * height * scale,
+      width * scale, height * scale,
+    );
+    context.restore();
+  }
+
+  /** Show where the network doubts, or no more; the server computes it when it is asked for. */
+  async toggleDoubt() {
+    if (!this.doubtAddress) return;
+    this.isDoubtWanted = !this.isDoubtWanted;
+    this.doubtButton.setAttribute("aria-pressed", String(this.isDoubtWanted));
+    if (!this.isDoubtWanted) { this.doubt = null; this.redraw(); return; }
+    this.element.setAttribute("aria-busy", "true");
+    try {
+      const image = await load(this.doubtAddress);
+      if (this.isDoubtWanted) this.doubt = image;
+    } catch {
+      this.element.dataset.fault = "Where the network doubts cannot be shown now.";
+      this.isDoubtWanted = false;
+      this.doubtButton.setAttribute("aria-pressed", "false");
+    }
+    this.element.setAttribute("aria-busy", "false");
+    this.redraw();
   }
 
   #tools() {
@@ -296,6 +330,10 @@ export class Viewer {
     for (const mode of MODES) {
       const button = add(NAMES[mode], NAMES[mode], () => this.setMode(mode), { "data-mode": mode });
       button.setAttribute("aria-pressed", String(mode === this.mode));
+    }
+    if (this.doubtAddress) {
+      this.doubtButton = add("Doubt", "Doubt: violet, where the network is not sure", () => this.toggleDoubt());
+      this.doubtButton.setAttribute("aria-pressed", "false");
     }
     this.slider = document.createElement("input");
     Object.assign(this.slider, { type: "range", min: 0, max: 100, value: 50, hidden: this.mode !== "slider" });

@@ -204,3 +204,18 @@ def test_the_cache_makes_each_once_and_forgets_the_oldest(tmp_path: Path) -> Non
     assert cache.peek("a") is not None
     assert cache.size_bytes == 200
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_where_the_network_doubts_is_shown(house: House) -> None:
+    """As a picture to be laid over the derivative, of its shape; the less sure, the denser."""
+    anna = house.signed_in("Anna")
+    item = house.ids()[0]
+    told = anna.client.get(f"/api/items/{item}").json()
+    answer = anna.client.get(f"/items/{item}/doubt.png")
+    assert answer.headers["content-type"] == "image/png"
+    png = Image.open(BytesIO(answer.content))
+    assert png.mode == "RGBA"
+    assert png.width / png.height == pytest.approx(told["width"] / told["height"], rel=0.2)
+    density = np.asarray(png)[..., 3]
+    assert density.max() <= 200
+    assert anna.client.get("/items/999/doubt.png").status_code == 404

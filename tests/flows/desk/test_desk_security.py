@@ -74,7 +74,7 @@ def test_roles_bound_what_a_person_may_do(house: House) -> None:
     urls = [f"/items/{item}", f"/api/items/{item}", f"/review?item={item}"]
     shown = boss.client.get(f"/api/items/{item}").json()
     urls += [f"{shown['scan']}/info.json", f"{shown['colour']}/full/max/0/default.jpg"]
-    urls += [f"/items/{item}/files/master"]
+    urls += [f"/items/{item}/files/master", f"/items/{item}/doubt.png"]
     for url in urls:
         assert curator.client.get(url).status_code == 404, url
         assert boss.client.get(url).status_code == 200, url
