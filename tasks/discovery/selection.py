@@ -27,6 +27,7 @@ __macosx/ .thumbnails/ .tmb/ .stversions/ .stfolder/ .sync/ .dropbox.cache/ .rsy
 FILES = """
 *.md5 *.sha1 *.sha224 *.sha256 *.sha384 *.sha512 *.b2 *.b3 *.blake2 *.blake2b *.blake3 *.xxh
 *.xxh64 *.xxh128 *.sfv *.crc *.crc32 *.md5sum *.sha1sum *.sha256sum *.sha512sum *.sig *.asc
+readme license licence manifest
 md5sums sha1sums sha256sums sha512sums b2sums
 *.xmp *.xml *.json *.jsonl *.yaml *.yml *.toml *.csv *.tsv *.txt *.md *.log *.hocr *.html *.htm
 *.doc *.docx *.odt *.rtf *.xls *.xlsx *.ods *.ini *.cfg *.nfo *.info *.lnk *.url *.webloc

@@ -39,6 +39,7 @@ from tasks.storage.streams import (
     write_file,
 )
 from tasks.storage.walk import Walk
+from tasks.words import count
 
 _LEFTOVER_AFTER_S = 24 * 3600
 _IN_THE_WAY = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY}
@@ -71,9 +72,9 @@ class FolderStore:
         for key, status in walk.files(prefix):
             yield _info(key, status)
         if walk.unreadable:
-            count = len(walk.unreadable)
+            entries = count(len(walk.unreadable), "entry", "entries")
             raise ListingIncomplete(
-                f"{self.url}: {count} entries could not be listed, among them "
+                f"{self.url}: {entries} could not be listed, among them "
                 f"{', '.join(walk.unreadable[:_NAMED_UNREADABLE])}; "
                 "give the account that runs Autochrome access, or repair or remove broken links"
             )

@@ -3,8 +3,12 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from tasks.scans.formats.exif import decode_text
+
+#: A bound: catalogues write some dozens.
+MAX_DATASETS = 10_000
 
 _MARK = (1, 90)  # which characters the records are in
 _UTF8 = b"\x1b%G"
@@ -41,7 +45,7 @@ class Records:
         """Whether nothing is said of the picture."""
         return all(key in {_MARK, _VERSION} or key[0] != 2 for key, _ in self.datasets)
 
-    @property
+    @cached_property  # it is asked for at each text
     def coding(self) -> str:
         """Python's name of the coding that the records announce; empty for none or an unknown."""
         mark = next((body for key, body in self.datasets if key == _MARK), b"").strip()
@@ -52,13 +56,13 @@ class Records:
 
     def texts(self) -> dict[int, tuple[str, ...]]:
         """The texts of record 2, which is about the picture, by the number of the dataset."""
-        found: dict[int, tuple[str, ...]] = {}
+        found: dict[int, list[str]] = {}
         for key, body in self.datasets:
             if key[0] == 2 and key != _VERSION and key not in _PREVIEW:
                 text = self._decoded(body).strip("\0 \r\n")
                 if text:
-                    found[key[1]] = (*found.get(key[1], ()), text)
-        return found
+                    found.setdefault(key[1], []).append(text)
+        return {number: tuple(texts) for number, texts in found.items()}
 
     def _decoded(self, body: bytes) -> str:
         """By the announced coding; where it is none, or is wrong of these bytes, by their form."""
@@ -75,6 +79,8 @@ def read_records(data: bytes) -> Records:
     datasets: list[tuple[Dataset, bytes]] = []
     position = 0
     while position < len(data) and data[position] == 0x1C:
+        if len(datasets) >= MAX_DATASETS:
+            return Records(tuple(datasets), unread=(f"holds over {MAX_DATASETS:,} datasets",))
         key, size, start = _head(data, position)
         body = data[start : start + size]
         if start > len(data) or len(body) < size:

@@ -25,6 +25,9 @@ from tasks.scans.metadata.terms import make_property, texts_of
 
 _RIGHTS = tuple(f"{{{NAMESPACES[prefix]}}}" for prefix in ("xmpRights", "plus"))
 
+#: Places of one kind that are read: standards know three or four.
+_MOST_PLACES = 16
+
 #: What is told when two places disagree about it.
 _WEIGHED = {
     tag("dc:rights"): "rights",
@@ -192,13 +195,17 @@ class _Reading:
 
     def _records(self) -> Records:
         places: list[Records] = []
-        for block in (block for block in self._blocks if block.kind is BlockKind.IPTC):
+        before: dict[str, ET.Element] = {}
+        blocks = [block for block in self._blocks if block.kind is BlockKind.IPTC]
+        if blocks[_MOST_PLACES:]:
+            self._unread.append(f"IPTC stands in {len(blocks):,} places; {_MOST_PLACES} were read")
+        for block in blocks[:_MOST_PLACES]:
             records = read_records(block.data)
             self._notes += [f"IPTC in {block.place} {note}" for note in records.notes]
             self._unread += [f"IPTC in {block.place} {fault}" for fault in records.unread]
-            if places:
-                before = _of_records(join_records(places).texts())
-                self._note_differences(before, _Said("IPTC", _of_records(records.texts())))
+            says = _of_records(records.texts())
+            self._note_differences(before, _Said("IPTC", says))
+            before = {**says, **before}
             places.append(records)
         return join_records(places) if places else Records()
 

@@ -484,3 +484,15 @@ def test_cases_of_dates_and_packets() -> None:
             told = said(metadata_of(path))
             assert told[tag("xmpRights:WebStatement")] == ("https://archive.example/rights",)
             assert told[tag("xmpRights:UsageTerms")] == ("Reading room only",)
+
+
+def test_hostile_iptc_costs_little_time(tmp_path: Path) -> None:
+    """Of datasets and of places without end, as many are read as anyone ever wrote."""
+    dataset = b"\x1c\x02\x19\0\1a"
+    many = made.resource(0x0404, dataset * 10_001)
+    start = time.process_time()
+    for data in (many, made.resource(0x0404, dataset) * 20_000):
+        scan = made.jpeg(tmp_path, *made.app13(data, *range(60_000, len(data), 60_000)))
+        found = read_metadata(read_structure(scan, page=0, limits=ReadLimits()))
+        assert any("over 10,000 datasets" in one or "16 were read" in one for one in found.unread)
+    assert time.process_time() - start < 10  # was minutes
