@@ -33,6 +33,9 @@ STATUSES = (
     *("pending", "claimed", "published", "review", "skipped", "failed", "quarantined", "held"),
     *("rejected", "superseded"),
 )
+SETTLED = (
+    "status IN ('published', 'review', 'skipped', 'failed', 'quarantined', 'held', 'rejected')"
+)
 
 # PostgreSQL does not check a batch's rows against rows that they share: a check looks that row up
 # and locks it. Of the server's time for a batch a ninth went into claims and stores, and of that
@@ -56,9 +59,9 @@ TALLIES = {
         "true",
     ),
     "order_tally": (
-        "An order's items by status and reason",
+        "An order's items by collection, status and reason",
         "item",
-        {"order_id": "{row}order_id", **OF_ITEM},
+        {"order_id": "{row}order_id", "collection": "{row}collection", **OF_ITEM},
         "{row}order_id IS NOT NULL",
     ),
     "scan_tally": (
@@ -352,9 +355,14 @@ def make_items() -> None:
             "status = 'review'",
         ),
         (
-            "ix_item_review_changed",
-            ["collection", "reason", "changed_at", "id"],
-            "status = 'review'",
+            "ix_item_settled",
+            ["status", "collection", "reason", "changed_at", "id"],
+            SETTLED,
+        ),
+        (
+            "ix_item_settled_order",
+            ["order_id", "status", "collection", "reason", "changed_at", "id"],
+            SETTLED,
         ),
     ):
         index(name, "item", columns, where=rows)

@@ -12,7 +12,18 @@ from starlette.middleware import Middleware
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from flows.desk import api, correcting, items, outputs, pace, pictures, review, signing, static
+from flows.desk import (
+    api,
+    correcting,
+    items,
+    outputs,
+    pace,
+    pictures,
+    review,
+    signing,
+    static,
+    wall,
+)
 from flows.desk.desk import Desk
 from flows.desk.identity import ASKING, Identity, NotSignedIn, check_form
 from flows.desk.pages import render, wants_page
@@ -40,7 +51,7 @@ CONTENT_POLICY = "; ".join(
 MOST_BODY_BYTES = 1 << 20
 #: All routes there are. Whoever adds a page names its router here.
 ROUTERS = (
-    *(module.router for module in (review, items, pace, pictures, signing, api, correcting)),
+    *(module.router for module in (review, wall, items, pace, pictures, signing, api, correcting)),
     *(correcting.pages, static.router, outputs.router),
 )
 

@@ -9,7 +9,7 @@ from time import monotonic
 
 from flows.desk.colours import Colours
 from flows.desk.news import Newsroom
-from tasks.ledger import Ledger
+from tasks.ledger import ItemStatus, Ledger
 from tasks.ledger.curating import DeskItem, Queue, Waiting, desk_item, queue, waiting
 from tasks.pictures.showing import Pictures, open_pictures
 from tasks.settings import Settings
@@ -33,7 +33,9 @@ class Desk:
     colours: Colours
     local_name: str = field(default_factory=getuser)  #: who decides, without a login by name
     _items: dict[int, tuple[float, DeskItem | None]] = field(default_factory=dict)
-    _waiting: tuple[float, list[Waiting]] | None = None
+    _waiting: dict[tuple[ItemStatus, int | None], tuple[float, list[Waiting]]] = field(
+        default_factory=dict
+    )
     _lock: Lock = field(default_factory=Lock)
 
     def item(self, item_id: int, *, fresh: bool = True) -> DeskItem | None:
@@ -50,22 +52,28 @@ class Desk:
             self._items[item_id] = (now, found)
         return found
 
-    def waiting(self) -> list[Waiting]:
-        """How many wait, by collection and reason, as of some seconds ago."""
-        now = monotonic()
+    def waiting(
+        self, status: ItemStatus = ItemStatus.REVIEW, order_id: int | None = None
+    ) -> list[Waiting]:
+        """How many wait, by collection and reason, as of some seconds ago; see `queue.waiting`."""
+        now, asked = monotonic(), (status, order_id)
         with self._lock:
-            if self._waiting is not None and now - self._waiting[0] < _WAITING_S:
-                return self._waiting[1]
-        found = waiting(self.ledger)
+            at, known = self._waiting.get(asked, (-_WAITING_S, []))
+            if now - at < _WAITING_S:
+                return known
+        found = waiting(self.ledger, status, order_id=order_id)
         with self._lock:
-            self._waiting = (now, found)
+            if len(self._waiting) >= _MOST_ITEMS:
+                self._waiting.clear()
+            self._waiting[asked] = (now, found)
         return found
 
-    def decided(self, item_id: int) -> None:
-        """Forget what was known, and tell everybody."""
+    def decided(self, *item_ids: int) -> None:
+        """Forget what was known of these items, or of all, and tell everybody."""
         with self._lock:
-            self._items.pop(item_id, None)
-            self._waiting = None
+            for number in item_ids or [*self._items]:
+                self._items.pop(number, None)
+            self._waiting.clear()
         self.news.look_now()
 
     def first(self, chosen: Queue) -> DeskItem | None:

@@ -24,6 +24,7 @@ from tasks.storage.keys import shown
 #: The pages that everybody finds at the top, with the role that they are for.
 NAVIGATION = (
     ("/review", "Review", Role.LOOK),
+    ("/wall", "Wall", Role.LOOK),
     ("/search", "Search", Role.LOOK),
     ("/pace", "Pace", Role.LOOK),
 )

@@ -7,12 +7,18 @@ from typing import cast, get_args
 
 from flows.desk.desk import Desk
 from tasks.errors import Reason, UsageError, Verdict
-from tasks.ledger import ItemRow, RunRow
+from tasks.ledger import ItemRow, ItemStatus, RunRow
 from tasks.ledger.curating import Place, Queue
-from tasks.ledger.curating.queue import NO_REASON, Order
+from tasks.ledger.curating.queue import NO_REASON, Order, order_of_run
+from tasks.schema import SETTLED_STATUSES
 
 #: The parameters of a URL that say which queue is meant.
-PARAMETERS = ("collection", "reason", "least", "most", "night", "within", "order")
+PARAMETERS = ("status", "collection", "reason", "least", "most", "night", "within", "order")
+#: Where what is listed stands: first what waits for a curator.
+STATUSES = (
+    ItemStatus.REVIEW,
+    *(status for status in ItemStatus if status in SETTLED_STATUSES - {ItemStatus.REVIEW}),
+)
 ORDERS = {"unsure": "least sure first", "oldest": "oldest first", "newest": "newest first"}
 _NIGHTS = 30
 
@@ -41,7 +47,7 @@ class QueueView:
 
     chosen: Queue
     parameters: Mapping[str, str]  #: of the URL; those that say nothing are left out
-    items: int | None  #: how many wait in it; None where that is not counted
+    items: int | None  #: how many are in it; None where that is not counted
     collections: Mapping[str, int]
     reasons: Mapping[str, int]  #: "none" for what waits for none
     nights: tuple[RunRow, ...]
@@ -54,27 +60,38 @@ def read_queue(desk: Desk, given: Mapping[str, str]) -> QueueView:
         UsageError: One of them makes no sense; the message names it.
     """
     said = {name: given[name] for name in PARAMETERS if given.get(name)}
-    nights = tuple(
-        run for run in desk.ledger.list_runs(limit=_NIGHTS) if run.figures.finished.get("review")
-    )
     reason = said.get("reason", "")
     if reason and reason != NO_REASON and reason not in set(Reason):
         raise UsageError(f"there is no reason {reason[:60]!r}")
-    order = said.get("order", "unsure")
+    try:
+        status = ItemStatus(said.get("status", ItemStatus.REVIEW))
+    except ValueError:
+        status = ItemStatus.PENDING
+    if status not in STATUSES:
+        raise UsageError(f"status {said['status'][:40]!r} is none of {', '.join(STATUSES)}")
+    order = said.get("order", "unsure" if status is ItemStatus.REVIEW else "newest")
     if order not in get_args(Order):
         raise UsageError(f"there is no order {order[:60]!r}: {', '.join(ORDERS)}")
     night = _night(desk, said["night"]) if "night" in said else None
+    order_id = order_of_run(desk.ledger, night.id) if night else None
+    nights = [
+        run for run in desk.ledger.list_runs(limit=_NIGHTS) if run.figures.finished.get(status)
+    ]
+    if night and night.id not in {run.id for run in nights}:
+        nights.append(night)
     chosen = Queue(
         collection=said.get("collection", ""),
         reason=cast("Reason", reason),
         least=_share(said, "least"),
         most=_share(said, "most"),
-        since=night.started_at if night else None,
-        until=night.ended_at if night else None,
+        since=night.started_at if night and order_id is None else None,
+        until=night.ended_at if night and order_id is None else None,
         within=said.get("within", ""),
         order=cast("Order", order),
+        status=status,
+        order_id=order_id,
     )
-    return QueueView(chosen, said, _count(desk, chosen), *_choices(desk), nights)
+    return QueueView(chosen, said, _count(desk, chosen), *_choices(desk, chosen), tuple(nights))
 
 
 def review_reasons() -> list[Reason]:
@@ -118,16 +135,16 @@ def _count(desk: Desk, chosen: Queue) -> int | None:
     wanted = "" if chosen.reason == NO_REASON else chosen.reason
     return sum(
         heap.items
-        for heap in desk.waiting()
+        for heap in desk.waiting(chosen.status, chosen.order_id)
         if (not chosen.collection or heap.collection == chosen.collection)
         and (not chosen.reason or heap.reason == wanted)
     )
 
 
-def _choices(desk: Desk) -> tuple[dict[str, int], dict[str, int]]:
+def _choices(desk: Desk, chosen: Queue) -> tuple[dict[str, int], dict[str, int]]:
     collections: dict[str, int] = {}
     reasons: dict[str, int] = {}
-    for heap in desk.waiting():
+    for heap in desk.waiting(chosen.status, chosen.order_id):
         reason = heap.reason or NO_REASON
         collections[heap.collection] = collections.get(heap.collection, 0) + heap.items
         reasons[reason] = reasons.get(reason, 0) + heap.items

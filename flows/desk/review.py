@@ -106,14 +106,19 @@ def judgement(visitor: Visitor, form: Form) -> Judgement:
         kind = DecisionKind(form.get("kind", ""))
     except ValueError:
         raise UsageError("which decision? approve, reject or hold") from None
-    reasons = (form.get("reason", ""), form.get("why", "").strip())
     return Judgement(
         item_id=number_in(form, "item"),
         kind=kind,
         who=visitor.name,
-        why=": ".join(filter(None, reasons))[:_MOST_WHY],
+        why=reasons_in(form),
         seen=form.get("seen", ""),
     )
+
+
+def reasons_in(form: Form) -> str:
+    """Why, as a form says it: a reason of the list, and words."""
+    said = (form.get("reason", ""), form.get("why", "").strip())
+    return ": ".join(filter(None, said))[:_MOST_WHY]
 
 
 def undo_own(desk: Desk, visitor: Visitor, decision_id: int, *, item_id: int) -> int:

@@ -17,7 +17,16 @@ from tasks.ledger.uris import (
     root_of,
     without_links,
 )
-from tasks.schema import LOOKED_AFTER, LOOKED_AFTER_STATUSES, item, scan, status_in, store
+from tasks.schema import (
+    LOOKED_AFTER,
+    LOOKED_AFTER_STATUSES,
+    SETTLED,
+    SETTLED_STATUSES,
+    item,
+    scan,
+    status_in,
+    store,
+)
 
 LAST_CHARACTER = "\U0010ffff"  # sorts behind every other, in UTF-8 as in Python
 
@@ -28,25 +37,51 @@ def condition_of(connection: Connection, chosen: ItemFilter) -> ColumnElement[bo
     Raises:
         UsageError: The URI lies in no store that scans were discovered in.
     """
-    conditions: list[ColumnElement[bool]] = [true()]
-    if chosen.statuses:
-        conditions.append(status_in(*chosen.statuses))
-        if LOOKED_AFTER_STATUSES.issuperset(chosen.statuses):
-            conditions.append(LOOKED_AFTER)  # says nothing new, but SQLite uses the index only so
+    conditions: list[ColumnElement[bool]] = [true(), *_status_of(chosen), *bounds_of(chosen)]
     if chosen.reasons:
         conditions.append(item.c.reason.in_([reason.value for reason in chosen.reasons]))
     if chosen.collections:
         conditions.append(item.c.collection.in_(list(chosen.collections)))
     if chosen.recipe_id is not None:
         conditions.append(item.c.recipe_id == chosen.recipe_id)
-    if chosen.older_than_s is not None:
-        conditions.append(item.c.changed_at <= sql.now(-chosen.older_than_s))
+    if chosen.without_reason:
+        conditions.append(item.c.reason.is_(None))
+    if chosen.order_id is not None:
+        conditions.append(item.c.order_id == chosen.order_id)
     if chosen.ids is not None:
         conditions.append(item.c.id.in_(sql.given_ids(connection)))
     if chosen.uri is not None:
         scans = select(scan.c.id).where(scans_at(connection, chosen.uri))
         conditions.append(item.c.scan_id.in_(scans))
     return and_(*conditions)
+
+
+def _status_of(chosen: ItemFilter) -> list[ColumnElement[bool]]:
+    """On `item`: its status; what the indexes hold is said once more: SQLite uses them only so."""
+    if not chosen.statuses:
+        return []
+    conditions = [status_in(*chosen.statuses)]
+    if chosen.recipe_id is not None and LOOKED_AFTER_STATUSES.issuperset(chosen.statuses):
+        conditions.append(LOOKED_AFTER)
+    elif SETTLED_STATUSES.issuperset(chosen.statuses):
+        conditions.append(SETTLED)
+    return conditions
+
+
+def bounds_of(chosen: ItemFilter) -> list[ColumnElement[bool]]:
+    """On `item`: its confidence and its time are what the filter says."""
+    conditions: list[ColumnElement[bool]] = []
+    if chosen.older_than_s is not None:
+        conditions.append(item.c.changed_at <= sql.now(-chosen.older_than_s))
+    if chosen.least is not None:
+        conditions.append(item.c.confidence >= chosen.least)
+    if chosen.most is not None:
+        conditions.append(item.c.confidence <= chosen.most)
+    if chosen.since is not None:
+        conditions.append(item.c.changed_at >= chosen.since)
+    if chosen.until is not None:
+        conditions.append(item.c.changed_at < chosen.until)
+    return conditions
 
 
 def parameters_of(chosen: ItemFilter) -> dict[str, Any]:

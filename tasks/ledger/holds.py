@@ -143,16 +143,11 @@ def count_released(connection: Connection, chosen: ItemFilter) -> int:
     return len(_held_ids(connection, chosen))
 
 
-def _is_about_items(chosen: ItemFilter) -> bool:
-    said = (chosen.statuses, chosen.reasons, chosen.recipe_id, chosen.older_than_s, chosen.ids)
-    return any(value not in (None, (), []) for value in said)
-
-
 def _scans(
     connection: Connection, chosen: ItemFilter, status: ItemStatus | None = None
 ) -> ColumnElement[bool]:
     """On `scan`: the filter means it, by its items (in *status*) or by where it lies."""
-    if _is_about_items(chosen):
+    if chosen.is_about_items:
         items = select(item.c.scan_id).where(condition_of(connection, chosen))
         if status is not None:
             items = items.where(status_in(status))
@@ -182,7 +177,7 @@ def _held_ids(connection: Connection, chosen: ItemFilter) -> list[int]:
 
 def _new_place(connection: Connection, chosen: ItemFilter) -> str | None:
     """The place that a hold is to stand for; None where it names none, or one that is held."""
-    if chosen.uri is None or _is_about_items(chosen) or chosen.collections:
+    if chosen.uri is None or chosen.is_about_items or chosen.collections:
         return None
     known = select(held_place.c.id).where(held_place.c.place == chosen.uri)
     return chosen.uri if connection.execute(known).first() is None else None
@@ -190,7 +185,7 @@ def _new_place(connection: Connection, chosen: ItemFilter) -> str | None:
 
 def _places_in(connection: Connection, chosen: ItemFilter) -> list[str]:
     """The held places that a release names, or that lie in the folder it names; or all."""
-    if _is_about_items(chosen) or chosen.collections:
+    if chosen.is_about_items or chosen.collections:
         return []
     places = refusals.list_held_places(connection)
     if chosen.uri is None:

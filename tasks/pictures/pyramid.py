@@ -24,6 +24,9 @@ from tasks.scans.tone import light_from_lightness, tone_curve
 TILE_PX = 256
 #: Of the pyramid: what is seen at 1:1 is coded once more on its way to the browser.
 QUALITY = 97
+#: The longest side of a picture among many.
+SMALL_PX = 320
+_SMALL_QUALITY = 85
 
 Codes = NDArray[Any]
 
@@ -66,16 +69,38 @@ def make_pyramid(request: PyramidRequest) -> Pyramid:
     return _of_scan(request, request.page)
 
 
+def make_small(request: PyramidRequest) -> Pyramid:
+    """Write a derivative as a small JPEG; runs in a child process.
+
+    Raises:
+        pyvips.Error: It cannot be read.
+    """
+    _open_derivative(request)
+    longest = {"height": SMALL_PX, "size": "down", "no_rotate": True}
+    picture = _in_srgb(pyvips.Image.thumbnail(str(request.path), SMALL_PX, **longest))
+    picture.jpegsave(str(request.into), Q=_SMALL_QUALITY, keep="none")
+    return Pyramid(picture.width, picture.height)
+
+
 def _of_derivative(request: PyramidRequest) -> Pyramid:
+    picture = _in_srgb(_open_derivative(request))
+    _save(picture, request.into)
+    return Pyramid(picture.width, picture.height)
+
+
+def _open_derivative(request: PyramidRequest) -> pyvips.Image:
     picture = pyvips.Image.new_from_file(str(request.path), access="sequential")
     if picture.width * picture.height > request.limits.max_pixels:
         raise ValueError(f"a derivative of {picture.width} × {picture.height} pixels is refused")
+    return picture
+
+
+def _in_srgb(picture: pyvips.Image) -> pyvips.Image:
     if picture.get_typeof("icc-profile-data"):
         picture = picture.icc_transform("srgb", embedded=True, intent="relative")
     else:
         picture = picture.colourspace("srgb")
-    _save(picture.cast("uchar"), request.into)
-    return Pyramid(picture.width, picture.height)
+    return picture.cast("uchar")
 
 
 def _of_scan(request: PyramidRequest, page: int) -> Pyramid:

@@ -2,7 +2,7 @@
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,16 +16,17 @@ from tasks.batch.scratch import scratch_folder
 from tasks.errors import UsageError
 from tasks.ledger.curating import DeskItem
 from tasks.pictures.cache import Kept, PyramidCache
-from tasks.pictures.pyramid import Pyramid, PyramidRequest, make_pyramid
+from tasks.pictures.pyramid import SMALL_PX, Pyramid, PyramidRequest, make_pyramid, make_small
+from tasks.pictures.region import cut, read_region
 from tasks.settings import Settings
 from tasks.storage import ObjectStore, open_store
-from tasks.storage.streams import remove_if_possible
 
 Found = TypeVar("Found")
 Which = Literal["scan", "colour"]
 
 #: The derivative that is shown, the best first: a master is of the scan's size.
 _SHOWN = ("master", "access", "thumbnail")
+_SHOWN_SMALL = ("thumbnail", "access", "master")
 _CHILDREN = 2
 
 
@@ -56,7 +57,18 @@ def picture_file(one: DeskItem, which: Which) -> PictureFile | None:
             etag=scan.etag,
             pixels=(scan.width or 0) * (scan.height or 0),
         )
-    made = next((found for kind in _SHOWN if (found := one.derivative(kind))), None)
+    return _derivative_file(one, _SHOWN)
+
+
+def small_file(one: DeskItem) -> PictureFile | None:
+    """The file that shows an item small: its smallest derivative, or its scan where it has none."""
+    return _derivative_file(one, _SHOWN_SMALL) or (
+        picture_file(one, "scan") if one.is_current else None
+    )
+
+
+def _derivative_file(one: DeskItem, kinds: Sequence[str]) -> PictureFile | None:
+    made = next((found for kind in kinds if (found := one.derivative(kind))), None)
     if made is None:
         return None
     pixels = (one.scan.width or 0) * (one.scan.height or 0)
@@ -80,7 +92,21 @@ class Pictures:
             AutochromeError: The file is not there any more, or cannot be read.
         """
         key = f"{file.store}\0{file.key}\0{file.page}\0{file.tag}"
-        return self._cache.get(key, partial(self._make, file))
+        return self._cache.get(key, partial(self._make, make_pyramid, file))
+
+    def small(self, file: PictureFile) -> bytes:
+        """A file as a JPEG of at most `SMALL_PX`: of derivatives without the way over a pyramid.
+
+        Raises:
+            AutochromeError: The file is not there any more, or cannot be read.
+        """
+        kept = self.pyramid(file) if file.page is not None else self.peek(file)
+        if kept is None:
+            key = f"small\0{file.store}\0{file.key}\0{file.tag}"
+            return self._cache.get(key, partial(self._make, make_small, file)).path.read_bytes()
+        size = kept.pyramid
+        within = f"!{SMALL_PX},{SMALL_PX}" if max(size.width, size.height) > SMALL_PX else "max"
+        return cut(kept.path, read_region("full", within, width=size.width, height=size.height))
 
     def peek(self, file: PictureFile) -> Kept | None:
         """The pyramid, if somebody has looked at it lately."""
@@ -104,15 +130,11 @@ class Pictures:
             self._store(file.store).fetch(file.key, fetched, version=file.version, etag=file.etag)
             return self._pool.run(work, request(fetched), pixels=file.pixels)
 
-    def _make(self, file: PictureFile, into: Path) -> Pyramid:
-        fetched = into.with_suffix(".file")
-        store = self._store(file.store)
-        try:
-            store.fetch(file.key, fetched, version=file.version, etag=file.etag)
-            request = PyramidRequest(fetched, into, read_limits(self._settings), file.page)
-            return self._pool.run(make_pyramid, request, pixels=file.pixels)
-        finally:
-            remove_if_possible(fetched)
+    def _make(
+        self, work: Callable[[PyramidRequest], Pyramid], file: PictureFile, into: Path
+    ) -> Pyramid:
+        limits = read_limits(self._settings)
+        return self.look(file, work, lambda path: PyramidRequest(path, into, limits, file.page))
 
     def _store(self, url: str) -> ObjectStore:
         # Derivatives, too, are only read: their store need not let us write.

@@ -122,6 +122,9 @@ PENDING_IN_ORDER = (
 PENDING_FOR_NONE = status_in(ItemStatus.PENDING) & item.c.order_id.is_(None)
 PENDING_ALONE = status_in(ItemStatus.PENDING) & item.c.alone.is_(True)
 CLAIMED = status_in(ItemStatus.CLAIMED)
+#: What has come to an end, and may be looked at.
+SETTLED_STATUSES = LOOKED_AFTER_STATUSES | {ItemStatus.PUBLISHED}
+SETTLED = status_in(*(status for status in ItemStatus if status in SETTLED_STATUSES))
 LOOKED_AFTER = status_in(*(status for status in ItemStatus if status in LOOKED_AFTER_STATUSES))
 
 # Claiming takes the first rows of this index, already in order: a claim costs the same among 10 M
@@ -143,8 +146,8 @@ _item_index(
     item.c.reason,
     item.c.id,
 )
-# The queue of the desk, least sure or longest waiting first: the head of each reason of each
-# collection, whatever else waits.
+# The queue and the wall of the desk, least sure first or by time: the head of each reason of each
+# collection, whatever else there is.
 IN_REVIEW = status_in(ItemStatus.REVIEW)
 _item_index(
     "ix_item_review_confidence",
@@ -155,8 +158,20 @@ _item_index(
     item.c.id,
 )
 _item_index(
-    "ix_item_review_changed",
-    IN_REVIEW,
+    "ix_item_settled",
+    SETTLED,
+    item.c.status,
+    item.c.collection,
+    item.c.reason,
+    item.c.changed_at,
+    item.c.id,
+)
+# The same of one night, or another order: what a cell of the desk's archive holds.
+_item_index(
+    "ix_item_settled_order",
+    SETTLED,
+    item.c.order_id,
+    item.c.status,
     item.c.collection,
     item.c.reason,
     item.c.changed_at,

@@ -27,11 +27,12 @@ order_tally = Table(
     "order_tally",
     metadata,
     Column("order_id", Id, primary_key=True, autoincrement=False),
+    Column("collection", Text, primary_key=True),
     Column("status", Word, primary_key=True),
     Column("reason", Word, primary_key=True),  # "" for none
     Column("slot", SmallInteger, primary_key=True, autoincrement=False),
     Column("n", BigInteger, nullable=False),
-    comment="An order's items by status and reason, kept by triggers on item",
+    comment="An order's items by collection, status and reason, kept by triggers on item",
 )
 
 scan_tally = Table(

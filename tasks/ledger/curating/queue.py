@@ -1,4 +1,4 @@
-"""The queue of what waits for a curator: filtered, in order, from any place on."""
+"""What waits for a curator, or has come to rest otherwise: filtered, from any place on."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,11 +20,21 @@ from sqlalchemy import (
 
 from tasks.errors import Reason, UsageError
 from tasks.ledger.engine import reads
-from tasks.ledger.filters import scans_at
+from tasks.ledger.filters import bounds_of, scans_at
 from tasks.ledger.reading import item_row, select_items
-from tasks.ledger.records import ItemRow
+from tasks.ledger.records import ItemFilter, ItemRow
 from tasks.ledger.sql import AnyRow
-from tasks.schema import IN_REVIEW, ItemStatus, Moment, item, item_tally, scan
+from tasks.schema import (
+    SETTLED,
+    ItemStatus,
+    Moment,
+    item,
+    item_tally,
+    order_tally,
+    scan,
+    status_in,
+    work_order,
+)
 
 Order = Literal["unsure", "oldest", "newest"]
 
@@ -42,10 +52,12 @@ class Queue:
         reason: Only for this one; `NO_REASON`: only what waits for none.
         least: Confidence from here on.
         most: Confidence up to here.
-        since: In review since then or later.
-        until: In review since before then.
+        since: In their status since then or later.
+        until: In their status since before then.
         within: A folder or file (its pages), as a URI; the order is then that of names.
-        order: Least sure first, or by time.
+        order: Least sure first (of what is in review), or by time.
+        status: One that items come to rest in; that of what waits for a curator.
+        order_id: Of the night, or another order, that enqueued them last.
     """
 
     collection: str = ""
@@ -56,11 +68,30 @@ class Queue:
     until: datetime | None = None
     within: str = ""
     order: Order = "unsure"
+    status: ItemStatus = ItemStatus.REVIEW
+    order_id: int | None = None
 
     @property
     def is_by_time(self) -> bool:
-        """Whether the order is that of time: a night's items are found by theirs."""
-        return self.order != "unsure" or self.since is not None or self.until is not None
+        """Whether the order is that of time: only what is in review is listed by confidence."""
+        is_bound = (self.since, self.until, self.order_id) != (None, None, None)
+        return self.order != "unsure" or self.status is not ItemStatus.REVIEW or is_bound
+
+    def as_filter(self) -> ItemFilter:
+        """The same, for decisions about all of it."""
+        has_reason = self.reason not in {"", NO_REASON}
+        return ItemFilter(
+            statuses=[self.status],
+            reasons=[Reason(self.reason)] if has_reason else (),
+            collections=[self.collection] if self.collection else (),
+            without_reason=self.reason == NO_REASON,
+            least=self.least,
+            most=self.most,
+            since=self.since,
+            until=self.until,
+            uri=self.within or None,
+            order_id=self.order_id,
+        )
 
 
 @dataclass(frozen=True)
@@ -96,16 +127,30 @@ class Waiting:
 
 
 @reads
-def waiting(connection: Connection) -> list[Waiting]:
-    """What waits for a curator, by collection and reason: summed from tallies, at any size."""
-    rows = connection.execute(
-        select(item_tally.c.collection, item_tally.c.reason, func.sum(item_tally.c.n))
-        .where(item_tally.c.status == ItemStatus.REVIEW)
-        .group_by(item_tally.c.collection, item_tally.c.reason)
-        .having(func.sum(item_tally.c.n) > 0)
-        .order_by(item_tally.c.collection, item_tally.c.reason)
-    )
+def waiting(
+    connection: Connection, status: ItemStatus = ItemStatus.REVIEW, *, order_id: int | None = None
+) -> list[Waiting]:
+    """What waits for a curator, by collection and reason: summed from tallies, at any size.
+
+    Args:
+        connection: To the ledger.
+        status: Or what has come to rest in another.
+        order_id: Of this order alone.
+    """
+    tally = item_tally if order_id is None else order_tally
+    by = (tally.c.collection, tally.c.reason)
+    wanted = select(*by, func.sum(tally.c.n)).where(tally.c.status == status)
+    if order_id is not None:
+        wanted = wanted.where(order_tally.c.order_id == order_id)
+    rows = connection.execute(wanted.group_by(*by).having(func.sum(tally.c.n) > 0).order_by(*by))
     return [Waiting(collection, reason, int(n)) for collection, reason, n in rows]
+
+
+@reads
+def order_of_run(connection: Connection, run_id: int) -> int | None:
+    """The order that a run worked off; None where it had none."""
+    wanted = select(func.max(work_order.c.id)).where(work_order.c.run_id == run_id)
+    return connection.execute(wanted).scalar()
 
 
 @reads
@@ -133,11 +178,11 @@ def queue(
         UsageError: Nothing is known at the place that the filter names, or a place is of another
             order.
     """
-    return _Walk(connection, chosen, after, limit, backwards).rows()
+    return Walk(connection, chosen, after, limit, backwards).rows()
 
 
 @dataclass(frozen=True)
-class _Walk:
+class Walk:
     """A look along a queue from one place on."""
 
     connection: Connection
@@ -151,7 +196,7 @@ class _Walk:
         if self.chosen.within:
             return self._within()
         ids = self._by_time() if self.chosen.is_by_time else self._by_confidence()
-        wanted = select_items().where(item.c.id.in_(ids), IN_REVIEW)
+        wanted = select_items().where(item.c.id.in_(ids), status_in(self.chosen.status))
         by_id = {row.id: row for row in self.connection.execute(wanted)}
         listed = [by_id[number] for number in ids if number in by_id]
         return [(_place(row, self.chosen), item_row(row)) for row in listed]
@@ -180,6 +225,16 @@ class _Walk:
             sure += self._unmeasured(after.id if after and is_among_last else None)
         return sure[: self.limit]
 
+    def there(self) -> list[ColumnElement[bool]]:
+        """On `item`: all of the filter but collection, reason and place."""
+        chosen = self.chosen
+        where = [status_in(chosen.status), *bounds_of(chosen.as_filter())]
+        if chosen.is_by_time:
+            where.append(SETTLED)  # says nothing new, but SQLite uses the index only so
+        if chosen.order_id is not None:
+            where.append(item.c.order_id == chosen.order_id)
+        return where
+
     def _heads(
         self, key: Column[Any], there: Tuple | None, *, descends: bool
     ) -> list[tuple[Any, int]]:
@@ -188,7 +243,9 @@ class _Walk:
         if there is not None:
             here = tuple_(key, item.c.id)
             wanted = wanted.where(here < there if descends else here > there)
-        order = [column.desc() if descends else column for column in (key, item.c.id)]
+        # All of a heap have the same reason; that "is null" makes it so, PostgreSQL does not see.
+        columns = (item.c.reason, key, item.c.id)
+        order = [column.desc() if descends else column for column in columns]
         return [(value, number) for value, number in self._of_heaps(wanted.order_by(*order))]
 
     def _unmeasured(self, after_id: int | None) -> list[int]:
@@ -197,8 +254,9 @@ class _Walk:
         if after_id is not None:
             behind = item.c.id < after_id if self.is_backwards else item.c.id > after_id
             wanted = wanted.where(behind)
-        ordered = wanted.order_by(item.c.id.desc() if self.is_backwards else item.c.id)
-        found = (row.id for row in self._of_heaps(ordered))
+        columns = (item.c.reason, item.c.confidence, item.c.id)
+        order = [column.desc() if self.is_backwards else column for column in columns]
+        found = (row.id for row in self._of_heaps(wanted.order_by(*order)))
         return sorted(found, reverse=self.is_backwards)[: self.limit]
 
     def _of_heaps(self, wanted: Select[Any]) -> Iterator[AnyRow]:
@@ -207,13 +265,11 @@ class _Walk:
         The statement is made once: making it costs more than the few rows that it reads.
         """
         chosen = self.chosen
-        here = wanted.where(
-            IN_REVIEW, *_bounds(chosen), item.c.collection == bindparam("heap_collection")
-        )
+        here = wanted.where(*self.there(), item.c.collection == bindparam("heap_collection"))
         with_reason = here.where(item.c.reason == bindparam("heap_reason"))
         without = here.where(item.c.reason.is_(None))
         reason = "" if chosen.reason == NO_REASON else chosen.reason
-        for heap in waiting(self.connection):
+        for heap in waiting(self.connection, chosen.status, order_id=chosen.order_id):
             is_there = not chosen.collection or heap.collection == chosen.collection
             if is_there and (not chosen.reason or heap.reason == reason):
                 given = {"heap_collection": heap.collection}
@@ -224,7 +280,7 @@ class _Walk:
     def _within(self) -> list[tuple[Place, ItemRow]]:
         """What lies at one place, in the order of names and pages."""
         chosen = self.chosen
-        where = [IN_REVIEW, scans_at(self.connection, chosen.within), *_bounds(chosen)]
+        where = [*self.there(), scans_at(self.connection, chosen.within)]
         if chosen.collection:
             where.append(item.c.collection == chosen.collection)
         if chosen.reason == NO_REASON:
@@ -243,20 +299,6 @@ class _Walk:
         wanted = select_items().where(*where).order_by(*order).limit(self.limit)
         rows = self.connection.execute(wanted)
         return [(Place(f"{row.page}:{row.key}", row.id), item_row(row)) for row in rows]
-
-
-def _bounds(chosen: Queue) -> list[ColumnElement[bool]]:
-    """On `item`: its confidence and its time are what the filter says."""
-    conditions: list[ColumnElement[bool]] = []
-    if chosen.least is not None:
-        conditions.append(item.c.confidence >= chosen.least)
-    if chosen.most is not None:
-        conditions.append(item.c.confidence <= chosen.most)
-    if chosen.since is not None:
-        conditions.append(item.c.changed_at >= chosen.since)
-    if chosen.until is not None:
-        conditions.append(item.c.changed_at < chosen.until)
-    return conditions
 
 
 def _moment(place: Place) -> datetime:

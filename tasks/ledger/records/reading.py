@@ -20,10 +20,25 @@ class ItemFilter:
     older_than_s: float | None = None  # in their status for at least so long
     uri: str | None = None  # exact; ending in "/" a prefix; with * or ? a pattern
     ids: Sequence[int] | None = None
+    without_reason: bool = False  # only those that have none
+    least: float | None = None  # confidence from here on
+    most: float | None = None  # confidence up to here
+    since: datetime | None = None  # in their status since then or later
+    until: datetime | None = None  # since before then
+    order_id: int | None = None  # that enqueued them last
 
     def as_json(self) -> dict[str, object]:
         """The fields that are given, for the decision's record."""
-        return {name: value for name, value in asdict(self).items() if value not in (None, (), [])}
+        return {
+            name: value.isoformat() if isinstance(value, datetime) else value
+            for name, value in asdict(self).items()
+            if value not in (None, (), []) and value is not False
+        }
+
+    @property
+    def is_about_items(self) -> bool:
+        """Whether it says something of items, and not only where scans lie."""
+        return bool(self.as_json().keys() - {"collections", "uri"})
 
 
 @dataclass(frozen=True)

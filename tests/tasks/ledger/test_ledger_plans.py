@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from tasks.ledger import ItemFilter, Ledger, claims, discovery
 from tasks.ledger.changes import Place, ensure_store
+from tasks.ledger.curating.queue import Queue, Walk
 from tasks.ledger.filters import condition_of, scans_at
 from tasks.ledger.sweeping import EXPIRED
 from tasks.schema import CLAIMED, PENDING_FOR_NONE, ItemStatus, item, scan
@@ -23,6 +24,7 @@ def indexes_of(ledger: Ledger, statement: Executable, **parameters: object) -> s
     def explain(connection: Connection) -> str:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SET LOCAL enable_seqscan = off"))
+            connection.execute(text("SET LOCAL enable_sort = off"))
             prefix, dialect = "EXPLAIN ", postgresql.dialect()
         else:
             prefix, dialect = "EXPLAIN QUERY PLAN ", sqlite.dialect()
@@ -71,6 +73,35 @@ def test_lists_of_what_people_look_after(filled: Ledger) -> None:
     chosen = ItemFilter(statuses=[ItemStatus.FAILED, ItemStatus.QUARANTINED], recipe_id=1)
     where = filled.read(lambda c: condition_of(c, chosen))
     assert indexes_of(filled, select(item.c.id).where(where)) == {"ix_item_looked_after"}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "index"),
+    [
+        (Queue(), "ix_item_review_confidence"),
+        (Queue(order="oldest"), "ix_item_settled"),
+        (Queue(status=ItemStatus.PUBLISHED), "ix_item_settled"),
+        (Queue(status=ItemStatus.FAILED, order_id=1), "ix_item_settled_order"),
+    ],
+)
+def test_the_desk_reads_the_head_of_an_index(filled: Ledger, chosen: Queue, index: str) -> None:
+    """The queue and the wall: of each collection and reason, already in order."""
+
+    def head(connection: Connection) -> Executable:
+        there = Walk(connection, chosen, None, 5, is_backwards=False).there()
+        heap = and_(*there, item.c.collection == "photographs", item.c.reason.is_(None))
+        key = item.c.changed_at if chosen.is_by_time else item.c.confidence
+        return select(key, item.c.id).where(heap).order_by(item.c.reason, key, item.c.id)
+
+    assert indexes_of(filled, filled.read(head)) == {index}
+
+
+def test_a_decision_about_a_whole_filter_finds_its_items(filled: Ledger) -> None:
+    """Without reading all that were ever published."""
+    chosen = ItemFilter(statuses=[ItemStatus.PUBLISHED], collections=["photographs"])
+    where = filled.read(lambda c: condition_of(c, chosen))
+    wanted = select(item.c.changed_at).where(where).order_by(item.c.reason, item.c.changed_at)
+    assert indexes_of(filled, wanted) == {"ix_item_settled"}
 
 
 @pytest.mark.parametrize("uri", [f"{SOURCE}/box/0001.tif", f"{SOURCE}/box/", f"{SOURCE}/box/0*"])

@@ -1,0 +1,151 @@
+"""Decisions about many items at once: counted first, then done if the count still holds."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select
+
+from tasks.errors import AutochromeError, UsageError
+from tasks.ledger import decisions, holds, sql
+from tasks.ledger.curating.undoing import UNDOABLE
+from tasks.ledger.engine import reads, writes
+from tasks.ledger.filters import condition_of, parameters_of
+from tasks.ledger.records import ItemFilter
+from tasks.schema import DecisionKind, ItemStatus, decision, decision_item, item
+
+#: At once; the database's other writers wait meanwhile.
+MOST = 10_000
+#: So far back a person's latest decisions are looked for.
+_LATEST = 2000
+
+#: What may be decided about many items that stand alike.
+DECIDED_ABOUT_MANY = {
+    ItemStatus.REVIEW: (DecisionKind.APPROVE, DecisionKind.REJECT, DecisionKind.HOLD),
+    ItemStatus.PUBLISHED: (DecisionKind.REJECT, DecisionKind.HOLD),
+    ItemStatus.REJECTED: (DecisionKind.APPROVE,),
+    ItemStatus.FAILED: (DecisionKind.RETRY, DecisionKind.HOLD),
+    ItemStatus.QUARANTINED: (DecisionKind.RETRY, DecisionKind.HOLD),
+    ItemStatus.SKIPPED: (DecisionKind.RETRY,),
+    ItemStatus.HELD: (DecisionKind.RELEASE,),
+}
+
+
+class CountChanged(AutochromeError):
+    """Somebody decided meanwhile: what was confirmed is not what there is."""
+
+    def __init__(self, confirmed: int, now: int) -> None:
+        self.now = now
+        super().__init__(f"you confirmed {confirmed:,}, and there are {now:,} by now; look again")
+
+
+@dataclass(frozen=True)
+class Latest:
+    """A decision that a person made lately, and how many items it moved."""
+
+    id: int
+    kind: DecisionKind
+    why: str
+    decided_at: datetime
+    items: int
+
+
+@reads
+def database_time(connection: Connection) -> datetime:
+    """The database's clock: what changes later than a page was made was not seen on it."""
+    now: datetime = connection.execute(select(sql.now())).scalar_one()
+    return now
+
+
+@reads
+def count_many(connection: Connection, kind: DecisionKind, chosen: ItemFilter) -> int:
+    """How many scans a decision about all that the filter finds would move now.
+
+    Raises:
+        UsageError: More than `MOST`.
+    """
+    given = parameters_of(chosen)
+    found = select(item.c.id).where(condition_of(connection, chosen)).limit(MOST + 1).subquery()
+    if connection.execute(select(func.count()).select_from(found), given).scalar_one() > MOST:
+        raise UsageError(
+            f"more than {MOST:,} at once: narrow it down by collection, reason, night or "
+            f"confidence, or use `autochrome {kind}`"
+        )
+    if kind is DecisionKind.HOLD:
+        return holds.count_held(connection, chosen)
+    if kind is DecisionKind.RELEASE:
+        return holds.count_released(connection, chosen)
+    return decisions.count_decided(connection, kind, chosen)
+
+
+@writes
+def decide_many(  # noqa: PLR0913  who, what and why
+    connection: Connection,
+    kind: DecisionKind,
+    chosen: ItemFilter,
+    *,
+    who: str,
+    why: str,
+    confirmed: int,
+) -> int:
+    """Carry a decision out about all that the filter finds; returns its number.
+
+    Raises:
+        CountChanged: It would not move as many as were confirmed; nothing is changed.
+        UsageError: There is nothing that it applies to, or more than `MOST`.
+    """
+    there = count_many(connection, kind, chosen)
+    if there != confirmed:
+        raise CountChanged(confirmed, there)
+    if kind is DecisionKind.HOLD:
+        moved = holds.hold(connection, chosen, who=who, why=why)
+    elif kind is DecisionKind.RELEASE:
+        moved = holds.release(connection, chosen, who=who, why=why)
+    else:
+        moved = decisions.decide(connection, kind, chosen, who=who, why=why)
+    if moved != confirmed:
+        raise CountChanged(confirmed, moved)
+    if not moved:
+        raise UsageError(f"there is nothing here that {kind} applies to")
+    mine = (decision.c.kind == kind) & (decision.c.who == sql.storable(who))
+    made = select(decision.c.id).where(mine).order_by(decision.c.id.desc()).limit(1)
+    return int(connection.execute(made).scalar_one())
+
+
+@reads
+def latest_decisions(connection: Connection, who: str, *, limit: int = 8) -> list[Latest]:
+    """What a person decided lately that can be taken back, the latest first."""
+    newest = select(func.max(decision.c.id)).scalar_subquery()
+    moved = (
+        select(func.count())
+        .where(decision_item.c.decision_id == decision.c.id)
+        .correlate(decision)
+        .scalar_subquery()
+    )
+    wanted = (
+        select(decision, moved.label("items"))
+        .where(
+            decision.c.id > newest - _LATEST,
+            decision.c.who == sql.storable(who),
+            decision.c.kind.in_([kind.value for kind in UNDOABLE]),
+        )
+        .order_by(decision.c.id.desc())
+        .limit(limit)
+    )
+    return [
+        Latest(row.id, DecisionKind(row.kind), row.why, row.decided_at, row.items)
+        for row in connection.execute(wanted)
+    ]
+
+
+@reads
+def who_decided(connection: Connection, decision_id: int) -> str:
+    """Who made a decision.
+
+    Raises:
+        UsageError: There is none of this number.
+    """
+    wanted = select(decision.c.who).where(decision.c.id == decision_id)
+    who: str | None = connection.execute(wanted).scalar()
+    if who is None:
+        raise UsageError(f"there is no decision {decision_id}")
+    return who
