@@ -187,6 +187,13 @@ IPTC_PLACES: dict[str, Maker] = {
     "a stub in 33723, and 34377": _stub_and_34377,
     "APP13": lambda folder, data: jpeg(folder, *app13(photoshop(data))),
     "APP13 in two": lambda folder, data: jpeg(folder, *app13(photoshop(data), 90)),
+    "APP13 of Photoshop 2.5": lambda folder, data: jpeg(
+        folder, (0xED, b"Adobe_Photoshop2.5:\0\0" + photoshop(data))
+    ),
+    "APP13 without a head": lambda folder, data: jpeg(folder, (0xED, data)),
+    "tag 33723 of EXIF": lambda folder, data: jpeg(
+        folder, exif=b"Exif\0\0" + directory([(IPTC_TAG, 7, len(data), data)])
+    ),
     "raw profile iptc": lambda folder, data: png(folder, raw_profile("iptc", data)),
     "raw profile iptc, resources": lambda folder, data: png(
         folder, raw_profile("iptc", photoshop(data))
@@ -223,6 +230,9 @@ XMP_PLACES: dict[str, Maker] = {
     "raw profile xmp": lambda folder, data: png(folder, raw_profile("xmp", data)),
     "raw profile APP1": lambda folder, data: png(
         folder, raw_profile("APP1", b"http://ns.adobe.com/xap/1.0/\0" + data)
+    ),
+    "tag 700 of EXIF": lambda folder, data: png(
+        folder, (b"eXIf", b"Exif\0\0" + directory([(XMP_TAG, 1, len(data), data)]))
     ),
     "uuid box": lambda folder, data: jp2(
         folder, (b"uuid", uuid("be7acfcb97a942e89c71999491e3afac") + data)

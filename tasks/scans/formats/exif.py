@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from tasks.errors import AutochromeError
+from tasks.scans.formats.blocks import MAX_BLOCK_BYTES, Block, BlockKind
 from tasks.scans.formats.ifd import Directory, read_directory, read_layout
 from tasks.scans.formats.position import read_position
 from tasks.scans.formats.source import ByteSource
@@ -34,6 +35,7 @@ _INNER_TEXTS = {
     DATE_DIGITIZED: "DateTimeDigitized", OFFSET_DIGITIZED: "OffsetTimeDigitized",
     USER_COMMENT: "UserComment",
 }  # fmt: skip
+_BLOCKS = {700: BlockKind.XMP, 33723: BlockKind.IPTC, 34377: BlockKind.PHOTOSHOP}
 _UTF16 = {XP_TITLE, XP_COMMENT, XP_AUTHOR, XP_SUBJECT}
 _CHARACTERS = 1, 2, 6, 7, 129  # types that hold bytes; the last is UTF-8 of EXIF 3.0
 _MAX_TEXT_BYTES = 1 << 20
@@ -52,6 +54,7 @@ class Exif:
         orientation: 1 to 8; 1 where it is not said, or cannot be.
         resolution_ppcm: Pixels per centimetre across and down, as stored.
         position: Where it was taken, by the names that XMP has for it in its namespace of EXIF.
+        blocks: XMP, IPTC and Photoshop's resources: of a TIFF, and in EXIF as some tools write it.
         notes: What is odd, a sentence each.
         unread: What may have been description or rights and could not be read, a sentence each.
     """
@@ -60,6 +63,7 @@ class Exif:
     orientation: int = 1
     resolution_ppcm: tuple[float, float] | None = None
     position: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    blocks: tuple[Block, ...] = ()
     notes: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
 
@@ -102,7 +106,28 @@ def read_exif(directory: Directory) -> Exif:
     place = int(_number(directory, _GPS_IFD, "the pointer to GPS", 0, notes))
     position = read_position(directory, place, notes, unread) if place else {}
     texts = {tag: text for tag, text in texts.items() if text}
-    return Exif(texts, int(orientation), resolution, position, tuple(notes), tuple(unread))
+    return Exif(
+        texts,
+        int(orientation),
+        resolution,
+        position,
+        tuple(_blocks(directory)),
+        tuple(notes),
+        tuple(unread),
+    )
+
+
+def _blocks(directory: Directory) -> Iterator[Block]:
+    for tag, kind in _BLOCKS.items():
+        entry = directory.entries.get(tag)
+        if entry is None:
+            continue
+        data, fault = directory.data(tag, limit=MAX_BLOCK_BYTES) or b"", ""
+        if directory.is_beyond(tag):
+            fault = "lies beyond the file's end"
+        elif entry.size > MAX_BLOCK_BYTES:
+            fault = f"announces {entry.size:,} bytes"
+        yield Block(kind, f"tag {tag}", data, fault=fault)
 
 
 def _texts(

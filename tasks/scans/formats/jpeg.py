@@ -51,7 +51,7 @@ class _Segments:
     extraneous: tuple[int, int] = (0, 0)
     icc: dict[int, bytes] = field(default_factory=dict)
     exif: list[bytes] = field(default_factory=list)
-    xmp: list[Block] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
     photoshop: list[bytes] = field(default_factory=list)
     density: tuple[int, int, int] | None = None
     adobe_transform: int | None = None
@@ -215,8 +215,12 @@ def _take(found: _Segments, marker: int, body: bytes) -> None:
         _take_app1(found, body)
     elif marker == markers.APP2 and body.startswith(markers.ICC) and len(body) > 14:
         found.icc.setdefault(body[12], body[14:])
-    elif marker == markers.APP13 and body.startswith(markers.PHOTOSHOP):
-        found.photoshop.append(body[len(markers.PHOTOSHOP) :])
+    elif marker == markers.APP13:
+        head = next((one for one in markers.PHOTOSHOPS if body.startswith(one)), b"")
+        if head:
+            found.photoshop.append(body[len(head) :])
+        elif body.startswith(b"\x1c"):  # datasets of IPTC without Photoshop's head
+            found.blocks.append(Block(BlockKind.IPTC, "segment APP13", body))
     elif marker == markers.APP14 and body.startswith(markers.ADOBE) and len(body) >= 12:
         found.adobe_transform = body[11]
         found.parts.append(_ADOBE + bytes([body[11] if body[11] < 3 else 1]))
@@ -229,14 +233,14 @@ def _take_app1(found: _Segments, body: bytes) -> None:
         if not (begins and found.exif):
             found.exif.append(body[6:])
     elif body.startswith(markers.XMP):
-        found.xmp.append(Block(BlockKind.XMP, "segment APP1", body[len(markers.XMP) :]))
+        found.blocks.append(Block(BlockKind.XMP, "segment APP1", body[len(markers.XMP) :]))
     elif body.startswith(markers.XMP_MORE):
         more = body[len(markers.XMP_MORE) :]
-        found.xmp.append(Block(BlockKind.EXTENDED_XMP, "segment APP1", more))
+        found.blocks.append(Block(BlockKind.EXTENDED_XMP, "segment APP1", more))
 
 
 def _blocks(found: _Segments) -> Iterator[Block]:
-    yield from found.xmp
+    yield from found.blocks
     if found.photoshop:  # what does not fit into one segment goes on in the next
         yield Block(BlockKind.PHOTOSHOP, "segment APP13", b"".join(found.photoshop))
 

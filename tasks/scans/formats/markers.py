@@ -19,6 +19,8 @@ EXIF, XMP, XMP_MORE, ICC, MPF, ADOBE, JFIF, SPIFF, PHOTOSHOP = (
     b"ICC_PROFILE\0", b"MPF\0", b"Adobe", b"JFIF\0", b"SPIFF\0", b"Photoshop 3.0\0",
 )  # fmt: skip
 
+PHOTOSHOPS = (PHOTOSHOP, b"Adobe_Photoshop2.5:\0\0", b"Adobe_Photoshop2.5:")  # as it began
+
 _MARKER = re.compile(rb"\xff[\x01\xc0-\xfe]")  # the others are reserved
 # Inside entropy-coded data FF is followed by 00 or a restart marker; any other follower ends it.
 # The pattern begins with one byte, for which the search is ten times as fast as for a choice.

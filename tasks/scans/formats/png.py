@@ -4,6 +4,7 @@ import zlib
 from dataclasses import dataclass, field
 
 from tasks.scans.formats.exif import read_exif_block
+from tasks.scans.formats.markers import EXIF
 from tasks.scans.formats.pngtext import inflated, png_blocks
 from tasks.scans.formats.source import BLOCK_BYTES, ByteSource, Part, Span, cut_off, damaged, joined
 from tasks.scans.formats.statements import statements_of_chunks, statements_of_exif
@@ -73,7 +74,7 @@ def read_png(source: ByteSource) -> Structure:
         raise damaged("the PNG holds no picture data")
     channels = 1 if photometric == Photometric.MIN_IS_BLACK else 3
     exif, blocks = png_blocks((chunk.kind, chunk.body, chunk.fault) for chunk in chunks)
-    exif = next((chunk.body for chunk in chunks if chunk.kind == b"eXIf"), exif)
+    exif = next((c.body.removeprefix(EXIF) for c in chunks if c.kind == b"eXIf"), exif)
     icc = _profile(chunks)
     stating = {chunk.kind: chunk.body for chunk in reversed(chunks) if chunk.kind in _STATING}
     return Structure(

@@ -120,8 +120,8 @@ class Structure:
         icc: Profile of the decoded codes.
         ink_icc: Profile through which CMYK is decoded.
         exif: What EXIF or, of a TIFF, the directory says.
-        blocks: Other metadata, unread.
-        first_exif, first_blocks: Of a later page, the same of the first: tools state rights once.
+        blocks: Other metadata, unread, besides those in EXIF.
+        first_exif: Of a later page, what the first says: tools state rights once.
         notes: What is wrong with the file though its pixels are whole, or was guessed about them: a
             sentence each, for the item's story.
     """
@@ -150,7 +150,6 @@ class Structure:
     exif: Exif = field(default_factory=Exif)
     blocks: tuple[Block, ...] = ()
     first_exif: Exif = field(default_factory=Exif)
-    first_blocks: tuple[Block, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

@@ -10,7 +10,6 @@ import numpy as np
 
 from tasks.errors import AutochromeError, UnreadableScan, UnsupportedFormat
 from tasks.scans.formats import tags
-from tasks.scans.formats.blocks import MAX_BLOCK_BYTES, Block, BlockKind
 from tasks.scans.formats.exif import read_exif
 from tasks.scans.formats.ifd import Directory, read_directory
 from tasks.scans.formats.source import ByteSource, cut_off
@@ -29,11 +28,6 @@ from tasks.scans.formats.tiffclean import COPIED, clean_parts
 from tasks.scans.formats.tifflayout import Geometry, Places, find_places, read_geometry
 from tasks.scans.formats.tiffpieces import look_at
 
-_BLOCKS = {
-    tags.XMP: BlockKind.XMP,
-    tags.IPTC: BlockKind.IPTC,
-    tags.PHOTOSHOP: BlockKind.PHOTOSHOP,
-}
 _MAX_PROFILE_BYTES = 16 << 20
 _POINTERS = {tags.SUB_IFDS: "thumbnails", tags.EXIF_IFD: "EXIF", tags.GPS_IFD: "GPS"}
 
@@ -64,7 +58,7 @@ def read_tiff(source: ByteSource, page: int) -> Structure:
     if not page:
         return found
     first = read_directory(source, chain.layout, chain.places[chain.pages[0]])
-    return replace(found, first_exif=read_exif(first), first_blocks=tuple(_blocks(first)))
+    return replace(found, first_exif=read_exif(first))
 
 
 def _read_page(directory: Directory) -> Structure:
@@ -223,7 +217,6 @@ def _structure(
         icc=None if photometric in CONVERTED else icc,
         ink_icc=press_profile(icc, "TIFF") if is_cmyk else None,
         exif=exif,
-        blocks=tuple(_blocks(directory)),
         notes=tuple(notes),
     )
 
@@ -279,16 +272,3 @@ def _statements(directory: Directory, geometry: Geometry) -> Iterator[Statement]
     if entry and directory.data(tags.ICC, limit=_MAX_PROFILE_BYTES) is None:
         fault = "lies beyond the file's end" if directory.is_beyond(tags.ICC) else "is too large"
         yield Statement("ICC profile", fault=f"it {fault}")
-
-
-def _blocks(directory: Directory) -> Iterator[Block]:
-    for tag, kind in _BLOCKS.items():
-        entry = directory.entries.get(tag)
-        if entry is None:
-            continue
-        data, fault = directory.data(tag, limit=MAX_BLOCK_BYTES) or b"", ""
-        if directory.is_beyond(tag):
-            fault = "lies beyond the file's end"
-        elif entry.size > MAX_BLOCK_BYTES:
-            fault = f"announces {entry.size:,} bytes"
-        yield Block(kind, f"tag {tag}", data, fault=fault)

@@ -58,8 +58,8 @@ class Metadata:
 
 def read_metadata(structure: Structure) -> Metadata:
     """Read a file's metadata; nothing in it can refuse a scan."""
-    found = _Reading(structure.exif, structure.blocks).joined()
-    first = _Reading(structure.first_exif, structure.first_blocks).joined()
+    found = _Reading(structure.exif, (*structure.blocks, *structure.exif.blocks)).joined()
+    first = _Reading(structure.first_exif, structure.first_exif.blocks).joined()
     return _with_rights_of(first, found)
 
 
