@@ -89,8 +89,8 @@ def run(
 ) -> None:
     """Discover, colourize and report in this process.
 
-    Exit code 0: all is well. 3: some scans failed or are quarantined, or not all of the source
-    could be listed. 1: the run was stopped.
+    Exit code 0: all is well. 3: some scans failed or are quarantined, not all of the source could
+    be listed, or it is away and its scans wait. 1: the run was stopped.
     """
     from tasks.batch.pool import open_pool
     from tasks.settings import load_settings
