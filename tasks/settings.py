@@ -123,6 +123,7 @@ class Settings(BaseSettings):
     desk_proxy_header: str = Field(default="", pattern=r"^[A-Za-z0-9-]*$")
     desk_proxies: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "::1")
     desk_cache_mb: int = Field(default=2048, ge=64)
+    desk_upload_mb: int = Field(default=64, ge=1, le=4096)
     prefect_database_url: SecretStr | None = None
     nightly_cron: str = ""
     timezone: str = ""

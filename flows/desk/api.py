@@ -1,7 +1,7 @@
 """The API: the queue, an item, decisions and their undoing, and what others decide meanwhile."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -32,20 +32,18 @@ class Refusal(BaseModel):
     detail: str
 
 
-router = APIRouter(
-    prefix="/api",
-    tags=["review"],
-    responses={
-        status: {"model": Refusal, "description": words}
-        for status, words in (
-            (400, "The request cannot be read"),
-            (401, "Nobody is known to ask"),
-            (403, "The role does not suffice, or the form's word is missing"),
-            (422, "The request cannot be meant"),
-            (503, "The ledger's database does not answer"),
-        )
-    },
-)
+#: What any route may answer instead.
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Refusal, "description": words}
+    for status, words in (
+        (400, "The request cannot be read"),
+        (401, "Nobody is known to ask"),
+        (403, "The role does not suffice, or the form's word is missing"),
+        (422, "The request cannot be meant"),
+        (503, "The ledger's database does not answer"),
+    )
+}
+router = APIRouter(prefix="/api", tags=["review"], responses=REFUSALS)
 
 _MOST = 100
 Number = Annotated[int, Path(ge=1, lt=1 << 60)]

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flows.desk import (
     api,
+    colorize,
     correcting,
     items,
     outputs,
@@ -49,10 +50,12 @@ CONTENT_POLICY = "; ".join(
     )
 )
 MOST_BODY_BYTES = 1 << 20
+#: Here a picture is sent, and as much is read as the settings say.
+_UPLOAD = "/api/colorize"
 #: All routes there are. Whoever adds a page names its router here.
 ROUTERS = (
     *(module.router for module in (review, wall, items, pace, pictures, signing, api, correcting)),
-    *(correcting.pages, static.router, outputs.router),
+    *(colorize.router, correcting.pages, static.router, outputs.router),
 )
 
 
@@ -76,7 +79,7 @@ def desk_app(desk: Desk) -> FastAPI:
         middleware=[
             Middleware(Guard, host=settings.host, names=allowed_names(settings)),
             Middleware(_Headers),
-            Middleware(_BodyLimit),
+            Middleware(_BodyLimit, most_upload_bytes=settings.desk_upload_mb << 20),
             Middleware(Identity, desk=desk),
         ],
     )
@@ -175,16 +178,17 @@ class _Headers:
 
 
 class _BodyLimit:
-    """Refuses bodies that are longer than any form or request of the desk."""
+    """Refuses bodies that are longer than any form, request or picture of the desk."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, most_upload_bytes: int) -> None:
         self._app = app
+        self._most_upload_bytes = most_upload_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        most = MOST_BODY_BYTES
+        most = self._most_upload_bytes if scope["path"] == _UPLOAD else MOST_BODY_BYTES
         said = Headers(scope=scope).get("content-length", "0")
         if not said.isdecimal() or int(said) > most:
             await PlainTextResponse("That is too much at once.\n", 413)(scope, receive, send)

@@ -3,6 +3,9 @@
 import logging
 import os
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tasks.corrections.saving import list_waiting, order_corrected
 from tasks.corrections.sessions import Sessions
@@ -18,6 +21,42 @@ logger = logging.getLogger(__name__)
 #: Saves that come within this time share an order.
 _TOGETHER_S = 2.0
 _TRY_AGAIN_S = 60.0
+#: Pictures of `POST /api/colorize` that are worked on at once, and that may wait for that.
+WORKING, WAITING = 1, 7
+_GUESS_S = 5.0
+
+
+class Line:
+    """Who is worked for and who waits: never more than so many."""
+
+    def __init__(self, *, working: int = WORKING, waiting: int = WAITING) -> None:
+        self._turn = threading.Semaphore(working)
+        self._most = working + waiting
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._took_s = _GUESS_S
+
+    def enter(self) -> float:
+        """Stand in line; 0, or in how many seconds there may be room."""
+        with self._lock:
+            if self._inside >= self._most:
+                return max(1.0, self._took_s)
+            self._inside += 1
+            return 0.0
+
+    def leave(self) -> None:
+        """Go."""
+        with self._lock:
+            self._inside -= 1
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for one's turn, and have it."""
+        with self._turn:
+            began = time.monotonic()
+            yield
+            with self._lock:
+                self._took_s = 0.7 * self._took_s + 0.3 * (time.monotonic() - began)
 
 
 class Colours:
@@ -26,6 +65,7 @@ class Colours:
     def __init__(self, settings: Settings, ledger: Ledger, pictures: Pictures) -> None:
         self._settings, self._ledger = settings, ledger
         self.sessions = Sessions(settings, ledger, pictures)  #: the pictures that people correct
+        self.line = Line()  #: for whoever sends one picture
         self._lock = threading.Lock()
         self._saved = threading.Event()
         self._stop = threading.Event()

@@ -4,14 +4,15 @@ import base64
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, HTTPException, Path, Query, Request
+from fastapi import APIRouter, HTTPException, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from colormodel.correction import Correction
 from colormodel.hints import HintError
+from flows.desk.api import REFUSALS, Number, Refusal
 from flows.desk.desk import Desk
 from flows.desk.identity import Deciding, Looking, OpenDesk, Visitor
 from flows.desk.pages import render
@@ -27,9 +28,19 @@ from tasks.ledger.references import list_references
 from tasks.pictures.showing import PictureFile
 
 pages = APIRouter(include_in_schema=False)
-router = APIRouter(prefix="/api", tags=["correct"])
+router = APIRouter(
+    prefix="/api",
+    tags=["correct"],
+    responses={
+        **REFUSALS,
+        404: {"model": Refusal, "description": "No item that you may see, or its scan is gone"},
+        502: {"model": Refusal, "description": "The scan or the network is not to be had now"},
+    },
+)
 
-Number = Annotated[int, Path(ge=1, lt=1 << 60)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Code = Annotated[float, Field(ge=0, le=255)]
+Line = Annotated[list[tuple[Share, Share]], Field(min_length=1, max_length=2000)]
 #: References that colours may be taken from.
 _REFERENCES = 24
 _REFERENCE_PX = 420
@@ -61,26 +72,24 @@ PALETTE = (
 class Hint(BaseModel):
     """A colour at a place, or along a line."""
 
-    points: list[tuple[float, float]] = Field(
-        min_length=1, max_length=2000, description="x and y as shares of width and height"
-    )
-    rgb: tuple[float, float, float] = Field(description="sRGB, 0 to 255; its hue and chroma count")
+    points: Line = Field(description="x and y as shares of width and height")
+    rgb: tuple[Code, Code, Code] = Field(description="sRGB, 0 to 255; its hue and chroma count")
     wide: bool = Field(default=False, description="The network may follow it everywhere")
 
 
 class Mask(BaseModel):
     """Where no colour is put."""
 
-    kind: str = Field(description="grey: it stays grey; keep: it keeps the scan's own colour")
-    points: list[tuple[float, float]] = Field(min_length=1, max_length=2000)
-    radius: float = Field(description="Of the brush, as a share of the shorter side")
+    kind: Literal["grey", "keep"] = Field(description="keep: it keeps the scan's own colour")
+    points: Line
+    radius: Share = Field(description="Of the brush, as a share of the shorter side")
 
 
 class Said(BaseModel):
     """All that a person says of a scan."""
 
     hints: list[Hint] = Field(default_factory=list, max_length=200)
-    strength: float = Field(1.0, description="Of the colours that the network chooses, 0 to 2")
+    strength: float = Field(1.0, ge=0, le=2, description="Of the colours that the network chooses")
     masks: list[Mask] = Field(default_factory=list, max_length=200)
 
 
@@ -93,8 +102,8 @@ class Asked(BaseModel):
 class AskedAt(Asked):
     """What is likely at a place."""
 
-    x: float = Field(ge=0, le=1)
-    y: float = Field(ge=0, le=1)
+    x: Share
+    y: Share
 
 
 class Likely(BaseModel):

@@ -184,11 +184,19 @@ def is_damaged(table: Table) -> ColumnElement[bool]:
 
 @reads
 def damaged_items(connection: Connection, *, run_id: int) -> list[int]:
-    """The items whose derivatives a run found damaged."""
+    """The items whose derivatives in use a run found damaged.
+
+    What was made before a correction, or with an earlier one, is not made anew by doing it again.
+    """
     wanted = (
         select(derivative.c.item_id)
         .join(derivative_fixity, derivative_fixity.c.subject_id == derivative.c.id)
-        .where(derivative_fixity.c.run_id == run_id, is_damaged(derivative_fixity))
+        .join(item, item.c.id == derivative.c.item_id)
+        .where(
+            derivative_fixity.c.run_id == run_id,
+            is_damaged(derivative_fixity),
+            derivative.c.correction_id == item.c.correction_id,
+        )
         .distinct()
     )
     return list(connection.execute(wanted).scalars())

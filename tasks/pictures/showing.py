@@ -112,6 +112,15 @@ class Pictures:
         """The pyramid, if somebody has looked at it lately."""
         return self._cache.peek(f"{file.store}\0{file.key}\0{file.page}\0{file.tag}")
 
+    @property
+    def folder(self) -> Path:
+        """Where files may lie while they are worked on; gone when this is closed."""
+        return self._folder
+
+    def run(self, work: Callable[[Any], Found], request: object, *, pixels: int = 0) -> Found:
+        """Have a child work; see `PixelPool.run`."""
+        return self._pool.run(work, request, pixels=pixels)
+
     def look(
         self, file: PictureFile, work: Callable[[Any], Found], request: Callable[[Path], object]
     ) -> Found:

@@ -10,21 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import pyvips
-import torch
-from skimage import data
-from skimage.transform import resize
 from typer.testing import CliRunner
 
 from colormodel.checkpoint import DEFAULT_CHECKPOINT
-from colormodel.color import srgb_to_lab
 from colormodel.correction import Correction, Mask
-from colormodel.hints import Stroke, chroma_of
-from colormodel.metrics.colour import ciede2000
-from colormodel.pictures import encode_srgb
-from colormodel.planes import linear_in_gamut
+from colormodel.hints import Stroke
 from flows.cli.app import app
 from flows.cli.running import run_here
 from tasks.batch.worker import take_over_leases
@@ -40,7 +32,7 @@ from tasks.ledger import Claim, ItemStatus, Ledger, orders
 from tasks.ledger.corrections import CorrectedMeanwhile
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.orders import Order, OrderMode, Scope
-from tasks.ledger.records import DerivativeRow, ItemHistory
+from tasks.ledger.records import ItemHistory
 from tasks.ledger.reference_records import ReferenceKind, Split
 from tasks.ledger.references import list_references
 from tasks.orders.planning import make_order, plan_order
@@ -49,27 +41,10 @@ from tasks.provenance import read_xmp, this_program
 from tasks.provenance.premis import premis_item
 from tasks.schema import AttemptEnding
 from tasks.settings import Settings
-from tests.scanfiles import codes_of, write_jpeg, write_tiff
+from tests.corrections import HINTS, RED, SAID, archive, distances, in_use, path_of
 from tests.workers import MakeSettings
 
-RED, BLUE, GREEN = (190.0, 40.0, 50.0), (50.0, 80.0, 170.0), (70.0, 130.0, 60.0)
-HINTS = (
-    Stroke(((0.35, 0.85),), RED),
-    Stroke(((0.8, 0.2), (0.85, 0.25)), BLUE),
-    Stroke(((0.62, 0.9),), GREEN),
-)
-SAID = Correction(HINTS)
-
-
-@pytest.fixture
-def archive(tmp_path: Path) -> Path:
-    """An astronaut as a 16-bit TIFF, and as a greyscale JPEG."""
-    folder = tmp_path / "archive"
-    folder.mkdir()
-    light = resize(data.astronaut(), (288, 288), anti_aliasing=True).mean(axis=2)
-    write_tiff(folder / "deep.tif", codes_of(light, 16))
-    write_jpeg(folder / "plain.jpg", codes_of(light[:, 40:]))
-    return folder
+__all__ = ["archive"]
 
 
 @pytest.fixture
@@ -102,39 +77,6 @@ def colour(settings: Settings, ledger: Ledger, uri: str) -> int:
 def latest(ledger: Ledger, uri: str) -> ItemHistory:
     """The scan's last item."""
     return ledger.story(uri).items[-1]
-
-
-def in_use(history: ItemHistory, kind: str = "master") -> DerivativeRow:
-    """Its derivative that counts."""
-    (found,) = (
-        one
-        for one in history.derivatives
-        if one.kind == kind and one.correction_id == history.item.correction_id
-    )
-    return found
-
-
-def path_of(row: DerivativeRow) -> Path:
-    """Where it lies."""
-    return Path(row.store.removeprefix("file://")) / row.key
-
-
-def distances(path: Path, strokes: tuple[Stroke, ...] = HINTS) -> list[float]:
-    """ΔE₀₀ at each hinted point from the colour asked for, at the lightness there."""
-    image = pyvips.Image.new_from_file(str(path))
-    codes = image.icc_transform("srgb", depth=16, intent="relative").numpy()
-    height, width, _ = codes.shape
-    found = []
-    for stroke in strokes:
-        for x, y in stroke.points:
-            here = codes[int(y * height), int(x * width)].astype(np.float32) / 65535
-            lab = srgb_to_lab(torch.from_numpy(here).view(3, 1, 1))
-            tone = lab[:1, 0].numpy()
-            ab = np.array(chroma_of(stroke.rgb), np.float32).reshape(2, 1, 1)
-            wanted = encode_srgb(linear_in_gamut(tone, ab), bits=16).astype(np.float32) / 65535
-            asked = srgb_to_lab(torch.from_numpy(wanted).permute(2, 0, 1))
-            found.append(float(ciede2000(lab, asked)))
-    return found
 
 
 def test_hints_hold_in_the_files_and_the_tone_is_kept(
