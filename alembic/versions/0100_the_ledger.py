@@ -203,10 +203,12 @@ def make_archive() -> None:
         may("height", WHOLE),
         may("bits", SMALL),
         may("pages", WHOLE),
+        may("title", TEXT),
         sa.UniqueConstraint("store_id", "key", "page"),
     )
     index("ix_scan_collection_id", "scan", ["collection", "id"])
     index("ix_scan_sha256", "scan", ["sha256"])
+    index("ix_scan_title", "scan", ["title"], where="title IS NOT NULL")
     index("ix_scan_doubted", "scan", ["store_id", "key"], where="read_listing != listing")
     table(
         "scan_revision",

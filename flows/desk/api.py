@@ -112,6 +112,7 @@ class Item(BaseModel):
 
     id: int
     uri: str
+    title: str = Field(description="What the file calls its subject; may be empty")
     page: int
     collection: str
     status: ItemStatus
@@ -342,6 +343,7 @@ def item_told(one: DeskItem) -> Item:
     return Item(
         id=row.id,
         uri=row.uri,
+        title=scan.title,
         page=row.page,
         collection=row.collection,
         status=row.status,

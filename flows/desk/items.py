@@ -1,4 +1,4 @@
-"""Item: the whole story of a scan. Search: by number, URI, key or sha256."""
+"""Item: the whole story of a scan. Search: by number, name, title or sha256."""
 
 from typing import Annotated
 

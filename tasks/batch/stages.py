@@ -341,6 +341,7 @@ def _end(work: Work, status: ItemStatus, reason: Reason | None, detail: str) -> 
         height=header.height if header else None,
         bits=header.bits if header else None,
         pages=header.pages if header else None,
+        title=header.descriptive.title or header.descriptive.description if header else None,
         confidence=work.confidence,
         notes=_notes(work),
         derivatives=tuple(work.derivatives),

@@ -47,6 +47,7 @@ from tasks.schema import (
     status_in,
 )
 
+_TITLE_LIMIT = 300  #: what is looked for is how titles begin
 _OVERWRITTEN = "a worker whose lease had run out may have written over its derivative"
 
 
@@ -70,6 +71,7 @@ class _OutcomeRow:
     height: int | None
     bits: int | None
     pages: int | None
+    title: str | None
     notes: str | None
     correction_id: int | None
 
@@ -188,6 +190,7 @@ def _settle(
         height=outcome.height,
         bits=outcome.bits,
         pages=outcome.pages,
+        title=sql.storable(outcome.title)[:_TITLE_LIMIT] if outcome.title else None,
         notes=None if outcome.notes is None else lines_of(outcome.notes),
         correction_id=None if status is ItemStatus.PENDING else outcome.correction_id,
     )

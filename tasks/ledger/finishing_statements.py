@@ -62,6 +62,7 @@ SETTLED = sql.Rows(
     height=Integer,
     bits=Integer,
     pages=Integer,
+    title=Text,
     notes=Text,
     correction_id=BigInteger,
 )
@@ -185,7 +186,7 @@ def _update_scans(new: CTE) -> Update:
     Bytes other than those on record are none of this revision: damage, or for a discovery to
     compare. And a file that was listed anew while it was read is in doubt from now on.
     """
-    names = ("sha256", "width", "height", "bits", "pages")
+    names = ("sha256", "width", "height", "bits", "pages", "title")
     read: dict[str, ColumnElement[Any]] = {
         name: func.coalesce(new.c[name], scan.c[name]) for name in names
     }

@@ -54,6 +54,7 @@ scan = Table(
     Column("height", Integer),
     Column("bits", SmallInteger),
     Column("pages", Integer),
+    Column("title", Text),  # what the file calls its subject, for people who look for it
     # Discovery asks by key, 5,000 at once; `autochrome item` by the whole of it.
     UniqueConstraint("store_id", "key", "page"),
     # Finding a file by its digest.
@@ -76,6 +77,8 @@ outage = Table(
     comment="A source, or a folder in one, of which nothing can be read now",
 )
 
+# Whoever looks for a word of a title reads titles alone.
+Index("ix_scan_title", scan.c.title, sqlite_where=scan.c.title.is_not(None))
 DOUBTED = scan.c.read_listing != scan.c.listing
 # What a discovery compares: none of millions, nearly always.
 Index("ix_scan_doubted", scan.c.store_id, scan.c.key, sqlite_where=DOUBTED)

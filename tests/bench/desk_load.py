@@ -33,13 +33,14 @@ from flows.desk.desk import open_desk
 from flows.desk.server import WebServer
 from tasks.batch.worker import open_worker
 from tasks.ledger import Ledger
+from tasks.ledger.engine import connect
 from tasks.ledger.migrate import upgrade
 from tasks.ledger.opening import open_ledger
 from tasks.orders.night import begin_night
-from tasks.orders.working import Share, work_off
 from tasks.schema import decision
 from tasks.settings import Settings
 from tests.databases import running_server
+from tests.orders import work_off
 from tests.ports import free_port
 from tests.workers import enqueue_missing
 
@@ -71,7 +72,7 @@ FROM scan WHERE key LIKE 'fonds-%'
 """
 
 
-def fill(ledger: Ledger, items: int) -> None:
+def fill(url: str, ledger: Ledger, items: int) -> None:
     """Put so many scans and items into a ledger that knows a recipe."""
     recipe = ledger.current_recipe()
     assert recipe is not None
@@ -97,8 +98,12 @@ def fill(ledger: Ledger, items: int) -> None:
         connection.execute(text(scans))
         connection.execute(text(_ITEMS.format(**words)))
 
-    ledger.database.write(work)
-    ledger.database.write(lambda c: c.execute(text("ANALYZE")))
+    engine = connect(url)
+    with engine.begin() as connection:
+        work(connection)
+    with engine.begin() as connection:
+        connection.execute(text("ANALYZE"))
+    engine.dispose()
 
 
 def serve(settings: Settings, is_up: Event, is_over: Event) -> None:
@@ -252,7 +257,7 @@ def colour(settings: Settings) -> None:
             night.discover(source)
         enqueue_missing(settings, night.ledger)
     with open_worker(settings) as worker:
-        work_off(worker, Share())
+        work_off(worker)
 
 
 def measure(kind: str, url: str, options: argparse.Namespace, folder: Path) -> Table:
@@ -268,14 +273,16 @@ def measure(kind: str, url: str, options: argparse.Namespace, folder: Path) -> T
     upgrade(url)
     colour(settings)
     with open_ledger(settings) as ledger:
-        fill(ledger, options.items)
+        fill(url, ledger, options.items)
     alone, together = Times(), Times()
     with served(settings) as address:
         asyncio.run(session(address, alone))
         made, heard = asyncio.run(many(address, options.seconds, together))
-    with open_ledger(settings) as ledger:
+    engine = connect(url)
+    with engine.begin() as connection:
         numbers = select(func.count()).where(decision.c.id.in_(made))
-        kept = ledger.database.read(lambda c: c.execute(numbers).scalar_one())
+        kept = connection.execute(numbers).scalar_one()
+    engine.dispose()
     table = Table(title=f"{kind}, {options.items:,} items")
     for heading in ("request", "n", "median ms", "99 % ms"):
         table.add_column(heading, justify="left" if heading == "request" else "right")

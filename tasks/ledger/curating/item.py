@@ -30,6 +30,7 @@ class ScanFile:
     bits: int | None
     pages: int | None
     size_bytes: int
+    title: str  #: what the file calls its subject; empty where it does not, or was not read
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ def desk_item(connection: Connection, item_id: int) -> DeskItem | None:
             bits=found.bits,
             pages=found.pages,
             size_bytes=found.size_bytes,
+            title=found.title or "",
         ),
         derivatives=tuple(map(derivative_row, files)),
         decisions=tuple(decisions_of(connection, item_id)),

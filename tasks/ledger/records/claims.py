@@ -109,6 +109,7 @@ class Outcome:
     height: int | None = None
     bits: int | None = None
     pages: int | None = None
+    title: str | None = None  # what the file calls its subject
     confidence: float | None = None
     notes: tuple[str, ...] | None = None  # of the scan, a sentence each; None: it was not read
     derivatives: tuple[DerivativeRecord, ...] = ()

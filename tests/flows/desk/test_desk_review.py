@@ -152,6 +152,8 @@ def test_a_story_is_told_and_found(house: House) -> None:
         answer = anna.client.get("/search", params={"q": query}, headers=HTML)
         assert answer.status_code == 303, query
         assert answer.headers["location"] == f"/items/{item}"
+    named = anna.client.get("/search", params={"q": "small"}, headers=HTML)
+    assert named.status_code == 303
     many = anna.client.get("/search", params={"q": "box*"}, headers=HTML).text
     assert "3 items" in many
     assert "Nothing fits" in anna.client.get("/search?q=nowhere", headers=HTML).text

@@ -21,6 +21,7 @@ from tasks.ledger.curating import (
     undo,
     waiting,
 )
+from tasks.ledger.curating.search import search
 from tasks.ledger.orders import OrderMode
 from tasks.ledger.people import (
     Role,
@@ -352,3 +353,32 @@ def test_who_comes_by_a_proxy_has_no_password(ledger: Ledger) -> None:
             add_person(ledger, name, Role.LOOK, password=None)
     with pytest.raises(UsageError, match="too short"):
         add_person(ledger, "Ben", Role.LOOK, password="short")
+
+
+def test_items_are_found_by_words_of_names_and_titles(ledger: Ledger) -> None:
+    """What was read of the file's title is kept; neither case nor patterns in it matter."""
+    recipe_id = enqueued(ledger, 3)
+    held = claim(ledger, recipe_id)
+    titles = ("A Mill at Dusk", "50 % of it*", None)
+    ledger.finish(
+        held.token,
+        [
+            replace(done(one.id, sha256=f"{one.id:064x}"), title=title)
+            for one, title in zip(held.items, titles, strict=True)
+        ],
+    )
+    ids = [one.id for one in held.items]
+
+    def found(text: str) -> list[int]:
+        return [one.row.id for one in search(ledger, text, limit=10)]
+
+    assert found("mill at") == ids[:1]
+    assert found("50 %") == ids[1:2]
+    assert found("it*") == ids[1:2]
+    assert found("%") == ids[1:2]
+    assert found("0002.t") == ids[2:]
+    assert found("box/0002.tif") == ids[2:]
+    assert found(f"{ids[0]:064x}") == ids[:1]
+    assert found(str(ids[1])) == ids[1:2]
+    assert found("nothing like it") == []
+    assert seen(ledger, ids[0]).scan.title == "A Mill at Dusk"
