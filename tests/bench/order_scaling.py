@@ -13,18 +13,18 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from tasks.batch.batch import BatchSummary
 from tasks.ledger import DerivativeRecord, ItemStatus, Ledger, Outcome, Recipe, orders
 from tasks.ledger.migrate import upgrade
 from tasks.ledger.orders import Order, OrderKind, OrderState, Size
 from tasks.orders.batches import BatchRequest
+from tasks.orders.dispatch import Fanout
 from tasks.orders.planning import plan_order
-from tasks.orders.working import Fanout, Share, work_through
+from tasks.orders.working import work_share
 from tasks.settings import Settings
 from tests.databases import running_server
-from tests.orders import next_due_s
 from tests.tasks.ledger.building import SOURCE, keys, listing
 
 SLEEP_S = 0.05
@@ -32,7 +32,7 @@ CONTEXT = multiprocessing.get_context("spawn")
 
 
 @contextmanager
-def sleeping(ledger: Ledger, recipe_id: int, name: str) -> Iterator[Fanout]:
+def sleeping(ledger: Ledger, recipe_id: int, name: str, stop: threading.Event) -> Iterator[Fanout]:
     """One thread that claims, sleeps for each scan, and finishes, as one GPU would be busy."""
 
     def colorize(request: BatchRequest) -> BatchSummary:
@@ -54,7 +54,6 @@ def sleeping(ledger: Ledger, recipe_id: int, name: str) -> Iterator[Fanout]:
         return summary
 
     with ThreadPoolExecutor(1) as executor:
-        stop = threading.Event()
         yield Fanout(lambda request: executor.submit(colorize, request), 1, recipe_id, "", stop)
 
 
@@ -78,21 +77,17 @@ def _outcome(item_id: int) -> Outcome:
 
 def work(url: str, order_id: int, number: int, batch_items: int, ready: object) -> None:
     """Be one worker: a share of the order, until nothing is left."""
-    settings = Settings(batch_items=batch_items)
+    settings = Settings.model_validate({"batch_items": batch_items, "database_url": url})
+    name = f"worker {number}"
     with Ledger.open(url) as ledger:
         row = orders.get(ledger, order_id)
         ready.wait()  # type: ignore[attr-defined]  # a barrier of multiprocessing
-        share = orders.open_share(ledger, order_id, Size(1, None, None), worker=f"worker {number}")
-        mine = Share(
-            run_id=row.run_id,
-            order_id=order_id,
-            share_id=share.id,
-            goes_on=lambda: orders.goes_on(ledger, order_id),
-            is_ready=lambda: next_due_s(ledger, row.recipe_id, order_id=order_id) == 0,
-            patience_s=0.0,
-        )
-        with sleeping(ledger, row.recipe_id, f"worker {number}") as fanout:
-            work_through(settings, ledger, mine, fanout)
+        share = orders.open_share(ledger, order_id, Size(1, None, None), worker=name)
+
+        def opened(_: Settings, stop: threading.Event) -> AbstractContextManager[Fanout]:
+            return sleeping(ledger, row.recipe_id, name, stop)
+
+        work_share(settings, share.id, open_fanout=opened)
 
 
 def measure(url: str, kind: OrderKind, workers: int, scans: int, batch_items: int) -> float:
