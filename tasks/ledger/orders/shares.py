@@ -92,6 +92,7 @@ def _since_s(row: sql.AnyRow) -> float:
 @writes
 def open_share(connection: Connection, order_id: int, size: Size, *, worker: str = "") -> ShareRow:
     """Put a share on record that somebody will begin, or that *worker* just begins."""
+    lock(connection, order_id)  # who opens one at the same moment gets the next number
     number = select(func.coalesce(func.max(share.c.number), 0) + 1).where(
         share.c.order_id == order_id
     )

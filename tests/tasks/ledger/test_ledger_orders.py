@@ -466,6 +466,17 @@ def test_window_is_filled_and_not_over(ledger: Ledger, open_ledger: Callable[[],
     assert orders.open_shares(ledger, window=9, sizes=sizes) == []
 
 
+def test_shares_opened_at_once_have_numbers_of_their_own(
+    ledger: Ledger, open_ledger: Callable[[], Ledger]
+) -> None:
+    """As two runs on one ledger do, of which one joins in."""
+    number = ordered(ledger, discovered(ledger, 30))
+    others = [open_ledger() for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        opened = pool.map(lambda one: orders.open_share(one, number, SIZE, worker="w"), others * 5)
+    assert sorted(share.number for share in opened) == list(range(1, 21))
+
+
 def test_a_share_that_is_given_up_cannot_begin_or_beat(ledger: Ledger) -> None:
     """A worker that comes back after it was taken for lost stops."""
     number = ordered(ledger, discovered(ledger, 1))
