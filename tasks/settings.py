@@ -74,7 +74,7 @@ class Settings(BaseSettings):
     max_pixels: int = Field(default=1_200_000_000, ge=1)
     max_buffer_mb: int = Field(default=2048, ge=16)
     fade: float = Field(default=0.0, ge=0.0, le=4.0)
-    review_below_confidence: float = Field(default=0.47, ge=0.0, le=1.0)
+    review_below_confidence: float = Field(default=0.48, ge=0.0, le=1.0)
     publish_directly: bool = False
 
     grey_jpeg: GreyJpegPolicy = "splice"
