@@ -48,7 +48,7 @@ def desk(
     from flows.desk.app import desk_app
     from flows.desk.desk import open_desk
     from flows.desk.server import WebServer
-    from flows.serving.environment import desk_login_url
+    from flows.serving.environment import desk_login_url, write_login
     from flows.serving.guard import LOOPBACK
     from flows.serving.password import with_password
     from tasks.ledger.opening import open_ledger
@@ -68,11 +68,9 @@ def desk(
     ):
         if settings.host in LOOPBACK:
             link = desk_login_url(settings)
-            say(
-                f"the desk is open; it asks for a password, and this link has it: {link}"
-                if sys.stderr.isatty()
-                else f"the desk is open at {web.url}/"
-            )
+            write_login(settings, link)
+            shown = link if sys.stderr.isatty() else "the one that `autochrome login` prints"
+            say(f"the desk is open at {web.url}/; this link has the password: {shown}")
         else:
             say(f"the desk is open at {web.url}/ for whom `autochrome desk user list` shows")
             if not list_people(ledger):

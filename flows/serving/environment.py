@@ -113,13 +113,13 @@ def write_profile(settings: Settings) -> None:
     _write_secret(prefect_home(settings) / "profiles.toml", text)
 
 
-def write_login(settings: Settings) -> None:
+def write_login(settings: Settings, link: str) -> None:
     """Keep the link for `autochrome login`, which need not be told again where all is served."""
-    _write_secret(_login_file(settings), login_url(settings))
+    _write_secret(_login_file(settings), link)
 
 
 def read_login(settings: Settings) -> str:
-    """The link of the `serve` that was started last with this home.
+    """The link of the `serve` or `desk` that was started last with this home.
 
     Raises:
         UsageError: There has been none.

@@ -77,7 +77,7 @@ def serve(settings: Settings, options: ServeOptions) -> ExitCode:
         _check_port(settings.host, settings.port, "AUTOCHROME_PORT")
         upgrade(settings.database_url.get_secret_value())
         write_profile(settings)
-        write_login(settings)
+        write_login(settings, login_url(settings))
         # Imported by Prefect's client below: the address must be there before.
         os.environ.update(client_environment(settings))
         # Their libraries, when they are needed.

@@ -119,9 +119,9 @@ def decide(
         refusals.refuse_moved(connection, kind, decision_id)
     if decision_id is not None and kind is DecisionKind.APPROVE:
         lifted = refusals.lift_moved(connection, decision_id)
-        scope = {**made.scope, "lifted": lifted}  # whoever takes it back refuses them again
-        noted = update(decision).where(decision.c.id == decision_id)
-        connection.execute(noted.values(scope=scope if lifted else made.scope))
+        if lifted:  # whoever takes it back refuses them again
+            noted = update(decision).where(decision.c.id == decision_id)
+            connection.execute(noted.values(scope={**made.scope, "lifted": lifted}))
     if kind is DecisionKind.REJECT and _names(chosen):
         moved += _refuse_beforehand(connection, made, chosen, decision_id)
     return moved

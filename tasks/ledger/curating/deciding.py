@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, select, update
 
 from tasks.errors import AutochromeError, UsageError
-from tasks.ledger import decisions, holds, sql
+from tasks.ledger import decisions, holds, refusals, sql
 from tasks.ledger.curating.item import Opinion, opinions_of
 from tasks.ledger.engine import writes
 from tasks.ledger.records import ItemFilter
@@ -100,6 +100,7 @@ def decide(connection: Connection, judged: Judgement, *, must_agree: int = 1) ->
     allowed = DECIDED_AT_DESK.get(judged.kind)
     if allowed is None:
         raise UsageError(f"{judged.kind} is not decided here; approve, reject or hold")
+    refusals.lock(connection)  # before the item: whoever works takes both in this order
     status = _check(connection, judged)
     if status not in allowed:
         raise DecidedMeanwhile(judged.item_id, status, None, f"{judged.kind} does not apply to it")
@@ -114,19 +115,19 @@ def decide(connection: Connection, judged: Judgement, *, must_agree: int = 1) ->
         why = "; ".join(dict.fromkeys(filter(None, (agreeing[0].why, why))))
     chosen = ItemFilter(ids=[judged.item_id], statuses=[status])
     if judged.kind is DecisionKind.HOLD:
-        holds.hold(connection, chosen, who=who, why=why)
+        moved = holds.hold(connection, chosen, who=who, why=why)
     else:
-        decisions.decide(connection, judged.kind, chosen, who=who, why=why)
+        moved = decisions.decide(connection, judged.kind, chosen, who=who, why=why)
     last = decisions_of(connection, judged.item_id)[-1:]
-    now = _status(connection, judged.item_id)
-    if not last or last[0].became != now or last[0].kind != judged.kind:
+    if not moved or not last or last[0].became is None:
         said = "and stays so, for its scan is held, or holds other bytes by now"
-        raise DecidedMeanwhile(judged.item_id, now, last[0] if last else None, said)
-    connection.execute(delete(opinion).where(opinion.c.item_id == judged.item_id))
+        raise DecidedMeanwhile(judged.item_id, status, last[0] if last else None, said)
+    if must_agree > 1:
+        connection.execute(delete(opinion).where(opinion.c.item_id == judged.item_id))
     if judged.seconds is not None and 0 <= judged.seconds <= _LONGEST_S:
         timed = update(decision).where(decision.c.id == last[0].id)
         connection.execute(timed.values(seconds=judged.seconds))
-    return Decided(last[0].id, now)
+    return Decided(last[0].id, last[0].became)
 
 
 @writes
@@ -150,11 +151,6 @@ def _check(connection: Connection, judged: Judgement) -> ItemStatus:
         last = decisions_of(connection, judged.item_id)[-1:]
         raise DecidedMeanwhile(judged.item_id, status, last[0] if last else None)
     return status
-
-
-def _status(connection: Connection, item_id: int) -> ItemStatus:
-    found = select(item.c.status).where(item.c.id == item_id)
-    return ItemStatus(connection.execute(found).scalar_one())
 
 
 def _note(connection: Connection, judged: Judgement) -> None:

@@ -10,11 +10,13 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    Text,
     Tuple,
     bindparam,
     func,
     literal,
     select,
+    true,
     tuple_,
 )
 
@@ -23,7 +25,7 @@ from tasks.ledger.engine import reads
 from tasks.ledger.filters import bounds_of, scans_at
 from tasks.ledger.reading import item_row, select_items
 from tasks.ledger.records import ItemFilter, ItemRow
-from tasks.ledger.sql import AnyRow
+from tasks.ledger.sql import AnyRow, Rows, is_postgresql
 from tasks.schema import (
     SETTLED,
     ItemStatus,
@@ -40,6 +42,7 @@ Order = Literal["unsure", "oldest", "newest"]
 
 #: A reason of none: what is in review because its collection says so.
 NO_REASON = "none"
+_HEAPS = Rows("heaps", collection=Text, reason=Text)
 _ANOTHER_ORDER = "this place is of a queue in another order; begin at its head"
 
 
@@ -262,20 +265,43 @@ class Walk:
     def _of_heaps(self, wanted: Select[Any]) -> Iterator[AnyRow]:
         """Rows of each collection and reason that the filter means, by its index's head.
 
-        The statement is made once: making it costs more than the few rows that it reads.
+        PostgreSQL is asked once for all; of SQLite, which knows no LATERAL, nothing is far away:
+        there the statement is made once, for making it costs more than the few rows that it reads.
         """
         chosen = self.chosen
-        here = wanted.where(*self.there(), item.c.collection == bindparam("heap_collection"))
-        with_reason = here.where(item.c.reason == bindparam("heap_reason"))
-        without = here.where(item.c.reason.is_(None))
         reason = "" if chosen.reason == NO_REASON else chosen.reason
-        for heap in waiting(self.connection, chosen.status, order_id=chosen.order_id):
-            is_there = not chosen.collection or heap.collection == chosen.collection
-            if is_there and (not chosen.reason or heap.reason == reason):
-                given = {"heap_collection": heap.collection}
-                if heap.reason:
-                    given |= {"heap_reason": heap.reason}
-                yield from self.connection.execute(with_reason if heap.reason else without, given)
+        heaps = [
+            {"collection": heap.collection, "reason": heap.reason}
+            for heap in waiting(self.connection, chosen.status, order_id=chosen.order_id)
+            if (not chosen.collection or heap.collection == chosen.collection)
+            and (not chosen.reason or heap.reason == reason)
+        ]
+        for has_reason in (True, False):
+            some = [heap for heap in heaps if bool(heap["reason"]) == has_reason]
+            if some:
+                yield from self._of_some(wanted.where(*self.there()), some, has_reason=has_reason)
+
+    def _of_some(
+        self, wanted: Select[Any], heaps: list[dict[str, str]], *, has_reason: bool
+    ) -> Iterator[AnyRow]:
+        """Rows of heaps that all have a reason, or all have none."""
+        if is_postgresql(self.connection):
+            one = _HEAPS.table(self.connection)
+            same = item.c.reason == one.c.reason if has_reason else item.c.reason.is_(None)
+            head = wanted.where(item.c.collection == one.c.collection, same).lateral("head")
+            joined = select(head).select_from(one.join(head, true()))
+            yield from self.connection.execute(joined, _HEAPS.given(heaps))
+            return
+        given_reason = item.c.reason == bindparam("heap_reason")
+        statement = wanted.where(
+            item.c.collection == bindparam("heap_collection"),
+            given_reason if has_reason else item.c.reason.is_(None),
+        )
+        for heap in heaps:
+            given = {"heap_collection": heap["collection"]}
+            if has_reason:
+                given["heap_reason"] = heap["reason"]
+            yield from self.connection.execute(statement, given)
 
     def _within(self) -> list[tuple[Place, ItemRow]]:
         """What lies at one place, in the order of names and pages."""

@@ -77,7 +77,7 @@ def test_the_link_is_kept_for_its_owner(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="autochrome serve"):
         read_login(Settings(home=home))
     served = with_password(Settings(home=home, web_port=4711))
-    write_login(served)
+    write_login(served, login_url(served))
     assert read_login(Settings(home=home)) == login_url(served)
     assert stat.S_IMODE((home / "login").stat().st_mode) == 0o600
 
