@@ -14,9 +14,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flows.desk import (
     api,
+    archive,
     colorize,
     correcting,
     items,
+    models,
+    ordering,
     outputs,
     pace,
     pictures,
@@ -54,8 +57,9 @@ MOST_BODY_BYTES = 1 << 20
 _UPLOAD = "/api/colorize"
 #: All routes there are. Whoever adds a page names its router here.
 ROUTERS = (
-    *(module.router for module in (review, wall, items, pace, pictures, signing, api, correcting)),
-    *(colorize.router, correcting.pages, static.router, outputs.router),
+    *(module.router for module in (review, wall, archive, ordering, models, items, pace)),
+    *(module.router for module in (pictures, signing, api, correcting, colorize)),
+    *(correcting.pages, static.router, outputs.router),
 )
 
 

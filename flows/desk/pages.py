@@ -25,6 +25,8 @@ from tasks.storage.keys import shown
 NAVIGATION = (
     ("/review", "Review", Role.LOOK),
     ("/wall", "Wall", Role.LOOK),
+    ("/archive", "Archive", Role.LOOK),
+    ("/models", "Models", Role.LOOK),
     ("/search", "Search", Role.LOOK),
     ("/pace", "Pace", Role.LOOK),
 )

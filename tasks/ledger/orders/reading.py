@@ -48,7 +48,7 @@ def _one(connection: Connection, wanted: Select[Any]) -> OrderRow:
     row = connection.execute(wanted).first()
     if row is None:
         raise UsageError("there is no order of this number; see `autochrome orders list`")
-    return _order_row(row)
+    return row_of(row)
 
 
 @reads
@@ -56,7 +56,7 @@ def list_open(connection: Connection) -> list[OrderRow]:
     """Those that have not ended: the highest priority first, then the oldest."""
     wanted = select(work_order).where(work_order.c.ended_at.is_(None))
     rows = connection.execute(wanted.order_by(work_order.c.priority.desc(), work_order.c.id))
-    return [_order_row(row) for row in rows]
+    return [row_of(row) for row in rows]
 
 
 @reads
@@ -64,14 +64,14 @@ def list_shown(connection: Connection, *, ended_within_s: float) -> list[OrderRo
     """Those that have not ended, and those that ended lately: their end is to be shown, too."""
     lately = or_(work_order.c.ended_at.is_(None), work_order.c.ended_at > sql.now(-ended_within_s))
     rows = connection.execute(select(work_order).where(lately).order_by(work_order.c.id))
-    return [_order_row(row) for row in rows]
+    return [row_of(row) for row in rows]
 
 
 @reads
 def list_latest(connection: Connection, *, limit: int = 20) -> list[OrderRow]:
     """The latest, newest first."""
     rows = connection.execute(select(work_order).order_by(work_order.c.id.desc()).limit(limit))
-    return [_order_row(row) for row in rows]
+    return [row_of(row) for row in rows]
 
 
 @reads
@@ -143,7 +143,7 @@ def transitions(connection: Connection, order_id: int) -> list[Transition]:
     return [Transition(row.kind, row.who, row.why, row.decided_at) for row in rows]
 
 
-def _order_row(row: Row[Any]) -> OrderRow:
+def row_of(row: Row[Any]) -> OrderRow:
     """An order from its table's row."""
     return OrderRow(
         id=row.id,
