@@ -23,6 +23,7 @@ from flows.desk import (
     outputs,
     pace,
     pictures,
+    references,
     review,
     signing,
     static,
@@ -53,12 +54,12 @@ CONTENT_POLICY = "; ".join(
     )
 )
 MOST_BODY_BYTES = 1 << 20
-#: Here a picture is sent, and as much is read as the settings say.
-_UPLOAD = "/api/colorize"
+#: Here pictures are sent, and as much is read as the settings say.
+_UPLOADS = ("/api/colorize", "/references/deliveries/")
 #: All routes there are. Whoever adds a page names its router here.
 ROUTERS = (
-    *(module.router for module in (review, wall, archive, ordering, models, items, pace)),
-    *(module.router for module in (pictures, signing, api, correcting, colorize)),
+    *(module.router for module in (review, wall, archive, ordering, models, references)),
+    *(module.router for module in (items, pace, pictures, signing, api, correcting, colorize)),
     *(correcting.pages, static.router, outputs.router),
 )
 
@@ -192,7 +193,9 @@ class _BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        most = self._most_upload_bytes if scope["path"] == _UPLOAD else MOST_BODY_BYTES
+        most = MOST_BODY_BYTES
+        if scope["path"].startswith(_UPLOADS):
+            most = self._most_upload_bytes
         said = Headers(scope=scope).get("content-length", "0")
         if not said.isdecimal() or int(said) > most:
             await PlainTextResponse("That is too much at once.\n", 413)(scope, receive, send)

@@ -82,7 +82,7 @@ async def colorize(  # noqa: PLR0913, PLR0917  the parameters of a URL
     folder = Path(tempfile.mkdtemp(dir=desk.pictures.folder))
     try:
         path = folder / "scan"
-        await _receive(request, path, most=desk.settings.desk_upload_mb << 20)
+        await receive(request, path, most=desk.settings.desk_upload_mb << 20)
         made = await run_in_threadpool(_colour, desk, path, wanted)
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
@@ -97,7 +97,12 @@ async def colorize(  # noqa: PLR0913, PLR0917  the parameters of a URL
     )
 
 
-async def _receive(request: Request, path: Path, *, most: int) -> None:
+async def receive(request: Request, path: Path, *, most: int) -> None:
+    """Write a body of at most so many bytes to a file.
+
+    Raises:
+        HTTPException: It is larger, or empty.
+    """
     received = 0
     with path.open("wb") as file:
         async for chunk in request.stream():

@@ -27,6 +27,7 @@ NAVIGATION = (
     ("/wall", "Wall", Role.LOOK),
     ("/archive", "Archive", Role.LOOK),
     ("/models", "Models", Role.LOOK),
+    ("/references", "References", Role.LOOK),
     ("/search", "Search", Role.LOOK),
     ("/pace", "Pace", Role.LOOK),
 )

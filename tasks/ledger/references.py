@@ -88,6 +88,37 @@ def list_references(
 
 
 @reads
+def latest_references(
+    connection: Connection,
+    *,
+    before: int | None = None,
+    limit: int,
+    withdrawn: bool | None = False,
+    set_id: int | None = None,
+) -> list[ReferenceRow]:
+    """References, the latest first, before one of them.
+
+    Args:
+        connection: To the ledger.
+        before: Only earlier ones than this.
+        limit: At most so many.
+        withdrawn: Only those that are, or are not; None: all.
+        set_id: Only those of this frozen set.
+    """
+    wanted = _select().order_by(reference.c.id.desc()).limit(limit)
+    if before is not None:
+        wanted = wanted.where(reference.c.id < before)
+    if withdrawn is not None:
+        gone = reference.c.withdrawn_at.is_not(None)
+        wanted = wanted.where(gone if withdrawn else ~gone)
+    if set_id is not None:
+        member = reference_set_member
+        mine = select(member.c.reference_id).where(member.c.reference_set_id == set_id)
+        wanted = wanted.where(reference.c.id.in_(mine))
+    return [_row(row) for row in connection.execute(wanted)]
+
+
+@reads
 def find_reference(connection: Connection, named: str) -> ReferenceRow:
     """A reference by its number, or by the beginning of its digest.
 

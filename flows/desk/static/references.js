@@ -1,0 +1,87 @@
+// References handed in by dragging: each file is sent, then all are checked together.
+
+import { toast, token } from "./desk.js";
+
+const form = document.querySelector("[data-deliver]");
+
+if (form) {
+  const drop = form.querySelector("[data-drop]"), input = form.querySelector("[data-files]");
+  const list = form.querySelector("[data-delivered]"), send = form.querySelector("[data-send]");
+  const progress = form.querySelector("[data-progress]");
+  const { most, mostMb } = form.dataset;
+  let files = [];
+  form.hidden = false;
+
+  const row = (file) => {
+    const item = document.createElement("li");
+    const image = document.createElement("img");
+    image.alt = "";
+    image.src = URL.createObjectURL(file);
+    image.onerror = () => { image.hidden = true; };
+    const name = document.createElement("bdi");
+    name.textContent = file.name;
+    const said = document.createElement("p");
+    item.append(image, name, said);
+    return { file, item, said };
+  };
+
+  const choose = (chosen) => {
+    for (const file of chosen) {
+      if (files.length >= most) { toast(`At most ${most} at once.`, { kind: "bad" }); break; }
+      if (file.size > mostMb * 2 ** 20) { toast(`${file.name} is larger than ${mostMb} MiB.`, { kind: "bad" }); continue; }
+      files.push(row(file));
+    }
+    list.replaceChildren(...files.map((one) => one.item));
+    send.disabled = !files.length;
+    progress.textContent = files.length ? `${files.length} chosen` : "";
+  };
+
+  const upload = async (address, one, number) => {
+    const answer = await fetch(`${address}/${number}?name=${encodeURIComponent(one.file.name.slice(0, 300))}`, {
+      method: "POST", credentials: "same-origin", body: one.file,
+      headers: { "X-CSRF-Token": token(), "Content-Type": "application/octet-stream", Accept: "application/json" },
+    });
+    if (!answer.ok) throw new Error(`${one.file.name}: ${(await answer.json().catch(() => ({}))).detail ?? answer.status}`);
+  };
+
+  const handIn = async () => {
+    const name = [...crypto.getRandomValues(new Uint8Array(8))].map((b) => b.toString(16).padStart(2, "0")).join("");
+    const address = `/references/deliveries/${name}`;
+    for (const [number, one] of files.entries()) {
+      progress.textContent = `sending ${number + 1} of ${files.length} …`;
+      await upload(address, one, number);
+    }
+    progress.textContent = "checking …";
+    const answer = await fetch(address, {
+      method: "POST", credentials: "same-origin", body: new URLSearchParams(new FormData(form)),
+      headers: { "X-CSRF-Token": token(), Accept: "application/json" },
+    });
+    const told = await answer.json();
+    if (!answer.ok) throw new Error(told.detail);
+    for (const one of told) {
+      const { item, said } = files[one.number];
+      item.className = one.refusal ? "refused" : "taken";
+      said.textContent = one.refusal ? `Refused, ${one.refusal.replaceAll("_", " ")}: ${one.detail}`
+        : `Taken in as reference ${one.reference}, ${one.split === "train" ? "to learn from" : "held out"}`;
+    }
+    const taken = told.filter((one) => !one.refusal).length;
+    progress.textContent = `${taken} of ${told.length} taken in`;
+    files = [];
+  };
+
+  input.addEventListener("change", () => { choose(input.files); input.value = ""; });
+  for (const kind of ["dragenter", "dragover"]) {
+    drop.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.add("over"); });
+  }
+  for (const kind of ["dragleave", "drop"]) drop.addEventListener(kind, () => drop.classList.remove("over"));
+  drop.addEventListener("drop", (event) => { event.preventDefault(); choose(event.dataTransfer.files); });
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    send.disabled = true;
+    try { await handIn(); } catch (error) {
+      progress.textContent = "";
+      send.disabled = false;
+      toast(error.message, { kind: "bad", seconds: 12 });
+    }
+  });
+}
