@@ -157,7 +157,15 @@ def test_axe_finds_nothing(elsewhere: Settings, tmp_path: Path, width: int, dark
         signed_in(tmp_path / "anna", served.replace("0.0.0.0", "127.0.0.1"), "Anna") as page,  # noqa: S104
     ):
         page.see(width, 900, dark=dark)
-        for path in ("/review", "/items/1", "/search?q=*", "/pace", "/nothing", "/sign-in"):
+        for path in (
+            "/review",
+            "/items/1",
+            "/items/1/correct",
+            "/search?q=*",
+            "/pace",
+            "/nothing",
+            "/sign-in",
+        ):
             page.open(served.replace("0.0.0.0", "127.0.0.1") + path)  # noqa: S104
             page.wait_until("document.readyState === 'complete'")
             for key in ("", "?", "r") if path == "/review" else ("",):
