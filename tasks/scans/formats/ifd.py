@@ -125,6 +125,11 @@ class Directory:
             return np.empty(0)
         return self.values(tag).astype(np.float64)
 
+    def integers(self, tag: int, *, most: int | None = None) -> list[int]:
+        """Fetch a tag's numbers, or the first *most*, as integers, without what is no number."""
+        found = self.numbers(tag)[:most]
+        return [int(number) for number in found if math.isfinite(number)]
+
     def integer(self, tag: int, default: int) -> int:
         """Fetch a tag's first number as an integer."""
         entry = self.entries.get(tag)

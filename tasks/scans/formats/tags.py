@@ -17,21 +17,20 @@ LERC_PARAMETERS, DNG_VERSION = 50674, 50706
 COLOUR_SPACE, INTEROP_IFD, INTEROP_INDEX, GAMMA = 40961, 40965, 1, 42240  # of EXIF
 
 #: What the layout of a page's pixels needs.
-DECISIVE = (
-    BITS, STRIP_OFFSETS, STRIP_BYTES, TILE_OFFSETS, TILE_BYTES, SAMPLE_FORMAT, SMIN_SAMPLE,
-    SMAX_SAMPLE,
-)  # fmt: skip
+DECISIVE = BITS, STRIP_OFFSETS, STRIP_BYTES, TILE_OFFSETS, TILE_BYTES, SAMPLE_FORMAT
+#: And what signed and floating-point samples need.
+RANGE = SMIN_SAMPLE, SMAX_SAMPLE
 
 REDUCED, MASK = 1, 4  # bits of NewSubfileType
 UNSIGNED, SIGNED, FLOAT, UNTYPED = 1, 2, 3, 4  # of SampleFormat; only its writer knew the last
-RGB, CMYK, YCBCR = 2, 5, 6  # of PhotometricInterpretation
+RGB, PALETTE, CMYK, YCBCR = 2, 3, 5, 6  # of PhotometricInterpretation
 LAB = {8, 9, 10}
 
 PHOTOMETRICS = {
     0: Photometric.MIN_IS_WHITE,
     1: Photometric.MIN_IS_BLACK,
     RGB: Photometric.RGB,
-    3: Photometric.PALETTE,
+    PALETTE: Photometric.PALETTE,
     CMYK: Photometric.CMYK,
     YCBCR: Photometric.YCBCR,
     8: Photometric.LAB,
@@ -46,7 +45,7 @@ REFUSED_PHOTOMETRICS = {
     **dict.fromkeys(RAW, "a camera's raw data"),
 }
 
-JPEG = 7
+JPEG, LERC = 7, 34887
 #: What is read: by libtiff in libvips (the first), or piece by piece through tifffile.
 BY_LIBTIFF = {
     1: "none", 2: "CCITT RLE", 3: "CCITT G3", 4: "CCITT G4", 5: "LZW", JPEG: "JPEG", 8: "ZIP",
@@ -64,7 +63,7 @@ COLOUR_CODECS = {
 COMPRESSIONS = {
     **BY_LIBTIFF,
     **COLOUR_CODECS,
-    34887: "LERC",
+    LERC: "LERC",
     34925: "LZMA",
     **dict.fromkeys((50000, 34926), "Zstandard"),
 }

@@ -24,7 +24,7 @@ from tasks.scans.formats.structure import (
     press_profile,
 )
 from tasks.scans.formats.tiffchain import Chain, Look, below, data_end, read_chain
-from tasks.scans.formats.tiffclean import COPIED, clean_parts
+from tasks.scans.formats.tiffclean import clean_parts, copied_tags
 from tasks.scans.formats.tifflayout import Geometry, Places, find_places, read_geometry
 from tasks.scans.formats.tiffpieces import look_at
 
@@ -62,7 +62,9 @@ def read_tiff(source: ByteSource, page: int) -> Structure:
 
 
 def _read_page(directory: Directory) -> Structure:
-    for tag in (*tags.DECISIVE, *COPIED):
+    is_plain = directory.integer(tags.SAMPLE_FORMAT, tags.UNSIGNED) == tags.UNSIGNED
+    needed = (*tags.DECISIVE, *(() if is_plain else tags.RANGE), *copied_tags(directory))
+    for tag in needed:
         if tag in directory and directory.is_beyond(tag):
             raise cut_off(
                 f"the file ends at byte {directory.source.size:,}, before its tag {tag}, which "

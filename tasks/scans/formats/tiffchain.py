@@ -117,7 +117,7 @@ def _walk(source: ByteSource) -> Iterator[Directory]:
 
 def below(directory: Directory) -> Iterator[Directory]:
     """Read the directories below one, a few of them, that can be read."""
-    for place in directory.numbers(tags.SUB_IFDS)[:_MAX_BELOW].astype(np.int64).tolist():
+    for place in directory.integers(tags.SUB_IFDS, most=_MAX_BELOW):
         try:
             yield read_directory(directory.source, directory.layout, place)
         except (TruncatedScan, UnreadableScan):  # it is no page's

@@ -14,23 +14,40 @@ from tasks.scans.formats.ifd import Directory, Layout, component_bytes
 from tasks.scans.formats.source import Part, Span
 
 _SHORT, _LONG, _LONG8 = 3, 4, 16
-#: Tags that decide about the pixels and are given as they are.
-COPIED = (
-    tags.T4_OPTIONS,
-    tags.T6_OPTIONS,
-    tags.COLOUR_MAP,
-    tags.INK_SET,
-    tags.EXTRA_SAMPLES,
-    tags.JPEG_TABLES,
-    tags.YCBCR_COEFFICIENTS,
-    tags.YCBCR_SUBSAMPLING,
-    tags.YCBCR_POSITIONING,
-    tags.REFERENCE_BLACK_WHITE,
-    tags.LERC_PARAMETERS,
-)
+_OF_COMPRESSION = {
+    3: (tags.T4_OPTIONS,),
+    4: (tags.T6_OPTIONS,),
+    tags.JPEG: (tags.JPEG_TABLES,),
+    tags.LERC: (tags.LERC_PARAMETERS,),
+}
+_OF_PHOTOMETRIC = {
+    tags.PALETTE: (tags.COLOUR_MAP,),
+    tags.CMYK: (tags.INK_SET,),
+    tags.YCBCR: (
+        tags.YCBCR_COEFFICIENTS,
+        tags.YCBCR_SUBSAMPLING,
+        tags.YCBCR_POSITIONING,
+        tags.REFERENCE_BLACK_WHITE,
+    ),
+}
 _MAX_COPIED_BYTES = 1 << 20
 
 _Value = tuple[int, int, bytes]  # type, count, bytes
+
+
+def copied_tags(directory: Directory) -> tuple[int, ...]:
+    """The tags that decide about pixels of this kind and are given as they are.
+
+    Of another kind, they are in nobody's way: JPEG's tables beside LZW, YCbCr's numbers of a grey.
+    """
+    compression = directory.integer(tags.COMPRESSION, 1)
+    photometric = directory.integer(tags.PHOTOMETRIC, 1)
+    extra = (tags.EXTRA_SAMPLES,) if directory.integer(tags.SAMPLES, 1) > 1 else ()
+    return (
+        *extra,
+        *_OF_COMPRESSION.get(compression, ()),
+        *_OF_PHOTOMETRIC.get(photometric, ()),
+    )
 
 
 def clean_parts(
@@ -52,7 +69,7 @@ def clean_parts(
     """
     layout = directory.layout
     values = {tag: _packed(layout, found) for tag, found in numbers.items()}
-    for tag in COPIED:
+    for tag in copied_tags(directory):
         body = directory.data(tag, limit=_MAX_COPIED_BYTES)
         if body is not None:
             entry = directory.entries[tag]

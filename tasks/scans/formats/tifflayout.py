@@ -157,7 +157,7 @@ def _samples(directory: Directory) -> int:
 
 def _bits(directory: Directory, numbers: int, compression: int, notes: list[str]) -> int:
     """Read the depth; where none is said, it is 1, unless the bytes of uncompressed data tell."""
-    found = set(directory.numbers(tags.BITS).astype(int).tolist()) - {0}
+    found = set(directory.integers(tags.BITS)) - {0}
     if len(found) > 1:
         depths = ", ".join(map(str, sorted(found)))
         raise UnsupportedFormat(f"a TIFF of {depths} bits a sample; convert it to 8 or 16 bits")
@@ -172,7 +172,9 @@ def _bits(directory: Directory, numbers: int, compression: int, notes: list[str]
 
 
 def _sample_format(directory: Directory, notes: list[str]) -> int:
-    found = set(directory.numbers(tags.SAMPLE_FORMAT).astype(int).tolist()) or {1}
+    # What is said of samples that there are none of says nothing.
+    most = max(1, _samples(directory))
+    found = set(directory.integers(tags.SAMPLE_FORMAT, most=most)) or {1}
     if len(found) > 1:
         raise UnsupportedFormat("a TIFF of samples in several formats; convert it to grey")
     number = found.pop()

@@ -292,3 +292,46 @@ def test_an_orientation_of_no_type_is_noted(tmp_path: Path) -> None:
     header = open_scan(path).header
     assert header.orientation == 1
     assert "Orientation is of a type that nobody has defined" in header.notes[0]
+
+
+OF_OTHERS = {
+    "options of T.4": 292, "options of T.6": 293, "a colour map": 320, "inks": 332,
+    "what samples more are": 338, "tables of JPEG": 347, "coefficients of YCbCr": 529,
+    "subsampling of YCbCr": 530, "positions of YCbCr": 531, "reference black and white": 532,
+    "parameters of LERC": 50674, "the least number": 340, "the largest number": 341,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("compression", [None, "lzw", "jpeg"])
+@pytest.mark.parametrize("name", OF_OTHERS)
+def test_what_other_kinds_of_pixels_need_decides_nothing(
+    name: str, compression: str | None, tmp_path: Path
+) -> None:
+    """Beyond the end, or of a size that nobody means: grey of 8 bits has no need of it."""
+    tag = OF_OTHERS[name]
+    if (tag, compression) == (347, "jpeg"):
+        pytest.skip("which JPEG needs")
+    codes = codes_of(photograph(60, 80))
+    path = scanfiles.write_tiff(tmp_path / "a.tif", codes, compression=compression)
+    expected = pixels_of(path)
+    with tifffile.TiffFile(path) as file:
+        entries = [
+            struct.pack("<HHII", one.code, one.dtype, one.count, one.valueoffset)
+            if one.valueoffset > one.offset + 12
+            else path.read_bytes()[one.offset : one.offset + 12]
+            for one in file.pages[0].tags.values()
+            if one.code != tag
+        ]
+    for kind, count, place in ((3, 100_000, 9), (4, 0xFFFF_FFFF, 8), (3, 0, 0), (5, 3, 8)):
+        data = bytearray(path.read_bytes())
+        table = sorted([*entries, struct.pack("<HHII", tag, kind, count, place)], key=_tag_of)
+        at = len(data) + len(data) % 2
+        struct.pack_into("<I", data, 4, at)
+        odd = tmp_path / "odd.tif"
+        rows = struct.pack("<H", len(table)) + b"".join(table) + bytes(4)
+        odd.write_bytes(bytes(data).ljust(at, b"\0") + rows)
+        assert np.array_equal(pixels_of(odd), expected), (kind, count)
+
+
+def _tag_of(entry: bytes) -> int:
+    return int.from_bytes(entry[:2], "little")
