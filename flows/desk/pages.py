@@ -102,5 +102,5 @@ def _printable(value: object) -> object:
 
 def _commands(text: str) -> Markup:
     """Escape *text*, and set what stands in backticks as code."""
-    safe = escape(shown(text))
+    safe = str(escape(shown(text)))  # as Markup, it would escape what is put in
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", safe))  # noqa: S704 - escaped

@@ -32,7 +32,7 @@ def digests(house: House) -> tuple[str, str]:
         ledger,
         row.id,
         TrainingVerdict.KEPT,
-        why="a person must look",
+        why="a person must look: `autochrome promote`",
         figures=figures,
         challenger_id=made[1],
     )
@@ -50,7 +50,12 @@ def _register(ledger: Ledger, digest: str) -> int:
 def test_the_evidence_is_shown(house: House, digests: tuple[str, str]) -> None:
     """Champion, challenger, verdict, curve; what is foreign is text."""
     page = house.signed_in("Anna").client.get("/models", headers=HTML).text
-    for text in ("Training 1: kept", "a person must look", "<polyline", *(d[:12] for d in digests)):
+    for text in (
+        "Training 1: kept",
+        "<code>autochrome promote</code>",
+        "<polyline",
+        *(d[:12] for d in digests),
+    ):
         assert text in page
     assert HOSTILE not in page
     assert "&lt;script&gt;" in page
