@@ -86,14 +86,11 @@ def _waiting(ledger: Ledger) -> Iterator[Metric]:
         "How long the longest-waiting item could have been claimed; 0 if none waits",
         age_s,
     )
-    away = GaugeMetricFamily(
+    yield _gauge(
         "autochrome_scans_waiting_for_source",
         "Items that wait for a source, or a folder in one, of which nothing can be read",
-        labels=["place"],
+        sum(outage.scans for outage in ledger.outages()),
     )
-    for outage in ledger.outages():
-        away.add_metric([outage.url], outage.scans)
-    yield away
     yield _gauge(
         "autochrome_workers_busy", "Processes that hold a lease", len(ledger.open_workers())
     )

@@ -195,17 +195,22 @@ def test_a_night_without_one_of_the_actions_says_which_are_needed(
     assert "\n" not in str(refusal.value)
 
 
-def test_scans_that_may_not_be_got_say_so_each(cloud: Cloud, settings_of: SettingsOf) -> None:
-    """The night goes on, as one protected scan must not end it."""
+def test_scans_none_of_which_may_be_got_wait_for_their_source(
+    cloud: Cloud, settings_of: SettingsOf
+) -> None:
+    """It can be listed, not read: no scan is at fault, the run ends and says what is missing."""
     source = without(policy("source-policy"), "s3:GetObject")
     settings = settings_of(source, policy("output-policy"))
     with cloud.enforcing():
         assert run_here(settings, as_json=False) is ExitCode.FINISHED_WITH_FAULTS
     with open_ledger(settings) as ledger:
         items = items_of(ledger).values()
-        assert {item.reason for item in items} == {Reason.STORAGE_UNAVAILABLE}
+        assert {(item.status, item.attempts) for item in items} == {(ItemStatus.PENDING, 0)}
+        assert "s3:GetObject" in ledger.outages()[0].why
         for item in items:
-            assert "s3:GetObject" in ledger.story(item.uri).items[0].attempts[-1].detail
+            attempt = ledger.story(item.uri).items[0].attempts[-1]
+            assert attempt.reason is Reason.SOURCE_AWAY
+            assert "s3:GetObject" in attempt.detail
 
 
 def test_getting_a_version_has_an_action_of_its_own(
