@@ -1,6 +1,8 @@
 """A correction: what a person says of one picture's colours, as it is kept and read again."""
 
+import itertools
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +19,8 @@ MASK_KINDS: tuple[MaskKind, ...] = get_args(MaskKind)
 #: More than a person sets; each costs time with every answer.
 MAX_STROKES = 200
 MAX_POINTS = 2_000  # of one stroke
+#: Of all strokes and masks together: points, and lengths of the picture's sides that they go along.
+MAX_ALL_POINTS, MAX_LENGTH = 20_000, 100.0
 #: How much stronger than the network's own the colours may be.
 MAX_STRENGTH = 2.0
 
@@ -130,11 +134,19 @@ class Correction:
             raise HintError(f"{where}: not a list; write {_EXAMPLE}")
         strokes = _list(given.get("hints", []), f"{where}: hints")
         masks = _list(given.get("masks", []), f"{where}: masks")
-        return cls(
+        made = cls(
             tuple(_stroke(one, f"{where}: hint {n}") for n, one in enumerate(strokes, 1)),
             _number(given.get("strength", 1.0), MAX_STRENGTH, f'{where}: "strength"'),
             tuple(_mask(one, f"{where}: mask {n}") for n, one in enumerate(masks, 1)),
         )
+        lines = [*(one.points for one in made.hints), *(one.points for one in made.masks)]
+        length = sum(math.dist(*ends) for line in lines for ends in itertools.pairwise(line))
+        if sum(map(len, lines)) > MAX_ALL_POINTS or length > MAX_LENGTH:
+            raise HintError(
+                f"{where}: more than {MAX_ALL_POINTS:,} points, or lines of {MAX_LENGTH:g} times "
+                "the picture's side, together; draw less, a hint reaches over its thing"
+            )
+        return made
 
 
 def read_correction(path: Path) -> Correction:

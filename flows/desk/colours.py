@@ -74,7 +74,7 @@ class Colours:
     def saved(self) -> None:
         """Somebody has corrected a scan, or taken that back: have it coloured soon."""
         with self._lock:
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(
                     target=self._keep_colouring, name="corrections", daemon=True
                 )

@@ -80,6 +80,10 @@ def test_hints_are_read(tmp_path: Path) -> None:
         ('[{"points": [], "rgb": [1, 2, 3]}]', r'hint 1: "points": give 1 to 2000'),
         ('[{"points": [[0.5]], "rgb": [1, 2, 3]}]', r"hint 1: .*\[0.5\] is no \[x, y\]"),
         ('[{"x": 0, "y": 0, "rgb": [1, 2, 3], "wide": 1}]', r'hint 1: "wide" is 1; give true'),
+        (
+            json.dumps([{"points": [[0, 0], [1, 1]] * 60, "rgb": [1, 2, 3]}]),
+            "lines of 100 times",
+        ),
         ('{"strength": 3}', r'"strength" is 3; give a number from 0 to 2'),
         ('{"masks": [{"kind": "red", "radius": 0, "points": [[0, 0]]}]}', 'mask 1: "kind"'),
         ('{"masks": [{"kind": "grey", "points": [[0, 0]]}]}', "mask 1: expected"),
