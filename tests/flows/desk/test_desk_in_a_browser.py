@@ -141,6 +141,35 @@ def test_two_at_once(elsewhere: Settings, tmp_path: Path) -> None:
         assert status_of(ledger, third) == "review"
 
 
+def test_many_at_once(elsewhere: Settings, tmp_path: Path) -> None:
+    """On the wall: ticked by click and range, counted, confirmed, done, and taken back."""
+    with (
+        serving(elsewhere) as served,
+        open_ledger(elsewhere) as ledger,
+        signed_in(tmp_path / "anna", served.replace("0.0.0.0", "127.0.0.1"), "Anna") as page,  # noqa: S104
+    ):
+        page.open(served.replace("0.0.0.0", "127.0.0.1") + "/wall")  # noqa: S104
+        page.wait_until(
+            "document.querySelectorAll('.tile').length === 6 && [...document.querySelectorAll("
+            "'.tile img')].every((image) => image.complete && image.naturalWidth)"
+        )
+        boxes = "[...document.querySelectorAll('[name=item]')]"
+        page.run(f"{boxes}[0].click()")
+        shift = "new MouseEvent('click', { shiftKey: true, bubbles: true })"
+        page.run(f"{boxes}[2].dispatchEvent({shift})")
+        page.wait_until("document.querySelector('[data-chosen]').textContent === '3 ticked'")
+        page.press("r")
+        page.wait_for("Reject 3 scans?")
+        statuses = [row.status for row in ledger.list_items(ItemFilter(), limit=10)]
+        assert statuses == ["review"] * 6  # it was only asked
+        page.run("document.querySelector('form[action=\"/wall/decide\"]').requestSubmit()")
+        page.wait_for("Done: reject, 3 scans")
+        statuses = [row.status for row in ledger.list_items(ItemFilter(), limit=10)]
+        assert sorted(statuses) == ["rejected"] * 3 + ["review"] * 3
+        page.run("document.querySelector('form[action=\"/wall/undo\"]').requestSubmit()")
+        page.wait_for("3 scans are what they were before")
+
+
 def axe_core() -> str:
     """The script of axe-core, where `npm install axe-core` has put it; empty: nowhere."""
     named = os.environ.get("AXE_CORE", "node_modules/axe-core/axe.min.js")
@@ -163,6 +192,13 @@ def test_axe_finds_nothing(elsewhere: Settings, tmp_path: Path, width: int, dark
             "/items/1/correct",
             "/search?q=*",
             "/pace",
+            "/wall",
+            "/archive",
+            "/archive/cell?order=1",
+            "/orders",
+            "/orders/1",
+            "/models",
+            "/references",
             "/nothing",
             "/sign-in",
         ):

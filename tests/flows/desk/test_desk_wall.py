@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -167,6 +168,27 @@ def test_anothers_decision_is_taken_back_by_whoever_runs_the_archive(house: Hous
     for who, code in ((ben, 403), (rita, 303)):
         data = {"csrf": who.token, "decision": number}
         assert who.client.post("/wall/undo", data=data, headers=HTML).status_code == code
+
+
+@pytest.fixture
+def hostile_name(archive: Path) -> str:
+    """A scan whose name would be markup, in the archive before it is coloured."""
+    name = '"><img src=x onerror=alert(1)>.jpg'
+    (archive / "0.jpg").rename(archive / name)
+    return name
+
+
+def test_a_name_is_never_markup(hostile_name: str, open_house: OpenHouse) -> None:
+    """On the wall, where it is confirmed, and in the address of what is shown."""
+    anna = open_house().signed_in("Anna")
+    page = anna.client.get("/wall", headers=HTML).text
+    fields = fields_in(page, "/wall/confirm") | {"all": "1", "kind": "hold"}
+    asked = anna.client.post("/wall/confirm", data=fields, headers=HTML).text
+    for text in (page, asked):
+        assert "<img src=x" not in text
+        assert "onerror" in text  # it is shown, as its URI writes it
+    wrong = anna.client.get("/wall", params={"collection": hostile_name}, headers=HTML).text
+    assert "<img src=x" not in wrong
 
 
 def test_what_makes_no_sense_is_said(house: House) -> None:
