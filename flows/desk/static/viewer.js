@@ -148,7 +148,8 @@ export class Viewer {
     const { width, height } = this.size;
     if (this.shown !== "beside") return [{ x: 0, y: 0, width, height }];
     const gap = 4;
-    if (width >= height * 0.9) {
+    const fits = (across, down) => Math.min(across / this.view.width, down / this.view.height);
+    if (fits((width - gap) / 2, height) >= fits(width, (height - gap) / 2)) {
       const half = (width - gap) / 2;
       return [{ x: 0, y: 0, width: half, height }, { x: half + gap, y: 0, width: half, height }];
     }

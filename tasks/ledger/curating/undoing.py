@@ -83,7 +83,7 @@ def undo(connection: Connection, decision_id: int, *, who: str, why: str = "") -
     _restore(connection, ids, decision_id, undone)
     if made.kind == DecisionKind.APPROVE:
         _refuse_again(connection, made.scope.get("lifted", ()))
-        _put_back(connection, ids, decision_id, undone)
+        _put_back(connection, decision_id, undone)
     connection.execute(delete(refusal).where(refusal.c.decision_id == decision_id))
     connection.execute(delete(held_place).where(held_place.c.decision_id == decision_id))
     now = connection.execute(
@@ -165,24 +165,30 @@ def _refuse_again(connection: Connection, lifted: Iterable[Mapping[str, Any]]) -
             )
 
 
-def _put_back(connection: Connection, ids: Sequence[int], decision_id: int, undone_id: int) -> None:
-    """Items of other recipes that the approved ones took the place of are in use again."""
-    scans = select(item.c.scan_id).where(item.c.id.in_(sql.given_ids(connection)))
-    replaced = connection.execute(
-        select(decision_item.c.decision_id, decision.c.scope, item.c.id)
-        .join(decision, decision.c.id == decision_item.c.decision_id)
-        .join(item, item.c.id == decision_item.c.item_id)
-        .where(
-            decision.c.kind == DecisionKind.SUPERSEDE,
-            decision.c.id > decision_id,
-            item.c.scan_id.in_(scans),
-            item.c.status == ItemStatus.SUPERSEDED,
-        ),
-        sql.as_ids(ids),
-    ).all()
-    after: dict[int, list[int]] = {}
-    for row in replaced:
-        if row.scope.get("after") == decision_id:
-            after.setdefault(row.decision_id, []).append(row.id)
-    for superseding, items in after.items():
-        _restore(connection, items, superseding, undone_id)
+def _put_back(connection: Connection, decision_id: int, undone_id: int) -> None:
+    """Items of other recipes that the approved ones took the place of are in use again.
+
+    Those of approved ones that somebody has decided about since stay what they are.
+    """
+    later = select(decision.c.id, decision.c.scope).where(
+        decision.c.id > decision_id, decision.c.kind == DecisionKind.SUPERSEDE
+    )
+    undone = (
+        select(item.c.scan_id)
+        .join(decision_item, decision_item.c.item_id == item.c.id)
+        .where(decision_item.c.decision_id == undone_id)
+    )
+    for number, scope in connection.execute(later).all():
+        if scope.get("after") != decision_id:
+            continue
+        replaced = (
+            select(item.c.id)
+            .join(decision_item, decision_item.c.item_id == item.c.id)
+            .where(
+                decision_item.c.decision_id == number,
+                item.c.status == ItemStatus.SUPERSEDED,
+                item.c.scan_id.in_(undone),
+            )
+        )
+        if items := connection.execute(replaced).scalars().all():
+            _restore(connection, items, number, undone_id)
