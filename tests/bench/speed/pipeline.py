@@ -60,7 +60,7 @@ class Unrecorded:
         del token, lease_s
         return 1
 
-    def give_back(self, token: str, item_ids: Collection[int] | None = None) -> int:
+    def give_back(self, token: str, item_ids: Collection[int] | None = None, **_: object) -> int:
         """Nothing is given back: a benchmark that stops is void."""
         raise RuntimeError(f"items of {token} were given back: {item_ids}")
 
