@@ -113,7 +113,13 @@ class Machine:
     def post(self, path: str, body: dict[str, Any]) -> Any:  # noqa: ANN401  JSON
         """Ask Prefect's API."""
         url = f"http://127.0.0.1:{self.port}/api/{path}"
-        return httpx.post(url, json=body, auth=self.auth, timeout=60).raise_for_status().json()
+
+        def asked() -> httpx.Response | None:
+            answer = httpx.post(url, json=body, auth=self.auth, timeout=60)
+            return None if answer.status_code == 503 else answer  # SQLite is busy: ask again
+
+        answer = wait_for(asked, seconds=60, what=f"{path} is not answered")
+        return answer.raise_for_status().json()
 
     def get(self, path: str) -> Any:  # noqa: ANN401  JSON
         """Ask Prefect's API."""
