@@ -25,7 +25,7 @@ demo: $(STAMP) ## make a small archive in var/demo and run the nightly flow over
 	$(BIN)/autochrome demo --dir var/demo
 
 test: $(STAMP) ## run the tests (brings its own PostgreSQL and S3 endpoint)
-	$(BIN)/pytest -n 2 -m "not slow"
+	$(BIN)/pytest -n 3 -m "not slow"
 
 check: $(STAMP) lint types contracts test ## what CI runs: format, lint, types, import contracts, tests
 

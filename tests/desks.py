@@ -12,13 +12,17 @@ from starlette.testclient import TestClient
 from flows.desk.app import desk_app
 from flows.desk.desk import Desk, open_desk
 from flows.desk.server import WebServer
+from tasks.batch.children import PixelPool
+from tasks.batch.pool import open_pool
+from tasks.batch.worker import open_worker
 from tasks.ledger import ItemFilter, Ledger
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.people import Role, add_person
+from tasks.orders.night import begin_night
 from tasks.settings import Settings
 from tests.orders import work_off
 from tests.ports import free_port
-from tests.workers import MakeSettings, OpenWorker
+from tests.workers import MakeSettings, enqueue_missing
 
 LOCAL = ("me", "secret")
 PASSWORD = "correct horse battery"
@@ -98,11 +102,25 @@ def token_in(page: httpx.Response) -> str:
     return page.text.partition('name="csrf" value="')[2].partition('"')[0]
 
 
+@pytest.fixture(scope="session")
+def pixels() -> Iterator[PixelPool]:
+    """Children that colour for all tests of a process: starting some costs more than six scans."""
+    pool = open_pool(Settings.model_validate({"threads": 1, "item_timeout_s": 60}))
+    pool.start()
+    yield pool
+    pool.close()
+
+
 @pytest.fixture
-def coloured(make_settings: MakeSettings, worker_for: OpenWorker) -> Settings:
+def coloured(make_settings: MakeSettings, pixels: PixelPool) -> Settings:
     """Six scans that were coloured, and wait for a curator."""
     settings = make_settings(web_port=free_port(), api_auth=SecretStr(":".join(LOCAL)))
-    work_off(worker_for(settings))
+    with begin_night(settings, kind="test", name="a test") as night:
+        for source in settings.sources:
+            night.discover(source)
+        enqueue_missing(settings, night.ledger)
+        with open_worker(settings, pixels=pixels) as worker:
+            work_off(worker)
     return settings
 
 
