@@ -1,15 +1,13 @@
 """Pages: templates, and what all of them show. What is foreign is escaped, and shown as text."""
 
 import functools
-import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import Request
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from jinja2 import Environment, PackageLoader
 from starlette.responses import HTMLResponse, Response
 
 from flows.desk.identity import desk_of, visitor_of
@@ -18,8 +16,8 @@ from tasks.ledger.people import Role
 from tasks.ledger.uris import split_page, uri_of
 from tasks.orders.words import bytes_in_words
 from tasks.report.reasons import REASON_HELP, STATUS_HELP
-from tasks.report.words import count, duration, moment
-from tasks.storage.keys import shown
+from tasks.report.templates import template_environment
+from tasks.report.words import count, moment
 
 #: The pages that everybody finds at the top, with the role that they are for.
 NAVIGATION = (
@@ -67,18 +65,9 @@ def render(
 @functools.cache
 def environment() -> Environment:
     """The templates' environment."""
-    made = Environment(
-        loader=PackageLoader("flows.desk"),
-        autoescape=True,
-        finalize=_printable,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    made = template_environment(PackageLoader("flows.desk"))
     made.filters |= {
         "bytes": bytes_in_words,
-        "commands": _commands,
-        "duration": duration,
         "file_of": lambda uri: split_page(uri)[0],
         "moment": lambda when: moment(when.astimezone()),
         "name": lambda uri: PurePosixPath(uri).name,
@@ -93,14 +82,3 @@ def environment() -> Environment:
         "Role": Role,
     }
     return made
-
-
-def _printable(value: object) -> object:
-    """Show what cannot be printed: names may hold anything."""
-    return shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _commands(text: str) -> Markup:
-    """Escape *text*, and set what stands in backticks as code."""
-    safe = str(escape(shown(text)))  # as Markup, it would escape what is put in
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", safe))  # noqa: S704 - escaped

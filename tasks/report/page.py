@@ -2,19 +2,17 @@
 
 import base64
 import functools
-import re
 from importlib.resources import files
 
-from jinja2 import Environment, StrictUndefined, Template
-from markupsafe import Markup, escape
+from jinja2 import Template
 
 from tasks.errors import Reason
 from tasks.report import words
 from tasks.report.model import COLOURED, WAITING, RunReport
 from tasks.report.needs import needs_of
 from tasks.report.reasons import REASON_HELP, STATUS_HELP
+from tasks.report.templates import template_environment
 from tasks.schema import ItemStatus
-from tasks.storage.keys import shown
 
 _MEDIA_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
 _STATUS_ORDER = (
@@ -56,21 +54,8 @@ def render_page(report: RunReport) -> str:
 
 @functools.cache
 def _template() -> Template:
-    environment = Environment(
-        autoescape=True,
-        finalize=_printable,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "commands": _commands,
-        "data_uri": _data_uri,
-        "duration": words.duration,
-        "moment": words.moment,
-        "rate": words.rate,
-        "signed": words.signed,
-    }
+    environment = template_environment()
+    environment.filters |= {"data_uri": _data_uri, "rate": words.rate, "signed": words.signed}
     source = files("tasks.report").joinpath("page.html.j2").read_text(encoding="utf-8")
     return environment.from_string(source)
 
@@ -89,17 +74,6 @@ def _reasons(report: RunReport) -> list[Reason]:
 def _opens(link: str) -> bool:
     """Whether *link* may stand in the page: a file or a web address, never a script."""
     return link.startswith(("https://", "http://", "file:///"))
-
-
-def _printable(value: object) -> object:
-    """Show what cannot be printed, in whatever the template puts out: names may hold anything."""
-    return shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _commands(text: str) -> Markup:
-    """Escape *text*, and set what stands in backticks as code."""
-    safe = escape(shown(text))
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", safe))  # noqa: S704 - escaped
 
 
 def _data_uri(picture: bytes) -> str:
