@@ -1,9 +1,12 @@
 """Inference: one `Colorizer` a process and a checkpoint, from lightness to chroma maps."""
 
 import copy
+import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -11,10 +14,12 @@ import torch
 from numpy.typing import NDArray
 
 from colormodel.checkpoint import Checkpoint, load_network
+from colormodel.device import DeviceError, has_bfloat16, resolve_device
 from colormodel.hints import Hint, HintError, place_hints
 from colormodel.lanes import Arrival, Lanes, in_flight
 from colormodel.networks import NetworkFault, Prepared, cast_convolutions, fold_batch_norm
 from colormodel.neutral import neutral_mask
+from colormodel.passes import PassPlan, plan_passes
 from colormodel.planes import ChromaMap, Plane, network_size
 from colormodel.polarity import load_weights, negativity
 
@@ -28,13 +33,9 @@ BFLOAT16_TOLERANCE = 2.0
 
 Precision = Literal["auto", "float32"]
 
-#: Pixels in one pass on a CPU: planes of more fall out of its caches and into fresh pages. Four
-#: pictures of 160 × 192 take 20 ms each on a core of an EPYC 7003, sixteen at once 30 ms each.
+#: Pixels in one pass on a CPU that was not tried: planes of more fall out of its caches and into
+#: fresh pages. Four pictures of 160 × 192 take 20 ms each on a core of an EPYC 7003, sixteen 30 ms.
 CPU_PASS_PX = 4 * 160 * 192
-
-
-class DeviceError(Exception):
-    """The named compute device is not there, or failed; the message says what to do."""
 
 
 class _Picture(NamedTuple):
@@ -55,11 +56,12 @@ class Colorizer:
     """Holds one network, ready, on one device.
 
     `takes_hints` tells whether the network can be told colours, `tolerance` by how much a*, b* of
-    the same picture may differ from one minibatch to another.
+    the same picture may differ from one minibatch to another, `plan` how a processor that was tried
+    computes fastest.
 
     Convolutions are in bfloat16 under autocast where the device has it: GPUs from Ampere on, and
-    processors with AMX or AVX512-BF16 (1.4 times as fast on a Xeon with both; emulated, on an EPYC
-    7003, ten times slower). Elsewhere, and where "float32" is asked for, all is in float32.
+    processors with AMX or AVX512-BF16, unless a trial showed that it does not pay there
+    (`colormodel.passes`). Elsewhere, and where "float32" is asked for, all is in float32.
     `torch.backends` stays as it is: cuDNN would choose its algorithms by trial otherwise, and not
     the same ones each time.
 
@@ -96,15 +98,43 @@ class Colorizer:
         self._fade = fade if checkpoint.tells_confidence else 0.0  # all of it would be grey
         self._float32 = fold_batch_norm(load_network(checkpoint, device=str(self.device)))
         self._network = self._float32
-        self._in_bfloat16 = precision == "auto" and _has_bfloat16(self.device)
-        self.tolerance = BFLOAT16_TOLERANCE if self._in_bfloat16 else MINIBATCH_TOLERANCE
+        self._in_bfloat16 = precision == "auto" and has_bfloat16(self.device)
+        self._pass_px = CPU_PASS_PX
+        self.plan: PassPlan | None = None
         if self._in_bfloat16:
             self._network = cast_convolutions(copy.deepcopy(self._float32), torch.bfloat16)
+        self.tolerance = BFLOAT16_TOLERANCE if self._in_bfloat16 else MINIBATCH_TOLERANCE
         self._polarity = load_weights().to(self.device)
         self.takes_hints = self._network.takes_hints
         self.modes = self._float32.modes()
         self._lanes = Lanes(self.device)  # last: they begin after all of that
         self.at_once = self._lanes.at_once
+
+    @torch.inference_mode()
+    def suit_processor(self, folder: Path) -> None:
+        """On a CPU, go on in the way that is fastest there (`colormodel.passes`).
+
+        Args:
+            folder: Where it is kept for this machine; a second's trial finds it where it is not.
+        """
+        if self.device.type != "cpu":
+            return
+
+        def half(lightness: torch.Tensor) -> object:
+            with self._precision():
+                return self._network(lightness, None)
+
+        self.plan = plan_passes(
+            lambda lightness: self._float32(lightness, None),
+            half if self._in_bfloat16 else None,
+            network=json.dumps(asdict(self.checkpoint.config), default=str, sort_keys=True),
+            folder=folder,
+        )
+        if self.plan is not None:
+            self._pass_px = self.plan.pass_px
+        if self.plan is not None and not self.plan.in_bfloat16:
+            self._in_bfloat16, self._network = False, self._float32
+            self.tolerance = MINIBATCH_TOLERANCE
 
     def network_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width at which the network looks at a scan; multiples of 32."""
@@ -276,7 +306,7 @@ class Colorizer:
         for (height, width), group in groups.items():
             most = self._minibatch
             if self.device.type == "cpu":
-                most = min(most, max(1, CPU_PASS_PX // (height * width)))
+                most = min(most, max(1, self._pass_px // (height * width)))
             for start in range(0, len(group), most):
                 yield group[start : start + most]
 
@@ -351,35 +381,3 @@ class Colorizer:
         # No part of it counts as neutral: it would be taken for a step wedge, and set to 0.
         (found,) = self.predict([plane], neutral=[np.zeros((side, side), dtype=np.bool_)])
         return not isinstance(found, NetworkFault)
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies in bfloat16, rather than make believe that it does."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    ask: Callable[[], dict[str, object]] = getattr(
-        torch.cpu, "get_capabilities", dict
-    )  # since 2.11
-    found = ask()
-    return bool(found.get("amx_bf16") or found.get("avx512_bf16"))
-
-
-def resolve_device(name: str) -> torch.device:
-    """Turn the name of a device into one that is there.
-
-    Raises:
-        DeviceError: It is not there, or there is no such name.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    kind, _, number = name.partition(":")
-    if kind == "cpu" and not number:
-        return torch.device("cpu")
-    if kind != "cuda" or not (number.isdecimal() or name == "cuda"):
-        raise DeviceError(f"no device is called {name!r}; give auto, cpu, cuda or cuda:0")
-    if int(number or 0) >= torch.cuda.device_count():
-        raise DeviceError(
-            f"{name} is not there ({torch.cuda.device_count()} CUDA devices are seen); "
-            "give auto or cpu, or install a driver and a torch build with CUDA"
-        )
-    return torch.device(name)

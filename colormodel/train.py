@@ -27,7 +27,7 @@ from colormodel.checkpoint import (
     write_tensors,
 )
 from colormodel.data import Minibatch, MinibatchMaker
-from colormodel.infer import resolve_device
+from colormodel.device import resolve_device
 from colormodel.losses import (
     LossWeights,
     chroma_distance,

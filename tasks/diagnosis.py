@@ -1,7 +1,8 @@
 """What stands in the way of a run: `autochrome doctor` asks everything that a run needs.
 
 Nothing is made or changed, but that an output takes the small object by which every run proves that
-it can write there: sources are listed, and one byte is read. All is asked, whatever is wrong first.
+it can write there, and that a trial of the processor is kept: sources are listed, and one byte is
+read. All is asked, whatever is wrong first.
 """
 
 import enum
@@ -20,15 +21,16 @@ from pathlib import Path
 import psutil
 import torch
 from packaging.requirements import Requirement
+from platformdirs import user_cache_path
 
 from colormodel.checkpoint import (
     DEFAULT_CHECKPOINT,
     Checkpoint,
     CheckpointError,
-    load_network,
     read_checkpoint,
 )
-from colormodel.infer import DeviceError, resolve_device
+from colormodel.device import DeviceError, resolve_device
+from colormodel.infer import Colorizer
 from tasks.checkpoints import fetch_checkpoint
 from tasks.errors import AccessDenied, AutochromeError, DatabaseUnavailable
 from tasks.ledger.checkpoints import champion_checkpoint
@@ -324,6 +326,14 @@ def _cpu(name: str) -> Finding:
     return Finding("device", State.OK, f"the CPU, {cores} cores")
 
 
+def _passes(colorizer: Colorizer) -> Finding:
+    """How the network is computed on this processor."""
+    colorizer.suit_processor(user_cache_path("autochrome"))
+    plan = colorizer.plan
+    found = plan.in_words() if plan else "not tried yet what is fastest: other work keeps it busy"
+    return Finding("processor", State.OK, found)
+
+
 def _driver() -> str:
     try:
         line = Path("/proc/driver/nvidia/version").read_text().splitlines()[0]
@@ -338,10 +348,13 @@ def _checkpoint(settings: Settings, url: str) -> Iterator[Finding]:
     with tempfile.TemporaryDirectory() as scratch:
         try:
             checkpoint, which = _in_service(settings, url, Path(scratch))
-            load_network(checkpoint)
+            torch.set_num_threads(settings.network_threads)
+            colorizer = Colorizer(checkpoint, device="cpu")
         except CheckpointError as error:
             yield Finding("checkpoint", State.PROBLEM, str(error))
             return
+        if settings.device == "cpu" or not torch.cuda.is_available():
+            yield _passes(colorizer)
     card = checkpoint.card
     yield Finding(
         "checkpoint", State.OK, f"{card.name} {card.version}, {checkpoint.digest[:12]}: {which}"

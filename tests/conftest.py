@@ -13,6 +13,9 @@ settings.register_profile("desk", deadline=None)
 settings.register_profile("integration", deadline=None, derandomize=True)
 settings.load_profile("integration" if os.environ.get("CI") else "desk")
 
+# No trial of the processor: a test's pictures are the same on every machine.
+os.environ["XDG_CACHE_HOME"] = f"{os.devnull}/none"
+
 pytest_plugins = [
     "tests.databases",
     "tests.s3server",

@@ -9,8 +9,9 @@ from rich.progress import Progress
 
 from colormodel.checkpoint import DEFAULT_CHECKPOINT, CheckpointError, read_checkpoint
 from colormodel.correction import Correction, read_correction
+from colormodel.device import DeviceError
 from colormodel.hints import HintError
-from colormodel.infer import Colorizer, DeviceError
+from colormodel.infer import Colorizer
 from colormodel.pictures import (
     PictureError,
     encode_srgb,

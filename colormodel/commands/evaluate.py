@@ -19,6 +19,7 @@ from colormodel.checkpoint import (
     read_checkpoint,
     with_metrics,
 )
+from colormodel.device import DeviceError
 from colormodel.evaluate import (
     Contestant,
     Measurer,
@@ -31,7 +32,7 @@ from colormodel.evaluate import (
     to_json,
     to_markdown,
 )
-from colormodel.infer import Colorizer, DeviceError
+from colormodel.infer import Colorizer
 from colormodel.metrics import WeightsError
 
 ERRORS = (CheckpointError, DeviceError, MemoryError, PhotographsError, WeightsError)

@@ -6,7 +6,8 @@ from pathlib import Path
 import typer
 
 from colormodel.checkpoint import DEFAULT_CHECKPOINT, CheckpointError, read_checkpoint
-from colormodel.infer import Colorizer, DeviceError
+from colormodel.device import DeviceError
+from colormodel.infer import Colorizer
 from colormodel.pictures import PictureError
 from colormodel.strips import Strip, encode_strip, make_strip
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from colormodel.infer import DeviceError
+from colormodel.device import DeviceError
 from colormodel.networks import NetworkFault
 from colormodel.planes import ChromaMap
 from colormodel.session import PictureSession

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from platformdirs import user_cache_path
 
 from colormodel.checkpoint import Checkpoint, CheckpointError
-from colormodel.infer import Colorizer, DeviceError, resolve_device
+from colormodel.device import DeviceError, resolve_device
+from colormodel.infer import Colorizer
 from tasks.batch.children import PixelPool
 from tasks.batch.pool import open_pool
 from tasks.batch.recipe import output_policy, read_limits, recipe_of
@@ -128,7 +130,7 @@ def check_device(settings: Settings) -> None:
 def _load(checkpoint: Checkpoint, settings: Settings) -> Colorizer:
     torch.set_num_threads(settings.network_threads)
     try:
-        return Colorizer(
+        colorizer = Colorizer(
             checkpoint,
             device=settings.device,
             minibatch=settings.minibatch,
@@ -138,3 +140,5 @@ def _load(checkpoint: Checkpoint, settings: Settings) -> Colorizer:
         raise NoDevice(str(error)) from error
     except CheckpointError as error:
         raise NoCheckpoint(str(error)) from error
+    colorizer.suit_processor(user_cache_path("autochrome"))
+    return colorizer

@@ -17,7 +17,8 @@ import torch
 
 from colormodel.checkpoint import Checkpoint
 from colormodel.correction import Correction
-from colormodel.infer import Colorizer, DeviceError
+from colormodel.device import DeviceError
+from colormodel.infer import Colorizer
 from colormodel.networks import NetworkFault
 from colormodel.pictures import Codes, encode_srgb, put_colour
 from colormodel.planes import Plane

@@ -19,8 +19,9 @@ from filelock import FileLock, Timeout
 from colormodel.checkpoint import (
     CheckpointError,
 )
+from colormodel.device import DeviceError
 from colormodel.finetune import Finetuned, FinetuneRecipe, Look, finetune
-from colormodel.infer import Colorizer, DeviceError
+from colormodel.infer import Colorizer
 from colormodel.photos import DataError
 from colormodel.recipe import RecipeError
 from tasks.checkpoints import fetch_checkpoint, find_champion, register_file

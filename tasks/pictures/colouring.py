@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from colormodel.correction import Correction
-from colormodel.infer import Colorizer, DeviceError
+from colormodel.device import DeviceError
+from colormodel.infer import Colorizer
 from colormodel.networks import NetworkFault
 from colormodel.planes import ChromaMap
 from colormodel.session import PictureSession

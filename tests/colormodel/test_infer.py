@@ -241,7 +241,7 @@ def test_in_bfloat16_colours_are_those_of_float32(
     checkpoint: Checkpoint, colorizer: Colorizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Within the stated tolerance, among other pictures as alone; emulated where it must be."""
-    monkeypatch.setattr("colormodel.infer._has_bfloat16", lambda _: True)
+    monkeypatch.setattr("colormodel.infer.has_bfloat16", lambda _: True)
     planes = make_planes(5)
     quick = Colorizer(checkpoint, device="cpu", minibatch=4)
     assert quick.tolerance == BFLOAT16_TOLERANCE

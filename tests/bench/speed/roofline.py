@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from colormodel.infer import CPU_PASS_PX, resolve_device
+from colormodel.device import resolve_device
+from colormodel.infer import CPU_PASS_PX
 from tests.bench.speed.network import HEIGHT, MINIBATCH, WIDTH, as_inferred
 from tests.bench.speed.rows import Row, in_turn
 

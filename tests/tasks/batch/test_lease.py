@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from colormodel.infer import DeviceError
+from colormodel.device import DeviceError
 from tasks.batch.batch import colorize_batch
 from tasks.batch.lease import Lease, LeaseLost
 from tasks.errors import DatabaseUnavailable, Reason
