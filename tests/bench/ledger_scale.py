@@ -5,7 +5,8 @@
 
 On each database: discovering *objects* twice, in a process of its own (its peak memory counts);
 enqueueing them; the same over S3, with 1,000 keys a page; claiming and finishing batches among
-*items* from several processes at once; asking for the counts. A table is printed, and with --json
+*items* from several processes at once; asking for the counts; what a scan leaves in
+PostgreSQL. A table is printed, and with --json
 everything is written as JSON. PostgreSQL comes from a wheel, flushes each commit to disk, and has
 the settings of `CONF`; or it is the server that a URL names, where databases
 ``autochrome_bench_…`` are made.
@@ -390,6 +391,22 @@ def measure_counts(url: str, recipe_id: int) -> dict[str, object]:
     }
 
 
+def measure_size(url: str, scans: int) -> dict[str, object]:
+    """What a scan leaves in the ledger once it is done, by table, in bytes; indexes included."""
+    with Ledger.open(url) as ledger:
+        ledger.record_listing(SOURCE, listing(scans), collection="bench")
+        recipe_id = ledger.ensure_recipe(Recipe("2" * 64, {"bench": True}))
+        enqueue(ledger, recipe_id, collections=["bench"])
+    _work(url, recipe_id, "worker", float("inf"), derivatives=2)
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute("VACUUM")
+        rows = connection.execute(
+            "SELECT relname, pg_total_relation_size(relid) FROM pg_stat_user_tables"
+        ).fetchall()
+    tables = {name: round(size / scans) for name, size in rows if size >= scans}
+    return {"together": sum(tables.values()), **dict(sorted(tables.items()))}
+
+
 def _percentiles(values: list[float]) -> dict[str, float]:
     if not values:
         return {}
@@ -430,6 +447,9 @@ def measure(kind: str, given: argparse.Namespace) -> dict[str, object]:
                     derivatives=given.derivatives,
                 )
                 figures["counts"] = measure_counts(url, recipe_id)
+        if given.size_scans and kind != "sqlite":
+            with maker.database("size") as url:
+                figures["bytes_a_scan"] = measure_size(url, given.size_scans)
     return figures
 
 
@@ -467,6 +487,7 @@ def main() -> None:
     parser.add_argument("--objects", type=int, default=1_000_000, help="to discover; 0: do not")
     parser.add_argument("--s3-objects", type=int, default=200_000, help="over S3; 0: do not")
     parser.add_argument("--items", type=int, default=10_000_000, help="to work among; 0: do not")
+    parser.add_argument("--size-scans", type=int, default=50_000, help="done for size; 0: do not")
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=30.0, help="to claim and finish for")
     parser.add_argument("--derivatives", type=int, default=1, help="recorded with each item")
