@@ -1,0 +1,280 @@
+"""What a film is: read from its header and packets, and a few frames, before it is coloured."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from tasks.errors import ScanTooLarge, TruncatedScan, UnreadableScan
+from tasks.films.hue import judge_films_hue
+from tasks.films.kinds import SEEKABLE, check_whole
+from tasks.films.luma import picture_format, range_of
+from tasks.films.opening import Moment, moments, open_film, pictures_of
+from tasks.scans.findings import Doubt
+
+#: Frames that are looked at for what they hold, spread over the film.
+LOOKED_AT = 12
+_NEAR = 32  # frames decoded for each of them at most
+#: A film's end may be so much before what its header says, in seconds: sound is padded, too.
+_MISSING_S = 1.5
+_RATE = 0.02  # by which a rate that is stated may differ from that of the timestamps
+_FIELD_ORDERS = {2: "tt", 3: "bb", 4: "tb", 5: "bt"}  # FFmpeg's numbers, and its words
+
+
+@dataclass(frozen=True)
+class FilmLimits:
+    """What a film may ask for before it is refused.
+
+    Attributes:
+        max_minutes: How long it may be.
+        max_pixels: Of a frame.
+    """
+
+    max_minutes: float = 240.0
+    max_pixels: int = 40_000_000
+
+
+@dataclass(frozen=True)
+class Sound:
+    """One stream of sound: FFmpeg's name of its coding, samples a second, channels, language."""
+
+    codec: str
+    rate: int
+    channels: int
+    language: str = ""
+
+
+@dataclass(frozen=True)
+class FilmHeader:
+    """What is known of a film before it is coloured.
+
+    Attributes:
+        container: FFmpeg's name of what it is stored in; told by content, never by its name.
+        codec: Of the pictures, as FFmpeg calls it.
+        width: Pixels across, as stored.
+        height: Pixels down, as stored.
+        frames: Packets of pictures: frames, but where fields are stored one by one.
+        rate: Frames a second, on average.
+        is_variable: Whether frames are shown for unlike times.
+        time_base: Unit of timestamps, in seconds.
+        pixel_format: FFmpeg's name.
+        bits: Of a luma sample; those of the derivative, too.
+        code_range: 1: luma is from 16 to 235, at 8 bits; 2: all codes.
+        matrix: FFmpeg's number of what Y′CbCr is made with: what is stated, else the usual.
+        transfer: FFmpeg's number of the tone curve, as stated; 2 where it is not.
+        field_order: tt, bb, tb or bt of interlaced films, else empty.
+        pixel_aspect: Width of a pixel over its height.
+        rotation: Degrees counter-clockwise by which players turn the picture.
+        sound: Its streams of sound.
+        timecode: Of the first frame, as stated; empty where there is none.
+        duration_s: How long it is.
+        is_rgb: Whether the pictures are stored as R′G′B′.
+        is_seekable: Whether reading may begin in its midst.
+        doubts: Why a person should look at it.
+    """
+
+    container: str
+    codec: str
+    width: int
+    height: int
+    frames: int
+    rate: Fraction
+    is_variable: bool
+    time_base: Fraction
+    pixel_format: str
+    bits: int
+    code_range: int
+    matrix: int
+    transfer: int
+    field_order: str
+    pixel_aspect: Fraction
+    rotation: int
+    sound: tuple[Sound, ...]
+    timecode: str
+    duration_s: float
+    is_rgb: bool
+    is_seekable: bool
+    doubts: tuple[Doubt, ...] = ()
+
+    @property
+    def is_interlaced(self) -> bool:
+        """Whether each frame holds two moments."""
+        return bool(self.field_order)
+
+
+def probe(path: Path, limits: FilmLimits | None = None) -> FilmHeader:
+    """Read what a film is, and see that it is all there and ours to colour.
+
+    Every packet is read and `LOOKED_AT` frames are decoded; memory is that of a few frames.
+
+    Args:
+        path: The file; its name plays no part.
+        limits: What it may ask for.
+
+    Raises:
+        UnsupportedFormat: Not a film, one without pictures, or of a kind that is not read.
+        TruncatedScan: It ends early.
+        UnreadableScan: It is damaged.
+        ScanTooLarge: It is longer, or its frames are larger, than *limits* allow.
+        AlreadyColour: It is in colour.
+        BlankScan: It shows nothing.
+        OSError: It cannot be read.
+    """
+    limits = limits or FilmLimits()
+    container = check_whole(path)
+    with open_film(path) as film:
+        stream = pictures_of(film)
+        _check_size(stream, limits)
+        packets = _read_packets(film, stream, limits)
+        sound = tuple(
+            Sound(one.codec_context.name, one.rate or 0, one.channels or 0, one.language or "")
+            for one in film.streams.audio
+            if one.codec_context is not None
+        )
+        timecode = _timecode(film)
+    with open_film(path) as film:
+        stream = pictures_of(film)
+        first = next(moments(film, stream), None)
+        if first is None:
+            raise UnreadableScan("no frame of the film can be decoded; take another copy of it")
+        is_seekable = container in SEEKABLE and first.is_stated
+        samples = _samples(film, stream, first.frame, packets if is_seekable else None)
+        return FilmHeader(
+            container=container,
+            codec=stream.codec_context.name,
+            width=first.frame.width,
+            height=first.frame.height,
+            frames=len(packets.times),
+            rate=packets.rate(stream),
+            is_variable=packets.is_variable,
+            time_base=stream.time_base or Fraction(1, 1000),
+            pixel_format=first.frame.format.name,
+            bits=picture_format(first.frame.format.name).bits,
+            code_range=range_of(first.frame),
+            matrix=_matrix(first.frame),
+            transfer=first.frame.color_trc or 2,
+            field_order=_field_order(stream, first.frame),
+            pixel_aspect=stream.sample_aspect_ratio or Fraction(1),
+            rotation=first.frame.rotation,
+            sound=sound,
+            timecode=timecode,
+            duration_s=packets.duration_s(stream),
+            is_rgb=picture_format(first.frame.format.name).is_rgb,
+            is_seekable=is_seekable,
+            doubts=judge_films_hue(samples),
+        )
+
+
+@dataclass(frozen=True)
+class _Packets:
+    """When packets of pictures are shown, in units of the time base, sorted."""
+
+    times: Sequence[int]
+
+    @property
+    def is_variable(self) -> bool:
+        steps = np.diff(self.times)
+        return bool(steps.size and steps.max() - steps.min() > max(1, steps.min() // 50))
+
+    def rate(self, stream: VideoStream) -> Fraction:
+        """Frames a second: as stated, where that is so."""
+        span = (self.times[-1] - self.times[0]) * (stream.time_base or 1)
+        found = Fraction((len(self.times) - 1) / span) if span else None
+        for stated in (stream.average_rate, stream.guessed_rate):
+            if stated and (found is None or abs(stated / found - 1) < _RATE):
+                return Fraction(stated)
+        return found.limit_denominator(1001) if found else Fraction(25)
+
+    def duration_s(self, stream: VideoStream) -> float:
+        span = float((self.times[-1] - self.times[0]) * (stream.time_base or 1))
+        return span + float(1 / self.rate(stream))
+
+
+def _check_size(stream: VideoStream, limits: FilmLimits) -> None:
+    width, height = stream.codec_context.width, stream.codec_context.height
+    if width * height > limits.max_pixels:
+        raise ScanTooLarge(
+            f"frames of {width:,} × {height:,} pixels are over the limit of {limits.max_pixels:,}; "
+            "supply a smaller copy"
+        )
+
+
+def _read_packets(film: InputContainer, stream: VideoStream, limits: FilmLimits) -> _Packets:
+    """Read all packets: that the film is as long as it says, and not too long."""
+    times: list[int] = []
+    end_s, unit = 0.0, stream.time_base or Fraction(1, 1000)
+    for packet in film.demux():
+        if not packet.size:
+            continue
+        if packet.is_corrupt:
+            raise TruncatedScan(f"the film is cut off within frame {len(times)}; take another copy")
+        time = packet.pts if packet.pts is not None else packet.dts
+        if time is not None and packet.time_base:
+            end_s = max(end_s, float((time + (packet.duration or 0)) * packet.time_base))
+        if packet.stream_index != stream.index or packet.is_discard:
+            continue
+        times.append(time if time is not None else len(times))
+        length_s = float((times[-1] - times[0]) * unit)
+        if length_s > 60 * limits.max_minutes:
+            raise ScanTooLarge(
+                f"the film is longer than {limits.max_minutes:g} minutes; raise "
+                "AUTOCHROME_MAX_FILM_MINUTES, or cut it into parts"
+            )
+    if not times:
+        raise TruncatedScan("the film ends before its first frame; take another copy of it")
+    begin_s = (film.start_time or 0) / av.time_base
+    stated_s = (film.duration or 0) / av.time_base + begin_s
+    # What MPEG states of itself is guessed by FFmpeg from its size.
+    is_stated = film.format.name not in {"mpeg", "mpegts", "mpegvideo", "h264", "dv"}
+    if (is_stated and end_s < stated_s - _MISSING_S) or len(times) < stream.frames:
+        raise TruncatedScan(
+            f"the film ends after {len(times):,} frames, {end_s:.1f} s; its header says "
+            f"{stream.frames or 'more'} frames, {stated_s:.1f} s; take another copy of it"
+        )
+    return _Packets(sorted(times))
+
+
+def _timecode(film: InputContainer) -> str:
+    """The timecode of the first frame, wherever the film states it."""
+    said = [film.metadata, *(one.metadata for one in film.streams)]
+    found = ({key.lower(): value for key, value in one.items()} for one in said)
+    return next((one["timecode"] for one in found if one.get("timecode")), "")
+
+
+def _matrix(frame: VideoFrame) -> int:
+    """What is stated, as FFmpeg numbers it, else what players take for that height."""
+    if frame.colorspace not in {0, 2, 3} and not picture_format(frame.format.name).is_rgb:
+        return int(frame.colorspace)
+    return 1 if frame.height >= 720 else 6
+
+
+def _field_order(stream: VideoStream, frame: VideoFrame) -> str:
+    order = _FIELD_ORDERS.get(stream.codec_context.field_order, "")
+    return order or ("tt" if frame.interlaced_frame else "")
+
+
+def _samples(
+    film: InputContainer, stream: VideoStream, first: VideoFrame, packets: _Packets | None
+) -> list[VideoFrame]:
+    """Frames from all over the film; from its beginning alone where it cannot be sought in."""
+    if packets is None:
+        few = zip(range(LOOKED_AT), moments(film, stream), strict=False)
+        return [first, *(moment.frame for _, moment in few)]
+    found, times, here = [first], packets.times, Moment(0, first, is_stated=True)
+    for number in range(1, LOOKED_AT):
+        wanted = times[number * len(times) // LOOKED_AT]
+        # From the key frame before it on, but not for long: what is near will do.
+        for moment in islice(moments(film, stream, seek=wanted), _NEAR):
+            here = moment
+            if moment.pts >= wanted:
+                break
+        if here.frame.pts != found[-1].pts:
+            found.append(here.frame)
+    return found

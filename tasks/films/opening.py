@@ -1,0 +1,126 @@
+"""Films opened and decoded: FFmpeg through PyAV, with its failures told as reasons."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from tasks.errors import UnreadableScan, UnsupportedFormat
+from tasks.films.ffv1 import is_sound
+from tasks.films.kinds import kind_of
+
+_REMEDY = "take another copy of it"
+
+
+class Moment(NamedTuple):
+    """A frame and when it is shown.
+
+    Attributes:
+        pts: In units of the stream's time base; each frame's is larger than the one's before.
+        frame: As decoded.
+        is_stated: Whether the film says *pts*; else it was made up to come after the one before.
+    """
+
+    pts: int
+    frame: VideoFrame
+    is_stated: bool
+
+
+@contextmanager
+def open_film(path: Path) -> Iterator[InputContainer]:
+    """Open a film as what its content says that it is, and nothing else with it.
+
+    Raises:
+        UnsupportedFormat: It is no film.
+        UnreadableScan: It is damaged, there or where it is read meanwhile.
+        OSError: It cannot be read.
+    """
+    kind = kind_of(path)
+    if kind is None:
+        raise UnsupportedFormat("no film that is known")
+    try:
+        with av.open(f"file:{path}", format=kind, options={"protocol_whitelist": "file"}) as film:
+            yield film
+    except av.error.FFmpegError as error:
+        if isinstance(error, OSError):
+            raise
+        raise UnreadableScan(f"the film cannot be read ({error.strerror}); {_REMEDY}") from error
+
+
+def pictures_of(film: InputContainer) -> VideoStream:
+    """The stream of moving pictures.
+
+    Raises:
+        UnsupportedFormat: There is none, or none that can be decoded.
+    """
+    attached = av.stream.Disposition.attached_pic
+    found = [one for one in film.streams.video if not one.disposition & attached]
+    if not found:
+        raise UnsupportedFormat("the film holds no pictures; sound alone cannot be coloured")
+    stream = found[0]
+    if stream.codec_context is None or not stream.codec_context.width:
+        raise UnsupportedFormat(
+            f"the film's pictures are coded in a way that is not read; {_REMEDY} as FFV1 or ProRes"
+        )
+    stream.thread_type = "AUTO"
+    return stream
+
+
+def moments(
+    film: InputContainer, stream: VideoStream, *, seek: int | None = None
+) -> Iterator[Moment]:
+    """Decode frames one by one, each whole and of one size and format.
+
+    Args:
+        film: Where from.
+        stream: Its pictures.
+        seek: Begin with what can be decoded alone before this time; from the start otherwise.
+
+    Raises:
+        UnreadableScan: A frame is damaged, or unlike the others.
+    """
+    if seek is not None:
+        film.seek(seek, stream=stream)
+    number, last, like = 0, None, None
+    try:
+        for frame in _decoded(film, stream):
+            here = (frame.width, frame.height, frame.format.name)
+            like = like or here
+            if frame.is_corrupt:
+                raise UnreadableScan(f"frame {number} is damaged; {_REMEDY}")
+            if here != like:
+                raise UnreadableScan(
+                    f"frame {number} is {here[0]} × {here[1]} {here[2]}, those before it "
+                    f"{like[0]} × {like[1]} {like[2]}; cut the film there"
+                )
+            pts = frame.pts
+            is_stated = pts is not None and (last is None or pts > last)
+            if pts is None or not is_stated:
+                pts = 0 if last is None else last + _step(stream)
+            yield Moment(pts, frame, is_stated)
+            last, number = pts, number + 1
+    except av.error.FFmpegError as error:
+        if isinstance(error, OSError):
+            raise
+        raise UnreadableScan(
+            f"frame {number} cannot be decoded ({error.strerror}); {_REMEDY}"
+        ) from error
+
+
+def _decoded(film: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    is_ffv1 = stream.codec_context.name == "ffv1"
+    for number, packet in enumerate(film.demux(stream)):
+        if is_ffv1 and packet.size and not is_sound(bytes(packet)):
+            raise UnreadableScan(f"frame {number} is not what its checksum says; {_REMEDY}")
+        yield from packet.decode()
+
+
+def _step(stream: VideoStream) -> int:
+    """How long a frame is shown, in units of the time base, where the film does not say."""
+    rate = stream.guessed_rate or stream.average_rate or 25
+    return max(1, round(1 / (rate * stream.time_base))) if stream.time_base else 1
