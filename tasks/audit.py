@@ -34,7 +34,7 @@ from tasks.ledger.records import (
 from tasks.ledger.uris import readings_of, root_of, uri_given, uri_of
 from tasks.schema import FixityOutcome
 from tasks.settings import Settings
-from tasks.storage import ObjectMissing, ObjectStore, open_store
+from tasks.storage import ObjectMissing, ObjectStore, address_of, open_store
 from tasks.storage.keys import key_from_name
 from tasks.words import count
 
@@ -246,8 +246,8 @@ class _Audit:
         self, readers: ThreadPoolExecutor, subject: FixitySubject, page: Sequence[_File]
     ) -> None:
         """Read a page's files, record what was found, and count it."""
-        for url in {file.store for file in page}:
-            self._open(url)  # here: what is wrong with a whole store ends the audit
+        for url in {file.store for file in page} - self._stores.keys():
+            self._stores[url] = _open(self._settings, url)  # a store that is away ends the audit
         found = [check for check in readers.map(self._read, page) if check is not None]
         standing = record_checks(self._ledger, subject, found, run_id=self._run_id)
         files = {file.id: file for file in page}
@@ -263,7 +263,7 @@ class _Audit:
         try:
             digest = store.digest(file.key)
         except ObjectMissing as error:
-            return FixityCheck(file.id, file.sha256, FixityOutcome.MISSING, None, str(error))
+            return _missing(store, file, error)
         except AccessDenied:
             raise
         except AutochromeError as error:
@@ -271,10 +271,6 @@ class _Audit:
         if digest == file.sha256:
             return FixityCheck(file.id, file.sha256, FixityOutcome.MATCHED, digest, "")
         return _mismatch(store, file, digest)
-
-    def _open(self, url: str) -> None:
-        if url not in self._stores:
-            self._stores[url] = open_for_reading(self._settings, url)
 
     def _count(self, subject: FixitySubject, file: _File, check: FixityCheck) -> None:
         self._summary.outcomes[check.outcome] += 1
@@ -323,10 +319,19 @@ def _source_file(row: SourceRow) -> _File:
     return _File(row.scan_id, row.source, row.key, row.sha256, row.size_bytes, row.etag, uri, uri)
 
 
-def open_for_reading(settings: Settings, url: str) -> ObjectStore:
+def _missing(store: ObjectStore, file: _File, error: Exception) -> FixityCheck:
+    """A file that is not there; where the whole store is away, nothing is known of it."""
+    try:
+        store.check()
+        return FixityCheck(file.id, file.sha256, FixityOutcome.MISSING, None, str(error))
+    except AutochromeError as away:
+        return FixityCheck(file.id, file.sha256, FixityOutcome.UNREADABLE, None, str(away))
+
+
+def _open(settings: Settings, url: str) -> ObjectStore:
     """The store at *url*; the output as its writer, whose role may get, but not list."""
-    output = open_store(settings.output, settings=settings, writable=True)
-    return output if output.url == url else open_store(url, settings=settings)
+    is_output = url == address_of(settings.output)
+    return open_store(url, settings=settings, writable=is_output, is_made=True)
 
 
 class _Pace:
@@ -378,7 +383,7 @@ def _verify(settings: Settings, ledger: Ledger, name: str) -> Verification:
     row = rows[-1]
     uri = uri_of(row.store, row.key)
     try:
-        digest = open_for_reading(settings, row.store).digest(row.key)
+        digest = _open(settings, row.store).digest(row.key)
     except StorageUnavailable as error:
         return Verification(uri, is_match=False, detail=str(error))
     if digest == row.sha256:
@@ -389,7 +394,7 @@ def _verify(settings: Settings, ledger: Ledger, name: str) -> Verification:
 
 def _keys_of(settings: Settings, name: str) -> list[str]:
     """The keys that *name* may mean: one, or the URI or path of one in the output."""
-    root = root_of(open_store(settings.output, settings=settings, writable=True).url)
+    root = root_of(address_of(settings.output))
     named = [reading.name for reading in readings_of(uri_given(name))]
     keys = [full.removeprefix(root) for full in named if full.startswith(root)]
     return [key_from_name(os.fsencode(name)), *keys]

@@ -18,8 +18,9 @@ from tasks.ledger.checkpoints import (
     promote,
     register_checkpoint,
 )
+from tasks.ledger.opening import open_output
 from tasks.settings import Settings
-from tasks.storage import open_store
+from tasks.storage import open_for_reading
 
 
 def find_checkpoint(settings: Settings, ledger: Ledger, scratch: Path) -> Checkpoint:
@@ -70,8 +71,7 @@ def fetch_checkpoint(row: CheckpointRow, settings: Settings, scratch: Path) -> C
         return bundled
     store_url, _, key = row.url.rpartition("/")
     path = scratch / f"{row.digest}.safetensors"
-    # As its writer: the role that writes the output may get, but not list.
-    store = open_store(store_url, settings=settings, writable=True)
+    store = open_for_reading(store_url, settings=settings)
     if store.fetch(key, path) != row.digest:
         raise NoCheckpoint(
             f"{row.url} is not the checkpoint {row.digest[:12]} that was registered; "
@@ -87,7 +87,7 @@ def register_file(settings: Settings, ledger: Ledger, path: Path, *, who: str) -
         NoCheckpoint: It is missing, damaged or of another format.
     """
     checkpoint = _read(path)
-    output = open_store(settings.output, settings=settings, writable=True)
+    output = open_output(settings, ledger)
     key = f"checkpoints/{checkpoint.digest}.safetensors"
     output.put(key, path, content_type="application/octet-stream", sha256=checkpoint.digest)
     return _register(ledger, checkpoint, url=f"{output.url}/{key}", who=who)

@@ -11,6 +11,7 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -33,14 +34,16 @@ from colormodel.device import DeviceError, resolve_device
 from colormodel.infer import Colorizer
 from tasks.checkpoints import fetch_checkpoint
 from tasks.errors import AccessDenied, AutochromeError, DatabaseUnavailable
+from tasks.ledger import Ledger
 from tasks.ledger.checkpoints import champion_checkpoint
 from tasks.ledger.engine import explain_revision
+from tasks.ledger.fixity import last_derivative
 from tasks.ledger.migrate import current
-from tasks.ledger.opening import open_ledger
+from tasks.ledger.opening import open_ledger, open_output
 from tasks.ledger.probe import is_file, look_at, name_of
 from tasks.schema import REVISION
 from tasks.settings import Settings
-from tasks.storage import ObjectStore, open_store
+from tasks.storage import ObjectStore, address_of, open_store
 from tasks.storage.keys import RESERVED
 from tasks.storage.location import FolderLocation, check_apart, parse_location
 
@@ -205,7 +208,8 @@ def _source(settings: Settings, source: str) -> Iterator[Finding]:
 def _output(settings: Settings) -> Iterator[Finding]:
     """Derivatives can be put into the output and read back; at best, not be deleted."""
     location = parse_location(settings.output)
-    if isinstance(location, FolderLocation) and not location.path.exists():
+    store = _known_output(settings)
+    if store is None and isinstance(location, FolderLocation) and not location.path.exists():
         parent = next(one for one in location.path.parents if one.exists())
         if not _may_write(parent):
             raise AccessDenied(
@@ -214,7 +218,7 @@ def _output(settings: Settings) -> Iterator[Finding]:
             )
         yield Finding("output", State.OK, f"{location.path} does not exist yet: a run makes it")
         return
-    store = open_store(settings.output, settings=settings, writable=True)
+    store = store or open_store(settings.output, settings=settings, writable=True)
     if store.may_delete():
         yield Finding(
             "output",
@@ -225,6 +229,15 @@ def _output(settings: Settings) -> Iterator[Finding]:
     else:
         yield Finding("output", State.OK, f"{store.url}: can be written and read")
     yield _clock("of the output", (_time_of(store, settings) - datetime.now(UTC)).total_seconds())
+
+
+def _known_output(settings: Settings) -> ObjectStore | None:
+    """The output, where the ledger knows of derivatives in it; None where there is no ledger."""
+    url = settings.database_url.get_secret_value()
+    with suppress(DatabaseUnavailable), Ledger.open(url, patience_s=0) as ledger:
+        if last_derivative(ledger, address_of(settings.output)) is not None:
+            return open_output(settings, ledger)
+    return None
 
 
 def _may_write(folder: Path) -> bool:

@@ -90,9 +90,8 @@ def report(
     ] = False,
 ) -> None:
     """Print where the report of a run is, or the report itself as JSON."""
-    from tasks.ledger.opening import open_ledger
+    from tasks.ledger.opening import open_ledger, open_output
     from tasks.settings import load_settings
-    from tasks.storage import open_store
 
     settings = load_settings(database_url=database, output=out)
     if as_premis:
@@ -108,8 +107,7 @@ def report(
             from tasks.report.gathering import make_report_again
 
             make_report_again(settings, ledger, chosen)
-    # As its writer: the role that writes the output may get, but not list.
-    output = open_store(settings.output, settings=settings, writable=True)
+        output = open_output(settings, ledger)  # as its writer, whose role may get, but not list
     if output.stat(report_key(chosen.name, chosen.id, "html")) is None:
         raise UsageError(
             f"{output.url} holds no report of the run {chosen.name!r}; name the output that it "

@@ -11,9 +11,10 @@ from flows.desk.colours import Colours
 from flows.desk.news import Newsroom
 from tasks.ledger import ItemStatus, Ledger
 from tasks.ledger.curating import DeskItem, Queue, Waiting, desk_item, queue, waiting
+from tasks.ledger.opening import open_output
 from tasks.pictures.showing import Pictures, open_pictures
 from tasks.settings import Settings
-from tasks.storage import ObjectStore, open_store
+from tasks.storage import ObjectStore
 
 #: So long what a page knows of an item may be old: tiles are asked for by the dozen.
 _ITEM_S = 2.0
@@ -90,7 +91,7 @@ def open_desk(settings: Settings, ledger: Ledger) -> Iterator[Desk]:
         AutochromeError: The output or the scratch folder cannot be used.
     """
     with ExitStack() as opened:
-        output = open_store(settings.output, settings=settings, writable=True)
+        output = open_output(settings, ledger)
         pictures = opened.enter_context(open_pictures(settings))
         colours = Colours(settings, ledger, pictures)
         opened.callback(colours.close)

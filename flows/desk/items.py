@@ -12,7 +12,7 @@ from flows.desk.views import seen_item, view_of
 from tasks.ledger.curating.search import search
 from tasks.ledger.people import Role
 from tasks.ledger.story import story_of
-from tasks.storage import open_store
+from tasks.storage import open_for_reading
 
 router = APIRouter(include_in_schema=False)
 
@@ -41,7 +41,7 @@ def file(
     made = seen_item(desk, visitor, item_id).derivative(kind)
     if made is None:
         raise HTTPException(404)
-    output = open_store(made.store, settings=desk.settings, writable=True)
+    output = open_for_reading(made.store, settings=desk.settings)
     answer = send_file(output, made.key, request)
     answer.headers["Content-Disposition"] = "attachment"
     return answer

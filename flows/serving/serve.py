@@ -99,7 +99,6 @@ def _check(settings: Settings) -> None:
     for source in sources_of(settings):
         check_apart(source, settings.output)
         open_store(source, settings=settings)
-    open_store(settings.output, settings=settings, writable=True)
 
 
 def _check_port(host: str, port: int, setting: str) -> None:

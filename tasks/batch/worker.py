@@ -23,11 +23,11 @@ from tasks.checkpoints import find_checkpoint
 from tasks.derivatives import OutputPolicy
 from tasks.errors import NoCheckpoint, NoDevice
 from tasks.ledger import Ledger
-from tasks.ledger.opening import open_ledger
+from tasks.ledger.opening import open_ledger, open_output
 from tasks.processes import has_ended, worker_name
 from tasks.scans.header import ReadLimits
 from tasks.settings import Settings
-from tasks.storage import ObjectStore, open_store
+from tasks.storage import ObjectStore
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def open_worker(
     """
     with ExitStack() as opened:
         ledger = opened.enter_context(open_ledger(settings))
-        output = open_store(settings.output, settings=settings, writable=True)
+        output = open_output(settings, ledger)
         scratch = opened.enter_context(scratch_folder(settings))
         checkpoint = find_checkpoint(settings, ledger, scratch)
         recipe = recipe_of(checkpoint.digest, settings)

@@ -10,7 +10,7 @@ from tasks.provenance.corrections import corrected
 from tasks.references.adding import Answer, Delivery, add_references
 from tasks.references.finding import Found
 from tasks.settings import Settings
-from tasks.storage import open_store
+from tasks.storage import open_for_reading
 
 _IN_USE = (ItemStatus.PUBLISHED, ItemStatus.REVIEW)
 
@@ -46,8 +46,7 @@ def teach(settings: Settings, ledger: Ledger, uri: str, *, who: str, note: str =
         note="; ".join(filter(None, (words, said.note, note))),
         corrects=str(history.item.id),
     )
-    # As its writer: the role that writes the output may get, but not list.
-    store = open_store(derivative.store, settings=settings, writable=True)
+    store = open_for_reading(derivative.store, settings=settings)
     origin = f"{derivative.store.rstrip('/')}/{derivative.key}"
     found = Found(origin, described, store=store, key=derivative.key)
     delivery = Delivery([found], history.item.collection, who)

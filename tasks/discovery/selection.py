@@ -20,8 +20,8 @@ FOLDERS = """
 .trash/ .trashes/ .trash-*/ $recycle.bin/ found.[0-9][0-9][0-9]/ lost+found/
 system?volume?information/ network?trash?folder/ .temporaryitems/
 .appledouble/ .appledb/ .appledesktop/ .spotlight-v100/ .fseventsd/ .documentrevisions-v100/
-__macosx/ .thumbnails/ .tmb/ .stversions/ .stfolder/ .sync/ .dropbox.cache/ .rsync-partial/
-.~tmp~/ .git/ .svn/ .hg/ *.lrdata/
+__macosx/ .thumbnails/ .thumbs/ .xvpics/ .dtrash/ recycler/ .@upload_cache/ .tmb/ .stversions/
+.stfolder/ .sync/ .dropbox.cache/ .rsync-partial/ .~tmp~/ .git/ .svn/ .hg/ *.lrdata/
 """
 #: Files that are left out, likewise.
 FILES = """
@@ -34,6 +34,10 @@ md5sums sha1sums sha256sums sha512sums b2sums
 *.pp3 *.dop *.cos *.cot *.cop *.comask *.aae *.nksc *.on1 *.thm *.lrcat *.lrcat-* *.lrprev
 *.bridgesort .bridgecache* .bridgelabelsandratings
 ._* .ds_store .apdisk .volumeicon.icns .com.apple.*
+synofile_thumb* synophoto_thumb* *@synoeastream *@synoresource *:zone.identifier
+*.zone.identifier ~lock.*# .gitkeep .gitignore .gitattributes .htaccess .nomedia .hidden .keep
+.placeholder .listing checksum checksums md5sum sha1sum sha256sum sha512sum
+*.mets *.alto *.mods *.premis *.par2 *.ffs_db .csync_*.db* .smbdelete*
 thumbs.db thumbs.db:* ehthumbs*.db autorun.inf .directory .picasa.ini
 .nfs[0-9a-f]* .fuse_hidden* .goutputstream-* .ftpquota .dropbox .dropbox.attr .syncthing.*.tmp
 ._sync_*.db* .sync_*.db* .owncloudsync.log* .nextcloudsync.log*
@@ -96,7 +100,7 @@ class Selection:
 
 def _default_for(name: str) -> str:
     small = name.lower()
-    if small[:1].isalnum() and small.endswith(_PLAIN):
+    if small[:1].isalnum() and small.endswith(_PLAIN) and not small.startswith("syno"):
         return ""
     return _said(_FILES, small) or ""
 

@@ -24,7 +24,7 @@ from tasks.ledger.references import freeze_set, list_references
 from tasks.references.look import LookRequest, look_at_reference
 from tasks.references.plausible import LEAST_PICTURES, agreement_of, judge_agreements
 from tasks.settings import Settings
-from tasks.storage import open_store
+from tasks.storage import open_for_reading
 
 Codes = NDArray[np.uint8]
 
@@ -79,8 +79,7 @@ def gather(settings: Settings, rows: Sequence[ReferenceRow], scratch: Path) -> G
 
 
 def _picture(settings: Settings, row: ReferenceRow, pool: PixelPool, path: Path) -> Picture:
-    # As its writer: the role that writes the output may get, but not list.
-    store = open_store(row.store, settings=settings, writable=True)
+    store = open_for_reading(row.store, settings=settings)
     if store.fetch(row.key, path) != row.sha256:
         raise FixityMismatch(
             f"reference {row.id} ({row.origin}) is not what was recorded; restore {row.store}/"

@@ -13,7 +13,7 @@ from tasks.finetune.judging import Judgement, Scores
 from tasks.finetune.material import Gathered, source_weights
 from tasks.finetune.records import Finetuning, Shown
 from tasks.finetune.showing import curves_svg, table_markdown
-from tasks.storage import open_store
+from tasks.ledger.opening import open_output
 
 
 def show(
@@ -21,7 +21,7 @@ def show(
 ) -> Shown:
     """Put what people look at into the output store."""
     table, curves = table_markdown(judgement), curves_svg(looks)
-    output = open_store(finetuning.settings.output, settings=finetuning.settings, writable=True)
+    output = open_output(finetuning.settings, finetuning.ledger)
     prefix = f"trainings/{finetuning.training.id:05}"
     references = finetuning.reference_set
     report = (

@@ -161,6 +161,15 @@ def find_derivatives(connection: Connection, keys: Sequence[str]) -> list[Deriva
 
 
 @reads
+def last_derivative(connection: Connection, url: str) -> str | None:
+    """The key of the derivative that was recorded last in the store at *url*; None: none was."""
+    theirs = select(derivative.c.key).join(store, store.c.id == derivative.c.store_id)
+    last = theirs.where(store.c.url == url).order_by(derivative.c.id.desc()).limit(1)
+    key: str | None = connection.execute(last).scalar()
+    return key
+
+
+@reads
 def fixity_counts(connection: Connection) -> dict[FixitySubject, dict[FixityOutcome, int]]:
     """How many files by the outcome of their latest check."""
 

@@ -19,12 +19,12 @@ from tasks.heartbeat import RUN_BEAT_S, beating
 from tasks.ledger import Discovered, ItemStatus, Ledger, RunEnding, RunFigures, RunRow, orders
 from tasks.ledger.done import list_done
 from tasks.ledger.migrate import make_if_missing
-from tasks.ledger.opening import open_ledger
+from tasks.ledger.opening import open_ledger, open_output
 from tasks.ledger.orders import Order, OrderKind, OrderRow, OrderState, Scope
 from tasks.orders.planning import plan_order
 from tasks.processes import has_ended, worker_name
 from tasks.settings import Settings
-from tasks.storage import ObjectStore, check_apart, open_store
+from tasks.storage import ObjectStore, check_apart
 
 
 @dataclass
@@ -110,7 +110,7 @@ def begin_night(
         check_apart(source, settings.output)
     make_if_missing(settings.database_url.get_secret_value())
     with open_ledger(settings) as ledger:
-        output = open_store(settings.output, settings=settings, writable=True)
+        output = open_output(settings, ledger)
         lost = None if resumes is None else ledger.get_run(orders.get(ledger, resumes).run_id)
         run_id = ledger.start_run(kind, name) if lost is None else lost.id
         night = Night(settings, ledger, output, run_id, name)

@@ -12,6 +12,7 @@ from tasks.batch.scratch import scratch_folder
 from tasks.checkpoints import find_checkpoint
 from tasks.errors import AutochromeError, OutputFull, Reason, SourceNotFound, UsageError
 from tasks.ledger import Ledger
+from tasks.ledger.opening import open_output
 from tasks.ledger.reference_records import NewReference, ReferenceKind, ReferenceRow, Split
 from tasks.ledger.references import (
     add_reference,
@@ -33,7 +34,6 @@ from tasks.references.rules import (
 )
 from tasks.scans.header import ReadLimits
 from tasks.settings import Settings
-from tasks.storage import open_store
 from tasks.storage.streams import file_chunks, sha256_of
 
 #: Pictures of one delivery whose colours are asked about: more say nothing new.
@@ -121,7 +121,7 @@ class _Judge:
 
     def __init__(self, settings: Settings, ledger: Ledger, pool: PixelPool, scratch: Path) -> None:
         self._settings, self._ledger, self._pool, self._scratch = settings, ledger, pool, scratch
-        self._output = open_store(settings.output, settings=settings, writable=True)
+        self._output = open_output(settings, ledger)
         self._known = [Known.of(row) for row in list_references(ledger, withdrawn=None)]
         self._candidates: list[_Candidate] = []
         self._delivery = uuid4().hex

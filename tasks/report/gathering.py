@@ -16,6 +16,7 @@ from tasks.batch.scratch import scratch_folder
 from tasks.errors import AutochromeError, DatabaseUnavailable, Reason, UsageError
 from tasks.ledger import Counts, ItemRow, ItemStatus, Ledger, RecipeRow, RunEnding, RunRow
 from tasks.ledger.checkpoints import list_checkpoints
+from tasks.ledger.opening import open_output
 from tasks.ledger.rates import measured_rates
 from tasks.orders.night import Night, summary_of
 from tasks.report import (
@@ -40,6 +41,7 @@ from tasks.settings import Settings
 from tasks.storage import open_store
 from tasks.storage.keys import shown
 from tasks.storage.streams import naming_errors
+from tasks.words import count
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +136,7 @@ def make_report_again(settings: Settings, ledger: Ledger, run: RunRow) -> Report
     """
     if run.ending is None:
         raise UsageError(f"the run {run.name!r} has not ended; its report is made when it has")
-    output = open_store(settings.output, settings=settings, writable=True)
+    output = open_output(settings, ledger)
     night = Night(settings, ledger, output, run.id, run.name, run.figures)
     return make_report(night, summary_of(ledger, run), ending=run.ending)
 
@@ -250,23 +252,25 @@ def _pictures(
         return []
     settings = night.settings
     opened = nullcontext(pixels) if pixels else closing(open_pool(settings, workers=1))
+    pictures: list[Picture] = []
+    unshown: list[str] = []
     try:
         with opened as pool, scratch_folder(settings) as scratch:
-            pictures = [_picture(night, sample, pool, scratch) for sample in samples]
+            for sample in samples:
+                try:
+                    pictures.append(_picture(night, sample, pool, scratch))
+                except Exception as error:  # noqa: BLE001  it must not cost the report
+                    unshown.append(f"{sample.item.uri}: {error}")
     except AutochromeError as error:
-        logger.warning("the report shows no pictures: %s", error)
-        return []
-    return [picture for picture in pictures if picture is not None]
+        unshown = [str(error)]
+    if unshown:  # once: where a source is away, it is that of all of them
+        missing = count(len(samples) - len(pictures), "picture")
+        logger.warning("the report is without %s: %s", missing, unshown[0])
+    return pictures
 
 
-def _picture(
-    night: Night, sample: DerivativeSample, pool: PixelPool, scratch: Path
-) -> Picture | None:
-    try:
-        preview = _preview(night, sample, pool, scratch)
-    except Exception as error:  # noqa: BLE001  a picture that cannot be shown must not cost the report
-        logger.warning("%s is not shown in the report: %s", sample.item.uri, error)
-        return None
+def _picture(night: Night, sample: DerivativeSample, pool: PixelPool, scratch: Path) -> Picture:
+    preview = _preview(night, sample, pool, scratch)
     return Picture(
         title=sample.item.key,
         before=preview.before,

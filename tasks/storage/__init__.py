@@ -12,7 +12,7 @@ from tasks.storage.objects import (
     ObjectStore,
     Watch,
 )
-from tasks.storage.opening import address_of, open_store
+from tasks.storage.opening import address_of, open_for_reading, open_store
 
 __all__ = [
     "ChangedSinceListing",
@@ -25,6 +25,7 @@ __all__ = [
     "Watch",
     "address_of",
     "check_apart",
+    "open_for_reading",
     "open_store",
     "safe_key",
 ]

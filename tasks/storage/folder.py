@@ -14,6 +14,7 @@ from pathlib import Path
 from tasks.errors import (
     AccessDenied,
     AutochromeError,
+    OutputAway,
     SourceNotFound,
     StorageUnavailable,
     UsageError,
@@ -55,12 +56,17 @@ class FolderStore:
     reading, and does nothing else.
     """
 
-    def __init__(self, root: Path, *, writable: bool) -> None:
+    def __init__(self, root: Path, *, writable: bool, is_made: bool = False) -> None:
         self.url = root.as_uri()
         # Bytes that are no text can be typed again in the URI alone.
         self._place = str(root) if str(root).isprintable() else self.url
         self._root = root
         self._writable = writable
+        if writable and is_made and not (root / RESERVED).is_dir():
+            raise OutputAway(
+                f"{self._place}: what was written there is gone; mount its disk or share; if it "
+                f"was emptied or moved on purpose, make the folder {RESERVED} in it"
+            )
         if writable:
             self._prepare()
         else:

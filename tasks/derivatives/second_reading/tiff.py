@@ -15,7 +15,7 @@ from tasks.derivatives.second_reading.light import Floats, light_of_lightness
 from tasks.derivatives.second_reading.page import CleanView, Codes, StoredPage
 from tasks.derivatives.second_reading.tone import SRGB, Curve, StatedTone, Unstated, power
 
-_REDUCED_OR_MASK, _OLD_REDUCED = 0b101, 2  # of NewSubfileType, and SubfileType
+_REDUCED, _MASK, _OLD_REDUCED = 0b001, 0b100, 2  # of NewSubfileType, and SubfileType
 _SUBFILE_TYPE, _MAX_SAMPLE, _RESPONSE_UNIT, _RESPONSE, _TRANSFER = 255, 281, 290, 291, 301
 _WHITE_POINT, _PRIMARIES, _REFERENCE, _ICC, _EXIF, _ORIENTATION = 318, 319, 532, 34675, 34665, 274
 _SMALLEST, _LARGEST, _PHOTOMETRIC = 340, 341, 262
@@ -171,21 +171,20 @@ def _samples(page: tifffile.TiffPage, layout: tifffile.TiffPage) -> _Samples:
 def check_directory(file: tifffile.TiffFile, page: int, directory: int) -> None:
     """See that a directory is the page: the one with as many pages before it.
 
-    Directories that are marked as reduced or as masks are none. One that is much smaller than
-    another may be a level of a pyramid that no tag marks: then the reader's word is taken for it.
+    Masks are none. One that is marked as reduced, or is much smaller than another, may be a
+    thumbnail or a level of a pyramid: then the reader's word is taken for it.
     """
     seen = _seen(*_identity(file))
     for number in range(len(seen), directory + 1):
         found = _directory(file, number)
-        is_marked = found.subfiletype & _REDUCED_OR_MASK or _first(found, _SUBFILE_TYPE, 0) == 2
-        seen.append(None if is_marked else found.imagewidth * found.imagelength)
-    sizes = [(n, size) for n, size in enumerate(seen[: directory + 1]) if size is not None]
-    before = [size for number, size in sizes if number < directory]
-    largest = max((size for _, size in sizes), default=0)
-    passed_over = len(before) - page
-    small = sum(2 * size <= largest for size in before)
-    is_possible = 0 <= passed_over <= small if sizes and sizes[-1][0] == directory else not sizes
-    if not is_possible:
+        is_reduced = found.subfiletype & _REDUCED or _first(found, _SUBFILE_TYPE, 0) == _OLD_REDUCED
+        pixels = 0 if is_reduced else found.imagewidth * found.imagelength
+        seen.append(None if found.subfiletype & _MASK else pixels)
+    sizes = [size for size in seen[: directory + 1] if size is not None]
+    before = sizes if seen[directory] is None else sizes[:-1]
+    small = sum(2 * size <= max(sizes) for size in before)
+    is_none = seen[directory] is None and bool(sizes)
+    if is_none or not len(before) - small <= page <= len(before):
         raise OtherPage(f"page {page + 1} is not directory {directory + 1}")
 
 
@@ -196,7 +195,10 @@ def _identity(file: tifffile.TiffFile) -> tuple[int, ...]:
 
 @lru_cache(maxsize=4)
 def _seen(*_identity: int) -> list[int | None]:
-    """Pixels of a file's directories, None of marked ones, as far as they have been looked at."""
+    """Pixels of a file's directories, as far as they have been looked at.
+
+    None of masks, and 0 of those that are marked as reduced.
+    """
     return []
 
 

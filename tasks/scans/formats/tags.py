@@ -17,8 +17,10 @@ LERC_PARAMETERS, DNG_VERSION = 50674, 50706
 COLOUR_SPACE, INTEROP_IFD, INTEROP_INDEX, GAMMA = 40961, 40965, 1, 42240  # of EXIF
 
 #: What the layout of a page's pixels needs.
-DECISIVE = BITS, STRIP_OFFSETS, STRIP_BYTES, TILE_OFFSETS, TILE_BYTES, SAMPLE_FORMAT
-#: And what signed and floating-point samples need.
+DECISIVE = BITS, STRIP_OFFSETS, TILE_OFFSETS
+#: What it needs, too, where pixels are compressed.
+BYTES = STRIP_BYTES, TILE_BYTES
+#: What signed and floating-point samples need.
 RANGE = SMIN_SAMPLE, SMAX_SAMPLE
 
 REDUCED, MASK = 1, 4  # bits of NewSubfileType

@@ -62,9 +62,7 @@ def read_tiff(source: ByteSource, page: int) -> Structure:
 
 
 def _read_page(directory: Directory) -> Structure:
-    is_plain = directory.integer(tags.SAMPLE_FORMAT, tags.UNSIGNED) == tags.UNSIGNED
-    needed = (*tags.DECISIVE, *(() if is_plain else tags.RANGE), *copied_tags(directory))
-    for tag in needed:
+    for tag in _needed(directory):
         if tag in directory and directory.is_beyond(tag):
             raise cut_off(
                 f"the file ends at byte {directory.source.size:,}, before its tag {tag}, which "
@@ -75,6 +73,18 @@ def _read_page(directory: Directory) -> Structure:
     _refuse(geometry)
     places = find_places(directory, geometry, notes)
     return _structure(directory, geometry, places, notes)
+
+
+def _needed(directory: Directory) -> Iterator[int]:
+    """Tags without which pixels of this kind cannot be read, or could be read in two ways."""
+    yield from tags.DECISIVE
+    if directory.integer(tags.COMPRESSION, 1) != 1:
+        yield from tags.BYTES
+    if max(directory.integers(tags.BITS), default=1) > 16:  # as likely floating point as not
+        yield tags.SAMPLE_FORMAT
+    if directory.integer(tags.SAMPLE_FORMAT, tags.UNSIGNED) != tags.UNSIGNED:
+        yield from tags.RANGE
+    yield from copied_tags(directory)
 
 
 def _look(directory: Directory) -> Look | None:

@@ -1,7 +1,7 @@
 """The directories of a TIFF: which are there, and which of them are pages.
 
-Geometry is no meaning: a smaller directory is a thumbnail or a pyramid's level where it shows the
-same picture, and a page where it shows another.
+Geometry is no meaning, and a mark is a hint: a smaller directory is a thumbnail or a pyramid's
+level where it shows the same picture, and a page where it shows another.
 """
 
 from collections.abc import Callable, Hashable, Iterator
@@ -15,6 +15,7 @@ from tasks.errors import AutochromeError, TruncatedScan, UnreadableScan
 from tasks.scans.formats import tags
 from tasks.scans.formats.ifd import Directory, Layout, read_directory, read_layout
 from tasks.scans.formats.source import ByteSource, damaged
+from tasks.scans.resample import resize
 
 MAX_DIRECTORIES = 10_000
 _MAX_TAGS = 1_000_000  # of all directories together
@@ -28,8 +29,12 @@ _MAX_LOOKS = 64  # directories of a file whose pixels are looked at
 _MAX_PARTNERS = 32  # larger ones, the nearest in the chain, that one is compared with
 _SAME_PICTURE = 0.7  # correlation; archive scans, reduced: 0.79 and more, of two pictures 0.55
 _FLAT = 1e-3  # deviation of a look, of its range 0 to 1, below which it shows nothing to compare
+_LEAST_PX = 48  # sides below which a mark is believed: so small a picture looks like any other
 
-Look = NDArray[np.float32]
+LOOK_CELLS = 64  #: Rows and columns that a picture is reduced to, to be looked at.
+_ROWS = 16  # to which those are reduced in turn where two pictures are compared
+
+Look = NDArray[np.float32]  # (LOOK_CELLS, LOOK_CELLS)
 Looker = Callable[[Directory], Look | None]
 
 
@@ -86,7 +91,7 @@ def _read(source: ByteSource, look: Looker) -> Chain:
         if not found:
             raise
         fault = error.with_traceback(None)
-    is_raw = any(_is_raw(one) for one in (*found, *below(found[0])))
+    is_raw = _are_raw(found, is_whole=fault is None)
     return Chain(
         found[0].layout,
         tuple(one.offset for one in found),
@@ -137,23 +142,28 @@ def data_end(directory: Directory) -> int:
     return max(ends, default=0)
 
 
-def _is_raw(directory: Directory) -> bool:
-    """Whether it is of a camera's raw data, whose first directory is a thumbnail."""
-    return directory.integer(tags.PHOTOMETRIC, -1) in tags.RAW or tags.DNG_VERSION in directory
+def _are_raw(directories: list[Directory], *, is_whole: bool) -> bool:
+    """Whether there is a camera's raw data among them, beside which all else is a thumbnail.
+
+    A mark of DNG alone says so where raw data may lie in what cannot be read.
+    """
+    lower = list(below(directories[0]))
+    if any(one.integer(tags.PHOTOMETRIC, -1) in tags.RAW for one in (*directories, *lower)):
+        return True
+    told = directories[0].entries.get(tags.SUB_IFDS)
+    are_all_read = is_whole and (told is None or told.count == len(lower))
+    return not are_all_read and any(tags.DNG_VERSION in one for one in directories)
 
 
 def page_numbers(directories: list[Directory], look: Looker) -> list[int]:
     """Tell pages from pyramid levels, masks and thumbnails.
 
-    What a subfile type marks as reduced or as a mask is no page, unless all are marked. Of the rest
-    a smaller one is none where it shows the same picture as a larger one.
+    A mask is none. A picture that is marked as reduced is none, unless all are marked, or it shows
+    another picture than any that is not. Of the rest a smaller one is none where it shows the same
+    picture as a larger one.
     """
     pictures = [n for n, directory in enumerate(directories) if not _is_mask(directory)]
-    unmarked = [n for n in pictures if not _is_marked(directories[n])]
-    candidates = np.array(unmarked or pictures or [0])
-    sizes = [_size(directories[n]) for n in candidates]
-    if len(set(sizes)) == 1:
-        return [int(number) for number in candidates]
+    unmarked = [n for n in pictures if not _is_marked(directories[n])] or pictures or [0]
     looks: dict[int, Look | None] = {}
 
     def looked_at(number: int) -> Look | None:
@@ -161,6 +171,24 @@ def page_numbers(directories: list[Directory], look: Looker) -> list[int]:
             looks[number] = look(directories[number]) if len(looks) < _MAX_LOOKS else None
         return looks[number]
 
+    def is_another(number: int) -> bool:
+        if min(_size(directories[number])) < _LEAST_PX:
+            return False
+        near = sorted(unmarked, key=lambda one: abs(one - number))[:_MAX_PARTNERS]
+        return all(
+            is_other_picture(
+                looked_at(number),
+                looked_at(one),
+                aspects=(_aspect(directories[number]), _aspect(directories[one])),
+            )
+            for one in near
+        )
+
+    others = [n for n in pictures if n not in set(unmarked) and is_another(n)]
+    candidates = np.array(sorted([*unmarked, *others]))
+    sizes = [_size(directories[n]) for n in candidates]
+    if len(set(sizes)) == 1:
+        return [int(number) for number in candidates]
     measured = np.array(sizes)
     larger = {size: candidates[_may_be_reduced(size, measured)] for size in set(sizes)}
     pages = []
@@ -186,6 +214,11 @@ def _size(directory: Directory) -> tuple[int, int]:
     return directory.integer(tags.WIDTH, 0), directory.integer(tags.LENGTH, 0)
 
 
+def _aspect(directory: Directory) -> float:
+    width, height = _size(directory)
+    return max(width, 1) / max(height, 1)
+
+
 def _may_be_reduced(size: tuple[int, int], of: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which pictures, widths and heights (n, 2), one of this size may be a reduced copy of."""
     width, height = size
@@ -197,20 +230,53 @@ def _may_be_reduced(size: tuple[int, int], of: NDArray[np.int64]) -> NDArray[np.
 
 
 def is_same_picture(one: Look | None, other: Look | None) -> bool:
-    """Whether two looks of one shape show the same, whatever their tone curves.
+    """Whether two looks show the same, whatever their tone curves."""
+    return one is not None and other is not None and _likeness(one, other) >= _SAME_PICTURE
+
+
+def is_other_picture(one: Look | None, other: Look | None, *, aspects: tuple[float, float]) -> bool:
+    """Whether two looks surely show different things.
+
+    The first may be turned against the other, be its negative, stand between bars, or be a part
+    out of the middle: of archive scans such thumbnails are alike by 0.73 and more, others by 0.62.
+
+    Args:
+        one: Of a picture that is marked as reduced.
+        other: Of one that is not.
+        aspects: Width by height of both.
+    """
+    if one is None or other is None or _centred(one, _ROWS).std() < _FLAT:
+        return False
+    for turn in range(4):
+        view, aspect = np.rot90(one, turn), aspects[0] ** (1 if turn % 2 == 0 else -1)
+        inner, part = (_middle(view, aspect / aspects[1]), _middle(other, aspects[1] / aspect))
+        for first, second in ((view, other), (inner, other), (view, part)):
+            if abs(_likeness(first, second, columns=_ROWS)) >= _SAME_PICTURE:
+                return False
+    return True
+
+
+def _middle(look: Look, excess: float) -> Look:
+    """Cut the sides off that make a picture wider, or higher, by *excess* than another."""
+    cells = max(_ROWS // 2, round(LOOK_CELLS * min(excess, 1 / excess)))
+    kept = slice((LOOK_CELLS - cells) // 2, (LOOK_CELLS + cells) // 2)
+    return resize(look[:, kept] if excess > 1 else look[kept], LOOK_CELLS, LOOK_CELLS)
+
+
+def _likeness(one: Look, other: Look, *, columns: int = LOOK_CELLS) -> float:
+    """Correlation of two looks; 0 where one shows nothing to compare.
 
     Means of rows and columns are taken out: margins and lines of text are where they are on any
     page, and would make all pages alike.
     """
-    if one is None or other is None:
-        return False
-    first, second = _centred(one), _centred(other)
+    first, second = _centred(one, columns), _centred(other, columns)
     if min(float(first.std()), float(second.std())) < _FLAT:
-        return False
-    return float(np.corrcoef(first.ravel(), second.ravel())[0, 1]) >= _SAME_PICTURE
+        return 0.0
+    return float(np.corrcoef(first.ravel(), second.ravel())[0, 1])
 
 
-def _centred(look: Look) -> Look:
+def _centred(look: Look, columns: int) -> Look:
+    look = look.reshape(_ROWS, -1, columns, LOOK_CELLS // columns).mean(axis=(1, 3))
     rows, columns = look.mean(axis=1, keepdims=True), look.mean(axis=0, keepdims=True)
     centred: Look = look - rows - columns + look.mean()
     return centred

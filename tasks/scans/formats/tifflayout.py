@@ -248,7 +248,8 @@ def _sizes(directory: Directory, geometry: Geometry, starts: Offsets, notes: lis
     """Bytes of each piece. Of uncompressed ones only what the picture needs counts."""
     tag = tags.TILE_BYTES if geometry.is_tiled else tags.STRIP_BYTES
     said = np.zeros(starts.size, dtype=np.int64)
-    listed = _offsets(directory, tag)[: starts.size]
+    is_gone = tag in directory and directory.is_beyond(tag)
+    listed = said[:0] if is_gone else _offsets(directory, tag)[: starts.size]
     said[: listed.size] = listed
     missing = said <= 0
     if missing.any():

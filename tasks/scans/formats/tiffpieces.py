@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tasks.errors import AutochromeError, UnreadableScan
 from tasks.scans.formats.source import BLOCK_BYTES, ByteSource, damaged
 from tasks.scans.formats.structure import Photometric, Structure, Values
-from tasks.scans.formats.tiffchain import Look
+from tasks.scans.formats.tiffchain import LOOK_CELLS, Look
 from tasks.scans.resample import resize
 
 Array = NDArray[Any]
@@ -19,8 +19,6 @@ Codes = NDArray[Any]  # uint8 or uint16; levels, float32 or float64, of deep sam
 
 #: What tifffile and the codecs raise at damaged data.
 DAMAGE = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, OSError)
-
-_LOOK_BANDS, _LOOK_CELLS = 16, 64  # rows and columns that a look at a picture is reduced to
 
 
 class Pieces:
@@ -161,7 +159,7 @@ def look_at(source: ByteSource, structure: Structure) -> Look | None:
     """Look at a page in bands across it, half of it in all; None where it cannot be decoded.
 
     Returns:
-        Mean codes in [0, 1] of its cells, float32 (`_LOOK_BANDS`, `_LOOK_CELLS`).
+        Mean codes in [0, 1] of its cells, float32 (`LOOK_CELLS`, `LOOK_CELLS`).
     """
     height = structure.height
     if structure.photometric == Photometric.PALETTE:
@@ -169,14 +167,14 @@ def look_at(source: ByteSource, structure: Structure) -> Look | None:
     bands = []
     try:
         pieces = Pieces(source, structure)
-        for number in range(_LOOK_BANDS):
-            top = (number + 0.25) * height / _LOOK_BANDS
-            bottom = top + height / (2 * _LOOK_BANDS)
+        for number in range(LOOK_CELLS):
+            top = (number + 0.25) * height / LOOK_CELLS
+            bottom = top + height / (2 * LOOK_CELLS)
             first, last = math.floor(top), min(height, math.ceil(bottom))
             rows = pieces.rows(first, last).mean(axis=2)
             edges = np.arange(first, last + 1)
             weights = np.diff(np.clip(edges, top, bottom))
-            bands.append(resize((weights @ rows / weights.sum())[None], 1, _LOOK_CELLS)[0])
+            bands.append(resize((weights @ rows / weights.sum())[None], 1, LOOK_CELLS)[0])
     except AutochromeError:
         return None
     full = (1 << (structure.bits if structure.values else structure.stored_bits)) - 1

@@ -13,12 +13,14 @@ from typer.testing import CliRunner
 
 from flows.cli.app import app
 from flows.cli.running import run_here
+from flows.desk.desk import open_desk
 from flows.terminal import ExitCode
 from tasks.batch.batch import colorize_batch
 from tasks.batch.worker import Worker, open_worker
-from tasks.errors import Reason
+from tasks.diagnosis import State, diagnose
+from tasks.errors import OutputAway, Reason
 from tasks.ledger import Claim, ItemStatus, Ledger, outages
-from tasks.ledger.opening import open_ledger
+from tasks.ledger.opening import open_ledger, open_output
 from tests.orders import claim_batch, next_due_s, work_off
 from tests.s3server import S3Bucket
 from tests.tasks.storage.bad_road import BadRoad, Fault, bad_road_to
@@ -226,6 +228,45 @@ def test_an_output_that_goes_stops_the_run_and_costs_no_attempt(
     assert summary.given_back == 6
     assert set(standing(worker.ledger).values()) == {UNTRIED}
     assert not files_under(output)
+
+
+@pytest.mark.parametrize("left", [None, "", "lost+found/", "NOT MOUNTED.txt"])
+def test_an_output_that_is_away_from_the_start_is_not_made_anew(
+    left: str | None, make_settings: MakeSettings, worker_for: OpenWorker, tmp_path: Path
+) -> None:
+    """Runs, audits and the desk refuse it with a remedy; back, all is as it was."""
+    settings = make_settings()
+    output, away = tmp_path / "colour", tmp_path / "elsewhere"
+    worker = worker_for(settings)
+    work_off(worker, max_items=1)
+    output.rename(away)
+    if left is not None:
+        (output / left).mkdir(parents=True) if left.endswith("/") else output.mkdir()
+    if left and not left.endswith("/"):
+        (output / left).write_text("call the storage desk")
+    before = sorted(output.rglob("*"))
+    database = ["--db", settings.database_url.get_secret_value()]
+    for words in (
+        ["run", settings.sources[0], "--out", str(output), *database],
+        ["audit", "--out", str(output), *database],
+    ):
+        result = CliRunner().invoke(app, words)
+        assert isinstance(result.exception, OutputAway), words
+        assert "mount its disk or share" in str(result.exception)
+    with pytest.raises(OutputAway), open_desk(settings, worker.ledger):
+        pass
+    (finding,) = [
+        one for one in diagnose(settings) if one.subject == "output" and one.state is State.PROBLEM
+    ]
+    assert "mount" in finding.detail
+    assert sorted(output.rglob("*")) == before
+    shutil.rmtree(output, ignore_errors=True)
+    away.rename(output)
+    shutil.rmtree(output / ".autochrome")  # by somebody who tidied up
+    open_output(settings, worker.ledger)
+    shutil.rmtree(output)
+    (output / ".autochrome").mkdir(parents=True)  # emptied on purpose
+    open_output(settings, worker.ledger)
 
 
 # --- S3 ------------------------------------------------------------------------------------------

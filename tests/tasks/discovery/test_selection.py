@@ -15,7 +15,9 @@ BESIDE_SCANS = [
     ".zfs/snapshot/x/a.tif", ".Trashes/501/a.tif", ".Trash-1000/files/a.tif",
     "$RECYCLE.BIN/S-1/a.tif", "System Volume Information/tracking.log", "lost+found/",
     "__MACOSX/box/._a.tif", ".AppleDouble/a.tif", ".thumbnails/normal/a.png", ".nfs000000000001",
-    ".fuse_hidden0000000100000001", "a.tif.lock",
+    ".fuse_hidden0000000100000001", "a.tif.lock", "SYNOFILE_THUMB_XL.jpg", "SYNOPHOTO_THUMB_M.png",
+    "a.tif@SynoEAStream", "a.tif:Zone.Identifier", "a.tif.Zone.Identifier", "~lock.list.ods#",
+    "RECYCLER/S-1/a.tif", ".gitkeep", "checksums", "0001.mets", "a.tif.par2", "._sync_1.db-wal",
 ]  # fmt: skip
 
 SCANS = [
@@ -24,7 +26,7 @@ SCANS = [
     "thumbs.tif", "thumbs/a.tif", "snapshot/a.tif", "recycle/a.tif", "box.tmp/a.tif",
     "letters.xml/1.jpg", "md5/a.tif", "a.md5.tif", "lost and found/a.tif", "tmp/a.tif",
     "CaptureOne/a.tif", "BOX~1/A.TIF", "a.pdf", "a.psd", "a.gif", "a\nb", "part", "mets",
-    "Temporary Items/a.tif",
+    "Temporary Items/a.tif", "synopsis.jpg", "SYNOD 1934.tif", "recyclers/a.tif", "gitkeep",
 ]  # fmt: skip
 
 

@@ -52,7 +52,9 @@ def test_runs_of_one_second_have_reports_of_their_own(make_settings: MakeSetting
     assert found["one second-run2"]["tonight"]["statuses"] == {}
 
 
-def test_one_made_again_tells_the_same(make_settings: MakeSettings, archive: Path) -> None:
+def test_one_made_again_tells_the_same(
+    make_settings: MakeSettings, archive: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """From what the ledger remembers: outcomes, reasons, speed, pictures, notes; also of damage."""
     for name in ("1.jpg", "2.jpg"):
         with Image.open(archive / name) as scan:
@@ -69,6 +71,12 @@ def test_one_made_again_tells_the_same(make_settings: MakeSettings, archive: Pat
     with Ledger.open(settings.database_url.get_secret_value()) as ledger:
         run = ledger.get_run(run_id)
         assert run is not None
+        archive.rename(archive.with_name("away"))
+        assert make_report_again(settings, ledger, run).pictures == ()
+        (said,) = [one.getMessage() for one in caplog.records if "without" in one.getMessage()]
+        assert "the report is without 6 pictures" in said
+        assert "no such folder" in said
+        archive.with_name("away").rename(archive)
         place = make_report_again(settings, ledger, run)
     assert place.link == page.as_uri()
     assert page.read_text().count("data:image/") == before.count("data:image/") == 12

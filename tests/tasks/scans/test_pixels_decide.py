@@ -68,6 +68,8 @@ FAULTS: dict[str, dict[int, Entry | None]] = {
     "planes 0": {284: (284, SHORT, 1, 0)},
     "predictor 0": {317: (317, SHORT, 1, 0)},
     "sample format 0": {339: (339, SHORT, 1, 0)},
+    "sample format beyond the end": {339: (339, SHORT, 3, FAR)},
+    "bytes of strips beyond the end": {279: (279, LONG, 2, FAR)},
     "no photometric sense": {262: None},
     "no compression": {259: (259, SHORT, 1, 0)},
     "no depth": {258: None},

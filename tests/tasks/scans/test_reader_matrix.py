@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tasks.errors import AutochromeError, Reason, UnreadableScan
+from tasks.derivatives.second_reading.tiff import check_directory
+from tasks.errors import AutochromeError, Reason, UnreadableScan, UnsupportedFormat
 from tasks.scans.findings import examine
 from tasks.scans.header import ReadLimits, read_header
 from tasks.scans.reader import Scan, open_scan
@@ -128,6 +130,77 @@ def write_pages(path: Path, pages: list[np.ndarray], kinds: list[int]) -> Path:
         for page, kind in zip(pages, kinds, strict=True):
             writer.write(page, photometric="minisblack", metadata=None, subfiletype=kind)
     return path
+
+
+@pytest.mark.parametrize("tile", [None, (64, 64)])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_another_picture_is_a_page_though_marked_as_reduced(
+    tile: tuple[int, int] | None, is_first: bool, tmp_path: Path
+) -> None:
+    """A mark is a hint: what it stands at is compared; so does the gate, which reads it again."""
+    marked, scan = codes_of(photograph(210, 280, seed=3)), codes_of(photograph(420, 560, seed=4))
+    given = [(marked, 1), (scan, 0)] if is_first else [(scan, 0), (marked, 1)]
+    path = tmp_path / "marked.tif"
+    with scanfiles.tifffile.TiffWriter(path) as writer:
+        for codes, kind in given:
+            writer.write(
+                codes, photometric="minisblack", metadata=None, tile=tile, subfiletype=kind
+            )
+    for number, (codes, _) in enumerate(given):
+        opened = open_scan(path, page=number)
+        assert opened.header.pages == 2
+        assert np.array_equal(whole(opened), codes)
+        with scanfiles.tifffile.TiffFile(path) as file:
+            check_directory(file, number, opened.directory)
+
+
+def _between_bars(codes: np.ndarray) -> np.ndarray:
+    return np.pad(codes, ((60, 60), (0, 0)))
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        np.rot90,
+        np.invert,
+        _between_bars,
+        lambda codes: codes[:, 30:-30],
+        lambda codes: codes[10:, :-10],
+        lambda codes: np.full_like(codes, 90),
+        lambda codes: codes[:40, :44],
+    ],
+    ids=["turned", "negative", "between bars", "its middle", "a part", "even", "tiny piece"],
+)
+def test_a_marked_thumbnail_of_any_kind_is_none(
+    view: Callable[[np.ndarray], np.ndarray], tmp_path: Path
+) -> None:
+    """Programs make them as they like; and in what shows nothing, the mark is believed."""
+    scan = codes_of(photograph(480, 640, seed=4))
+    small = np.ascontiguousarray(view(scan[::2, ::2]))
+    path = write_pages(tmp_path / "marked.tif", [scan, small], [0, 1])
+    assert open_scan(path).header.pages == 1
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_a_mark_of_dng_alone_makes_no_raw_data(is_cut: bool, tmp_path: Path) -> None:
+    """Some tools copy all tags; but where raw data may lie in what is cut off, it is believed."""
+    codes = codes_of(photograph())
+    path = tmp_path / "a.tif"
+    tags = [(50706, 1, 4, b"\1\4\0\0", True)]
+    with scanfiles.tifffile.TiffWriter(path) as writer:
+        writer.write(
+            codes, photometric="minisblack", metadata=None, extratags=tags, subifds=int(is_cut)
+        )
+        if is_cut:
+            writer.write(codes, photometric="cfa", metadata=None)
+    if is_cut:
+        with scanfiles.tifffile.TiffFile(path) as file:
+            place = file.pages[0].tags[330].value[0]
+        path.write_bytes(path.read_bytes()[:place])
+        with pytest.raises(UnsupportedFormat, match="raw"):
+            open_scan(path)
+    else:
+        assert np.array_equal(whole(open_scan(path)), codes)
 
 
 @pytest.mark.parametrize("is_first", [True, False])
