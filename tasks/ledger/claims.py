@@ -85,8 +85,8 @@ _ORDER = bindparam("order", type_=BigInteger)
 
 
 # Asked in the claim itself: of an order that is paused or cancelled, or whose deadline has passed,
-# nothing is claimed, however lately a worker has looked.
-_RUNS = (
+# nothing is claimed, however lately a worker has looked. Its parameter is `order`.
+RUNS = (
     select(work_order.c.id)
     .where(
         work_order.c.id == _ORDER,
@@ -142,7 +142,7 @@ def _ready(*pending: ColumnElement[bool]) -> Select[Any]:
     """
     picked = (
         _due(*pending)
-        .where(_RUNS)
+        .where(RUNS)
         .order_by(item.c.not_before, item.c.id)
         .limit(bindparam("most", type_=Integer))
         .with_for_update(skip_locked=True)
@@ -283,6 +283,12 @@ def reread_claim(connection: Connection, token: str) -> Claim | None:
     mine = _with_scans(item).where(CLAIMED, item.c.claim_id == found.id)
     rows = connection.execute(mine).all()
     return Claim(token, found.expires_at, _claimed_items(connection, rows, attempt_offset=0))
+
+
+def claimed_item(connection: Connection, item_id: int) -> ClaimedItem:
+    """An item that is claimed, for whoever works at a part of it."""
+    rows = connection.execute(_with_scans(item).where(item.c.id == item_id)).all()
+    return _claimed_items(connection, rows, attempt_offset=0)[0]
 
 
 def _claimed_items(

@@ -132,6 +132,8 @@ def _scan_row(row: Row[Any]) -> ScanRow:
         height=row.height,
         bits=row.bits,
         pages=row.pages,
+        frames=row.frames,
+        film_s=row.film_s,
     )
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, and_, func, or_, select, update
 
-from tasks.ledger import outages, sql
+from tasks.ledger import films, outages, sql
 from tasks.ledger.engine import reads, writes
 from tasks.schema import (
     CLAIMED,
@@ -81,13 +81,17 @@ def waits_for_sources_alone(connection: Connection, order_id: int, *, longer_tha
 
 @reads
 def next_due_s(connection: Connection, order_id: int) -> float | None:
-    """Seconds until an item of an order can be claimed: 0 for now, None where none is left."""
+    """Seconds until an item of an order, or a shot of a film, can be had: 0 is now, None never."""
     leases = (
         select(func.min(claim.c.expires_at))
         .join(item, item.c.claim_id == claim.c.id)
         .where(CLAIMED, _OPEN, item.c.order_id == order_id)
     )
-    soonest = (next_pending_in(connection, order_id), connection.execute(leases).scalar())
+    soonest = (
+        next_pending_in(connection, order_id),
+        films.next_due(connection, order_id),
+        connection.execute(leases).scalar(),
+    )
     known = [moment for moment in soonest if moment is not None]
     if not known:
         return None

@@ -14,6 +14,16 @@ from tasks.ledger.records.claims import (
     outcome_for,
 )
 from tasks.ledger.records.discovery import Digest, Discovered, Doubt, ListedObject, Missing
+from tasks.ledger.records.films import (
+    FilmFacts,
+    FilmStanding,
+    FoundShot,
+    FrameCount,
+    LeasedShot,
+    ShotDone,
+    ShotRequest,
+    ShotRow,
+)
 from tasks.ledger.records.fixity import FixityCheck, FixityFilter, FixitySubject, SourceRow
 from tasks.ledger.records.reading import (
     AttemptRow,
@@ -48,13 +58,18 @@ __all__ = [
     "Doubt",
     "Ending",
     "Failures",
+    "FilmFacts",
+    "FilmStanding",
     "FixityCheck",
     "FixityFilter",
     "FixitySubject",
+    "FoundShot",
+    "FrameCount",
     "ItemFilter",
     "ItemHistory",
     "ItemRow",
     "ItemStory",
+    "LeasedShot",
     "ListedObject",
     "Missing",
     "OutageRow",
@@ -66,6 +81,9 @@ __all__ = [
     "RunFigures",
     "RunRow",
     "ScanRow",
+    "ShotDone",
+    "ShotRequest",
+    "ShotRow",
     "SourceRow",
     "outcome_for",
 ]

@@ -115,6 +115,7 @@ class Outcome:
     derivatives: tuple[DerivativeRecord, ...] = ()
     seconds: float | None = None
     correction_id: int = 0  # that was in force, whatever came of it
+    is_final: bool = False  # it was tried as often as it may be: whatever the reason, not again
 
     def __post_init__(self) -> None:
         if self.status not in FINISHED:

@@ -173,6 +173,8 @@ class ScanRow:
     height: int | None
     bits: int | None
     pages: int | None
+    frames: int | None = None  # of a film
+    film_s: float | None = None  # how long it plays
 
 
 @dataclass(frozen=True)
