@@ -292,7 +292,9 @@ def finish(connection: Connection, token: str, done: ShotDone) -> bool:
     A film that gets on is no suspect, however often its workers vanish: the attempts of its item
     begin anew.
     """
-    held = select(shot.c.item_id).join(item, _OF_ITEM).where(_mine(token), CLAIMED)
+    # Its holder may have let go of the film meanwhile: that is no reason to colour it twice.
+    is_wanted = status_in(ItemStatus.CLAIMED, ItemStatus.PENDING)
+    held = select(shot.c.item_id).join(item, _OF_ITEM).where(_mine(token), is_wanted)
     item_id = connection.execute(held.with_for_update(of=shot)).scalar()
     if item_id is None:
         finished = and_(shot.c.token == token, shot.c.status == ShotStatus.DONE)
@@ -367,6 +369,7 @@ def next_due(connection: Connection, order_id: int) -> datetime | None:
     return found
 
 
+@reads
 def count_open(connection: Connection, order_id: int) -> int:
     """How many shots of an order's films wait for a worker now."""
     found = select(func.count()).select_from(shot).join(item, _OF_ITEM)

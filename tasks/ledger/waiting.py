@@ -12,15 +12,19 @@ from tasks.schema import (
     PENDING_ALONE,
     PENDING_FOR_NONE,
     PENDING_IN_ORDER,
+    SHOT_UNFINISHED,
     ItemStatus,
+    ShotStatus,
     claim,
     item,
     order_tally,
+    shot,
     status_in,
     work_order,
 )
 
 _OPEN = claim.c.ended_at.is_(None)
+_LEASED = shot.c.status == ShotStatus.CLAIMED
 
 
 @reads
@@ -103,7 +107,8 @@ def next_due_s(connection: Connection, order_id: int) -> float | None:
 def open_workers(connection: Connection) -> set[str]:
     """The names of those who hold a lease now."""
     holding = select(claim.c.worker).where(_OPEN, claim.c.expires_at > sql.now())
-    return set(connection.execute(holding).scalars())
+    helping = select(shot.c.worker).where(SHOT_UNFINISHED, _LEASED, shot.c.due_at > sql.now())
+    return {*connection.execute(holding).scalars(), *connection.execute(helping).scalars()}
 
 
 @reads
@@ -123,11 +128,16 @@ def count_expired(connection: Connection, workers: Collection[str] = ()) -> int:
 def expire_leases(connection: Connection, workers: Collection[str]) -> int:
     """Let the leases of workers that are known to be gone run out now; returns how many.
 
-    The next claim sweeps their items up.
+    The next claim sweeps their items up; shots of films are leased anew.
     """
     expired = (
         update(claim)
         .where(_OPEN, claim.c.worker.in_(workers), claim.c.expires_at > sql.now())
         .values(expires_at=sql.now())
     )
-    return sql.affected(connection, expired)
+    shots = (
+        update(shot)
+        .where(SHOT_UNFINISHED, _LEASED, shot.c.worker.in_(workers), shot.c.due_at > sql.now())
+        .values(due_at=sql.now())
+    )
+    return sql.affected(connection, expired) + sql.affected(connection, shots)

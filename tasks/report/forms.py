@@ -76,6 +76,8 @@ def render_json(report: RunReport) -> str:
 
 def _rows(report: RunReport) -> Iterator[tuple[object, ...]]:
     yield "archive", "", "", report.scans, "", "", "scans known", ""
+    if report.films.films:
+        yield "archive", "", "", report.films.films, "", "", report.films.in_words(), ""
     for pattern, files in report.found.left_out.items():
         yield "left out", "", "", files, "", "", f"files left out by the pattern {pattern}", ""
     if report.found.incomplete:

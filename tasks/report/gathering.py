@@ -16,6 +16,7 @@ from tasks.batch.scratch import scratch_folder
 from tasks.errors import AutochromeError, DatabaseUnavailable, Reason, UsageError
 from tasks.ledger import Counts, ItemRow, ItemStatus, Ledger, RecipeRow, RunEnding, RunRow
 from tasks.ledger.checkpoints import list_checkpoints
+from tasks.ledger.films import frames_of_archive
 from tasks.ledger.opening import open_output
 from tasks.ledger.rates import measured_rates
 from tasks.orders.night import Night, summary_of
@@ -195,6 +196,7 @@ def _gather(  # noqa: PLR0913, PLR0917  what a report is made of
         ),
         noted=tuple(Sample(uri, "; ".join(notes)) for uri, notes in summary.noted.items()),
         pictures=tuple(pictures),
+        films=frames_of_archive(night.ledger, recipe.id),
     )
 
 

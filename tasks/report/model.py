@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from tasks.errors import Reason
-from tasks.ledger.records import RunEnding
+from tasks.ledger.records import FrameCount, RunEnding
 from tasks.schema import ItemStatus
 
 COLOURED = (ItemStatus.PUBLISHED, ItemStatus.REVIEW)
@@ -182,6 +182,7 @@ class RunReport:
     outages: tuple[Outage, ...] = ()
     noted: tuple[Sample, ...] = ()  # scans of this run with something odd about them, a few
     pictures: tuple[Picture, ...] = ()
+    films: FrameCount = field(default_factory=FrameCount)  # all that are known
 
     @property
     def without_item(self) -> int:

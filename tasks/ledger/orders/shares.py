@@ -250,6 +250,17 @@ def goes_on(connection: Connection, order_id: int) -> bool:
 
 
 @reads
+def share_goes_on(connection: Connection, share_id: int) -> bool:
+    """Whether what takes long may be gone on with: the share has time left, its order goes on."""
+    row = connection.execute(
+        select(share, sql.now().label("now")).where(share.c.id == share_id)
+    ).one()
+    if row.ended_at is not None or (row.max_seconds and _since_s(row) > row.max_seconds):
+        return False
+    return goes_on(connection, row.order_id)
+
+
+@reads
 def is_due(connection: Connection, order_id: int, *, within_s: float) -> bool:
     """Whether an item of the order can be claimed now, or in so many seconds, or a shot of it."""
     soonest = (next_pending_in(connection, order_id), films.next_due(connection, order_id))

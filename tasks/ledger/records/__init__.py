@@ -22,7 +22,6 @@ from tasks.ledger.records.films import (
     LeasedShot,
     ShotDone,
     ShotRequest,
-    ShotRow,
 )
 from tasks.ledger.records.fixity import FixityCheck, FixityFilter, FixitySubject, SourceRow
 from tasks.ledger.records.reading import (
@@ -40,6 +39,7 @@ from tasks.ledger.records.reading import (
 )
 from tasks.ledger.records.recipes import Recipe, RecipeRow
 from tasks.ledger.records.runs import RunEnding, RunFigures, RunRow
+from tasks.ledger.records.shots import ShotRow
 
 __all__ = [
     "FINISHED",

@@ -73,6 +73,7 @@ class Claim:
     items: tuple[ClaimedItem, ...]
     # Places that were away, by source, and are tried again: who reads a scan there ends the outage.
     tried_again: frozenset[tuple[str, str]] = frozenset()
+    order_id: int = 0  # whose items they are
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,11 @@
 """Shots of films, and how far films are."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
-from tasks.errors import Reason
 from tasks.ledger.records.claims import ClaimedItem
-from tasks.schema import ShotStatus, ShotVerdict
+from tasks.ledger.records.shots import ShotRow
+from tasks.words import count, playing_time
 
 
 class FoundShot(Protocol):
@@ -87,36 +86,6 @@ class ShotDone:
 
 
 @dataclass(frozen=True)
-class ShotRow:
-    """A shot as it stands."""
-
-    id: int
-    number: int
-    first: int
-    frames: int
-    status: ShotStatus
-    worker: str
-    attempts: int
-    reason: Reason | None
-    detail: str
-    segment_key: str | None
-    segment_sha256: str | None
-    segment_bytes: int | None
-    poster_key: str | None
-    luma_sha256: str | None
-    confidence: float | None
-    seconds: float | None
-    finished_at: datetime | None
-    is_grey: bool
-    verdict: ShotVerdict | None
-
-    @property
-    def is_to_be_made_anew(self) -> bool:
-        """Whether a curator has turned it down as it is in the reel."""
-        return self.verdict is ShotVerdict.REJECTED and not self.is_grey
-
-
-@dataclass(frozen=True)
 class FilmStanding:
     """How far the shots of one film are."""
 
@@ -146,3 +115,8 @@ class FrameCount:
     def share(self) -> float:
         """How much of them is done, in [0, 1]."""
         return self.done / self.frames if self.frames else 0.0
+
+    def in_words(self) -> str:
+        """Say it in a line."""
+        said = f"{self.done:,} of {self.frames:,} frames of {count(self.films, 'film')}"
+        return f"{said}, {playing_time(self.seconds)}" if self.seconds else said

@@ -1,6 +1,5 @@
 """Films: shots that workers share, leases of shots, and what a kill costs."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -57,10 +56,10 @@ def asked(ledger: Ledger, recipe_id: int, *, item_id: int | None = None) -> Shot
 
 
 def leased(
-    ledger: Ledger, recipe_id: int, *, lease_s: float = 60.0, max_attempts: int = 3
+    ledger: Ledger, recipe_id: int, *, worker: str = "helper", max_attempts: int = 3
 ) -> LeasedShot:
     """A shot that must be there."""
-    wanted = replace(asked(ledger, recipe_id), lease_s=lease_s, max_attempts=max_attempts)
+    wanted = replace(asked(ledger, recipe_id), worker=worker, max_attempts=max_attempts)
     found = films.lease(ledger, wanted)
     assert found is not None
     return found
@@ -139,9 +138,9 @@ def test_film_is_told_in_frames_and_minutes(ledger: Ledger) -> None:
 def test_killed_worker_costs_a_shot(ledger: Ledger) -> None:
     """Its lease runs out, and another does it; what it says afterwards counts no more."""
     recipe_id, held = film(ledger, shots=SHOTS[:1])
-    late = leased(ledger, recipe_id, lease_s=0.05)
+    late = leased(ledger, recipe_id, worker="late")
     assert films.lease(ledger, asked(ledger, recipe_id)) is None
-    time.sleep(0.08)
+    ledger.expire_leases(["late"])
     again = leased(ledger, recipe_id)
     assert (again.id, again.attempt) == (late.id, 2)
     assert films.renew(ledger, late.token, lease_s=60) == 0
@@ -154,12 +153,12 @@ def test_killed_worker_costs_a_shot(ledger: Ledger) -> None:
 
 def test_renewed_lease_lasts(ledger: Ledger) -> None:
     """By the database's clock, for its full length from then."""
-    recipe_id, _ = film(ledger, shots=SHOTS[:1])
-    one = leased(ledger, recipe_id, lease_s=0.1)
-    assert films.renew(ledger, one.token, lease_s=60) == 1
-    time.sleep(0.12)
-    assert films.lease(ledger, asked(ledger, recipe_id)) is None
-    assert films.finish(ledger, one.token, made(one))
+    recipe_id, held = film(ledger, shots=SHOTS[:1])
+    one = leased(ledger, recipe_id)
+    assert films.renew(ledger, one.token, lease_s=600) == 1
+    due_in_s = films.standing(ledger, held.items[0].id).due_in_s
+    assert due_in_s is not None
+    assert 500 < due_in_s <= 600
 
 
 def test_dead_holder_costs_nothing_that_was_done(ledger: Ledger) -> None:
@@ -173,6 +172,16 @@ def test_dead_holder_costs_nothing_that_was_done(ledger: Ledger) -> None:
         assert held.items[0].attempt == 2, "one attempt counts, and the one before"
         assert films.standing(ledger, held.items[0].id).done == shot_done + 1
     assert films.standing(ledger, held.items[0].id).is_done
+
+
+def test_leases_of_the_dead_run_out_at_once(ledger: Ledger) -> None:
+    """Where their process is known to be gone, as claims do."""
+    recipe_id, _ = film(ledger, shots=SHOTS[:1])
+    leased(ledger, recipe_id)
+    assert ledger.open_workers() == {"holder", "helper"}
+    assert ledger.expire_leases(["helper"]) == 1
+    assert ledger.open_workers() == {"holder"}
+    assert leased(ledger, recipe_id).attempt == 2
 
 
 def test_film_that_never_gets_on_kills_no_more_workers_than_a_scan(ledger: Ledger) -> None:
@@ -190,8 +199,8 @@ def test_shot_that_kills_its_workers_fails_with_its_reason(ledger: Ledger) -> No
     """After the last attempt it is leased no more, and the others are."""
     recipe_id, held = film(ledger, shots=SHOTS[:2])
     for _ in range(2):
-        assert leased(ledger, recipe_id, lease_s=0.02).number == 1
-        time.sleep(0.04)
+        assert leased(ledger, recipe_id).number == 1
+        ledger.expire_leases(["helper"])
     assert leased(ledger, recipe_id, max_attempts=2).number == 2
     told = films.standing(ledger, held.items[0].id)
     assert told.failed is not None
@@ -209,16 +218,22 @@ def test_reason_decides_whether_a_shot_is_tried_again(
     """Where the world was at fault, after a while, until its attempts are used up."""
     recipe_id, held = film(ledger, shots=SHOTS[:1])
     one = leased(ledger, recipe_id)
-    assert films.fail(ledger, one.token, reason, "why\0", max_attempts=2, wait_s=0.05)
+    assert films.fail(ledger, one.token, reason, "why\0", max_attempts=2, wait_s=60)
     (row,) = films.list_shots(ledger, held.items[0].id)
     assert (row.status, row.reason, row.detail) == (status, reason, "why")
     assert films.lease(ledger, asked(ledger, recipe_id)) is None
-    time.sleep(0.08)
-    if status is ShotStatus.OPEN:
+
+
+def test_shot_that_was_tried_often_enough_fails(ledger: Ledger) -> None:
+    """Whatever its reason; the film's holder is told which it is."""
+    recipe_id, held = film(ledger, shots=SHOTS[:1])
+    for _ in range(2):
         one = leased(ledger, recipe_id)
-        films.fail(ledger, one.token, reason, "why", max_attempts=2, wait_s=0)
+        films.fail(ledger, one.token, Reason.TIMEOUT, "slow", max_attempts=2, wait_s=0)
     assert films.lease(ledger, asked(ledger, recipe_id)) is None
-    assert films.standing(ledger, held.items[0].id).failed is not None
+    failed = films.standing(ledger, held.items[0].id).failed
+    assert failed is not None
+    assert (failed.number, failed.reason, failed.detail) == (1, Reason.TIMEOUT, "slow")
 
 
 def test_shot_given_back_is_not_counted(ledger: Ledger) -> None:
