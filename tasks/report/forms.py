@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from tasks.errors import Reason
-from tasks.report.model import Counted, RunReport
+from tasks.report.model import ItemCounts, RunReport
 from tasks.report.needs import needs_of
 from tasks.report.page import render_page
 from tasks.report.reasons import REASON_HELP, STATUS_HELP
@@ -97,7 +97,7 @@ def _rows(report: RunReport) -> Iterator[tuple[object, ...]]:
         yield "noted", "", "", 1, "", sample.uri, sample.detail, ""
 
 
-def _count_rows(kind: str, counted: Counted) -> Iterator[tuple[object, ...]]:
+def _count_rows(kind: str, counted: ItemCounts) -> Iterator[tuple[object, ...]]:
     for status, items in counted.statuses.items():
         yield kind, status, "", items, "", "", STATUS_HELP[status].means, STATUS_HELP[status].do
     for reason, items in counted.reasons.items():
