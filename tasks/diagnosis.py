@@ -289,7 +289,7 @@ def _room(whose: str, place: Path) -> Finding:
 def _network_mount(path: Path) -> str | None:
     """The kind of network disk that a file lies on; None for a local one."""
     mounts = {Path(one.mountpoint): one.fstype for one in psutil.disk_partitions(all=True)}
-    place = path.absolute().resolve()
+    place = Path(os.path.realpath(path.absolute()))
     kind = next((mounts[one] for one in (place, *place.parents) if one in mounts), "")
     return kind if kind in _NETWORK_MOUNTS else None
 

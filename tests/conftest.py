@@ -22,7 +22,6 @@ pytest_plugins = [
     "tests.workers",
     "tests.prefectserver",
     "tests.schools",
-    "tests.templates",
     "tests.desks",
 ]
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tasks.errors import OutputFull, SourceNotFound
+from tasks.heartbeat import beating
 from tasks.processes import has_ended, is_of_this_place, worker_name
 from tasks.settings import Settings
 
@@ -24,7 +25,8 @@ logger = logging.getLogger(__name__)
 _PREFIX = "autochrome-"
 _NAME = re.compile(r"autochrome-[a-z0-9_]{8}\Z")  # as `tempfile` writes them
 _OWNER = "owner"
-_FORGOTTEN_AFTER_S = 24 * 3600  # each batch makes a folder in it: one that is used is younger
+_FORGOTTEN_AFTER_S = 24 * 3600
+_BEAT_S = 3600.0  # how often one that is in use is made younger: a desk may be idle for days
 
 
 @contextmanager
@@ -50,9 +52,14 @@ def scratch_folder(settings: Settings) -> Iterator[Path]:
         raise OutputFull(
             f"no scratch folder can be made: {error}; free space there, or set AUTOCHROME_SCRATCH"
         ) from error
-    with folder:
+    with folder, beating(lambda: _touch(path), every_s=_BEAT_S):
         _sweep_beside(path)
         yield path
+
+
+def _touch(path: Path) -> None:
+    with suppress(OSError):
+        os.utime(path)
 
 
 def _sweep_beside(mine: Path) -> None:

@@ -144,7 +144,6 @@ class _Flight:
             with suppress(queue.Empty):
                 future = self._done.get(timeout=POLL_S)
                 break
-            self._watch.look()
             if self._fanout.stop.is_set():
                 self.stop()
         limit = self._given.pop(id(future))
@@ -152,7 +151,7 @@ class _Flight:
         touched = _touched(summary)
         if self._left is not None:
             self._left += limit - touched
-        self._is_dry = not (touched or summary.shots)
+        self._is_dry = not touched
         return summary
 
     def stop(self) -> None:

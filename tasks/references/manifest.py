@@ -16,7 +16,7 @@ _ALSO = {"path": "file", "class": "kind", "licence": "rights", "license": "right
 
 
 @dataclass(frozen=True)
-class ManifestEntry:
+class Described:
     """A file as a manifest names it, and what is said of it; *wrong* says what cannot be."""
 
     file: str
@@ -24,7 +24,7 @@ class ManifestEntry:
     wrong: str = ""
 
 
-def read_manifest(content: bytes, *, name: str, default: Description) -> list[ManifestEntry]:
+def read_manifest(content: bytes, *, name: str, default: Description) -> list[Described]:
     """Read a manifest.
 
     Args:
@@ -67,12 +67,12 @@ def _word(
     raise UsageError(f"there is no {shown} {text!r}; there are {', '.join(kind)}")
 
 
-def _described(row: Row, default: Description) -> ManifestEntry:
+def _described(row: Row, default: Description) -> Described:
     said = {name: row.cells[name] for name in COLUMNS if name in row.cells}
     file = said.pop("file")
     if row.is_too_long:
-        return ManifestEntry(file, default, "its row has more fields than the manifest has columns")
+        return Described(file, default, "its row has more fields than the manifest has columns")
     try:
-        return ManifestEntry(file, describe(default, said))
+        return Described(file, describe(default, said))
     except UsageError as error:
-        return ManifestEntry(file, default, str(error))
+        return Described(file, default, str(error))

@@ -4,7 +4,6 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    Float,
     ForeignKey,
     Index,
     Integer,
@@ -56,8 +55,6 @@ scan = Table(
     Column("bits", SmallInteger),
     Column("pages", Integer),
     Column("title", Text),  # what the file calls its subject, for people who look for it
-    Column("frames", BigInteger),  # of a film; NULL for a still picture
-    Column("film_s", Float),  # how long it plays
     # Discovery asks by key, 5,000 at once; `autochrome item` by the whole of it.
     UniqueConstraint("store_id", "key", "page"),
     # Finding a file by its digest.
@@ -82,8 +79,6 @@ outage = Table(
 
 # Whoever looks for a word of a title reads titles alone.
 Index("ix_scan_title", scan.c.title, sqlite_where=scan.c.title.is_not(None))
-# Films among millions of scans, to count their frames.
-Index("ix_scan_film", scan.c.id, sqlite_where=scan.c.frames.is_not(None))
 DOUBTED = scan.c.read_listing != scan.c.listing
 # What a discovery compares: none of millions, nearly always.
 Index("ix_scan_doubted", scan.c.store_id, scan.c.key, sqlite_where=DOUBTED)

@@ -72,7 +72,7 @@ def check_apart(source: str, output: str) -> None:
     inside = False
     match parse_location(source), parse_location(output):
         case FolderLocation(source_path), FolderLocation(output_path):
-            inside = output_path.resolve().is_relative_to(source_path.resolve())
+            inside = _real(output_path).is_relative_to(_real(source_path))
         case BucketLocation(source_bucket, source_prefix), BucketLocation(bucket, prefix):
             inside = bucket == source_bucket and prefix.startswith(source_prefix)
     if inside:
@@ -80,6 +80,11 @@ def check_apart(source: str, output: str) -> None:
             f"the output {output} lies in the source {source}: its derivatives would be found "
             "as scans; name an output beside the source"
         )
+
+
+def _real(path: Path) -> Path:
+    # Not `Path.resolve`, which raises at links that lead to themselves.
+    return Path(os.path.realpath(path))
 
 
 def _parse_bucket(rest: str) -> BucketLocation:

@@ -12,6 +12,7 @@ from tasks.storage.objects import Watch
 
 logger = logging.getLogger(__name__)
 
+_SHOWN_CHARACTERS = 200  # of a name that cannot be listed, perhaps because it is too long
 _KINDS = {stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
 
 
@@ -40,7 +41,7 @@ class Walk:
         self.unreadable: list[str] = []
         self._watch = watch
         self._root = os.fsencode(root)
-        self._home = root.resolve()
+        self._home = Path(os.path.realpath(root))  # unlike `resolve`, it takes links in a circle
         self._followed = [self._home]
 
     def files(self, prefix: str = "") -> Iterator[tuple[str, os.stat_result]]:
@@ -146,5 +147,8 @@ class Walk:
 
     def _note(self, key: str, error: OSError) -> None:
         cause = (error.strerror or type(error).__name__).lower()
-        logger.warning("%s: cannot be listed: %s", shown(key), cause)
-        self.unreadable.append(f"{shown(key)} ({cause})")
+        name = shown(key)
+        if len(name) > _SHOWN_CHARACTERS:
+            name = f"{name[: _SHOWN_CHARACTERS // 2]}…{name[-_SHOWN_CHARACTERS // 2 :]}"
+        logger.warning("%s: cannot be listed: %s", name, cause)
+        self.unreadable.append(f"{name} ({cause})")

@@ -40,7 +40,6 @@ from tasks.ledger.orders.shares import (
     name_flow_run,
     open_share,
     open_shares,
-    share_goes_on,
 )
 from tasks.ledger.orders.steering import (
     PATIENCE_S,
@@ -100,7 +99,6 @@ __all__ = [
     "progress",
     "resume",
     "settle",
-    "share_goes_on",
     "stop",
     "transitions",
 ]

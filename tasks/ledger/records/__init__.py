@@ -14,15 +14,6 @@ from tasks.ledger.records.claims import (
     outcome_for,
 )
 from tasks.ledger.records.discovery import Digest, Discovered, Doubt, ListedObject, Missing
-from tasks.ledger.records.films import (
-    FilmFacts,
-    FilmStanding,
-    FoundShot,
-    FrameCount,
-    LeasedShot,
-    ShotDone,
-    ShotRequest,
-)
 from tasks.ledger.records.fixity import FixityCheck, FixityFilter, FixitySubject, SourceRow
 from tasks.ledger.records.reading import (
     AttemptRow,
@@ -39,7 +30,6 @@ from tasks.ledger.records.reading import (
 )
 from tasks.ledger.records.recipes import Recipe, RecipeRow
 from tasks.ledger.records.runs import RunEnding, RunFigures, RunRow
-from tasks.ledger.records.shots import ShotRow
 
 __all__ = [
     "FINISHED",
@@ -58,18 +48,13 @@ __all__ = [
     "Doubt",
     "Ending",
     "Failures",
-    "FilmFacts",
-    "FilmStanding",
     "FixityCheck",
     "FixityFilter",
     "FixitySubject",
-    "FoundShot",
-    "FrameCount",
     "ItemFilter",
     "ItemHistory",
     "ItemRow",
     "ItemStory",
-    "LeasedShot",
     "ListedObject",
     "Missing",
     "OutageRow",
@@ -81,9 +66,6 @@ __all__ = [
     "RunFigures",
     "RunRow",
     "ScanRow",
-    "ShotDone",
-    "ShotRequest",
-    "ShotRow",
     "SourceRow",
     "outcome_for",
 ]

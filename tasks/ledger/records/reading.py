@@ -6,7 +6,6 @@ from datetime import datetime
 
 from tasks.errors import Reason
 from tasks.ledger.records.recipes import RecipeRow
-from tasks.ledger.records.shots import ShotRow
 from tasks.schema import AttemptEnding, DecisionKind, ItemStatus
 
 
@@ -174,8 +173,6 @@ class ScanRow:
     height: int | None
     bits: int | None
     pages: int | None
-    frames: int | None = None  # of a film
-    film_s: float | None = None  # how long it plays
 
 
 @dataclass(frozen=True)
@@ -200,7 +197,6 @@ class ItemHistory:
     attempts: tuple[AttemptRow, ...]
     derivatives: tuple[DerivativeRow, ...]
     decisions: tuple[DecisionRow, ...]
-    shots: tuple[ShotRow, ...] = ()  # of a film
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.batch import scratch
 from tasks.batch.scratch import scratch_folder
 from tasks.errors import SourceNotFound
 from tasks.processes import worker_name
@@ -28,24 +29,24 @@ with scratch_folder(Settings(scratch=sys.argv[1])) as folder:
 """
 
 
-def start(scratch: Path) -> tuple["subprocess.Popen[str]", Path]:
+def start(place: Path) -> tuple["subprocess.Popen[str]", Path]:
     """A run in a process of its own, and its folder."""
     process = subprocess.Popen(
-        [sys.executable, "-c", RUN, str(scratch)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", RUN, str(place)], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     return process, Path(process.stdout.readline().strip())
 
 
-def sweep(scratch: Path) -> None:
+def sweep(place: Path) -> None:
     """Begin a run, and end it."""
-    with scratch_folder(Settings(scratch=scratch)):
+    with scratch_folder(Settings(scratch=place)):
         pass
 
 
-def left_by(scratch: Path, owner: str | None, *, age_s: float = 0.0) -> Path:
+def left_by(place: Path, owner: str | None, *, age_s: float = 0.0) -> Path:
     """A folder that a run of *owner* left."""
-    folder = scratch / "autochrome-abc_1234"
+    folder = place / "autochrome-abc_1234"
     folder.mkdir(mode=0o700)
     (folder / "scan").write_text("restricted")
     if owner is not None:
@@ -118,6 +119,18 @@ def test_who_owns_it_and_how_old_it_is_decide(
     folder = left_by(tmp_path, owner, age_s=age_h * 3600)
     sweep(tmp_path)
     assert folder.exists() is not goes
+
+
+def test_one_that_is_used_never_grows_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another host that shares the disk must not take an idle desk's for forgotten."""
+    monkeypatch.setattr(scratch, "_BEAT_S", 0.02)
+    with scratch_folder(Settings(scratch=tmp_path)) as folder:
+        (folder / "owner").write_text("elsewhere[9a5c5014.4026531836]/1/1")
+        os.utime(folder, (1, 1))
+        while folder.stat().st_mtime < time.time() - 3600:
+            time.sleep(0.01)
+        sweep(tmp_path)
+        assert folder.exists()
 
 
 def test_what_is_not_ours_stays(tmp_path: Path) -> None:

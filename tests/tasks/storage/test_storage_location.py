@@ -112,6 +112,13 @@ def test_an_output_beside_its_source_is_fine(source: str, output: str) -> None:
     check_apart(source, output)
 
 
+def test_a_link_to_itself_is_told_when_it_is_opened(tmp_path: Path) -> None:
+    """Here it is beside the other, whatever it is."""
+    (tmp_path / "circle").symlink_to("circle")
+    check_apart(str(tmp_path / "circle"), str(tmp_path / "colour"))
+    check_apart(str(tmp_path / "scans"), str(tmp_path / "circle"))
+
+
 def test_a_link_does_not_hide_the_source(tmp_path: Path) -> None:
     """The folders are compared, not their names."""
     (tmp_path / "scans").mkdir()
