@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
 from tasks.errors import Reason, UsageError
 from tasks.ledger import ItemFilter, ItemStatus, Ledger
@@ -33,7 +34,7 @@ from tasks.ledger.people import (
     list_people,
     remove_person,
 )
-from tasks.schema import DecisionKind
+from tasks.schema import DecisionKind, scan
 from tests.orders import enqueue
 from tests.tasks.ledger.building import (
     SOURCE,
@@ -372,13 +373,20 @@ def test_items_are_found_by_words_of_names_and_titles(ledger: Ledger) -> None:
     def found(text: str) -> list[int]:
         return [one.row.id for one in search(ledger, text, limit=10)]
 
-    assert found("mill at") == ids[:1]
-    assert found("50 %") == ids[1:2]
+    for text in ("mill at", "DUSK", "a mi", 'dusk" "mill', "mill' & dusk:*", "dusk-mill"):
+        assert found(text) == ids[:1], text
+    assert found("50 % of") == ids[1:2]
     assert found("it*") == ids[1:2]
-    assert found("%") == ids[1:2]
-    assert found("0002.t") == ids[2:]
+    assert found("0002.ti") == ids[2:]
+    for text in ("%", "*'", '"', "mill NOT dusk", "mill mole", "\\", "m"):
+        assert found(text) == [], text
     assert found("box/0002.tif") == ids[2:]
     assert found(f"{ids[0]:064x}") == ids[:1]
     assert found(str(ids[1])) == ids[1:2]
     assert found("nothing like it") == []
     assert seen(ledger, ids[0]).scan.title == "A Mill at Dusk"
+    first = scan.c.sha256 == f"{ids[0]:064x}"
+    ledger.write(lambda c: c.execute(update(scan).where(first).values(title="An oil press")))
+    assert (found("mill"), found("press")) == ([], ids[:1])
+    ledger.write(lambda c: c.execute(update(scan).where(first).values(sha256=None)))
+    assert found("press") == []  # it changed, and was not read since

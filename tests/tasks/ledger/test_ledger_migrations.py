@@ -88,7 +88,8 @@ def fill(connection: Connection) -> None:
     found.reflect(connection)
     for table in found.sorted_tables:
         is_empty = connection.execute(select(table).limit(1)).first() is None
-        is_ours = table.name != "alembic_version" and not table.name.endswith("_tally")
+        by_itself = table.name.endswith("_tally") or table.name.startswith("scan_words")
+        is_ours = table.name != "alembic_version" and not by_itself
         if is_empty and is_ours:
             connection.execute(
                 table.insert().values({c.name: value_for(c) for c in table.c if c.name != "id"})
@@ -160,7 +161,9 @@ def test_migrations_make_what_the_code_expects(ledger_url: str) -> None:
         tables = set(found.get_table_names())
         keys = {key["name"] for table in tables for key in found.get_foreign_keys(table)}
     engine.dispose()
-    assert tables == {*metadata.tables, "alembic_version"}
+    of_words = {name for name in tables if name.startswith("scan_words")}
+    assert bool(of_words) == ledger_url.startswith("sqlite")
+    assert tables - of_words == {*metadata.tables, "alembic_version"}
     assert UNCHECKED & keys == (UNCHECKED if ledger_url.startswith("sqlite") else set())
 
 
