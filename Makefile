@@ -7,7 +7,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check check-all bench gpu format lint types contracts clean
+.PHONY: help setup demo test static check check-all bench gpu format lint types contracts clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,7 +27,10 @@ demo: $(STAMP) ## make a small archive in var/demo and run the nightly flow over
 test: $(STAMP) ## run the tests (brings its own PostgreSQL and S3 endpoint)
 	$(BIN)/pytest -n 3 -m "not slow"
 
-check: $(STAMP) lint types contracts test ## what CI runs: format, lint, types, import contracts, tests
+check: $(STAMP) ## what CI runs: format, lint, types, import contracts, tests (beside each other)
+	$(MAKE) --no-print-directory -j2 static test
+
+static: lint types contracts
 
 check-all: check ## check, and the slow tests, among them the built wheel in an empty folder
 	$(BIN)/pytest -m slow --timeout 1800

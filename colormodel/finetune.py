@@ -117,7 +117,7 @@ class Look(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Finetuned:
+class FinetuneResult:
     """What came of it.
 
     Attributes:
@@ -131,7 +131,7 @@ class Finetuned:
     best: Look
 
 
-class Watched:
+class ValidationPictures:
     """Pictures at the network's size, to see how far from their colours a network's are."""
 
     def __init__(self, pictures: Sequence[Pixels], *, network_px: int) -> None:
@@ -159,8 +159,8 @@ class Finetuner(Trainer):
     ) -> None:
         super().__init__(recipe, _mixed(material), device=device)
         px = recipe.network.network_px
-        self._watched = Watched(material.watched, network_px=px)
-        self._watched_base = Watched(material.watched_base, network_px=px)
+        self._watched = ValidationPictures(material.watched, network_px=px)
+        self._watched_base = ValidationPictures(material.watched_base, network_px=px)
         self._margin = margin
         self._parent = {name: t.clone() for name, t in self.average.state_dict().items()}
         self.looks: list[Look] = []
@@ -242,7 +242,7 @@ def finetune(  # noqa: PLR0913 - all but recipe and material are keywords with p
     card: Card,
     device: str = "auto",
     on_look: Callable[[Look], None] | None = None,
-) -> Finetuned:
+) -> FinetuneResult:
     """Train a challenger; called again after a kill, it goes on from its last look.
 
     Args:
@@ -287,7 +287,7 @@ def finetune(  # noqa: PLR0913 - all but recipe and material are keywords with p
         trainer.keep_state(out)
     best = trainer.best
     checkpoint = read_checkpoint(best_path(out, best)) if best.step else None
-    return Finetuned(checkpoint, tuple(trainer.looks), best)
+    return FinetuneResult(checkpoint, tuple(trainer.looks), best)
 
 
 def best_path(out: Path, look: Look) -> Path:

@@ -17,7 +17,7 @@ from colormodel.checkpoint import Checkpoint, load_network
 from colormodel.device import DeviceError, has_bfloat16, resolve_device
 from colormodel.hints import Hint, HintError, place_hints
 from colormodel.lanes import Arrival, Lanes, in_flight
-from colormodel.networks import NetworkFault, Prepared, cast_convolutions, fold_batch_norm
+from colormodel.networks import Encoding, NetworkFault, cast_convolutions, fold_batch_norm
 from colormodel.neutral import neutral_mask
 from colormodel.passes import PassPlan, plan_passes
 from colormodel.planes import ChromaMap, Plane, network_size
@@ -186,7 +186,7 @@ class Colorizer:
         return [result for result in results if result is not None]
 
     @torch.inference_mode()
-    def prepare(self, lightness: Plane) -> Prepared:
+    def prepare(self, lightness: Plane) -> Encoding:
         """Look at one picture as far as hints have no part in it; `answer` goes on from there.
 
         Args:
@@ -201,7 +201,7 @@ class Colorizer:
     @torch.inference_mode()
     def answer(
         self,
-        prepared: Prepared,
+        prepared: Encoding,
         lightness: Plane,
         hints: Sequence[Sequence[Hint]],
         *,
@@ -231,11 +231,11 @@ class Colorizer:
             answers += self._answers(prepared, some)
         return answers
 
-    def _answers(self, prepared: Prepared, pictures: list[_Picture]) -> list[Answer]:
+    def _answers(self, prepared: Encoding, pictures: list[_Picture]) -> list[Answer]:
         count = len(pictures)
         with self._watched(), self._precision():
             features = prepared.features
-            many = Prepared(
+            many = Encoding(
                 prepared.lightness.expand(count, -1, -1, -1),
                 None if features is None else features.expand(count, -1, -1, -1),
             )

@@ -21,7 +21,7 @@ from prefect.states import Completed, Running
 from pydantic import Field
 
 from flows.watching import tag_run
-from tasks.finetune.records import Approval, Finetuning, Judged, Skipped
+from tasks.finetune.records import Approval, Finetuning, NoTraining, TrainingResult
 from tasks.finetune.running import recorded_run
 from tasks.finetune.showing import curves_svg
 from tasks.finetune.steps import begin, conclude
@@ -63,7 +63,7 @@ def finetune(*, force: bool = False, approval: bool | None = None) -> State:
         recorded_run(ledger, flow_run_id=flow_run.id) as run,
         begin(settings, ledger, run_id=run.id, who=WHO, force=force) as finetuning,
     ):
-        if isinstance(finetuning, Skipped):
+        if isinstance(finetuning, NoTraining):
             get_run_logger().info("skipped: %s", finetuning.why)
             run.detail = f"skipped: {finetuning.why}"
             create_markdown_artifact(f"Skipped: {finetuning.why}.", key="finetune")
@@ -78,7 +78,7 @@ def finetune(*, force: bool = False, approval: bool | None = None) -> State:
         return Completed(name=verdict.capitalize(), message=ended.why)
 
 
-def _train_and_judge(finetuning: Finetuning) -> Judged:
+def _train_and_judge(finetuning: Finetuning) -> TrainingResult:
     progress = create_progress_artifact(0.0, key="finetune-progress", description="training")
     steps = finetuning.recipe.steps
 
@@ -102,7 +102,7 @@ def _train_and_judge(finetuning: Finetuning) -> Judged:
     return judged
 
 
-def _ask(finetuning: Finetuning, judged: Judged) -> Approval:
+def _ask(finetuning: Finetuning, judged: TrainingResult) -> Approval:
     """Pause until a person answers the form in the UI, or the time is over."""
     hours = finetuning.settings.finetune_approval_hours
     _show_judgement(judged, heading="**Waits for a person**: resume this run to answer.")
@@ -125,12 +125,12 @@ def _ask(finetuning: Finetuning, judged: Judged) -> Approval:
     return Approval(said.decision == "promote the challenger", said.who, said.why)
 
 
-def _show_judgement(judged: Judged, *, heading: str) -> None:
+def _show_judgement(judged: TrainingResult, *, heading: str) -> None:
     text = f"{heading}\n\n{judged.shown.table}\n\n{_examples(judged)}\n\n{judged.shown.link}"
     create_markdown_artifact(text, key="finetune", description="The judgement")
 
 
-def _examples(judged: Judged) -> str:
+def _examples(judged: TrainingResult) -> str:
     if not judged.shown.examples:
         return ""
     url = _data_url(judged.shown.examples, "image/jpeg")

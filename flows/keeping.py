@@ -52,14 +52,14 @@ SHOWN_AFTER_END_S = 600.0
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeepResult:
     """What one look has come to."""
 
     created: int  #: runs
     is_quiet: bool  #: nothing is left to keep going
 
 
-def keep(settings: Settings, ledger: Ledger) -> Kept:
+def keep(settings: Settings, ledger: Ledger) -> KeepResult:
     """Take one look: plan on, have as many shares worked off as there are workers, show how far.
 
     Raises:
@@ -75,7 +75,7 @@ def keep(settings: Settings, ledger: Ledger) -> Kept:
         if FlowRunContext.get() is not None:  # an artifact is a run's; the command line has none
             for row in orders.list_shown(ledger, ended_within_s=SHOWN_AFTER_END_S):
                 show_order(ledger, row)
-        return Kept(created, switch_keeper(client, ledger))
+        return KeepResult(created, switch_keeper(client, ledger))
 
 
 def keep_if_served(settings: Settings, ledger: Ledger) -> bool:

@@ -11,11 +11,11 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.utilities.annotations import quote
 
-from colormodel.finetune import Finetuned, Look
+from colormodel.finetune import FinetuneResult, Look
 from tasks.batch.batch import BatchSummary
 from tasks.discovery.listing import Listing
 from tasks.errors import DatabaseUnavailable, StageTimeout, StorageUnavailable
-from tasks.finetune.records import Finetuning, Judged
+from tasks.finetune.records import Finetuning, TrainingResult
 from tasks.finetune.showing import look_in_words
 from tasks.finetune.steps import judge_challenger, train
 from tasks.ledger import RunEnding
@@ -93,7 +93,9 @@ def report(night: Night, summary: BatchSummary, *, ending: RunEnding) -> ReportP
 
 
 @task(name="train", cache_policy=NO_CACHE)
-def train_challenger(finetuning: Finetuning, tell: Callable[[int, str], None]) -> Finetuned | str:
+def train_challenger(
+    finetuning: Finetuning, tell: Callable[[int, str], None]
+) -> FinetuneResult | str:
     """Train the challenger; *tell* is given the step and words at each look."""
 
     def on_look(look: Look) -> None:
@@ -103,6 +105,6 @@ def train_challenger(finetuning: Finetuning, tell: Callable[[int, str], None]) -
 
 
 @task(name="judge", cache_policy=NO_CACHE)
-def judge(finetuning: Finetuning, trained: Finetuned | str) -> Judged:
+def judge(finetuning: Finetuning, trained: FinetuneResult | str) -> TrainingResult:
     """Score champion and challenger in one run, and decide."""
     return judge_challenger(finetuning, trained)

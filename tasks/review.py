@@ -34,7 +34,7 @@ class Review:
 
 
 @dataclass(frozen=True)
-class Reviewed:
+class ReviewImport:
     """What became of a file of reviews."""
 
     approved: int
@@ -86,7 +86,7 @@ def read_reviews(
     return list(reviews.values()), undecided
 
 
-def carry_out(ledger: Ledger, reviews: Sequence[Review], *, undecided: int = 0) -> Reviewed:
+def carry_out(ledger: Ledger, reviews: Sequence[Review], *, undecided: int = 0) -> ReviewImport:
     """Approve and reject: a decision on record for each reviewer and reason."""
     together: dict[tuple[str, str, str], list[int]] = {}
     for review in reviews:
@@ -100,7 +100,7 @@ def carry_out(ledger: Ledger, reviews: Sequence[Review], *, undecided: int = 0) 
         move = {"approve": ledger.approve, "reject": ledger.reject}[decision]
         moved[decision] += move(ItemFilter(ids=waiting), who=who, why=why) if waiting else 0
         passed_over += sorted(set(ids) - set(waiting))
-    return Reviewed(moved["approve"], moved["reject"], undecided, tuple(passed_over))
+    return ReviewImport(moved["approve"], moved["reject"], undecided, tuple(passed_over))
 
 
 def _review(ledger: Ledger, said: Mapping[str, str], where: str, who: str) -> Review:

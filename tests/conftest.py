@@ -22,6 +22,7 @@ pytest_plugins = [
     "tests.workers",
     "tests.prefectserver",
     "tests.schools",
+    "tests.templates",
     "tests.desks",
 ]
 

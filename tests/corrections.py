@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 import pyvips
 import torch
 from skimage import data
@@ -27,15 +26,12 @@ HINTS = (
 SAID = Correction(HINTS)
 
 
-@pytest.fixture
-def archive(tmp_path: Path) -> Path:
+def write_correctable(folder: Path) -> None:
     """An astronaut as a 16-bit TIFF, and as a greyscale JPEG."""
-    folder = tmp_path / "archive"
     folder.mkdir()
     light = resize(data.astronaut(), (288, 288), anti_aliasing=True).mean(axis=2)
     write_tiff(folder / "deep.tif", codes_of(light, 16))
     write_jpeg(folder / "plain.jpg", codes_of(light[:, 40:]))
-    return folder
 
 
 def in_use(history: ItemHistory, kind: str = "master") -> DerivativeRow:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
@@ -11,18 +12,16 @@ from starlette.testclient import TestClient
 
 from flows.desk.app import desk_app
 from flows.desk.desk import Desk, open_desk
+from flows.desk.identity import COOKIE
 from flows.desk.server import WebServer
 from tasks.batch.children import PixelPool
-from tasks.batch.pool import open_pool
-from tasks.batch.worker import open_worker
 from tasks.ledger import ItemFilter, Ledger
 from tasks.ledger.opening import open_ledger
-from tasks.ledger.people import Role, add_person
-from tasks.orders.night import begin_night
+from tasks.ledger.people import Role, add_person, begin_session, find_person
 from tasks.settings import Settings
-from tests.orders import work_off
 from tests.ports import free_port
-from tests.workers import MakeSettings, enqueue_missing
+from tests.templates import Template
+from tests.workers import settings_in
 
 LOCAL = ("me", "secret")
 PASSWORD = "correct horse battery"
@@ -30,11 +29,11 @@ HTML = {"Accept": "text/html"}
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[str]:
+def serving(settings: Settings, pixels: PixelPool | None = None) -> Iterator[str]:
     """The desk at its port."""
     with (
         open_ledger(settings) as ledger,
-        open_desk(settings, ledger) as desk,
+        open_desk(settings, ledger, pixels=pixels) as desk,
         WebServer(settings, desk_app(desk)) as server,
     ):
         yield server.url
@@ -65,14 +64,12 @@ class House:
         return self.opened.enter_context(client)
 
     def signed_in(self, name: str, role: Role = Role.DECIDE) -> "Curator":
-        """A person's browser."""
-        add_person(self.ledger, name, role, password=PASSWORD)
+        """A person's browser, after signing in: passwords take long to check, as they should."""
+        add_person(self.ledger, name, role, password=None)
+        person = find_person(self.ledger, name)
+        assert person is not None
         client = self.client()
-        page = client.get("/sign-in", headers=HTML)
-        answer = client.post(
-            "/sign-in", data={"name": name, "password": PASSWORD, "csrf": token_in(page)}
-        )
-        assert answer.status_code == 303, answer.text
+        client.cookies.set(COOKIE, begin_session(self.ledger, person, hours=1))
         return Curator(client)
 
 
@@ -102,33 +99,22 @@ def token_in(page: httpx.Response) -> str:
     return page.text.partition('name="csrf" value="')[2].partition('"')[0]
 
 
-@pytest.fixture(scope="session")
-def pixels() -> Iterator[PixelPool]:
-    """Children that colour for all tests of a process: starting some costs more than six scans."""
-    pool = open_pool(Settings.model_validate({"threads": 1, "item_timeout_s": 60}))
-    pool.start()
-    yield pool
-    pool.close()
-
-
 @pytest.fixture
-def coloured(make_settings: MakeSettings, pixels: PixelPool) -> Settings:
+def coloured(coloured_template: Template, quick_checkpoint: Path) -> Settings:
     """Six scans that were coloured, and wait for a curator."""
-    settings = make_settings(web_port=free_port(), api_auth=SecretStr(":".join(LOCAL)))
-    with begin_night(settings, kind="test", name="a test") as night:
-        for source in settings.sources:
-            night.discover(source)
-        enqueue_missing(settings, night.ledger)
-        with open_worker(settings, pixels=pixels) as worker:
-            work_off(worker)
-    return settings
+    return settings_in(
+        coloured_template.restore(),
+        checkpoint=quick_checkpoint,
+        web_port=free_port(),
+        api_auth=SecretStr(":".join(LOCAL)),
+    )
 
 
 OpenHouse = Callable[..., House]
 
 
 @pytest.fixture
-def open_house(coloured: Settings) -> Iterator[OpenHouse]:
+def open_house(coloured: Settings, pixels: PixelPool) -> Iterator[OpenHouse]:
     """Opens a desk with these settings, elsewhere than on this machine."""
     with ExitStack() as opened:
 
@@ -136,7 +122,7 @@ def open_house(coloured: Settings) -> Iterator[OpenHouse]:
             usual = {"host": "0.0.0.0", "allowed_hosts": ("desk.example.org",)}  # noqa: S104  bound to nothing
             settings = Settings.model_validate(coloured.model_dump() | usual | given)
             ledger = opened.enter_context(open_ledger(settings))
-            desk = opened.enter_context(open_desk(settings, ledger))
+            desk = opened.enter_context(open_desk(settings, ledger, pixels=pixels))
             is_local = settings.host == "127.0.0.1"
             base = "http://127.0.0.1:4201" if is_local else "http://desk.example.org"
             return House(desk, settings, opened, base)

@@ -33,8 +33,12 @@ def quick_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
+    """The archive of `write_archive`."""
+    return write_archive(tmp_path / "archive")
+
+
+def write_archive(folder: Path) -> Path:
     """Six scans: greyscale JPEG, 8- and 16-bit TIFF, PNG."""
-    folder = tmp_path / "archive"
     (folder / "box 1").mkdir(parents=True)
     for number in range(3):
         write_jpeg(folder / f"{number}.jpg", codes_of(photograph(96, 128, seed=number)))
@@ -54,20 +58,25 @@ def make_settings(
     """Settings for the archive; what is given wins."""
 
     def make(**given: object) -> Settings:
-        usual: dict[str, object] = {
-            "database_url": sqlite_url,
-            "sources": (str(archive),),
-            "output": str(tmp_path / "colour"),
-            "checkpoint": quick_checkpoint,
-            "device": "cpu",
-            "threads": 1,
-            "minibatch": 4,
-            "retry_base_s": 0.02,
-            "item_timeout_s": 60,
-        }
-        return Settings.model_validate(usual | given)
+        here = {"database_url": sqlite_url, "sources": (str(archive),)}
+        return settings_in(tmp_path, **{"checkpoint": quick_checkpoint, **here, **given})
 
     return make
+
+
+def settings_in(folder: Path, **given: object) -> Settings:
+    """Settings for what lies in a folder, under which scans are coloured within seconds."""
+    usual: dict[str, object] = {
+        "database_url": f"sqlite:///{folder / 'ledger.db'}",
+        "sources": (str(folder / "archive"),),
+        "output": str(folder / "colour"),
+        "device": "cpu",
+        "threads": 1,
+        "minibatch": 4,
+        "retry_base_s": 0.02,
+        "item_timeout_s": 60,
+    }
+    return Settings.model_validate(usual | given)
 
 
 OpenWorker = Callable[[Settings], Worker]

@@ -109,6 +109,7 @@ def upgrade() -> None:
     make_items()
     make_models()
     make_decisions()
+    make_films()
     make_desk()
     make_tallies()
     make_search()
@@ -138,7 +139,7 @@ def downgrade() -> None:
             op.execute(f"DROP FUNCTION {tally}_count()")
     for name in (
         *("item_tally", "order_tally", "scan_tally", "opinion", "desk_session", "person"),
-        *("held_place", "refusal", "champion"),
+        *("held_place", "refusal", "champion", "shot"),
         *("decision_item", "decision", "training", "reference_set_member", "reference_set"),
         *("reference", "scan_fixity", "derivative_fixity", "derivative", "attempt", "item"),
         "correction",
@@ -229,10 +230,13 @@ def make_archive() -> None:
         may("bits", SMALL),
         may("pages", WHOLE),
         may("title", TEXT),
+        may("frames", BIG),
+        may("film_s", REAL),
         sa.UniqueConstraint("store_id", "key", "page"),
     )
     index("ix_scan_collection_id", "scan", ["collection", "id"])
     index("ix_scan_sha256", "scan", ["sha256"])
+    index("ix_scan_film", "scan", ["id"], where="frames IS NOT NULL")
     index("ix_scan_doubted", "scan", ["store_id", "key"], where="read_listing != listing")
     table(
         "scan_revision",
@@ -578,6 +582,46 @@ def make_decisions() -> None:
         must("decision_id", ID, to="decision"),
         must("place", TEXT, unique=True),
     )
+
+
+def make_films() -> None:
+    """What films are shared by."""
+    table(
+        "shot",
+        "A stretch of a film between cuts, which one worker colours",
+        own_id(),
+        must("item_id", ID, to="item"),
+        must("revision", WHOLE),
+        must("number", WHOLE),
+        must("first_frame", BIG),
+        must("frames", WHOLE),
+        must("lead", WHOLE),
+        must("tail", WHOLE),
+        may("seek", BIG),
+        must("status", WORD),
+        may("order_id", ID, to="work_order"),
+        sa.Column("token", WORD, unique=True),
+        must("worker", TEXT, server_default=""),
+        must("due_at", MOMENT),
+        must("attempts", SMALL, server_default="0"),
+        may("reason", WORD),
+        may("detail", TEXT),
+        may("segment_key", KEY),
+        may("segment_sha256", SHA256),
+        may("segment_bytes", BIG),
+        may("poster_key", KEY),
+        may("luma_sha256", SHA256),
+        may("confidence", REAL),
+        may("seconds", REAL),
+        may("finished_at", MOMENT),
+        must("is_grey", FLAG, server_default=sa.false()),
+        may("verdict", WORD),
+        may("decision_id", ID, to="decision"),
+        sa.UniqueConstraint("item_id", "revision", "number"),
+        sa.CheckConstraint("status IN ('open', 'claimed', 'done', 'failed')", name="status"),
+    )
+    index("ix_shot_order_id", "shot", ["order_id"])
+    index("ix_shot_due", "shot", ["due_at"], where="status IN ('open', 'claimed')")
 
 
 def make_desk() -> None:

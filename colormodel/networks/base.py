@@ -89,7 +89,7 @@ class Prediction(NamedTuple):
     logits: Tensor | None  # (N, bins, h, w) when the network has a distribution, else None
 
 
-class Prepared(NamedTuple):
+class Encoding(NamedTuple):
     """Lightness planes, and what the network makes of them before it looks at hints."""
 
     lightness: Tensor  # (N, 1, H, W)
@@ -133,15 +133,15 @@ class ColorNetwork(nn.Module, ABC):
             hints: a*, b* and a mask of 0 or 1, (N, 3, H, W); a*, b* count where the mask is 1.
         """
 
-    def prepare(self, lightness: Tensor) -> Prepared:
+    def prepare(self, lightness: Tensor) -> Encoding:
         """Do once what no hint changes; `colour` then answers for any hints.
 
         Args:
             lightness: As for `forward`.
         """
-        return Prepared(lightness)
+        return Encoding(lightness)
 
-    def colour(self, prepared: Prepared, hints: Tensor | None = None) -> Prediction:
+    def colour(self, prepared: Encoding, hints: Tensor | None = None) -> Prediction:
         """Give what `forward` gives for the same planes and hints."""
         prediction: Prediction = self(prepared.lightness, hints)
         return prediction

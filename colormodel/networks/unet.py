@@ -14,11 +14,11 @@ from colormodel.modes import Modes
 from colormodel.networks.base import (
     EVERYWHERE,
     ColorNetwork,
+    Encoding,
     Every,
     Heads,
     NetworkConfig,
     Prediction,
-    Prepared,
     require_multiple_of_32,
 )
 from colormodel.networks.efficientnet import EfficientNetEncoder
@@ -80,12 +80,12 @@ class UNet(ColorNetwork):
         """Colour lightness planes; see `ColorNetwork.forward`."""
         return self.colour(self.prepare(lightness), hints)
 
-    def prepare(self, lightness: Tensor) -> Prepared:
+    def prepare(self, lightness: Tensor) -> Encoding:
         """Look at the planes as far as hints have no part in it: the encoder's largest."""
         require_multiple_of_32(lightness)
-        return Prepared(lightness, self.encoder.shallow(lightness / 50 - 1))
+        return Encoding(lightness, self.encoder.shallow(lightness / 50 - 1))
 
-    def colour(self, prepared: Prepared, hints: Tensor | None = None) -> Prediction:
+    def colour(self, prepared: Encoding, hints: Tensor | None = None) -> Prediction:
         """Colour planes that were prepared."""
         config, (regression, logits, kernel) = self.config, self._coarse(prepared, hints)
         # Under autocast a product is in half precision, whatever went into it.
@@ -97,7 +97,7 @@ class UNet(ColorNetwork):
         return Prediction(self.clamp(fine[:, :2]), fine[:, 2:].clamp(0, 1), logits)
 
     def _coarse(
-        self, prepared: Prepared, hints: Tensor | None, every: Every = EVERYWHERE
+        self, prepared: Encoding, hints: Tensor | None, every: Every = EVERYWHERE
     ) -> "_CoarseFeatures":
         lightness, features = prepared
         if features is None:

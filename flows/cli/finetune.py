@@ -15,7 +15,7 @@ from flows.terminal import print_json, say, stderr, stdout
 
 if TYPE_CHECKING:
     from colormodel.finetune import Look
-    from tasks.finetune.records import Approval, Finetuning, Judged
+    from tasks.finetune.records import Approval, Finetuning, TrainingResult
     from tasks.ledger.reference_records import TrainingRow
 
 app = typer.Typer()
@@ -44,7 +44,7 @@ def finetune(
 
     Killed, it goes on where it was when it is run again.
     """
-    from tasks.finetune.records import Skipped
+    from tasks.finetune.records import NoTraining
     from tasks.finetune.running import recorded_run
     from tasks.finetune.steps import begin, conclude
     from tasks.ledger.migrate import make_if_missing
@@ -61,7 +61,7 @@ def finetune(
         recorded_run(ledger) as run,
         begin(settings, ledger, run_id=run.id, who=who, force=force) as finetuning,
     ):
-        if isinstance(finetuning, Skipped):
+        if isinstance(finetuning, NoTraining):
             run.detail = f"skipped: {finetuning.why}"
             _tell_skipped(finetuning.why, as_json=as_json)
             return
@@ -71,7 +71,7 @@ def finetune(
     _tell(ended, judged, as_json=as_json)
 
 
-def _train_and_judge(finetuning: Finetuning) -> Judged:
+def _train_and_judge(finetuning: Finetuning) -> TrainingResult:
     from tasks.finetune.showing import look_in_words
     from tasks.finetune.steps import judge_challenger, train
 
@@ -90,7 +90,7 @@ def _train_and_judge(finetuning: Finetuning) -> Judged:
         return judge_challenger(finetuning, trained)
 
 
-def _unasked(finetuning: Finetuning, judged: Judged) -> Approval | None:
+def _unasked(finetuning: Finetuning, judged: TrainingResult) -> Approval | None:
     """Nobody can be asked here; where policy wants a person's word, it is wanting."""
     from tasks.finetune.records import Approval
 
@@ -110,7 +110,7 @@ def _tell_skipped(why: str, *, as_json: bool) -> None:
         stdout.print(f"skipped: {why}")
 
 
-def _tell(ended: TrainingRow, judged: Judged, *, as_json: bool) -> None:
+def _tell(ended: TrainingRow, judged: TrainingResult, *, as_json: bool) -> None:
     from tasks.ledger.reference_records import TrainingVerdict
 
     if as_json:

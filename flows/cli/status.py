@@ -17,11 +17,12 @@ from flows.terminal import (
     write_data,
 )
 from tasks.errors import UsageError
-from tasks.words import count
+from tasks.schema.words import ShotStatus
+from tasks.words import count, playing_time
 
 if TYPE_CHECKING:
     from tasks.ledger import CorrectionRow, ItemStory, Ledger, RunRow
-    from tasks.ledger.records import ItemHistory, ScanRow
+    from tasks.ledger.records import ItemHistory, ScanRow, ShotRow
 
 app = typer.Typer()
 
@@ -34,6 +35,7 @@ def status(database: options.Database = None, as_json: options.AsJson = False) -
     from tasks.batch.loading import importing
 
     with importing():
+        from tasks.ledger.films import frames_of_archive
         from tasks.ledger.opening import open_ledger
         from tasks.settings import load_settings
 
@@ -41,11 +43,17 @@ def status(database: options.Database = None, as_json: options.AsJson = False) -
         recipe = ledger.current_recipe()
         counts = ledger.counts(recipe.id if recipe else None)
         outages = ledger.outages()
+        frames = frames_of_archive(ledger, recipe.id if recipe else None)
     if as_json:
         told = [asdict(outage) | {"url": outage.url} for outage in outages]
-        print_json(counts_as_dict(counts) | ({"outages": told} if told else {}))
+        more: dict[str, object] = {"outages": told} if told else {}
+        if frames.films:
+            more["films"] = asdict(frames)
+        print_json(counts_as_dict(counts) | more)
     else:
         stdout.print(f"{count(counts.scans, 'scan')} known")
+        if frames.films:
+            stdout.print(frames.in_words())
         print_counts(counts)
         for outage in outages:
             stdout.print(outage.in_words())
@@ -172,6 +180,8 @@ def _line(text: str, indent: int = 0) -> None:
 def _print_scan(scan: ScanRow) -> None:
     _line(scan.uri)
     size = f"{scan.width} × {scan.height}, {scan.bits} bit" if scan.width else "not read yet"
+    if scan.frames is not None:
+        size = f"film of {scan.frames:,} frames, {playing_time(scan.film_s or 0.0)}, {size}"
     _line(f"{size}, {scan.size_bytes:,} bytes, collection {scan.collection}", 1)
     _line(f"sha256 {scan.sha256 or 'not known yet'}, revision {scan.revision}", 1)
     if scan.vanished_at:
@@ -186,6 +196,21 @@ def _print_correction(said: CorrectionRow) -> None:
         _line(said.note, 2)
     if said.withdrawn_at is not None:
         _line(f"withdrawn by {said.withdrawn_by}, {said.withdrawn_at:%Y-%m-%d %H:%M}", 2)
+
+
+def _print_shots(shots: Sequence[ShotRow]) -> None:
+    done = [shot for shot in shots if shot.status is ShotStatus.DONE]
+    if shots:
+        of = f"{sum(shot.frames for shot in done):,} of {sum(shot.frames for shot in shots):,}"
+        _line(f"{len(done)} of {count(len(shots), 'shot')}, {of} frames", 2)
+    for shot in shots:
+        told = [str(shot.verdict)] if shot.verdict else []
+        told += ["kept grey"] if shot.is_grey else []
+        told += [f"{shot.reason}: {shot.detail}"] if shot.reason else []
+        if told or shot.status is ShotStatus.CLAIMED:
+            state = f"shot {shot.number}, from frame {shot.first:,}: {shot.status}"
+            by = f", by {shot.worker}" if shot.worker else ""
+            _line(", ".join([state, *told]) + by, 3)
 
 
 def _print_history(history: ItemHistory) -> None:
@@ -208,6 +233,7 @@ def _print_history(history: ItemHistory) -> None:
         )
         if attempt.detail:
             _line(attempt.detail, 3)
+    _print_shots(history.shots)
     for derivative in history.derivatives:
         by_hand = f", by correction {derivative.correction_id}" if derivative.correction_id else ""
         gate = "" if derivative.max_delta_l is None else f", |ΔL*| ≤ {derivative.max_delta_l:.3f}"

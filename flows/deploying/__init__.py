@@ -1,5 +1,5 @@
 """Putting the flows onto a Prefect server: work pools, deployments, automations."""
 
-from flows.deploying.deploy import Deployed, deploy
+from flows.deploying.deploy import DeployResult, deploy
 
-__all__ = ["Deployed", "deploy"]
+__all__ = ["DeployResult", "deploy"]

@@ -14,14 +14,14 @@ KEEPER = "keep_orders/keep_orders"
 
 
 @dataclass(frozen=True)
-class Deployed:
+class DeployResult:
     """What the server knows now."""
 
     deployments: list[str]
     automations: list[str]
 
 
-async def deploy(settings: Settings, *, again: bool = True) -> Deployed:
+async def deploy(settings: Settings, *, again: bool = True) -> DeployResult:
     """Make work pools, queues, deployments and automations; again and again without harm.
 
     Args:
@@ -38,4 +38,4 @@ async def deploy(settings: Settings, *, again: bool = True) -> Deployed:
         # Its schedule is off as it is deployed: where an order is open, this run switches it on.
         keeper = await client.read_deployment_by_name(KEEPER)
         await client.create_flow_run_from_deployment(keeper.id)
-    return Deployed(deployments, automations)
+    return DeployResult(deployments, automations)

@@ -9,6 +9,7 @@ from time import monotonic
 
 from flows.desk.colours import Colours
 from flows.desk.news import Newsroom
+from tasks.batch.children import PixelPool
 from tasks.ledger import ItemStatus, Ledger
 from tasks.ledger.curating import DeskItem, Queue, Waiting, desk_item, queue, waiting
 from tasks.ledger.opening import open_output
@@ -84,15 +85,22 @@ class Desk:
 
 
 @contextmanager
-def open_desk(settings: Settings, ledger: Ledger) -> Iterator[Desk]:
+def open_desk(
+    settings: Settings, ledger: Ledger, *, pixels: PixelPool | None = None
+) -> Iterator[Desk]:
     """Open all that pages work with.
+
+    Args:
+        settings: Of the desk.
+        ledger: That it shows, and decides in.
+        pixels: A pool that its owner closes; none: one is opened here.
 
     Raises:
         AutochromeError: The output or the scratch folder cannot be used.
     """
     with ExitStack() as opened:
         output = open_output(settings, ledger)
-        pictures = opened.enter_context(open_pictures(settings))
+        pictures = opened.enter_context(open_pictures(settings, pixels))
         colours = Colours(settings, ledger, pictures)
         opened.callback(colours.close)
         yield Desk(settings, ledger, pictures, output, Newsroom(ledger), colours)

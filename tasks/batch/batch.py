@@ -68,6 +68,7 @@ class BatchSummary:
     statuses: Counter[ItemStatus] = field(default_factory=Counter)
     reasons: Counter[Reason] = field(default_factory=Counter)
     seconds: StageSeconds = field(default_factory=lambda: defaultdict(float))  #: over all threads
+    shots: int = 0  #: of films that others hold
     tried_again: int = 0  #: failed for now, and pending again
     given_back: int = 0
     lost_leases: int = 0
@@ -132,6 +133,7 @@ class BatchSummary:
         self.statuses.update(other.statuses)
         self.reasons.update(other.reasons)
         self.add_seconds(other.seconds)
+        self.shots += other.shots
         self.tried_again += other.tried_again
         self.given_back += other.given_back
         self.lost_leases += other.lost_leases

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from tasks.errors import AutochromeError, DatabaseUnavailable, Reason
-from tasks.ledger import Ledger
+from tasks.ledger import Ledger, films
 
 
 class LeaseLost(AutochromeError):
@@ -38,10 +38,13 @@ class Lease:
             DatabaseUnavailable: The ledger cannot be asked.
         """
         asked_at = time.monotonic()  # the ledger counts from when it is reached, later than this
-        if self._ledger.renew(self._token, lease_s=self._lease_s):
+        if self._ask():
             self._sure_until = asked_at + self._lease_s
         else:
             self.is_lost = True
+
+    def _ask(self) -> int:
+        return self._ledger.renew(self._token, lease_s=self._lease_s)
 
     def make_sure(self) -> None:
         """Return only while at least half of the lease is left, renewing it where it is not.
@@ -74,3 +77,10 @@ class Lease:
         finally:
             ended.set()
             thread.join()
+
+
+class ShotLease(Lease):
+    """The lease on one shot of a film."""
+
+    def _ask(self) -> int:
+        return films.renew(self._ledger, self._token, lease_s=self._lease_s)

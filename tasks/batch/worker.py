@@ -31,8 +31,8 @@ from tasks.storage import ObjectStore
 
 logger = logging.getLogger(__name__)
 
-#: Threads that wait for stores, for each process that works on pixels.
-IO_THREADS_PER_CORE = 4
+#: Threads that wait for stores: at 50 ms a request, fewer would not feed a fast GPU.
+IO_THREADS = 64
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def open_worker(
         if pixels is None:
             pixels = opened.enter_context(closing(open_pool(settings)))
             pixels.start()
-        io = ThreadPoolExecutor(IO_THREADS_PER_CORE * settings.cores, thread_name_prefix="io")
+        io = ThreadPoolExecutor(IO_THREADS, thread_name_prefix="io")
         opened.enter_context(io)
         take_over_leases(ledger)
         colorizer = _load(checkpoint, settings)

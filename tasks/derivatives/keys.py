@@ -5,11 +5,14 @@ import re
 from typing import Protocol
 
 from tasks.derivatives.policy import WrittenFile
-from tasks.storage.keys import safe_key
+from tasks.storage.keys import WORK, safe_key
 
 _PICTURES = {".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".png", ".jp2", ".j2k", ".jpf", ".json"}
+_FILMS = {".mkv", ".mp4", ".m4v", ".mov", ".avi", ".mxf", ".mpg", ".mpeg", ".framemd5", ".xmp"}
+_NAMED = _PICTURES | _FILMS
 _LIKE_A_FILE = re.compile(
-    r"\.(?:jpe?g|jpe|tiff?|png|jp2|j2k|jpf|json|xmp)(?:\.d)*(?=/)", re.IGNORECASE
+    r"\.(?:jpe?g|jpe|tiff?|png|jp2|j2k|jpf|json|xmp|mkv|mp4|framemd5)(?:\.d)*(?=/)",
+    re.IGNORECASE,
 )
 _MARK = re.compile(r"\.(?:page|rev|correction)-\d{4,}$")
 _UNNAMED = ".scan"
@@ -54,6 +57,19 @@ def derivative_key(
     return safe_key(f"{recipe_digest[:12]}-{source[:8]}/{file.kind}/{name}")
 
 
+def work_folder(recipe_digest: str, item: Item, item_id: int) -> str:
+    """Where segments of a film lie until its reel is whole: beside what is published."""
+    return f"{WORK}/{recipe_digest[:12]}-{item_id}/rev-{item.revision}"
+
+
+def poster_key(recipe_digest: str, item: Item, shot: int) -> str:
+    """The key of a picture of a film's shot, before and after side by side."""
+    source = hashlib.sha256(item.source.encode()).hexdigest()
+    name = _LIKE_A_FILE.sub(r"\g<0>.d", f"{item.key}/")
+    revision = f"rev-{item.revision:04}-" if item.revision > 1 else ""
+    return safe_key(f"{recipe_digest[:12]}-{source[:8]}/shots/{name}{revision}{shot:05}.jpg")
+
+
 def _named(item: Item, suffix: str, correction: int) -> str:
     page = f".page-{item.page + 1:04}" if item.page else ""
     revision = f".rev-{item.revision:04}" if item.revision > 1 else ""
@@ -62,9 +78,9 @@ def _named(item: Item, suffix: str, correction: int) -> str:
         looks_marked = _MARK.search(item.key) or item.key.endswith(_UNNAMED)
         return f"{item.key}{_UNNAMED if looks_marked else ''}{page}{revision}{corrected}{suffix}"
     stem = item.key[: -len(suffix)] if item.key.lower().endswith(suffix) else ""
-    if stem and not _MARK.search(stem) and _extension(stem) not in {*_PICTURES, _UNNAMED}:
+    if stem and not _MARK.search(stem) and _extension(stem) not in {*_NAMED, _UNNAMED}:
         return item.key
-    if _extension(item.key) in _PICTURES:
+    if _extension(item.key) in _NAMED:
         return f"{item.key}{suffix}"
     return f"{item.key}{_UNNAMED}{suffix}"
 

@@ -25,7 +25,7 @@ PAGE_FILES = 64
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparisonResult:
     """What came of the doubts about a source."""
 
     changed: int = 0  #: hold other bytes: they have a new revision
@@ -33,7 +33,7 @@ class Compared:
     unread: int = 0  #: could not be read now: the next discovery compares them
 
 
-def compare_doubts(ledger: Ledger, store: ObjectStore) -> Compared:
+def compare_doubts(ledger: Ledger, store: ObjectStore) -> ComparisonResult:
     """Read every file of *store* that is in doubt, and record what it is.
 
     Raises:
@@ -49,7 +49,7 @@ def compare_doubts(ledger: Ledger, store: ObjectStore) -> Compared:
             changed += found
             same += len(digests) - found
             unread += len(doubts) - len(digests)
-    return Compared(changed, same, unread)
+    return ComparisonResult(changed, same, unread)
 
 
 def read_refused(ledger: Ledger, opened: Callable[[str], ObjectStore]) -> None:

@@ -46,7 +46,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Gathered:
+class SetPictures:
     """The pictures of a frozen set."""
 
     train: tuple[Picture, ...]
@@ -59,7 +59,7 @@ def freeze(ledger: Ledger, *, who: str) -> tuple[ReferenceSetRow, list[Reference
     return freeze_set(ledger, rows, who=who), rows
 
 
-def gather(settings: Settings, rows: Sequence[ReferenceRow], scratch: Path) -> Gathered:
+def gather(settings: Settings, rows: Sequence[ReferenceRow], scratch: Path) -> SetPictures:
     """Fetch and decode references.
 
     Raises:
@@ -68,7 +68,7 @@ def gather(settings: Settings, rows: Sequence[ReferenceRow], scratch: Path) -> G
     """
     with closing(open_pool(settings, workers=1)) as pool:
         pictures = [_picture(settings, row, pool, scratch / "reference") for row in rows]
-    return Gathered(
+    return SetPictures(
         tuple(one for one in pictures if one.row.split is Split.TRAIN),
         tuple(
             one
@@ -89,7 +89,7 @@ def _picture(settings: Settings, row: ReferenceRow, pool: PixelPool, path: Path)
     return Picture(row, pool.run(look_at_reference, request).codes)
 
 
-def suspect(gathered: Gathered, colorizer: Colorizer) -> str:
+def suspect(gathered: SetPictures, colorizer: Colorizer) -> str:
     """Say which part of a set has colours that cannot be; empty where none has.
 
     Asked of all together, of those for training, of those held out, and of what each person and
@@ -127,7 +127,7 @@ def _parts(rows: Sequence[ReferenceRow]) -> dict[str, list[ReferenceRow]]:
     return parts
 
 
-def material_of(settings: Settings, gathered: Gathered, parent: Card) -> Material:
+def material_of(settings: Settings, gathered: SetPictures, parent: Card) -> Material:
     """Part the training split into what is learnt from and what is watched; add base photographs.
 
     Of these, each source counts as it did when the parent was trained, as its card tells.
@@ -157,7 +157,7 @@ def source_weights(parent: Card) -> dict[str, float]:
     return {str(source): float(weight) for source, weight in weights.items()}
 
 
-def held_out_photographs(gathered: Gathered) -> list[Photograph]:
+def held_out_photographs(gathered: SetPictures) -> list[Photograph]:
     """The references held out, as the evaluation takes them."""
     return [
         Photograph(f"reference {one.row.id}", one.row.collection, one.codes)

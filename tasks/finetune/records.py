@@ -13,7 +13,7 @@ from tasks.settings import Settings
 
 
 @dataclass(frozen=True)
-class Skipped:
+class NoTraining:
     """There is no reason to train now; *why* says what is missing."""
 
     why: str
@@ -45,7 +45,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Judged:
+class TrainingResult:
     """A challenger, judged; without one there is a reason instead."""
 
     judgement: Judgement

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from colormodel.checkpoint import Card, Checkpoint, TrainingData, read_checkpoint, with_metrics
 from colormodel.finetune import Look
 from tasks.finetune.judging import Judgement, Scores
-from tasks.finetune.material import Gathered, source_weights
+from tasks.finetune.material import SetPictures, source_weights
 from tasks.finetune.records import Finetuning, Shown
 from tasks.finetune.showing import curves_svg, table_markdown
 from tasks.ledger.opening import open_output
@@ -84,7 +84,7 @@ def with_figures(
     return with_metrics(read_checkpoint(final), figures)
 
 
-def card_of(finetuning: Finetuning, gathered: Gathered) -> Card:
+def card_of(finetuning: Finetuning, gathered: SetPictures) -> Card:
     """The challenger's card: its parent's, and what it has learnt from."""
     old = finetuning.parent_file.card
     learnt = finetuning.reference_set.digest[:12]

@@ -20,7 +20,7 @@ from colormodel.checkpoint import (
     CheckpointError,
 )
 from colormodel.device import DeviceError
-from colormodel.finetune import Finetuned, FinetuneRecipe, Look, finetune
+from colormodel.finetune import FinetuneRecipe, FinetuneResult, Look, finetune
 from colormodel.infer import Colorizer
 from colormodel.photos import DataError
 from colormodel.recipe import RecipeError
@@ -36,7 +36,7 @@ from tasks.finetune.material import (
     material_of,
     suspect,
 )
-from tasks.finetune.records import Approval, Finetuning, Judged, Skipped
+from tasks.finetune.records import Approval, Finetuning, NoTraining, TrainingResult
 from tasks.finetune.results import card_of, figures_of, show, with_figures
 from tasks.finetune.showing import example_strip
 from tasks.ledger import Ledger
@@ -57,7 +57,7 @@ EXAMPLES = 6
 @contextmanager
 def begin(
     settings: Settings, ledger: Ledger, *, run_id: int | None, who: str, force: bool = False
-) -> Iterator[Finetuning | Skipped]:
+) -> Iterator[Finetuning | NoTraining]:
     """Freeze the references and begin, or take up what was killed; or say why there is no need.
 
     While the block lasts, no other process trains in the same folder.
@@ -76,7 +76,7 @@ def begin(
     reference_set, rows = freeze(ledger, who=who)
     reason = _reason_to_skip(settings, ledger, rows, force=force)
     if reason:
-        yield Skipped(reason)
+        yield NoTraining(reason)
         return
     check_base(settings)
     check_kept({"FINETUNE_FOLDER": [str(settings.finetune_folder)]})
@@ -112,7 +112,7 @@ def begin(
 
 def train(
     finetuning: Finetuning, *, on_look: Callable[[Look], None] | None = None
-) -> Finetuned | str:
+) -> FinetuneResult | str:
     """Train the challenger, from where it was; or say why the references cannot be learnt from.
 
     Raises:
@@ -145,7 +145,7 @@ def train(
         raise RunAborted(f"{error}; or remove {finetuning.folder} to train anew") from error
 
 
-def judge_challenger(finetuning: Finetuning, trained: Finetuned | str) -> Judged:
+def judge_challenger(finetuning: Finetuning, trained: FinetuneResult | str) -> TrainingResult:
     """Score champion and challenger in one run on what neither learns from here, and decide."""
     if isinstance(trained, str) or trained.checkpoint is None:
         words = trained if isinstance(trained, str) else _nothing_learnt(trained)
@@ -153,7 +153,7 @@ def judge_challenger(finetuning: Finetuning, trained: Finetuned | str) -> Judged
         judgement = Judgement((_no(words),), ())
         figures = figures_of(finetuning, judgement, looks, {})
         shown = show(finetuning, judgement, looks, b"")
-        return Judged(judgement, None, shown, figures)
+        return TrainingResult(judgement, None, shown, figures)
     held_out = held_out_photographs(
         gather(finetuning.settings, finetuning.references, finetuning.folder)
     )
@@ -173,7 +173,7 @@ def judge_challenger(finetuning: Finetuning, trained: Finetuned | str) -> Judged
     final = with_figures(finetuning, challenger, judgement)
     compared = {"champion": finetuning.parent_file, "challenger": final}
     examples = example_strip(held_out[:EXAMPLES], compared, device=device)
-    return Judged(
+    return TrainingResult(
         judgement,
         final,
         show(finetuning, judgement, trained.looks, examples),
@@ -182,7 +182,7 @@ def judge_challenger(finetuning: Finetuning, trained: Finetuned | str) -> Judged
 
 
 def conclude(
-    finetuning: Finetuning, judged: Judged, approval: Approval | None, *, who: str
+    finetuning: Finetuning, judged: TrainingResult, approval: Approval | None, *, who: str
 ) -> TrainingRow:
     """Promote or keep, in one transaction with the verdict and its reasons.
 
@@ -286,7 +286,7 @@ def _clear(root: Path, folder: Path) -> None:
             shutil.rmtree(other, ignore_errors=True)
 
 
-def _nothing_learnt(trained: Finetuned) -> str:
+def _nothing_learnt(trained: FinetuneResult) -> str:
     first, best = trained.looks[0], min(trained.looks, key=lambda look: look.references)
     return (
         "nothing was learnt that is worth judging: on the references watched the best ΔE₀₀ was "

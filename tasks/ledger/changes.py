@@ -318,7 +318,8 @@ def _begin_revision(connection: Connection, scan_ids: Sequence[int], *, run_id: 
     theirs = select(scan.c.id).where(mine, _IS_KEPT).correlate(scan_revision)
     replaced = update(scan_revision).where(theirs.exists()).values(replaced_at=sql.now())
     connection.execute(replaced, given)
-    read_later = {name: null() for name in ("sha256", "width", "height", "bits", "pages", "title")}
+    facts = ("sha256", "width", "height", "bits", "pages", "title", "frames", "film_s")
+    read_later = {name: null() for name in facts}
     begun: dict[str, Any] = {"revision": scan.c.revision + 1, **read_later}
     if run_id is not None:
         begun["run_id"] = run_id

@@ -27,6 +27,7 @@ from tasks.ledger import refusals, sql
 from tasks.ledger.engine import reads
 from tasks.ledger.filters import condition_of, parameters_of, scans_at
 from tasks.ledger.records import ItemFilter
+from tasks.ledger.reopening import reopen_failed
 from tasks.schema import (
     DecisionKind,
     ItemStatus,
@@ -260,8 +261,10 @@ def _carry_out(
     connection.execute(update(item).where(mine).values({**_values(made), **made.values}))
     if made.target is ItemStatus.PUBLISHED:
         _supersede_after(connection, decision_id, who=made.who)
-    if made.target is ItemStatus.PENDING and made.kind is not DecisionKind.RELEASE:
-        _keep_held(connection, mine)
+    if made.target is ItemStatus.PENDING:
+        reopen_failed(connection, mine)
+        if made.kind is not DecisionKind.RELEASE:
+            _keep_held(connection, mine)
     return decision_id, moved
 
 

@@ -164,7 +164,7 @@ def _settle(
     is_warned = row.reason is not None and bool(outcome.derivatives)  # while it held the item
     if is_warned:
         status, reason, detail = ItemStatus.FAILED, Reason(row.reason), _OVERWRITTEN
-    may_pass = is_warned or _may_pass(reason)
+    may_pass = is_warned or (_may_pass(reason) and not outcome.is_final)
     if may_pass and row.vanished_at is not None:
         status, reason, detail = GONE, GONE_REASON, GONE_DETAIL  # while it was being worked on
     elif may_pass and row.attempts < max_attempts:

@@ -125,7 +125,7 @@ class Ledger(Database):
         def work(connection: Connection) -> Claim | None:
             # When the connection was lost at the commit, the claim may have been made all the same.
             nonlocal is_retry
-            made = claims.reread_claim(connection, token) if is_retry else None
+            made = claims.reread_claim(connection, token, order_id=order_id) if is_retry else None
             is_retry = True
             return made or claims.claim_items(connection, wanted, token=token)
 

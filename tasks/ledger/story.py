@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Row, select
 from tasks.errors import Reason, UsageError
 from tasks.ledger import corrections
 from tasks.ledger.engine import reads
+from tasks.ledger.films import list_shots
 from tasks.ledger.filters import scans_at
 from tasks.ledger.reading import (
     derivative_row,
@@ -132,6 +133,8 @@ def _scan_row(row: Row[Any]) -> ScanRow:
         height=row.height,
         bits=row.bits,
         pages=row.pages,
+        frames=row.frames,
+        film_s=row.film_s,
     )
 
 
@@ -153,6 +156,7 @@ def _histories(connection: Connection, scan_id: int) -> list[ItemHistory]:
                 )
             ),
             decisions=decisions_of(connection, row.id),
+            shots=tuple(list_shots(connection, row.id)),
         )
         for row in rows
     ]

@@ -5,22 +5,26 @@ from datetime import datetime
 
 from sqlalchemy import Connection, and_, func, or_, select, update
 
-from tasks.ledger import outages, sql
+from tasks.ledger import films, outages, sql
 from tasks.ledger.engine import reads, writes
 from tasks.schema import (
     CLAIMED,
     PENDING_ALONE,
     PENDING_FOR_NONE,
     PENDING_IN_ORDER,
+    SHOT_UNFINISHED,
     ItemStatus,
+    ShotStatus,
     claim,
     item,
     order_tally,
+    shot,
     status_in,
     work_order,
 )
 
 _OPEN = claim.c.ended_at.is_(None)
+_LEASED = shot.c.status == ShotStatus.CLAIMED
 
 
 @reads
@@ -81,13 +85,17 @@ def waits_for_sources_alone(connection: Connection, order_id: int, *, longer_tha
 
 @reads
 def next_due_s(connection: Connection, order_id: int) -> float | None:
-    """Seconds until an item of an order can be claimed: 0 for now, None where none is left."""
+    """Seconds until an item of an order, or a shot of a film, can be had: 0 is now, None never."""
     leases = (
         select(func.min(claim.c.expires_at))
         .join(item, item.c.claim_id == claim.c.id)
         .where(CLAIMED, _OPEN, item.c.order_id == order_id)
     )
-    soonest = (next_pending_in(connection, order_id), connection.execute(leases).scalar())
+    soonest = (
+        next_pending_in(connection, order_id),
+        films.next_due(connection, order_id),
+        connection.execute(leases).scalar(),
+    )
     known = [moment for moment in soonest if moment is not None]
     if not known:
         return None
@@ -99,7 +107,8 @@ def next_due_s(connection: Connection, order_id: int) -> float | None:
 def open_workers(connection: Connection) -> set[str]:
     """The names of those who hold a lease now."""
     holding = select(claim.c.worker).where(_OPEN, claim.c.expires_at > sql.now())
-    return set(connection.execute(holding).scalars())
+    helping = select(shot.c.worker).where(SHOT_UNFINISHED, _LEASED, shot.c.due_at > sql.now())
+    return {*connection.execute(holding).scalars(), *connection.execute(helping).scalars()}
 
 
 @reads
@@ -119,11 +128,16 @@ def count_expired(connection: Connection, workers: Collection[str] = ()) -> int:
 def expire_leases(connection: Connection, workers: Collection[str]) -> int:
     """Let the leases of workers that are known to be gone run out now; returns how many.
 
-    The next claim sweeps their items up.
+    The next claim sweeps their items up; shots of films are leased anew.
     """
     expired = (
         update(claim)
         .where(_OPEN, claim.c.worker.in_(workers), claim.c.expires_at > sql.now())
         .values(expires_at=sql.now())
     )
-    return sql.affected(connection, expired)
+    shots = (
+        update(shot)
+        .where(SHOT_UNFINISHED, _LEASED, shot.c.worker.in_(workers), shot.c.due_at > sql.now())
+        .values(due_at=sql.now())
+    )
+    return sql.affected(connection, expired) + sql.affected(connection, shots)

@@ -144,6 +144,7 @@ class _Flight:
             with suppress(queue.Empty):
                 future = self._done.get(timeout=POLL_S)
                 break
+            self._watch.look()
             if self._fanout.stop.is_set():
                 self.stop()
         limit = self._given.pop(id(future))
@@ -151,7 +152,7 @@ class _Flight:
         touched = _touched(summary)
         if self._left is not None:
             self._left += limit - touched
-        self._is_dry = not touched
+        self._is_dry = not (touched or summary.shots)
         return summary
 
     def stop(self) -> None:

@@ -14,6 +14,9 @@ BEAT_S = 15.0
 #: Whoever works in its own process looks so often whether something is due, or goes first.
 POLL_S = 1.0
 
+#: So often progress is told while no batch ends.
+LOOK_S = 3.0
+
 
 class ShareWatch:
     """Says that a share lives, counts what is done, and hears when it is to end."""
@@ -33,6 +36,7 @@ class ShareWatch:
         self._is_given_up = False
         self._total = BatchSummary()
         self._ends_at = float("inf")
+        self._looked_at = time.monotonic()
 
     def start_clock(self) -> None:
         """Let its time begin: what it works with is there."""
@@ -48,6 +52,12 @@ class ShareWatch:
         """Take note of what is done."""
         self._total = total
         self._on_progress(total)
+
+    def look(self) -> None:
+        """Have progress told now and then, although no batch has ended: a film takes long."""
+        if time.monotonic() - self._looked_at > LOOK_S:
+            self._looked_at = time.monotonic()
+            self._on_progress(self._total)
 
     def beat(self) -> None:
         """Say that the share lives; of a cancelled order, what is not begun is given back."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.ledger import ItemStatus, Ledger, orders
+from tasks.ledger import ItemStatus, Ledger, films, orders
 from tasks.ledger.orders import (
     Budget,
     LeftOut,
@@ -122,12 +122,17 @@ def progress_in_words(ledger: Ledger, row: OrderRow) -> ProgressBar:
         percent = 100.0 if row.state is OrderState.COMPLETED else _percent(total - waiting, total)
         return ProgressBar(percent, "\n\n".join(lines))
     lines.append(f"{told.done:,} of {told.total:,}{_pace(ledger, row, told)}")
+    frames = films.frames_of_order(ledger, row.id)
+    if frames.films:
+        lines.append(frames.in_words())
     first = orders.has_precedence(ledger, row.id)
     if first is not None:
         lines.append(f"{first.name} goes first.")
     lines.append(f"{told.shares_open} shares are open, {told.shares} were in all")
     lines.append(_table({status.value: n for status, n in told.statuses.items()}))
-    return ProgressBar(_percent(told.done, told.total), "\n\n".join(lines))
+    # A film under way counts by its frames: it may be all of an order.
+    under_way = frames.share if told.statuses.get(ItemStatus.CLAIMED) else 0.0
+    return ProgressBar(_percent(told.done + under_way, told.total), "\n\n".join(lines))
 
 
 def pace_of(ledger: Ledger, row: OrderRow, told: Progress) -> tuple[float, float] | None:
@@ -144,7 +149,7 @@ def _pace(ledger: Ledger, row: OrderRow, told: Progress) -> str:
     return f", {rate(pace[0])}{left}"
 
 
-def _percent(done: int, total: int) -> float:
+def _percent(done: float, total: int) -> float:
     return 100.0 * min(done / total, 1.0) if total else 0.0
 
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from tasks.batch.batch import BatchSummary
 from tasks.errors import DatabaseUnavailable
 from tasks.heartbeat import beating
-from tasks.ledger import Ledger, RunEnding, orders
+from tasks.ledger import Ledger, RunEnding, films, orders
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.orders import PATIENCE_S, OrderKind, OrderRow, OrderState, Size
 from tasks.orders.dispatch import OpenFanout, in_this_process, work_through
@@ -79,6 +79,12 @@ def give_up(ledger: Ledger, row: OrderRow, why: str) -> None:
         orders.stop(ledger, row.id, RunEnding.ABORTED, why=why)
 
 
+def films_in_words(ledger: Ledger, order_id: int) -> str:
+    """How far the films of an order are, in frames; nothing where there are none."""
+    told = films.frames_of_order(ledger, order_id)
+    return f"({told.done:,} of {told.frames:,} frames)" if told.frames else ""
+
+
 # --- an order in one process ---------------------------------------------------------------------
 
 
@@ -99,7 +105,8 @@ def work_here(  # noqa: PLR0913 - three of them have defaults
         order_id: The order, planned.
         stop: Set from outside, it asks for an orderly end.
         open_fanout: Who does it.
-        on_progress: Told how many items have ended, of how many, and what is waited for.
+        on_progress: Told how many items have ended, of how many, and what is waited for, or how
+            far its films are.
 
     Returns:
         Why it could not go on, or nothing.
@@ -107,7 +114,7 @@ def work_here(  # noqa: PLR0913 - three of them have defaults
     while not stop.is_set():
         row = orders.settle(ledger, order_id)
         told = orders.progress(ledger, order_id)
-        on_progress(told.done, told.total, "")
+        on_progress(told.done, told.total, films_in_words(ledger, order_id))
         if row.state is not OrderState.RUNNING:
             return row.detail if row.state is OrderState.ABORTED else ""
         first = orders.has_precedence(ledger, order_id)
@@ -117,6 +124,10 @@ def work_here(  # noqa: PLR0913 - three of them have defaults
         if first is not None or due_s is None or due_s > PATIENCE_S:
             stop.wait(POLL_S)  # what is left is in other hands, or tried again later
             continue
+
+        def show(one: BatchSummary, done: int = told.done, total: int = told.total) -> None:
+            on_progress(done + one.items, total, films_in_words(ledger, order_id))
+
         left_s = None
         if row.budget.max_seconds is not None:
             left_s = max(row.budget.max_seconds - told.worked_s, 1.0)
@@ -128,7 +139,7 @@ def work_here(  # noqa: PLR0913 - three of them have defaults
             share.id,
             stop=stop,
             open_fanout=open_fanout,
-            on_progress=lambda one, told=told: on_progress(told.done + one.items, told.total, ""),  # type: ignore[misc]  # a default binds the loop's value
+            on_progress=show,
         )
         if summary.aborted:
             return summary.aborted

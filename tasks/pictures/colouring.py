@@ -27,7 +27,7 @@ from tasks.batch.recipe import output_policy, read_limits, recipe_of
 from tasks.derivatives import OutputPolicy
 from tasks.errors import InvalidPrediction, NoDevice
 from tasks.pictures.showing import Pictures
-from tasks.provenance import Corrected, Provenance, this_program
+from tasks.provenance import CorrectionStatement, Provenance, this_program
 from tasks.settings import Settings
 from tasks.storage.streams import file_chunks, sha256_of
 
@@ -136,7 +136,7 @@ def _provenance(  # noqa: PLR0913, PLR0917 - each is said in it
     said, correction = None, wanted.correction
     if not correction.is_empty:
         hints, masks = len(correction.hints), len(correction.masks)
-        said = Corrected(0, wanted.who, now, hints, masks, correction.strength)
+        said = CorrectionStatement(0, wanted.who, now, hints, masks, correction.strength)
     return Provenance(
         scan_uri=wanted.uri or f"urn:sha256:{digest}",
         scan_sha256=digest,

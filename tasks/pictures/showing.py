@@ -153,17 +153,22 @@ class Pictures:
 
 
 @contextmanager
-def open_pictures(settings: Settings) -> Iterator[Pictures]:
-    """Children and a cache for whoever shows pictures; both are gone with the block.
+def open_pictures(settings: Settings, pixels: PixelPool | None = None) -> Iterator[Pictures]:
+    """A cache, and children, for whoever shows pictures; both are gone with the block.
+
+    Args:
+        settings: Where the cache may lie, and how large.
+        pixels: Children that their owner ends; none: some are started here.
 
     Raises:
         OutputFull: No folder can be made for the cache.
     """
     with ExitStack() as opened:
         folder = opened.enter_context(scratch_folder(settings))
-        workers = min(_CHILDREN, settings.cores)
-        pool = opened.enter_context(closing(open_pool(settings, workers=workers)))
-        yield Pictures(settings, pool, folder)
+        if pixels is None:
+            workers = min(_CHILDREN, settings.cores)
+            pixels = opened.enter_context(closing(open_pool(settings, workers=workers)))
+        yield Pictures(settings, pixels, folder)
 
 
 def which_of(text: str) -> Which:

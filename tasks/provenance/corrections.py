@@ -4,7 +4,7 @@ from colormodel.correction import Correction
 from colormodel.hints import HintError
 from tasks.errors import UsageError
 from tasks.ledger.records import CorrectionRow
-from tasks.provenance.model import Corrected
+from tasks.provenance.model import CorrectionStatement
 
 
 def read_said(row: CorrectionRow) -> Correction:
@@ -21,10 +21,10 @@ def read_said(row: CorrectionRow) -> Correction:
         ) from error
 
 
-def corrected(row: CorrectionRow) -> Corrected:
+def corrected(row: CorrectionRow) -> CorrectionStatement:
     """What a derivative's provenance says of it."""
     said = read_said(row)
-    return Corrected(
+    return CorrectionStatement(
         number=row.id,
         who=row.who,
         made_at=row.made_at,

@@ -30,7 +30,7 @@ def this_program() -> str:
 
 
 @dataclass(frozen=True)
-class Corrected:
+class CorrectionStatement:
     """What a person said of a derivative's colours.
 
     Attributes:
@@ -92,7 +92,7 @@ class Provenance:
     descriptive: Descriptive = field(default_factory=Descriptive)
     page: int = 0
     notes: tuple[str, ...] = ()
-    correction: Corrected | None = None
+    correction: CorrectionStatement | None = None
 
     @property
     def note(self) -> str:

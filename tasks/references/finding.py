@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from tasks.errors import AutochromeError, SourceNotFound, UsageError
 from tasks.ledger.reference_records import Description
-from tasks.references.manifest import Described, read_manifest
+from tasks.references.manifest import ManifestEntry, read_manifest
 from tasks.settings import Settings
 from tasks.storage import ObjectStore, open_store
 from tasks.storage.keys import key_from_name
@@ -150,7 +150,7 @@ def _of_manifest(search: Search, content: bytes, folder: str, name: str) -> Iter
             yield Found(row.file, row.description, wrong=str(error))
 
 
-def _of_row(search: Search, row: Described, folder: str) -> Found:
+def _of_row(search: Search, row: ManifestEntry, folder: str) -> Found:
     is_whole = "://" in row.file or row.file.startswith("/")
     address = row.file if is_whole else f"{folder}/{row.file}"
     location = parse_location(address)

@@ -16,7 +16,7 @@ _ALSO = {"path": "file", "class": "kind", "licence": "rights", "license": "right
 
 
 @dataclass(frozen=True)
-class Described:
+class ManifestEntry:
     """A file as a manifest names it, and what is said of it; *wrong* says what cannot be."""
 
     file: str
@@ -24,7 +24,7 @@ class Described:
     wrong: str = ""
 
 
-def read_manifest(content: bytes, *, name: str, default: Description) -> list[Described]:
+def read_manifest(content: bytes, *, name: str, default: Description) -> list[ManifestEntry]:
     """Read a manifest.
 
     Args:
@@ -67,12 +67,12 @@ def _word(
     raise UsageError(f"there is no {shown} {text!r}; there are {', '.join(kind)}")
 
 
-def _described(row: Row, default: Description) -> Described:
+def _described(row: Row, default: Description) -> ManifestEntry:
     said = {name: row.cells[name] for name in COLUMNS if name in row.cells}
     file = said.pop("file")
     if row.is_too_long:
-        return Described(file, default, "its row has more fields than the manifest has columns")
+        return ManifestEntry(file, default, "its row has more fields than the manifest has columns")
     try:
-        return Described(file, describe(default, said))
+        return ManifestEntry(file, describe(default, said))
     except UsageError as error:
-        return Described(file, default, str(error))
+        return ManifestEntry(file, default, str(error))

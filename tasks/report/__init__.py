@@ -4,8 +4,8 @@ from tasks.report.forms import ReportFile, render_report, report_key
 from tasks.report.model import (
     Backlog,
     Confidence,
-    Counted,
     Found,
+    ItemCounts,
     Outage,
     Picture,
     RecipeFacts,
@@ -20,8 +20,8 @@ from tasks.report.needs import Need, Urgency, needs_of
 __all__ = [
     "Backlog",
     "Confidence",
-    "Counted",
     "Found",
+    "ItemCounts",
     "Need",
     "Outage",
     "Picture",

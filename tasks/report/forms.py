@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from tasks.errors import Reason
-from tasks.report.model import Counted, RunReport
+from tasks.report.model import ItemCounts, RunReport
 from tasks.report.needs import needs_of
 from tasks.report.page import render_page
 from tasks.report.reasons import REASON_HELP, STATUS_HELP
@@ -76,6 +76,8 @@ def render_json(report: RunReport) -> str:
 
 def _rows(report: RunReport) -> Iterator[tuple[object, ...]]:
     yield "archive", "", "", report.scans, "", "", "scans known", ""
+    if report.films.films:
+        yield "archive", "", "", report.films.films, "", "", report.films.in_words(), ""
     for pattern, files in report.found.left_out.items():
         yield "left out", "", "", files, "", "", f"files left out by the pattern {pattern}", ""
     if report.found.incomplete:
@@ -95,7 +97,7 @@ def _rows(report: RunReport) -> Iterator[tuple[object, ...]]:
         yield "noted", "", "", 1, "", sample.uri, sample.detail, ""
 
 
-def _count_rows(kind: str, counted: Counted) -> Iterator[tuple[object, ...]]:
+def _count_rows(kind: str, counted: ItemCounts) -> Iterator[tuple[object, ...]]:
     for status, items in counted.statuses.items():
         yield kind, status, "", items, "", "", STATUS_HELP[status].means, STATUS_HELP[status].do
     for reason, items in counted.reasons.items():

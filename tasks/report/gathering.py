@@ -16,14 +16,15 @@ from tasks.batch.scratch import scratch_folder
 from tasks.errors import AutochromeError, DatabaseUnavailable, Reason, UsageError
 from tasks.ledger import Counts, ItemRow, ItemStatus, Ledger, RecipeRow, RunEnding, RunRow
 from tasks.ledger.checkpoints import list_checkpoints
+from tasks.ledger.films import frames_of_archive
 from tasks.ledger.opening import open_output
 from tasks.ledger.rates import measured_rates
 from tasks.orders.night import Night, summary_of
 from tasks.report import (
     Backlog,
     Confidence,
-    Counted,
     Found,
+    ItemCounts,
     Outage,
     Picture,
     RecipeFacts,
@@ -184,8 +185,8 @@ def _gather(  # noqa: PLR0913, PLR0917  what a report is made of
             left_out=night.figures.left_out,
         ),
         scans=counts.scans,
-        tonight=Counted(dict(summary.statuses), dict(summary.reasons)),
-        archive=Counted(counts.items, counts.reasons),
+        tonight=ItemCounts(dict(summary.statuses), dict(summary.reasons)),
+        archive=ItemCounts(counts.items, counts.reasons),
         speed=Speed(summary.items, seconds, dict(summary.seconds)),
         troubles=tuple(_troubles(summary, counts, samples)),
         confidence=Confidence(summary.mean_confidence, _previous_confidence(night)),
@@ -195,6 +196,7 @@ def _gather(  # noqa: PLR0913, PLR0917  what a report is made of
         ),
         noted=tuple(Sample(uri, "; ".join(notes)) for uri, notes in summary.noted.items()),
         pictures=tuple(pictures),
+        films=frames_of_archive(night.ledger, recipe.id),
     )
 
 

@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from tasks.errors import DatabaseUnavailable, Reason
 from tasks.ledger import Ledger, RunEnding, RunRow
+from tasks.ledger.films import frames_of_archive
 from tasks.ledger.pace import EndedBatch, Pace
 from tasks.schema import ItemStatus
 
@@ -75,6 +76,15 @@ def _counts(ledger: Ledger) -> Iterator[Metric]:
     for reason in Reason:
         by_reason.add_metric([reason.value, reason.verdict.value], counts.reasons.get(reason, 0))
     yield by_reason
+    frames = frames_of_archive(ledger, recipe.id if recipe else None)
+    yield _gauge("autochrome_films", "Films known", frames.films)
+    yield _gauge("autochrome_film_seconds", "How long the films known play", frames.seconds)
+    yield _by(
+        "autochrome_film_frames",
+        "Frames of the films known, and those coloured under the recipe in service",
+        "state",
+        [("known", frames.frames), ("coloured", frames.done)],
+    )
 
 
 def _waiting(ledger: Ledger) -> Iterator[Metric]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from tasks.errors import Reason
-from tasks.ledger.records import RunEnding
+from tasks.ledger.records import FrameCount, RunEnding
 from tasks.schema import ItemStatus
 
 COLOURED = (ItemStatus.PUBLISHED, ItemStatus.REVIEW)
@@ -50,7 +50,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Counted:
+class ItemCounts:
     """Items by status, and those that have a reason by reason."""
 
     statuses: Mapping[ItemStatus, int] = field(default_factory=dict)
@@ -173,8 +173,8 @@ class RunReport:
     recipe: RecipeFacts
     found: Found
     scans: int  # known to the ledger, those that vanished too
-    tonight: Counted  # what this run's items came to
-    archive: Counted  # all items of the current recipe, as they stand now
+    tonight: ItemCounts  # what this run's items came to
+    archive: ItemCounts  # all items of the current recipe, as they stand now
     speed: Speed = field(default_factory=Speed)
     troubles: tuple[Trouble, ...] = ()
     confidence: Confidence = field(default_factory=Confidence)
@@ -182,6 +182,7 @@ class RunReport:
     outages: tuple[Outage, ...] = ()
     noted: tuple[Sample, ...] = ()  # scans of this run with something odd about them, a few
     pictures: tuple[Picture, ...] = ()
+    films: FrameCount = field(default_factory=FrameCount)  # all that are known
 
     @property
     def without_item(self) -> int:

@@ -12,6 +12,7 @@ migrations say it in PostgreSQL's too, whose dialect would be loaded for that al
 from tasks.schema.base import REVISION, UNCHECKED, metadata
 from tasks.schema.corrections import correction
 from tasks.schema.decisions import decision, decision_item
+from tasks.schema.films import SHOT_UNFINISHED, shot
 from tasks.schema.items import (
     CLAIMED,
     IN_REVIEW,
@@ -54,6 +55,8 @@ from tasks.schema.words import (
     OrderKind,
     OrderMode,
     OrderState,
+    ShotStatus,
+    ShotVerdict,
 )
 
 __all__ = [
@@ -68,6 +71,7 @@ __all__ = [
     "REVISION",
     "SETTLED",
     "SETTLED_STATUSES",
+    "SHOT_UNFINISHED",
     "UNCHECKED",
     "WORDS",
     "AttemptEnding",
@@ -78,6 +82,8 @@ __all__ = [
     "OrderKind",
     "OrderMode",
     "OrderState",
+    "ShotStatus",
+    "ShotVerdict",
     "attempt",
     "champion",
     "checkpoint",
@@ -108,6 +114,7 @@ __all__ = [
     "scan_revision",
     "scan_tally",
     "share",
+    "shot",
     "status_in",
     "store",
     "training",

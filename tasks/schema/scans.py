@@ -7,6 +7,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     ColumnElement,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -59,6 +60,8 @@ scan = Table(
     Column("bits", SmallInteger),
     Column("pages", Integer),
     Column("title", Text),  # what the file calls its subject, for people who look for it
+    Column("frames", BigInteger),  # of a film; NULL for a still picture
+    Column("film_s", Float),  # how long it plays
     # Discovery asks by key, 5,000 at once; `autochrome item` by the whole of it.
     UniqueConstraint("store_id", "key", "page"),
     # Finding a file by its digest.
@@ -88,6 +91,8 @@ WORDS: ColumnElement[str] = literal_column(
     "to_tsvector('simple', translate(key || ' ' || coalesce(title, ''), "
     f"'{string.punctuation.replace(chr(39), chr(39) * 2)}', '{' ' * len(string.punctuation)}'))"
 )
+# Films among millions of scans, to count their frames.
+Index("ix_scan_film", scan.c.id, sqlite_where=scan.c.frames.is_not(None))
 DOUBTED = scan.c.read_listing != scan.c.listing
 # What a discovery compares: none of millions, nearly always.
 Index("ix_scan_doubted", scan.c.store_id, scan.c.key, sqlite_where=DOUBTED)

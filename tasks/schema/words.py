@@ -47,6 +47,26 @@ class AttemptEnding(enum.StrEnum):
     REVOKED = "revoked"  #: The scan changed, or was corrected, under its hands: not counted.
 
 
+class ShotStatus(enum.StrEnum):
+    """Where a shot of a film stands. The comments are the transition table."""
+
+    #: Waits to be leased. new -> open (found); failed -> open (its item is tried again);
+    #: claimed -> open (given back, or to be tried later); done -> open (its segment is gone, or a
+    #: curator has turned it down).
+    OPEN = "open"
+    CLAIMED = "claimed"  #: A worker holds a lease on it. open, claimed (it ran out) -> claimed.
+    DONE = "done"  #: Its segment is stored and verified. claimed -> done.
+    #: Cannot be coloured, or its attempts are used up: so is its item. claimed -> failed.
+    FAILED = "failed"
+
+
+class ShotVerdict(enum.StrEnum):
+    """What a curator said of a shot."""
+
+    APPROVED = "approved"  #: As it is.
+    REJECTED = "rejected"  #: It is kept grey from the next making of the reel on.
+
+
 class FixityOutcome(enum.StrEnum):
     """What an audit found when it read a file again."""
 

@@ -5,10 +5,12 @@ import errno
 import io
 import os
 import secrets
+import shutil
 import stat
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 from tasks.errors import (
@@ -20,7 +22,15 @@ from tasks.errors import (
     UsageError,
     WriteUnverified,
 )
-from tasks.storage.keys import RESERVED, is_storable, name_from_key, safe_key, shown
+from tasks.storage.keys import (
+    RESERVED,
+    WORK,
+    WORK_LASTS_S,
+    is_storable,
+    name_from_key,
+    safe_key,
+    shown,
+)
 from tasks.storage.objects import (
     ChangedSinceListing,
     ListingIncomplete,
@@ -115,6 +125,12 @@ class FolderStore:
             self._publish(part, self._path(key), key)
         finally:
             remove_if_possible(part)
+
+    def discard(self, folder: str) -> None:
+        """Remove the folder; what is just being put into it may stay, and is swept later."""
+        if not folder.startswith(f"{WORK}/"):
+            raise ValueError(f"{folder} is not to be removed")
+        shutil.rmtree(self._path(folder), ignore_errors=True)
 
     def digest(self, key: str) -> str:
         """Read the file back, on Linux from the disk itself, and return its sha256."""
@@ -252,11 +268,17 @@ class FolderStore:
             remove_if_possible(probe)
 
     def _sweep(self, *, before: float) -> None:
-        """Remove parts older than *before*, a time by the clock of the disk's own machine."""
-        for part in (self._root / RESERVED).glob("*.part"):
-            with contextlib.suppress(FileNotFoundError):
-                if part.stat().st_mtime < before:
-                    part.unlink()
+        """Remove parts older than *before*, a time by the clock of the disk's own machine.
+
+        And work that nobody has come back to: of films that were withdrawn half coloured.
+        """
+        parts = ((part, before) for part in (self._root / RESERVED).glob("*.part"))
+        kept_from = before + _LEFTOVER_AFTER_S - WORK_LASTS_S
+        work = ((file, kept_from) for file in (self._root / WORK).glob("*/*/*"))
+        for file, since in chain(parts, work):
+            with contextlib.suppress(OSError):
+                if file.stat().st_mtime < since:
+                    file.unlink()
 
 
 def _info(key: str, status: os.stat_result) -> ObjectInfo:

@@ -13,6 +13,12 @@ import re
 RESERVED = ".autochrome"
 """Component under which stores keep what is theirs; never listed."""
 
+WORK = "work"
+"""First component of what lies in an output only until something else is made of it."""
+
+WORK_LASTS_S = 14 * 24 * 3600
+"""So long it is kept if nobody discards it: `deploy/s3/output-lifecycle.json` says the same."""
+
 _LONGEST_COMPONENT_BYTES = 255  # file systems' limit
 _LONGEST_KEY_BYTES = 900  # S3's limit is 1,024, prefix included
 _KEPT_COMPONENTS = 2  # recipe and kind stay readable when the rest is shortened

@@ -134,6 +134,15 @@ class ObjectStore(Protocol):
             WriteUnverified: The file's digest is not *sha256*.
         """
 
+    def discard(self, folder: str) -> None:
+        """Remove what lies in a folder of `WORK`, which nothing is made of any more.
+
+        In a bucket its lifecycle does that, later: no account of ours may delete in one.
+
+        Raises:
+            ValueError: The folder is not in `WORK`.
+        """
+
     def digest(self, key: str) -> str:
         """Read the stored bytes back and return their sha256, in hex."""
 

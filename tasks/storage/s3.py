@@ -15,7 +15,15 @@ from botocore.exceptions import ClientError
 
 from tasks.errors import AccessDenied, FixityMismatch, SourceNotFound
 from tasks.settings import Settings
-from tasks.storage.keys import RESERVED, is_storable, key_from_name, name_from_key, safe_key, shown
+from tasks.storage.keys import (
+    RESERVED,
+    WORK,
+    is_storable,
+    key_from_name,
+    name_from_key,
+    safe_key,
+    shown,
+)
 from tasks.storage.location import BucketLocation
 from tasks.storage.objects import (
     ChangedSinceListing,
@@ -153,6 +161,11 @@ class S3Store:
                     ChecksumSHA256=_base64(bytes.fromhex(sha256)),
                     Metadata={"sha256": sha256},
                 )
+
+    def discard(self, folder: str) -> None:
+        """Nothing: the bucket's lifecycle does it."""
+        if not folder.startswith(f"{WORK}/"):
+            raise ValueError(f"{folder} is not to be removed")
 
     def digest(self, key: str) -> str:
         """Read the object back and return its sha256."""

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from colormodel.checkpoint import Card, Checkpoint, read_checkpoint, save_checkpoint
-from colormodel.finetune import BLENDS, Finetuned, FinetuneRecipe, Look, Material, finetune
+from colormodel.finetune import BLENDS, FinetuneRecipe, FinetuneResult, Look, Material, finetune
 from colormodel.networks import NetworkConfig, build_network
 from colormodel.photos import DataError, Photos
 from colormodel.recipe import RecipeError
@@ -68,7 +68,7 @@ def run(
     recipe: FinetuneRecipe = RECIPE,
     out: str = "out",
     looks: list[Look] | None = None,
-) -> Finetuned:
+) -> FinetuneResult:
     """Fine-tune in a folder."""
     seen = looks if looks is not None else []
     return finetune(

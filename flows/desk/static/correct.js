@@ -20,7 +20,8 @@ let chosen = null; // a hint's number, or "new" for a place that has no colour y
 let waiting = null; // that place: { points, wide }
 let stroke = null; // what is being drawn: { kind, points, moves }
 let cursor = { x: 0.5, y: 0.5, shown: false };
-let likely = [];
+let likely = null; // of the chosen place; null: not known yet
+let wished = 0; // which of them the person has asked for before it was known
 
 const hex = (rgb) => "#" + rgb.map((v) => Math.round(v).toString(16).padStart(2, "0")).join("");
 const rgbOf = (text) => [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16));
@@ -109,13 +110,23 @@ async function colour() {
   }
 }
 
+/** Give the chosen place one of its likely colours, by number: at once, or when they are known. */
+function giveLikely(number) {
+  wished = likely ? 0 : number;
+  if (likely && number <= likely.length) give(likely[number - 1].rgb);
+}
+
 let looking = null;
 async function lookAt([x, y]) {
   looking?.abort();
+  likely = null;
+  wished = 0;
+  find("likely").replaceChildren(soft("looking …"));
   const mine = looking = new AbortController();
   try {
     const place = await ask(api("likely"), { method: "POST", body: { said, x, y }, signal: mine.signal });
     likely = place.likely;
+    if (wished && chosen !== null) giveLikely(wished);
     find("free").value = hex(typeof chosen === "number" ? said.hints[chosen].rgb : place.here);
     showLikely();
     find("place-said").textContent = `${percent([x, y])}: ${likely.length} likely colours`;
@@ -220,6 +231,13 @@ function swatch(rgb, label) {
   button.setAttribute("aria-label", label);
   button.title = label;
   return button;
+}
+
+function soft(text) {
+  const said = document.createElement("span");
+  said.className = "soft";
+  said.textContent = text;
+  return said;
 }
 
 function showLikely() {
@@ -489,7 +507,7 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
   if (event.key === "o" && !event.repeat) { showBefore(true); return; }
   const number = Number(event.key);
-  if (number >= 1 && number <= likely.length && chosen !== null) { give(likely[number - 1].rgb); return; }
+  if (number >= 1 && chosen !== null) { giveLikely(number); return; }
   KEYS[event.key]?.();
 });
 document.addEventListener("keyup", (event) => { if (event.key === "o") showBefore(false); });

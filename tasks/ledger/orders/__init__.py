@@ -40,6 +40,7 @@ from tasks.ledger.orders.shares import (
     name_flow_run,
     open_share,
     open_shares,
+    share_goes_on,
 )
 from tasks.ledger.orders.steering import (
     PATIENCE_S,
@@ -99,6 +100,7 @@ __all__ = [
     "progress",
     "resume",
     "settle",
+    "share_goes_on",
     "stop",
     "transitions",
 ]

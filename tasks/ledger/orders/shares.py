@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from tasks.ledger import sql
+from tasks.ledger import films, sql
 from tasks.ledger.engine import reads, writes
 from tasks.ledger.orders.reading import get, is_late, list_open, lock, progress
 from tasks.ledger.orders.records import OrderRow, Progress, ShareFigures, ShareRow
@@ -64,8 +64,12 @@ def open_shares(
 def _fitting(
     connection: Connection, row: OrderRow, told: Progress, size: Size, shares: int
 ) -> Size | None:
-    """The size of one more share of an order; None where the *shares* that are open will do."""
-    if shares * size.expected_items >= told.left:
+    """The size of one more share of an order; None where the *shares* that are open will do.
+
+    A shot of a film is worth a worker that has nothing else: several share a reel.
+    """
+    for_scans = -(-told.left // size.expected_items)
+    if shares >= for_scans + films.count_open(connection, row.id):
         return None
     if row.budget.max_seconds is None:
         return size
@@ -246,13 +250,22 @@ def goes_on(connection: Connection, order_id: int) -> bool:
 
 
 @reads
-def is_due(connection: Connection, order_id: int, *, within_s: float) -> bool:
-    """Whether an item of the order can be claimed now, or in so many seconds."""
-    soonest = next_pending_in(connection, order_id)
-    if soonest is None:
+def share_goes_on(connection: Connection, share_id: int) -> bool:
+    """Whether what takes long may be gone on with: the share has time left, its order goes on."""
+    row = connection.execute(
+        select(share, sql.now().label("now")).where(share.c.id == share_id)
+    ).one()
+    if row.ended_at is not None or (row.max_seconds and _since_s(row) > row.max_seconds):
         return False
+    return goes_on(connection, row.order_id)
+
+
+@reads
+def is_due(connection: Connection, order_id: int, *, within_s: float) -> bool:
+    """Whether an item of the order can be claimed now, or in so many seconds, or a shot of it."""
+    soonest = (next_pending_in(connection, order_id), films.next_due(connection, order_id))
     limit: datetime = connection.execute(select(sql.now(within_s))).scalar_one()
-    return soonest <= limit
+    return any(moment is not None and moment <= limit for moment in soonest)
 
 
 def _share_row(row: Row[Any]) -> ShareRow:

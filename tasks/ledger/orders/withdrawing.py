@@ -34,6 +34,7 @@ from tasks.schema import (
     decision,
     decision_item,
     item,
+    shot,
     status_in,
 )
 
@@ -127,9 +128,11 @@ def _remove(connection: Connection, ids: list[int], decision_id: int, order_id: 
         attempt.c.ending.in_([AttemptEnding.FINISHED.value, AttemptEnding.EXPIRED.value]),
     )
     decided = select(decision_item.c.item_id).where(decision_item.c.item_id == item.c.id)
+    shots = select(shot.c.id).where(shot.c.item_id == item.c.id)
     found = connection.execute(
         select(item.c.id, item.c.scan_id).where(
-            _still_ours(connection, order_id), ~begun.exists(), ~decided.exists()
+            _still_ours(connection, order_id),
+            *(~one.exists() for one in (begun, decided, shots)),
         ),
         sql.as_ids(ids),
     ).all()

@@ -14,6 +14,15 @@ from tasks.ledger.records.claims import (
     outcome_for,
 )
 from tasks.ledger.records.discovery import Digest, Discovered, Doubt, ListedObject, Missing
+from tasks.ledger.records.films import (
+    FilmFacts,
+    FilmStanding,
+    FoundShot,
+    FrameCount,
+    LeasedShot,
+    ShotDone,
+    ShotRequest,
+)
 from tasks.ledger.records.fixity import FixityCheck, FixityFilter, FixitySubject, SourceRow
 from tasks.ledger.records.reading import (
     AttemptRow,
@@ -30,6 +39,7 @@ from tasks.ledger.records.reading import (
 )
 from tasks.ledger.records.recipes import Recipe, RecipeRow
 from tasks.ledger.records.runs import RunEnding, RunFigures, RunRow
+from tasks.ledger.records.shots import ShotRow
 
 __all__ = [
     "FINISHED",
@@ -48,13 +58,18 @@ __all__ = [
     "Doubt",
     "Ending",
     "Failures",
+    "FilmFacts",
+    "FilmStanding",
     "FixityCheck",
     "FixityFilter",
     "FixitySubject",
+    "FoundShot",
+    "FrameCount",
     "ItemFilter",
     "ItemHistory",
     "ItemRow",
     "ItemStory",
+    "LeasedShot",
     "ListedObject",
     "Missing",
     "OutageRow",
@@ -66,6 +81,9 @@ __all__ = [
     "RunFigures",
     "RunRow",
     "ScanRow",
+    "ShotDone",
+    "ShotRequest",
+    "ShotRow",
     "SourceRow",
     "outcome_for",
 ]

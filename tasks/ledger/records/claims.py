@@ -73,6 +73,7 @@ class Claim:
     items: tuple[ClaimedItem, ...]
     # Places that were away, by source, and are tried again: who reads a scan there ends the outage.
     tried_again: frozenset[tuple[str, str]] = frozenset()
+    order_id: int = 0  # whose items they are
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ class Outcome:
     derivatives: tuple[DerivativeRecord, ...] = ()
     seconds: float | None = None
     correction_id: int = 0  # that was in force, whatever came of it
+    is_final: bool = False  # it was tried as often as it may be: whatever the reason, not again
 
     def __post_init__(self) -> None:
         if self.status not in FINISHED:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from tasks.errors import Reason
 from tasks.ledger.records.recipes import RecipeRow
+from tasks.ledger.records.shots import ShotRow
 from tasks.schema import AttemptEnding, DecisionKind, ItemStatus
 
 
@@ -173,6 +174,8 @@ class ScanRow:
     height: int | None
     bits: int | None
     pages: int | None
+    frames: int | None = None  # of a film
+    film_s: float | None = None  # how long it plays
 
 
 @dataclass(frozen=True)
@@ -197,6 +200,7 @@ class ItemHistory:
     attempts: tuple[AttemptRow, ...]
     derivatives: tuple[DerivativeRow, ...]
     decisions: tuple[DecisionRow, ...]
+    shots: tuple[ShotRow, ...] = ()  # of a film
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from pydantic import SecretStr
 
 from colormodel.checkpoint import DEFAULT_CHECKPOINT
 from colormodel.hints import Stroke
-from flows.cli.running import run_here
 from tasks.ledger import ItemFilter
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.people import Role
@@ -24,12 +23,11 @@ from tasks.ledger.references import list_references
 from tasks.provenance import read_xmp
 from tasks.settings import Settings
 from tests.browser import browsing, find_browser
-from tests.corrections import BLUE, GREEN, RED, archive, distances, in_use, path_of
+from tests.corrections import BLUE, GREEN, RED, distances, in_use, path_of
 from tests.desks import HTML, LOCAL, Curator, House, OpenHouse, serving
 from tests.ports import free_port
-from tests.workers import MakeSettings
-
-__all__ = ["archive"]
+from tests.templates import Template
+from tests.workers import settings_in
 
 PLACES = ((0.35, 0.85), (0.8, 0.2), (0.62, 0.9))
 STROKES = tuple(Stroke((at,), rgb) for at, rgb in zip(PLACES, (RED, BLUE, GREEN), strict=True))
@@ -37,17 +35,22 @@ SAID = {"hints": [{"points": [[0.35, 0.85]], "rgb": RED}]}
 
 
 @pytest.fixture
-def coloured(make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Two scans that were coloured by the bundled network."""
+def archive(correctable_template: Template) -> Path:
+    """Two scans, after they were coloured by the bundled network."""
+    return correctable_template.restore() / "archive"
+
+
+@pytest.fixture
+def coloured(archive: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings for them."""
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    settings = make_settings(
+    return settings_in(
+        archive.parent,
         checkpoint=DEFAULT_CHECKPOINT,
         publish_directly=True,
         web_port=free_port(),
         api_auth=SecretStr(":".join(LOCAL)),
     )
-    run_here(settings, as_json=True)
-    return settings
 
 
 def item_of(house: House, name: str) -> int:
@@ -121,9 +124,10 @@ def test_two_people_and_those_who_only_look(house: House) -> None:
     assert looks.client.get(f"/api/items/{item}/correction").json()["id"] == over.json()["id"]
 
 
-@pytest.mark.parametrize(
-    ("said", "status"),
-    [
+def test_what_makes_no_sense_is_refused(house: House) -> None:
+    """In words, and nothing is kept; so is a picture without a form's word."""
+    anna, item = house.signed_in("Anna"), item_of(house, "deep.tif")
+    wrong: tuple[tuple[dict[str, object], int], ...] = (
         ({"hints": [{"points": [], "rgb": RED}]}, 422),
         ({"hints": [{"points": [[2, 0]], "rgb": RED}]}, 422),
         ({"hints": [{"points": [[0, 0]], "rgb": [1, 2, 256]}]}, 422),
@@ -131,14 +135,11 @@ def test_two_people_and_those_who_only_look(house: House) -> None:
         ({"strength": 9}, 422),
         ({"hints": [{"points": [[0.5, 0.5]], "rgb": RED}] * 201}, 422),
         ({}, 400),
-    ],
-)
-def test_what_makes_no_sense_is_refused(house: House, said: dict[str, object], status: int) -> None:
-    """In words, and nothing is kept; so is a picture without a form's word."""
-    anna, item = house.signed_in("Anna"), item_of(house, "deep.tif")
-    answer = anna.post(f"/api/items/{item}/correction", said=said)
-    assert answer.status_code == status
-    assert answer.json()["detail"]
+    )
+    for said, status in wrong:
+        answer = anna.post(f"/api/items/{item}/correction", said=said)
+        assert answer.status_code == status, said
+        assert answer.json()["detail"]
     assert anna.client.post(f"/api/items/{item}/correction", json={"said": SAID}).status_code == 403
     assert anna.client.get(f"/api/items/{item}/correction").json()["history"] == []
 
@@ -282,6 +283,9 @@ def test_a_curator_corrects_in_a_browser(
             page.wait_for("The scan is coloured by what was said", seconds=150)
             page.run("document.querySelector('[data-teach]').click()")
             page.wait_for("Taught as reference")
-        history = ledger.story(uri).items[-1]
-        assert max(distances(path_of(in_use(history)), STROKES)) < 3
+        story = ledger.story(uri)
+        for hint, stroke in zip(story.corrections[-1].said["hints"], STROKES, strict=True):
+            assert hint["points"][0] == pytest.approx(stroke.points[0], abs=0.005)
+            assert hint["rgb"] == list(stroke.rgb)
+        assert max(distances(path_of(in_use(story.items[-1])), STROKES)) < 3
         assert len(list_references(ledger)) == 1

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
+from tasks.batch.children import PixelPool
 from tasks.ledger import ItemFilter
 from tasks.ledger.opening import open_ledger
 from tasks.settings import Settings
@@ -30,9 +31,13 @@ def listening(url: str) -> Iterator[Iterator[dict[str, object]]]:
 
 
 @pytest.mark.parametrize("where", ["here", "command line"])
-def test_what_is_decided_is_told(coloured: Settings, where: str) -> None:
+def test_what_is_decided_is_told(coloured: Settings, pixels: PixelPool, where: str) -> None:
     """Within a second or so, to whoever listens; with who, and what became of which item."""
-    with serving(coloured) as url, listening(url) as events, open_ledger(coloured) as ledger:
+    with (
+        serving(coloured, pixels) as url,
+        listening(url) as events,
+        open_ledger(coloured) as ledger,
+    ):
         (first, *_) = ledger.list_items(ItemFilter(), limit=1)
         began = time.monotonic()
         if where == "here":

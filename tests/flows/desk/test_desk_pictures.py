@@ -13,6 +13,7 @@ from tasks.pictures.cache import PyramidCache
 from tasks.pictures.pyramid import Pyramid, PyramidRequest, make_pyramid
 from tasks.pictures.region import cut, describe_service, read_region
 from tasks.scans.header import ReadLimits
+from tasks.settings import Settings
 from tests.desks import House
 from tests.scanfiles import codes_of, photograph, write_tiff
 
@@ -22,16 +23,23 @@ def pixels_of(jpeg: bytes) -> np.ndarray:
     return np.asarray(Image.open(BytesIO(jpeg)))
 
 
-@pytest.fixture
-def pyramid(tmp_path: Path) -> tuple[Path, np.ndarray]:
+@pytest.fixture(scope="module")
+def pyramid(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
     """Of a scan of 16 bits, and its codes in 8."""
+    folder = tmp_path_factory.mktemp("pyramid")
     codes = codes_of(photograph(1100, 1500), 16)
-    write_tiff(tmp_path / "scan.tif", codes)
+    write_tiff(folder / "scan.tif", codes)
     made = make_pyramid(
-        PyramidRequest(tmp_path / "scan.tif", tmp_path / "made.tif", ReadLimits(), page=0)
+        PyramidRequest(folder / "scan.tif", folder / "made.tif", ReadLimits(), page=0)
     )
     assert (made.width, made.height) == (1500, 1100)
-    return tmp_path / "made.tif", codes / 257
+    return folder / "made.tif", codes / 257
+
+
+@pytest.fixture
+def archive(coloured: Settings) -> Path:
+    """Where the scans lie."""
+    return Path(coloured.sources[0])
 
 
 @pytest.mark.parametrize(

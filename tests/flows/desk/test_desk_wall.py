@@ -7,9 +7,12 @@ from urllib.parse import quote
 
 import pytest
 
+from tasks.batch.children import PixelPool
 from tasks.ledger import ItemFilter, ItemStatus
 from tasks.ledger.people import Role
+from tasks.settings import Settings
 from tests.desks import HTML, Curator, House, OpenHouse
+from tests.templates import colour_missing
 
 
 def fields_in(page: str, action: str) -> dict[str, str]:
@@ -170,17 +173,13 @@ def test_anothers_decision_is_taken_back_by_whoever_runs_the_archive(house: Hous
         assert who.client.post("/wall/undo", data=data, headers=HTML).status_code == code
 
 
-@pytest.fixture
-def hostile_name(archive: Path) -> str:
-    """A scan whose name would be markup, in the archive before it is coloured."""
-    name = '"><img src=x onerror=alert(1)>.jpg'
-    (archive / "0.jpg").rename(archive / name)
-    return name
-
-
-def test_a_name_is_never_markup(hostile_name: str, open_house: OpenHouse) -> None:
+def test_a_name_is_never_markup(coloured: Settings, house: House, pixels: PixelPool) -> None:
     """On the wall, where it is confirmed, and in the address of what is shown."""
-    anna = open_house().signed_in("Anna")
+    hostile_name = '"><img src=x onerror=alert(1)>.jpg'
+    archive = Path(coloured.sources[0])
+    (archive / "0.jpg").rename(archive / hostile_name)
+    colour_missing(coloured, pixels)
+    anna = house.signed_in("Anna")
     page = anna.client.get("/wall", headers=HTML).text
     fields = fields_in(page, "/wall/confirm") | {"all": "1", "kind": "hold"}
     asked = anna.client.post("/wall/confirm", data=fields, headers=HTML).text

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import os
 import random
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pydantic import SecretStr
 
 from flows.desk.server import WebServer, metrics_app
 from flows.serving.environment import ui_url
+from tasks.batch.children import PixelPool
 from tasks.errors import UsageError
 from tasks.ledger.opening import open_ledger
 from tasks.settings import Settings
@@ -22,17 +24,19 @@ from tasks.storage import open_store
 from tests.desks import serving
 from tests.ports import free_port
 from tests.s3server import S3Bucket
-from tests.workers import MakeSettings
+from tests.workers import MakeSettings, settings_in
 
 AUTH = ("me", "secret")
 PAGE = "reports/a night/index.html"
 
 
-@pytest.fixture
-def settings(make_settings: MakeSettings, tmp_path: Path) -> Settings:
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Settings:
     """An output with a report in it, and a file beside it that is nobody's business."""
-    settings = make_settings(web_port=free_port(), api_auth=SecretStr(":".join(AUTH)))
-    page = tmp_path / "page"
+    folder = tmp_path_factory.mktemp("outputs")
+    shutil.copy(sqlite_template, folder / "ledger.db")
+    settings = settings_in(folder, web_port=free_port(), api_auth=SecretStr(":".join(AUTH)))
+    page = folder / "page"
     page.write_text("<h1>Night</h1>")
     output = open_store(settings.output, settings=settings, writable=True)
     digest = hashlib.sha256(page.read_bytes()).hexdigest()
@@ -40,10 +44,10 @@ def settings(make_settings: MakeSettings, tmp_path: Path) -> Settings:
     return settings
 
 
-@pytest.fixture
-def web(settings: Settings) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def web(settings: Settings, pixels: PixelPool) -> Iterator[str]:
     """A server for this machine."""
-    with serving(settings) as url:
+    with serving(settings, pixels) as url:
         yield url
 
 
@@ -62,28 +66,25 @@ def test_a_report_opens_in_a_browser_and_cannot_run_anything(web: str) -> None:
     assert "sandbox" in answer.headers["content-security-policy"]
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/nothing",
-        "/files/",
-        "/files/reports",
-        "/files/nothing",
-        "/files/../ledger.db",
-        "/files/%2e%2e/ledger.db",
-        "/files/..%2fledger.db",
-        "/files//etc/passwd",
-        "/files/%00",
-        "/files/.autochrome",
-    ],
-)
-def test_nothing_else_is_to_be_had(web: str, path: str) -> None:
+def test_nothing_else_is_to_be_had(web: str) -> None:
     """Whatever the way out of the output is called."""
     host = httpx.URL(web)
     with httpx.Client(auth=AUTH) as client:
-        request = client.build_request("GET", web)
-        request.url = host.copy_with(raw_path=path.encode())
-        assert client.send(request).status_code == 404
+        for path in (
+            "/nothing",
+            "/files/",
+            "/files/reports",
+            "/files/nothing",
+            "/files/../ledger.db",
+            "/files/%2e%2e/ledger.db",
+            "/files/..%2fledger.db",
+            "/files//etc/passwd",
+            "/files/%00",
+            "/files/.autochrome",
+        ):
+            request = client.build_request("GET", web)
+            request.url = host.copy_with(raw_path=path.encode())
+            assert client.send(request).status_code == 404, path
 
 
 def test_nothing_can_be_changed(web: str) -> None:
@@ -127,51 +128,44 @@ def test_the_login_leads_on_to_the_ui(web: str, settings: Settings) -> None:
 def test_a_port_in_use_and_a_missing_password_are_said_in_one_line(settings: Settings) -> None:
     """With the remedy."""
     with open_ledger(settings) as ledger:
-        app = metrics_app(settings, ledger)
-        with WebServer(settings, app), pytest.raises(UsageError, match="AUTOCHROME_WEB_PORT"):
-            WebServer(settings, app)
-        without = settings.model_copy(update={"api_auth": None, "web_port": free_port()})
+        elsewhere = settings.model_copy(update={"web_port": free_port()})
+        app = metrics_app(elsewhere, ledger)
+        with WebServer(elsewhere, app), pytest.raises(UsageError, match="AUTOCHROME_WEB_PORT"):
+            WebServer(elsewhere, app)
+        without = elsewhere.model_copy(update={"api_auth": None})
         with pytest.raises(UsageError, match="AUTOCHROME_API_AUTH"):
             metrics_app(without, ledger)
 
 
 def test_figures_can_be_served_alone(settings: Settings) -> None:
     """To Prometheus, with the password; there is nothing else then."""
+    elsewhere = settings.model_copy(update={"web_port": free_port()})
     with (
-        open_ledger(settings) as ledger,
-        WebServer(settings, metrics_app(settings, ledger)) as server,
+        open_ledger(elsewhere) as ledger,
+        WebServer(elsewhere, metrics_app(elsewhere, ledger)) as server,
     ):
         assert httpx.get(f"{server.url}/metrics").status_code == 401
         assert "autochrome_ledger_up 1.0" in httpx.get(f"{server.url}/metrics", auth=AUTH).text
         assert httpx.get(f"{server.url}/review", auth=AUTH).status_code == 404
 
 
-@pytest.mark.parametrize("made", ["file", "folder", "chain", "pipe"])
-def test_links_out_of_the_output_lead_nowhere(
-    web: str, settings: Settings, tmp_path: Path, made: str
-) -> None:
+def test_links_out_of_the_output_lead_nowhere(web: str, settings: Settings, tmp_path: Path) -> None:
     """Neither for reading nor for learning how long it is; links within it are followed."""
     secret = tmp_path / "secret"
     secret.mkdir()
     (secret / "key.pem").write_text("private")
-    link = Path(settings.output) / "link"
-    if made == "file":
-        link.symlink_to(secret / "key.pem")
-    elif made == "folder":
-        link.symlink_to(secret)
-    elif made == "chain":
-        (link.parent / "next").symlink_to(secret / "key.pem")
-        link.symlink_to("next")
-    else:
-        os.mkfifo(link)
-    path = "link/key.pem" if made == "folder" else "link"
-    for method in ("GET", "HEAD"):
-        answer = httpx.request(method, f"{web}/files/{path}", auth=AUTH)
-        assert answer.status_code == 404
-        assert "private" not in answer.text
-    link.unlink()
-    link.symlink_to(Path(settings.output) / "reports")
-    assert httpx.get(f"{web}/files/link/a night/index.html", auth=AUTH).status_code == 200
+    output = Path(settings.output)
+    (output / "to-file").symlink_to(secret / "key.pem")
+    (output / "to-folder").symlink_to(secret)
+    (output / "chain").symlink_to("to-file")
+    os.mkfifo(output / "pipe")
+    for path in ("to-file", "to-folder/key.pem", "chain", "pipe"):
+        for method in ("GET", "HEAD"):
+            answer = httpx.request(method, f"{web}/files/{path}", auth=AUTH)
+            assert answer.status_code == 404, path
+            assert "private" not in answer.text
+    (output / "within").symlink_to(output / "reports")
+    assert httpx.get(f"{web}/files/within/a night/index.html", auth=AUTH).status_code == 200
 
 
 @dataclass(frozen=True)
@@ -192,6 +186,7 @@ def large(
     request: pytest.FixtureRequest,
     make_settings: MakeSettings,
     tmp_path: Path,
+    pixels: PixelPool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Large]:
     """In a folder and in a bucket, on a machine without room for a copy."""
@@ -206,7 +201,7 @@ def large(
     output = open_store(settings.output, settings=settings, writable=True)
     digest = hashlib.sha256(content).hexdigest()
     output.put("master/large.tif", path, content_type="image/tiff", sha256=digest)
-    with serving(settings) as url:
+    with serving(settings, pixels) as url:
         monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
         yield Large(f"{url}/files/master/large.tif", content)
 
@@ -223,26 +218,22 @@ def test_downloads_come_from_the_store(large: Large) -> None:
     assert head.headers["content-type"] == "image/tiff"
 
 
-@pytest.mark.parametrize(
-    ("asked", "first", "last"),
-    [
+def test_a_part_can_be_asked_for(large: Large) -> None:
+    """As viewers of large pictures and broken-off downloads do.
+
+    Beyond the end: refused. What is no range, or several: all of it.
+    """
+    for asked, first, last in (
         ("bytes=0-99", 0, 99),
         ("bytes=1048570-1048590", 1_048_570, 1_048_590),
         ("bytes=5000000-", 5_000_000, 5_000_000),
         ("bytes=-10", 4_999_991, 5_000_000),
         ("bytes=4000000-9999999999", 4_000_000, 5_000_000),
-    ],
-)
-def test_a_part_can_be_asked_for(large: Large, asked: str, first: int, last: int) -> None:
-    """As viewers of large pictures and broken-off downloads do."""
-    answer = large.ask(asked)
-    assert answer.status_code == 206
-    assert answer.content == large.content[first : last + 1]
-    assert answer.headers["content-range"] == f"bytes {first}-{last}/5000001"
-
-
-def test_a_part_that_is_none_is_refused_or_passed_over(large: Large) -> None:
-    """Beyond the end: refused. What is no range, or several: all of it."""
+    ):
+        answer = large.ask(asked)
+        assert answer.status_code == 206
+        assert answer.content == large.content[first : last + 1]
+        assert answer.headers["content-range"] == f"bytes {first}-{last}/5000001"
     for beyond in ("bytes=5000001-", "bytes=-0"):
         assert large.ask(beyond).status_code == 416, beyond
     for odd in ("bytes=0-1,5-6", "lines=1-2", "bytes=-", "bytes=a-b", f"bytes={'9' * 5000}-"):

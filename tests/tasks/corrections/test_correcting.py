@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from colormodel.correction import Correction, Mask
 from colormodel.hints import Stroke
 from flows.cli.app import app
 from flows.cli.running import run_here
+from tasks.batch.children import PixelPool
 from tasks.batch.worker import take_over_leases
 from tasks.corrections.saving import (
     list_waiting,
@@ -35,28 +36,33 @@ from tasks.ledger.orders import Order, OrderMode, Scope
 from tasks.ledger.records import ItemHistory
 from tasks.ledger.reference_records import ReferenceKind, Split
 from tasks.ledger.references import list_references
+from tasks.orders.dispatch import OpenFanout
 from tasks.orders.planning import make_order, plan_order
 from tasks.orders.working import work_here
 from tasks.provenance import read_xmp, this_program
 from tasks.provenance.premis import premis_item
 from tasks.schema import AttemptEnding
 from tasks.settings import Settings
-from tests.corrections import HINTS, RED, SAID, archive, distances, in_use, path_of
-from tests.workers import MakeSettings
-
-__all__ = ["archive"]
+from tests.corrections import HINTS, RED, SAID, distances, in_use, path_of
+from tests.templates import Template
+from tests.workers import settings_in
 
 
 @pytest.fixture
-def settings(make_settings: MakeSettings) -> Settings:
+def archive(correctable_template: Template) -> Path:
+    """Two scans, after a run over them."""
+    return correctable_template.restore() / "archive"
+
+
+@pytest.fixture
+def settings(archive: Path) -> Settings:
     """With the bundled network."""
-    return make_settings(checkpoint=DEFAULT_CHECKPOINT, publish_directly=True)
+    return settings_in(archive.parent, checkpoint=DEFAULT_CHECKPOINT, publish_directly=True)
 
 
 @pytest.fixture
 def ledger(settings: Settings) -> Iterator[Ledger]:
-    """After a run over the archive."""
-    run_here(settings, as_json=True)
+    """Of that archive."""
     with open_ledger(settings) as opened:
         yield opened
 
@@ -67,11 +73,20 @@ def deep(archive: Path) -> str:
     return (archive / "deep.tif").as_uri()
 
 
-def colour(settings: Settings, ledger: Ledger, uri: str) -> int:
-    """Work an order for a corrected scan off; how many items it had."""
-    order = order_corrected(settings, ledger, [uri], who="Ann")
-    assert work_here(settings, ledger, order.id, stop=threading.Event()) == ""
-    return order.items
+Colour = Callable[[str], int]
+
+
+@pytest.fixture
+def colour(settings: Settings, ledger: Ledger, fanout: OpenFanout) -> Colour:
+    """Works an order for a corrected scan off; says how many items it had."""
+
+    def work_off(uri: str) -> int:
+        order = order_corrected(settings, ledger, [uri], who="Ann")
+        stop = threading.Event()
+        assert work_here(settings, ledger, order.id, stop=stop, open_fanout=fanout) == ""
+        return order.items
+
+    return work_off
 
 
 def latest(ledger: Ledger, uri: str) -> ItemHistory:
@@ -80,7 +95,7 @@ def latest(ledger: Ledger, uri: str) -> ItemHistory:
 
 
 def test_hints_hold_in_the_files_and_the_tone_is_kept(
-    settings: Settings, ledger: Ledger, deep: str
+    settings: Settings, ledger: Ledger, deep: str, colour: Colour
 ) -> None:
     """Within 3 ΔE at each place; the gate as for any item; the first result stays where it was."""
     first = in_use(latest(ledger, deep))
@@ -88,7 +103,7 @@ def test_hints_hold_in_the_files_and_the_tone_is_kept(
     assert max(distances(path_of(first))) > 10
     row = save_correction(ledger, deep, SAID, who="Ann", note="as the catalogue has it", seen=0)
     assert list_waiting(settings, ledger) == [deep]
-    assert colour(settings, ledger, deep) == 1
+    assert colour(deep) == 1
     assert list_waiting(settings, ledger) == []
     history = latest(ledger, deep)
     assert history.item.status is ItemStatus.PUBLISHED
@@ -102,25 +117,23 @@ def test_hints_hold_in_the_files_and_the_tone_is_kept(
     assert {one.key for one in history.derivatives} >= {first.key, made.key}
 
 
-def test_a_spliced_jpeg_is_corrected_too(settings: Settings, ledger: Ledger, archive: Path) -> None:
+def test_a_spliced_jpeg_is_corrected_too(ledger: Ledger, archive: Path, colour: Colour) -> None:
     """Its luminance stays the scan's, bit for bit; chroma is coded, so within 5 ΔE."""
     uri = (archive / "plain.jpg").as_uri()
     strokes = (Stroke(((0.3, 0.85),), RED),)
     save_correction(ledger, uri, Correction(strokes), who="Ann")
-    colour(settings, ledger, uri)
+    colour(uri)
     made = in_use(latest(ledger, uri))
     assert made.luma_identical
     assert max(distances(path_of(made), strokes)) < 5
 
 
-def test_provenance_says_who_gave_how_many_hints(
-    settings: Settings, ledger: Ledger, deep: str
-) -> None:
+def test_provenance_says_who_gave_how_many_hints(ledger: Ledger, deep: str, colour: Colour) -> None:
     """In the file, in PREMIS, and in the story; hostile names are text."""
     who = "Ann <b>O'Brien</b> & Söhne"
     masks = (Mask("grey", ((0.1, 0.1),), 0.05),)
     save_correction(ledger, deep, Correction(HINTS, 0.8, masks), who=who, note="from a <letter>")
-    colour(settings, ledger, deep)
+    colour(deep)
     made = in_use(latest(ledger, deep))
     fields = ("xmp-data",)
     xmp = pyvips.Image.new_from_file(str(path_of(made))).get(*fields)
@@ -140,16 +153,16 @@ def test_provenance_says_who_gave_how_many_hints(
 
 
 def test_a_later_recipe_takes_the_hints_along(
-    make_settings: MakeSettings, settings: Settings, ledger: Ledger, deep: str
+    settings: Settings, ledger: Ledger, deep: str, colour: Colour, fanout: OpenFanout
 ) -> None:
     """Another network is in service: what a person said holds under it, and is said of it."""
     row = save_correction(ledger, deep, SAID, who="Ann")
-    colour(settings, ledger, deep)
+    colour(deep)
     article = DEFAULT_CHECKPOINT.with_name("article.safetensors")
-    later = make_settings(checkpoint=article, publish_directly=True)
+    later = settings.model_copy(update={"checkpoint": article})
     order = Order(OrderMode.CHANGED_RECIPE, Scope(uris=(deep,)), who="the archive")
     made = plan_order(ledger, make_order(later, ledger, order, name="changed").id)
-    assert work_here(later, ledger, made.id, stop=threading.Event()) == ""
+    assert work_here(later, ledger, made.id, stop=threading.Event(), open_fanout=fanout) == ""
     old, new = ledger.story(deep).items
     assert (old.item.status, new.item.status) == (ItemStatus.SUPERSEDED, ItemStatus.PUBLISHED)
     assert new.item.correction_id == row.id
@@ -157,41 +170,43 @@ def test_a_later_recipe_takes_the_hints_along(
 
 
 def test_a_night_takes_up_what_nobody_ordered(
-    settings: Settings, ledger: Ledger, deep: str
+    settings: Settings, ledger: Ledger, deep: str, pixels: PixelPool
 ) -> None:
     """Whoever saved was killed before the order: the next run does it, and only that one."""
     row = save_correction(ledger, deep, SAID, who="Ann")
-    run_here(settings, as_json=True)
+    run_here(settings, as_json=True, pixels=pixels)
     assert latest(ledger, deep).item.correction_id == row.id
     attempts = len(latest(ledger, deep).attempts)
-    run_here(settings, as_json=True)
+    run_here(settings, as_json=True, pixels=pixels)
     assert len(latest(ledger, deep).attempts) == attempts
 
 
 def test_a_correction_counts_for_the_same_bytes_elsewhere(
-    settings: Settings, ledger: Ledger, deep: str, archive: Path
+    settings: Settings, ledger: Ledger, deep: str, archive: Path, pixels: PixelPool
 ) -> None:
     """A copy that turns up later is coloured by it at once."""
     row = save_correction(ledger, deep, SAID, who="Ann")
     copy = archive / "copy.tif"
     copy.write_bytes((archive / "deep.tif").read_bytes())
-    run_here(settings, as_json=True)
+    run_here(settings, as_json=True, pixels=pixels)
     history = latest(ledger, copy.as_uri())
     assert history.item.correction_id == row.id
     assert max(distances(path_of(in_use(history)))) < 3
 
 
-def test_what_is_withdrawn_counts_no_more(settings: Settings, ledger: Ledger, deep: str) -> None:
+def test_what_is_withdrawn_counts_no_more(
+    settings: Settings, ledger: Ledger, deep: str, colour: Colour
+) -> None:
     """The one before counts again, then the network's own; all stays on record and sound."""
     network = in_use(latest(ledger, deep))
     first = save_correction(ledger, deep, SAID, who="Ann")
-    colour(settings, ledger, deep)
+    colour(deep)
     second = save_correction(ledger, deep, Correction(HINTS[:1]), who="Ben", seen=first.id)
-    colour(settings, ledger, deep)
+    colour(deep)
     assert second.parent_id == first.id
     for counts in (first.id, 0):
         withdraw_correction(ledger, deep, who="Ann", why="a mistake")
-        assert colour(settings, ledger, deep) == 1
+        assert colour(deep) == 1
         assert latest(ledger, deep).item.correction_id == counts
     assert in_use(latest(ledger, deep)).key == network.key
     with pytest.raises(UsageError, match="nobody has corrected it"):
@@ -263,13 +278,13 @@ def test_what_says_nothing_or_was_never_read_is_refused(
 
 
 def test_a_corrected_picture_is_taught_for_training_alone(
-    settings: Settings, ledger: Ledger, deep: str
+    settings: Settings, ledger: Ledger, deep: str, colour: Colour
 ) -> None:
     """Marked as corrected; taught anew, it takes the place of the one before; else refused."""
     with pytest.raises(UsageError, match="no derivative in use was made with a correction"):
         teach(settings, ledger, deep, who="Ann")
     save_correction(ledger, deep, SAID, who="Ann")
-    colour(settings, ledger, deep)
+    colour(deep)
     answer = teach(settings, ledger, deep, who="Ann", note="her dress is in the museum")
     assert answer.verdict is None
     (row,) = list_references(ledger)
@@ -278,7 +293,7 @@ def test_a_corrected_picture_is_taught_for_training_alone(
     assert not row.described.kind.is_evidence
     assert "3 hints by Ann" in row.described.note
     save_correction(ledger, deep, Correction(HINTS[:2], 1.2), who="Ben")
-    colour(settings, ledger, deep)
+    colour(deep)
     again = teach(settings, ledger, deep, who="Ben")
     assert again.verdict is None
     assert [one.id for one in list_references(ledger)] == [again.reference_id]
@@ -314,7 +329,7 @@ def test_the_command_line_does_the_same(
 
 
 def test_killed_in_the_middle_it_is_done_once_and_by_the_hints(
-    settings: Settings, ledger: Ledger, deep: str, tmp_path: Path
+    settings: Settings, ledger: Ledger, deep: str, tmp_path: Path, fanout: OpenFanout
 ) -> None:
     """SIGKILL while a worker has the corrected item; whoever comes next finishes it."""
     hints = tmp_path / "hints.json"
@@ -332,7 +347,7 @@ def test_killed_in_the_middle_it_is_done_once_and_by_the_hints(
     running.wait()
     order = orders.list_open(ledger)[0]
     take_over_leases(ledger)  # as every worker does when it starts
-    assert work_here(settings, ledger, order.id, stop=threading.Event()) == ""
+    assert work_here(settings, ledger, order.id, stop=threading.Event(), open_fanout=fanout) == ""
     history = latest(ledger, deep)
     said = ledger.story(deep).corrections[-1]
     assert (history.item.status, history.item.correction_id) == (ItemStatus.PUBLISHED, said.id)
@@ -347,9 +362,7 @@ def _wait_for(holds: Any, *, within_s: float = 120) -> None:  # noqa: ANN401 - a
         time.sleep(0.02)
 
 
-def test_only_what_was_corrected_since_is_due(
-    settings: Settings, ledger: Ledger, deep: str
-) -> None:
+def test_only_what_was_corrected_since_is_due(ledger: Ledger, deep: str, colour: Colour) -> None:
     """And only until it is done: by the mode for it, and by that of every night."""
     recipe = ledger.current_recipe()
     assert recipe is not None
@@ -361,5 +374,5 @@ def test_only_what_was_corrected_since_is_due(
     assert [due(mode) for mode in modes] == [0, 0]
     save_correction(ledger, deep, SAID, who="Ann")
     assert [due(mode) for mode in modes] == [1, 1]
-    colour(settings, ledger, deep)
+    colour(deep)
     assert [due(mode) for mode in modes] == [0, 0]

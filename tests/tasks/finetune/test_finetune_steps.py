@@ -17,7 +17,7 @@ from colormodel.checkpoint import read_checkpoint
 from tasks.checkpoints import fetch_checkpoint, find_checkpoint
 from tasks.errors import FixityMismatch, UsageError
 from tasks.finetune.judging import Rules
-from tasks.finetune.records import Approval, Finetuning, Judged, Skipped
+from tasks.finetune.records import Approval, Finetuning, NoTraining, TrainingResult
 from tasks.finetune.steps import begin, conclude, judge_challenger, train
 from tasks.ledger import Ledger
 from tasks.ledger.checkpoints import champion_checkpoint, roll_back
@@ -42,7 +42,7 @@ def run_finetuning(settings: Settings, approval: Approval | None = None) -> Trai
         return conclude(finetuning, judged_of(finetuning), approval, who="finetune")
 
 
-def judged_of(finetuning: Finetuning) -> Judged:
+def judged_of(finetuning: Finetuning) -> TrainingResult:
     """Trained and judged."""
     return judge_challenger(finetuning, train(finetuning))
 
@@ -53,7 +53,7 @@ def reason_to_skip(settings: Settings) -> str:
         open_ledger(settings) as ledger,
         begin(settings, ledger, run_id=None, who="finetune") as finetuning,
     ):
-        assert isinstance(finetuning, Skipped)
+        assert isinstance(finetuning, NoTraining)
         return finetuning.why
 
 

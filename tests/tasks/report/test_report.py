@@ -17,8 +17,8 @@ from tasks.ledger.records import RunEnding
 from tasks.report import (
     Backlog,
     Confidence,
-    Counted,
     Found,
+    ItemCounts,
     Picture,
     RecipeFacts,
     RunFacts,
@@ -57,11 +57,11 @@ def make_report() -> RunReport:
         recipe=RecipeFacts("default", "9f" * 32, "7e" * 32),
         found=Found(found=1000, new=20, changed=1),
         scans=1000,
-        tonight=Counted(
+        tonight=ItemCounts(
             {ItemStatus.PUBLISHED: 12, ItemStatus.REVIEW: 5, ItemStatus.QUARANTINED: 2},
             {Reason.LOW_CONFIDENCE: 5, Reason.TRUNCATED: 2},
         ),
-        archive=Counted(
+        archive=ItemCounts(
             {ItemStatus.PUBLISHED: 900, ItemStatus.REVIEW: 45, ItemStatus.PENDING: 40,
              ItemStatus.QUARANTINED: 9},
             {Reason.LOW_CONFIDENCE: 45, Reason.TRUNCATED: 9},
@@ -332,8 +332,8 @@ def test_a_quiet_night_needs_nobody() -> None:
         make_report(),
         found=Found(),
         scans=0,
-        tonight=Counted(),
-        archive=Counted(),
+        tonight=ItemCounts(),
+        archive=ItemCounts(),
         speed=Speed(),
         troubles=(),
         confidence=Confidence(),

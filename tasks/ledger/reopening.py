@@ -1,0 +1,24 @@
+"""Shots that are to be coloured once more."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, null, select, update
+
+from tasks.ledger import sql
+from tasks.schema import ShotStatus, item, shot
+
+OPEN_AGAIN: dict[str, Any] = {
+    "status": ShotStatus.OPEN,
+    "token": null(),
+    "attempts": 0,
+    "due_at": sql.now(),
+    "segment_key": null(),
+}
+"""What a shot is then; what was noted of it stays until it is done."""
+
+
+def reopen_failed(connection: Connection, items: ColumnElement[bool]) -> None:
+    """The items for which *items* holds are tried again by decision: so are their shots."""
+    theirs = shot.c.item_id.in_(select(item.c.id).where(items))
+    failed = update(shot).where(shot.c.status == ShotStatus.FAILED, theirs)
+    connection.execute(failed.values(OPEN_AGAIN))
