@@ -37,6 +37,9 @@ Precision = Literal["auto", "float32"]
 #: fresh pages. Four pictures of 160 × 192 take 20 ms each on a core of an EPYC 7003, sixteen 30 ms.
 CPU_PASS_PX = 4 * 160 * 192
 
+_EVEN = 1e-3  # a*, b*: no more than this between any two places is one colour
+_PLAIN = 1.0  # L*: a picture of no more contrast may be of one colour
+
 
 class _Picture(NamedTuple):
     place: int  # among those that were asked for
@@ -350,27 +353,34 @@ class Colorizer:
         # First: the device computes meanwhile.
         masks = [neutral_mask(p.lightness) if p.neutral is None else p.neutral for p in pictures]
         chroma, confidence = arrival.wait()  # (N, 2, h, w), (N, h, w)
+        spreads = np.ptp(chroma, axis=(2, 3)).max(axis=1)
         if self._fade:
             chroma *= (confidence**self._fade)[:, None]
         for a_b, mask in zip(chroma, masks, strict=True):
             a_b[:, mask] = 0
         return [
-            self._map(a_b, sure, picture)
-            for a_b, sure, picture in zip(chroma, confidence, pictures, strict=True)
+            self._map(a_b, sure, picture, spread=float(spread))
+            for a_b, sure, picture, spread in zip(
+                chroma, confidence, pictures, spreads, strict=True
+            )
         ]
 
-    def _map(self, a_b: Plane, sure: Plane, picture: _Picture) -> ChromaMap | NetworkFault:
+    def _map(
+        self, a_b: Plane, sure: Plane, picture: _Picture, *, spread: float
+    ) -> ChromaMap | NetworkFault:
         score = float(sure.mean(dtype=np.float64))
         # Sums are finite only where every addend is, and cost a fraction of `isfinite`.
-        if np.isfinite(score) and np.isfinite(a_b.sum(dtype=np.float64)):
+        is_finite = np.isfinite(score) and np.isfinite(a_b.sum(dtype=np.float64))
+        is_told = spread > _EVEN or np.ptp(picture.lightness) < _PLAIN
+        if is_finite and is_told:
             return ChromaMap(a_b, sure, score, picture.lightness)
+        what = "one and the same colour everywhere" if is_finite else "no finite colours"
         return NetworkFault(
-            f"{self.checkpoint.path}: the network gives no finite colours for this picture on "
-            f"{self.device}"
+            f"{self.checkpoint.path}: the network gives {what} for this picture on {self.device}"
         )
 
     def is_sound(self) -> bool:
-        """Whether the network gives finite colours for a plain ramp: if not, it will for nothing.
+        """Whether the network colours a plain ramp: if not, it will colour nothing.
 
         Raises:
             DeviceError: The device has failed.

@@ -291,8 +291,8 @@ class _Batch:
         checkpoint = self._worker.checkpoint
         return NoCheckpoint(
             f"the checkpoint {checkpoint.card.name} ({checkpoint.digest[:12]}, {checkpoint.path}) "
-            "gives no finite colours for any picture; `autochrome rollback` puts the champion "
-            "before back, `autochrome promote` another"
+            f"colours no picture, nor a plain ramp ({found}); `autochrome rollback` puts the "
+            "champion before back, `autochrome promote` another"
         )
 
     def _look_for_negatives(self, works: list[Work]) -> None:

@@ -137,7 +137,7 @@ REASON_HELP = {
         "Read the notes of the item; compare the derivative with the scan in a viewer you trust.",
     ),
     Reason.INVALID_PREDICTION: Help(
-        "was given no finite colours by the network",
+        "was given no finite colours by the network, or one colour all over",
         "Nothing was written. Report it to the developers with the scan.",
     ),
     Reason.METADATA_UNREADABLE: Help(

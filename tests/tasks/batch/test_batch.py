@@ -313,17 +313,31 @@ def test_memory_that_does_not_suffice_for_one_scan_fails_that_scan(
     assert {item.status for item in items.values()} == {ItemStatus.REVIEW}
 
 
-def test_a_network_that_overflows_stops_the_run_and_is_named(
-    make_settings: MakeSettings, worker_for: OpenWorker, tmp_path: Path
+@pytest.mark.parametrize(
+    ("temperature", "weights", "said"),
+    [(0.0, 1.0, "no finite colours"), (0.4, 0.0, "one and the same colour everywhere")],
+    ids=["overflows", "dead"],
+)
+def test_a_network_that_colours_nothing_stops_the_run_and_is_named(
+    temperature: float,
+    weights: float,
+    said: str,
+    make_settings: MakeSettings,
+    worker_for: OpenWorker,
+    tmp_path: Path,
 ) -> None:
-    """Its weights are finite, its colours are not: no scan is to blame, and none is written."""
+    """Its weights are finite, its colours are none: no scan is to blame, and none is written."""
     torch.manual_seed(0)
-    network = build_network(NetworkConfig(name="unet", network_px=64, temperature=0.0))
-    file = tmp_path / "overflows.safetensors"
-    save_checkpoint(file, network, card=Card("overflowing", "0"))
+    network = build_network(NetworkConfig(name="unet", network_px=64, temperature=temperature))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(weights)
+    file = tmp_path / "wrong.safetensors"
+    save_checkpoint(file, network, card=Card("wrong one", "0"))
     worker = worker_for(make_settings(checkpoint=file))
     summary = work_off(worker)
-    assert "overflowing" in summary.aborted
+    assert "wrong one" in summary.aborted
+    assert said in summary.aborted
     assert "autochrome rollback" in summary.aborted
     items = items_of(worker.ledger)
     assert {(item.status, item.attempts) for item in items.values()} == {(ItemStatus.PENDING, 0)}
