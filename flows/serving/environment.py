@@ -14,6 +14,16 @@ from tasks.settings import Settings
 #: Prefect's events are most of what its database holds.
 _EVENTS_KEPT = "P7D"
 
+#: How often the server looks for what is late, paused too long or to be scheduled anew, and workers
+#: that are gone: every five seconds by default, which is most of what a server at rest does.
+_LOOKS_S = {
+    "LATE_RUNS": "30",
+    "PAUSE_EXPIRATIONS": "60",
+    "REPOSSESSOR": "60",
+    "CLEANUP_RECONCILER": "60",
+    "SCHEDULER_RECENT_DEPLOYMENTS": "15",
+}
+
 #: Runs that ended so long ago are deleted, with their logs and artifacts: the ledger remembers.
 _RUNS_KEPT_S = 30 * 86_400
 
@@ -163,6 +173,7 @@ def server_environment(settings: Settings) -> dict[str, str]:
         "PREFECT_EVENTS_RETENTION_PERIOD": _EVENTS_KEPT,
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
         "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(_RUNS_KEPT_S),
+        **{f"PREFECT_SERVER_SERVICES_{name}_LOOP_SECONDS": s for name, s in _LOOKS_S.items()},
         **TASK_RUNS_TOGETHER,
     }
     if settings.api_auth is not None:
@@ -180,7 +191,7 @@ def worker_environment(settings: Settings, *, gpu: int | None = None) -> dict[st
     """What a worker needs, and the flow runs that it starts in folders of their own."""
     environment = _inherited() | client_environment(settings) | settings.as_environment()
     environment.setdefault("AUTOCHROME_PUBLIC_URL", f"{web_url(settings)}/files")
-    environment["PREFECT_WORKER_QUERY_SECONDS"] = "5"
+    environment["PREFECT_WORKER_QUERY_SECONDS"] = "8"
     environment["PREFECT_RUNNER_AUTO_INSTALL_DEPENDENCIES"] = "false"
     if gpu is not None:
         environment["CUDA_VISIBLE_DEVICES"] = str(gpu)
