@@ -133,7 +133,7 @@ class Item(BaseModel):
     opinions: list[OpinionOf]
 
 
-class Said(BaseModel):
+class Caption(BaseModel):
     """What the scan's file says of its subject and its rights."""
 
     title: str
@@ -271,13 +271,13 @@ def an_item(item_id: Number, desk: OpenDesk, visitor: Looking) -> Item:
 
 
 @router.get("/items/{item_id}/said", responses={404: {"model": Refusal}})
-def what_the_file_says(item_id: Number, desk: OpenDesk, visitor: Looking) -> Said:
+def what_the_file_says(item_id: Number, desk: OpenDesk, visitor: Looking) -> Caption:
     """What the scan's file says of its subject and its rights; reads the scan if need be."""
     one = seen_item(desk, visitor, item_id)
     file = shown_file(one, "scan")
     if file is None:
         raise HTTPException(404, "the scan holds other bytes by now")
-    return Said(**vars(desk.pictures.pyramid(file).pyramid.said))
+    return Caption(**vars(desk.pictures.pyramid(file).pyramid.said))
 
 
 @router.post(

@@ -10,6 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flows.desk import (
@@ -154,7 +155,17 @@ def _http_refused(request: Request, error: Exception) -> Response:
     message = str(error.detail)
     if error.status_code == 404 and message == "Not Found":
         message = "there is nothing here"
-    return _say(request, error.status_code, message, dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_methods_at(request))
+    return _say(request, error.status_code, message, headers)
+
+
+def _methods_at(request: Request) -> list[str]:
+    """What may be done at a path: by all of its routes, of which Starlette names the first's."""
+    routes = [route for router in ROUTERS for route in router.routes if isinstance(route, Route)]
+    fits = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in fits for method in route.methods or ()})
 
 
 def _not_understood(request: Request, error: Exception) -> Response:

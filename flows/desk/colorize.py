@@ -22,6 +22,7 @@ from tasks.pictures.colouring import Coloured, Wanted, colour_picture
 router = APIRouter(prefix="/api", tags=["colorize"], responses=REFUSALS)
 
 _PICTURE: dict[str, dict[str, str]] = {"image/jpeg": {}, "image/tiff": {}}
+_MOST_SAID = 20_000
 #: What is the picture's own fault.
 _ITS_OWN = frozenset({Verdict.SKIP, Verdict.QUARANTINE, Verdict.FAIL})
 
@@ -48,16 +49,24 @@ def _colour(desk: Desk, path: Path, wanted: Wanted) -> Coloured:
         },
     },
     openapi_extra={
+        "parameters": [
+            {
+                "name": "said",
+                "in": "query",
+                "description": "What a person says, as for corrections; at most 20,000 characters",
+                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Said"}}},
+            }
+        ],
         "requestBody": {
             "required": True,
             "content": {
                 kind: {"schema": {"type": "string", "format": "binary"}}
                 for kind in ("image/jpeg", "image/png", "image/tiff", "image/jp2")
             },
-        }
+        },
     },
 )
-async def colorize(  # noqa: PLR0913, PLR0917  the parameters of a URL
+async def colorize(
     request: Request,
     desk: OpenDesk,
     visitor: Deciding,
@@ -66,12 +75,10 @@ async def colorize(  # noqa: PLR0913, PLR0917  the parameters of a URL
         Query(description="A JPEG, or the lossless file of the scan's depth where there is one"),
     ] = "jpeg",
     uri: Annotated[str, Query(max_length=2000, description="Where it is from, for XMP")] = "",
-    said: Annotated[
-        str, Query(max_length=20_000, description="JSON: what a person says, as for corrections")
-    ] = "",
 ) -> Response:
     """Colour one picture, sent as the body: JPEG, PNG, TIFF or JPEG 2000. Nothing of it is kept."""
-    wanted = Wanted(uri, _correction(said), visitor.name, answer == "master")
+    said = _correction(request.query_params.get("said", ""))
+    wanted = Wanted(uri, said, visitor.name, answer == "master")
     line = desk.colours.line
     if wait_s := line.enter():
         raise HTTPException(
@@ -125,6 +132,8 @@ def _named(error: BaseException) -> BaseException:
 
 
 def _correction(said: str) -> Correction:
+    if len(said) > _MOST_SAID:
+        raise UsageError(f"said: more than {_MOST_SAID:,} characters")
     try:
         return Correction.from_json(json.loads(said), "said") if said else Correction()
     except (HintError, ValueError, RecursionError) as error:

@@ -4,10 +4,10 @@ import base64
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, HTTPException, Query, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 from starlette.responses import JSONResponse, Response
 
 from colormodel.correction import Correction
@@ -38,8 +38,9 @@ router = APIRouter(
     },
 )
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Code = Annotated[float, Field(ge=0, le=255)]
+#: Strict: true is no number.
+Share = Annotated[float, Field(ge=0, le=1, strict=True)]
+Code = Annotated[float, Field(ge=0, le=255, strict=True)]
 Line = Annotated[list[tuple[Share, Share]], Field(min_length=1, max_length=2000)]
 #: References that colours may be taken from.
 _REFERENCES = 24
@@ -69,12 +70,20 @@ PALETTE = (
 )
 
 
+def _no_truth(value: object) -> object:
+    if isinstance(value, bool | str):
+        raise ValueError("a whole number is expected")  # noqa: TRY004  pydantic's way
+    return value
+
+
 class Hint(BaseModel):
     """A colour at a place, or along a line."""
 
     points: Line = Field(description="x and y as shares of width and height")
     rgb: tuple[Code, Code, Code] = Field(description="sRGB, 0 to 255; its hue and chroma count")
-    wide: bool = Field(default=False, description="The network may follow it everywhere")
+    wide: bool = Field(
+        default=False, strict=True, description="The network may follow it everywhere"
+    )
 
 
 class Mask(BaseModel):
@@ -89,8 +98,29 @@ class Said(BaseModel):
     """All that a person says of a scan."""
 
     hints: list[Hint] = Field(default_factory=list, max_length=200)
-    strength: float = Field(1.0, ge=0, le=2, description="Of the colours that the network chooses")
+    strength: float = Field(
+        1.0, ge=0, le=2, strict=True, description="Of the colours that the network chooses"
+    )
     masks: list[Mask] = Field(default_factory=list, max_length=200)
+
+
+_SOMETHING: list[JsonValue] = [
+    {"required": ["hints"], "properties": {"hints": {"minItems": 1}}},
+    {"required": ["masks"], "properties": {"masks": {"minItems": 1}}},
+    {"required": ["strength"], "properties": {"strength": {"not": {"const": 1}}}},
+]
+
+
+class Something(Said):
+    """What a person says, if it is anything."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": _SOMETHING})
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.hints and not self.masks and self.strength == 1:
+            raise ValueError("no hint, no mask, strength 1: withdraw what was said instead")
+        return self
 
 
 class Asked(BaseModel):
@@ -131,10 +161,10 @@ class AlternativeOf(BaseModel):
 class Save(BaseModel):
     """A correction to be put on record."""
 
-    said: Said
+    said: Something
     note: str = Field("", max_length=1000)
-    seen: int | None = Field(
-        None, ge=0, description="The correction that it goes on from, 0: none; else whatever stands"
+    seen: Annotated[int, Field(ge=0), BeforeValidator(_no_truth)] | None = Field(
+        None, description="The correction that it goes on from, 0: none; else whatever stands"
     )
 
 
@@ -265,29 +295,35 @@ def save(item_id: Number, asked: Save, desk: OpenDesk, visitor: Deciding) -> Sav
     return _saved(row)
 
 
-@router.post("/items/{item_id}/correction/withdraw")
+@router.post("/items/{item_id}/correction/withdraw", responses={409: {"model": Refusal}})
 def withdraw(
     item_id: Number,
     desk: OpenDesk,
     visitor: Deciding,
     why: Annotated[str, Query(max_length=1000)] = "",
 ) -> Saved:
-    """Take the correction that counts back; the one before counts again, if there is one."""
+    """Take the correction that counts back; the one before counts again. 409: there is none."""
     one = seen_item(desk, visitor, item_id)
-    row = withdraw_correction(desk.ledger, one.row.uri, who=visitor.name, why=why.strip())
+    try:
+        row = withdraw_correction(desk.ledger, one.row.uri, who=visitor.name, why=why.strip())
+    except UsageError as error:
+        raise HTTPException(409, str(error)) from error
     desk.colours.saved()
     desk.decided(item_id)
     return _saved(row)
 
 
-@router.post("/items/{item_id}/teach")
+@router.post("/items/{item_id}/teach", responses={409: {"model": Refusal}})
 def teach_it(item_id: Number, desk: OpenDesk, visitor: Deciding) -> Taught:
-    """Make a reference of the corrected picture: for training alone, marked as corrected."""
+    """Make a reference of the corrected picture: for training alone. 409: it cannot be one now."""
     one = seen_item(desk, visitor, item_id)
-    answer = teach(desk.settings, desk.ledger, one.row.uri, who=visitor.name)
+    try:
+        answer = teach(desk.settings, desk.ledger, one.row.uri, who=visitor.name)
+    except UsageError as error:
+        raise HTTPException(409, str(error)) from error
     if answer.verdict is not None or answer.reference_id is None:
         detail = answer.verdict.detail if answer.verdict else "somebody has taught it just now"
-        raise UsageError(f"it is not learnt from: {detail}")
+        raise HTTPException(409, f"it is not learnt from: {detail}")
     return Taught(reference=answer.reference_id)
 
 

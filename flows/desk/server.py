@@ -25,6 +25,8 @@ from tasks.report.metrics import exposition
 from tasks.settings import Settings
 
 _START_S = 30.0
+#: A URL may carry what is said of a picture.
+_MOST_HEADERS_BYTES = 256 * 1024
 
 
 class WebServer:
@@ -41,6 +43,7 @@ class WebServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            h11_max_incomplete_event_size=_MOST_HEADERS_BYTES,
             proxy_headers=False,  # whose word about others is believed, the desk's settings say
         )
         self._socket = _bind(settings.host, settings.web_port)

@@ -134,12 +134,25 @@ def test_what_makes_no_sense_is_refused(house: House) -> None:
         ({"masks": [{"kind": "<b>", "points": [[0, 0]], "radius": 0.1}]}, 422),
         ({"strength": 9}, 422),
         ({"hints": [{"points": [[0.5, 0.5]], "rgb": RED}] * 201}, 422),
-        ({}, 400),
+        ({"masks": [{"kind": "grey", "points": [[0, False]], "radius": 0.1}]}, 422),
+        ({"hints": [{"points": [[0, 0]], "rgb": [True, 0, 0]}]}, 422),
+        ({"hints": [{"points": [[0, 0]], "rgb": RED, "wide": 1}]}, 422),
+        ({"strength": True}, 422),
+        ({"strength": "1"}, 422),
+        ({"hints": [{"points": [[0, 0], [1, 1]] * 1000, "rgb": RED}]}, 400),
+        ({}, 422),
     )
     for said, status in wrong:
         answer = anna.post(f"/api/items/{item}/correction", said=said)
         assert answer.status_code == status, said
         assert answer.json()["detail"]
+    for seen in (True, "0", -1):
+        answer = anna.post(f"/api/items/{item}/correction", said=SAID, seen=seen)
+        assert answer.status_code == 422, seen
+    # There is nothing yet to be withdrawn, or taught.
+    for act in ("correction/withdraw", "teach"):
+        answer = anna.post(f"/api/items/{item}/{act}")
+        assert (answer.status_code, "correct" in answer.text) == (409, True), act
     assert anna.client.post(f"/api/items/{item}/correction", json={"said": SAID}).status_code == 403
     assert anna.client.get(f"/api/items/{item}/correction").json()["history"] == []
 

@@ -58,6 +58,21 @@ def test_nothing_is_changed_without_the_browsers_own_word(house: House) -> None:
             assert "load it again" in answer.text
 
 
+def test_what_a_path_is_not_for_is_refused_with_what_it_is_for(house: House) -> None:
+    """All of it, whichever of its routes comes first."""
+    rita = house.signed_in("Rita", Role.RUN)
+    headers = {"X-CSRF-Token": rita.token}
+    allowed = {
+        "/api/items/1/correction": "GET, POST",
+        "/sign-in": "GET, POST",
+        "/api/items/1/decision": "POST",
+        "/files/a/b": "GET, HEAD",
+    }
+    for path, methods in allowed.items():
+        answer = rita.client.request("DELETE", path, headers=headers)
+        assert (answer.status_code, answer.headers["allow"]) == (405, methods), path
+
+
 def test_roles_bound_what_a_person_may_do(house: House) -> None:
     """Who may look may not decide; who decides sees nothing that is held, nor the output."""
     item, other = house.ids()[:2]
