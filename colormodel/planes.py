@@ -144,6 +144,17 @@ class GuidedUpsampler:
             chroma[:, part] += line[2:4]
         return chroma
 
+    def whole(self) -> list[Plane]:
+        """What `rows` makes chroma of, for all of the scan at once.
+
+        Returns:
+            Slopes for a* and b* over L*, their offsets, and the least and largest L* that counts,
+            float32 (H, W) each.
+        """
+        size = self._width, self._height
+        enlarged = (cv2.resize(one, size, interpolation=cv2.INTER_LINEAR) for one in self._small)
+        return [np.asarray(one, np.float32) for one in enlarged]
+
     def _widen(self, first: int, stop: int) -> Plane:
         """The map's rows *first* to *stop* (the last one repeated below it) at the scan's width."""
         small = self._small[:, np.minimum(np.arange(first, stop), self._small.shape[1] - 1)]

@@ -114,12 +114,25 @@ def verify(
 
 @app.command(rich_help_panel=options.OPERATE)
 def restore(
-    derivative: Annotated[Path, typer.Argument(help="A spliced JPEG.")],
+    derivative: Annotated[Path, typer.Argument(help="A spliced JPEG, or a film's master.")],
     original: Annotated[Path, typer.Argument(help="File to write; must not exist.")],
 ) -> None:
-    """Give back the scan that a spliced JPEG was made from, byte for byte."""
-    from tasks.derivatives import restore_original
+    """Give back the scan that a spliced JPEG was made from, byte for byte.
 
+    Of a film's master: the grey film, each frame's luminance as it was, with its sound.
+    """
+    from tasks.derivatives import restore_original
+    from tasks.films import is_film, restore_film
+
+    if derivative.is_file() and is_film(derivative):
+        write_file(original, [], is_new=True)
+        try:
+            frames = restore_film(derivative, original)
+        except BaseException:
+            original.unlink()
+            raise
+        say(f"{original}: {count(frames, 'frame')}, their luminance as it was")
+        return
     restored = restore_original(read_file(derivative))
     write_file(original, [restored], is_new=True)
     say(f"{original}: {len(restored):,} bytes, as they were")

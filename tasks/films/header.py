@@ -1,26 +1,31 @@
 """What a film is: read from its header and packets, and a few frames, before it is coloured."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 
 import av
 import numpy as np
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from tasks.errors import ScanTooLarge, TruncatedScan, UnreadableScan
+from tasks.errors import ScanTooLarge, TruncatedScan, UnreadableScan, UnsupportedFormat
 from tasks.films.hue import judge_films_hue
 from tasks.films.kinds import SEEKABLE, check_whole
-from tasks.films.luma import picture_format, range_of
+from tasks.films.luma import LUMA_SHARES, picture_format, range_of
 from tasks.films.opening import Moment, moments, open_film, pictures_of
 from tasks.scans.findings import Doubt
 
 #: Frames that are looked at for what they hold, spread over the film.
 LOOKED_AT = 12
+#: The tag of our masters that says the shape of pixels.
+PIXEL_ASPECT = "PIXEL_ASPECT"
 _NEAR = 32  # frames decoded for each of them at most
 #: A film's end may be so much before what its header says, in seconds: sound is padded, too.
 _MISSING_S = 1.5
@@ -127,26 +132,33 @@ def probe(path: Path, limits: FilmLimits | None = None) -> FilmHeader:
         BlankScan: It shows nothing.
         OSError: It cannot be read.
     """
-    limits = limits or FilmLimits()
+    header, frames = _read(path, limits or FilmLimits())
+    return replace(header, doubts=judge_films_hue(frames))
+
+
+def read_header(path: Path) -> FilmHeader:
+    """Read what a film is, whatever it shows and however long it is; the errors are `probe`'s."""
+    header, _ = _read(path, FilmLimits(max_minutes=math.inf, max_pixels=1 << 40))
+    return header
+
+
+def _read(path: Path, limits: FilmLimits) -> tuple[FilmHeader, list[VideoFrame]]:
+    """A film's header, and frames from all over it."""
     container = check_whole(path)
     with open_film(path) as film:
         stream = pictures_of(film)
         _check_size(stream, limits)
         packets = _read_packets(film, stream, limits)
-        sound = tuple(
-            Sound(one.codec_context.name, one.rate or 0, one.channels or 0, one.language or "")
-            for one in film.streams.audio
-            if one.codec_context is not None
-        )
+        sound = tuple(_sound(one) for one in film.streams.audio)
         timecode = _timecode(film)
     with open_film(path) as film:
         stream = pictures_of(film)
         first = next(moments(film, stream), None)
         if first is None:
             raise UnreadableScan("no frame of the film can be decoded; take another copy of it")
+        stored = picture_format(first.frame.format.name)
         is_seekable = container in SEEKABLE and first.is_stated
-        samples = _samples(film, stream, first.frame, packets if is_seekable else None)
-        return FilmHeader(
+        header = FilmHeader(
             container=container,
             codec=stream.codec_context.name,
             width=first.frame.width,
@@ -155,21 +167,41 @@ def probe(path: Path, limits: FilmLimits | None = None) -> FilmHeader:
             rate=packets.rate(stream),
             is_variable=packets.is_variable,
             time_base=stream.time_base or Fraction(1, 1000),
-            pixel_format=first.frame.format.name,
-            bits=picture_format(first.frame.format.name).bits,
+            pixel_format=stored.name,
+            bits=stored.bits,
             code_range=range_of(first.frame),
             matrix=_matrix(first.frame),
             transfer=first.frame.color_trc or 2,
             field_order=_field_order(stream, first.frame),
-            pixel_aspect=stream.sample_aspect_ratio or Fraction(1),
+            pixel_aspect=_pixel_aspect(film, stream),
             rotation=first.frame.rotation,
             sound=sound,
             timecode=timecode,
             duration_s=packets.duration_s(stream),
-            is_rgb=picture_format(first.frame.format.name).is_rgb,
+            is_rgb=stored.is_rgb,
             is_seekable=is_seekable,
-            doubts=judge_films_hue(samples),
         )
+        return header, _samples(film, stream, first.frame, packets if is_seekable else None)
+
+
+def _sound(stream: AudioStream) -> Sound:
+    """A stream of sound that can be copied.
+
+    Raises:
+        UnsupportedFormat: Matroska does not take it.
+    """
+    codec = stream.codec_context
+    name = codec.name if codec is not None else "unknown"
+    try:
+        with av.open(BytesIO(), "w", format="matroska") as master:
+            master.add_stream_from_template(stream)
+            master.start_encoding()
+    except (ValueError, av.error.FFmpegError) as error:
+        raise UnsupportedFormat(
+            f"the film's sound, {name}, cannot be copied into Matroska as it is; supply the film "
+            "with sound as PCM, FLAC or AAC"
+        ) from error
+    return Sound(name, stream.rate or 0, stream.channels or 0, stream.language or "")
 
 
 @dataclass(frozen=True)
@@ -248,9 +280,18 @@ def _timecode(film: InputContainer) -> str:
     return next((one["timecode"] for one in found if one.get("timecode")), "")
 
 
+def _pixel_aspect(film: InputContainer, stream: VideoStream) -> Fraction:
+    """What the container states; of our masters a tag, for PyAV does not write Matroska's own."""
+    said = {key.upper(): value for key, value in film.metadata.items()}.get(PIXEL_ASPECT, "")
+    across, _, down = said.partition(":")
+    if across.isdecimal() and down.isdecimal() and int(across) * int(down):
+        return Fraction(int(across), int(down))
+    return stream.sample_aspect_ratio or Fraction(1)
+
+
 def _matrix(frame: VideoFrame) -> int:
     """What is stated, as FFmpeg numbers it, else what players take for that height."""
-    if frame.colorspace not in {0, 2, 3} and not picture_format(frame.format.name).is_rgb:
+    if frame.colorspace in LUMA_SHARES and not picture_format(frame.format.name).is_rgb:
         return int(frame.colorspace)
     return 1 if frame.height >= 720 else 6
 

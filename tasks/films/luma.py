@@ -20,6 +20,12 @@ Codes = NDArray[np.unsignedinteger[Any]]
 
 #: FFmpeg's numbers for the range of codes.
 LIMITED, FULL = 1, 2
+#: Shares of R′ and B′ in Y′, by FFmpeg's number of the matrix: BT.709, FCC, BT.601, SMPTE 240M,
+#: BT.2020. Others are taken for the usual one of the film's height.
+LUMA_SHARES = {
+    1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 0.114),
+    7: (0.212, 0.087), 9: (0.2627, 0.0593),
+}  # fmt: skip
 #: Depths that FFV1 stores; any other goes up to the next.
 DEPTHS = (8, 9, 10, 12, 14, 16)
 #: By columns and rows of chroma in a block of 16 × 16 pixels.

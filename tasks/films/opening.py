@@ -2,17 +2,23 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import av
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from tasks.errors import UnreadableScan, UnsupportedFormat
+from tasks.errors import TruncatedScan, UnreadableScan, UnsupportedFormat
 from tasks.films.ffv1 import is_sound
 from tasks.films.kinds import kind_of
+
+if TYPE_CHECKING:
+    AnyPacket = av.Packet[Any]
+else:
+    AnyPacket = av.Packet  # it takes no parameters
 
 _REMEDY = "take another copy of it"
 
@@ -79,7 +85,8 @@ def moments(
     Args:
         film: Where from.
         stream: Its pictures.
-        seek: Begin with what can be decoded alone before this time; from the start otherwise.
+        seek: Begin with what can be decoded alone before this time; from the start otherwise. What
+            comes before it may be damaged: it may need frames that were passed over.
 
     Raises:
         UnreadableScan: A frame is damaged, or unlike the others.
@@ -91,7 +98,8 @@ def moments(
         for frame in _decoded(film, stream):
             here = (frame.width, frame.height, frame.format.name)
             like = like or here
-            if frame.is_corrupt:
+            is_wanted = seek is None or frame.pts is None or frame.pts >= seek
+            if frame.is_corrupt and is_wanted:
                 raise UnreadableScan(f"frame {number} is damaged; {_REMEDY}")
             if here != like:
                 raise UnreadableScan(
@@ -124,3 +132,38 @@ def _step(stream: VideoStream) -> int:
     """How long a frame is shown, in units of the time base, where the film does not say."""
     rate = stream.guessed_rate or stream.average_rate or 25
     return max(1, round(1 / (rate * stream.time_base))) if stream.time_base else 1
+
+
+def frames_from(path: Path, first: int, count: int, seek: int | None) -> Iterator[Moment]:
+    """Decode some frames of a film.
+
+    Args:
+        path: The film.
+        first: The first one's number, from 0.
+        count: How many.
+        seek: Its time, by which it is found without decoding all before it.
+
+    Raises:
+        TruncatedScan: The film ends before the last of them.
+        UnreadableScan: One is damaged.
+        OSError: It cannot be read.
+    """
+    left = count
+    if seek is not None:
+        with open_film(path) as film:
+            for moment in moments(film, pictures_of(film), seek=seek):
+                if moment.pts < seek:
+                    continue
+                if left == count and moment.pts != seek:
+                    break  # sought past it: the film's index is wrong
+                yield moment
+                left -= 1
+                if not left:
+                    return
+    if left == count:
+        with open_film(path) as film:
+            for moment in islice(moments(film, pictures_of(film)), first, first + count):
+                yield moment
+                left -= 1
+    if left:
+        raise TruncatedScan(f"the film ends {left} frames before frame {first + count}; {_REMEDY}")

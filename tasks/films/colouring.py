@@ -1,0 +1,206 @@
+"""A shot coloured: read, followed, looked at by the network, and written with its own luma."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from colormodel.correction import Correction
+from colormodel.motion import Motion, MotionFinder, moved_corrections, over_shot
+from colormodel.planes import ChromaMap, Plane
+from tasks.errors import InvalidPrediction
+from tasks.films.chroma import Coding, chroma_planes, lightness_of, small_luma
+from tasks.films.header import FilmHeader
+from tasks.films.luma import Codes, luma_of
+from tasks.films.opening import frames_from
+from tasks.films.segment import SegmentWriter, open_segment
+from tasks.films.shots import Shot
+
+#: The network looks at every third frame: by its number in the film, so that the parts of a take
+#: look at the same.
+KEY_STEP = 3
+#: A map counts by its confidence to this power, pixel by pixel.
+CONFIDENCE_POWER = 2.0
+#: A frame that the network is less sure of than this share of the shot's median is no key frame:
+#: a flash, a blurred one, the end of a fade.
+_LEAST_SURE = 0.7
+#: Luma of a shot is kept while the network looks at it, up to so much; else it is decoded again.
+_KEPT_BYTES = 256 << 20
+
+
+class Network(Protocol):
+    """What `colormodel.infer.Colorizer` gives."""
+
+    def network_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width at which the network looks."""
+
+    def predict(self, lightness: Sequence[Plane]) -> Sequence[ChromaMap | Exception]:
+        """Maps of pictures of that size."""
+
+
+@dataclass(frozen=True)
+class ShotOutcome:
+    """What came of a shot.
+
+    Attributes:
+        frames: Written.
+        digests: MD5 of each frame's Y′, hexadecimal: rows from the top, of samples of one byte,
+            or of two, the lower first; as FFmpeg's `-vf extractplanes=y -f framemd5` has it.
+        confidence: The network's own of its key frames, on average, in [0, 1]; 0 without one.
+        keys: Frames that the network looked at.
+    """
+
+    frames: int
+    digests: tuple[str, ...]
+    confidence: float
+    keys: int
+
+
+def colour_shot(  # noqa: PLR0913 -- each is a different thing, and the last is named
+    path: Path,
+    header: FilmHeader,
+    shot: Shot,
+    network: Network | None,
+    segment: Path,
+    *,
+    corrections: Sequence[tuple[int, Correction]] = (),
+) -> ShotOutcome:
+    """Colour one shot and write it as a segment of the master.
+
+    It depends on the film, the shot, the network and the corrections alone. Memory is some 400 MB
+    for a shot of 240 frames, whatever the film's length.
+
+    Args:
+        path: The film.
+        header: What `probe` says of it.
+        shot: What `find_shots` says.
+        network: Gives chroma; None leaves the shot grey.
+        segment: The file to write.
+        corrections: What a person said of single frames, with their numbers in the film: it is
+            carried along from there through all that the shot looks at.
+
+    Raises:
+        TruncatedScan: The film ends before the shot does.
+        UnreadableScan: A frame is damaged.
+        InvalidPrediction: The network gives no finite colours.
+        MemoryError: There is no room for one map.
+        OSError: A file cannot be read or written.
+    """
+    coding, kept = Coding.of(header), list[tuple[Codes, int]]()
+    chroma: Iterator[Plane | None] = iter([None] * shot.frames)
+    small: list[Plane | None] = [None] * shot.frames
+    confidence, keys = 0.0, 0
+    if network is not None:
+        look = _Look(path, header, shot, network.network_size(header.height, header.width))
+        maps = _maps(look, network, corrections)
+        sure = [found.score for found in maps.values()]
+        confidence, keys = float(np.mean(sure)), len(maps)
+        weighed = {
+            at: (found.chroma, found.confidence**CONFIDENCE_POWER) for at, found in maps.items()
+        }
+        chroma = over_shot(weighed, look.motions)
+        for _ in range(shot.lead):
+            next(chroma)
+        kept, small = look.kept, list(look.small[shot.lead :])
+    with open_segment(segment, header) as writer:
+        frames = zip(_frames(path, shot, kept), small, chroma, strict=False)
+        digests = [_write(writer, *frame, coding) for frame in frames]
+    return ShotOutcome(len(digests), tuple(digests), confidence, keys)
+
+
+def digest_of(luma: Codes) -> str:
+    """MD5 of a frame's Y′, (H, W), hexadecimal."""
+    return hashlib.md5(luma.tobytes(), usedforsecurity=False).hexdigest()
+
+
+class _Look:
+    """All that is looked at of a shot: reduced luma, and how frame follows frame."""
+
+    def __init__(self, path: Path, header: FilmHeader, shot: Shot, size: tuple[int, int]) -> None:
+        self.first = shot.first - shot.lead
+        self.small: list[Plane] = []
+        self.motions: list[Motion] = []
+        self.kept: list[tuple[Codes, int]] = []
+        coding, finder = Coding.of(header), MotionFinder()
+        frame_bytes = header.width * header.height * (1 if header.bits == 8 else 2)
+        keeps = shot.frames * frame_bytes <= _KEPT_BYTES
+        before: Plane | None = None
+        count = shot.lead + shot.frames + shot.tail
+        for number, moment in enumerate(frames_from(path, self.first, count, shot.seek)):
+            luma = luma_of(moment.frame)
+            self.small.append(small_luma(luma, coding, *size))
+            here = lightness_of(self.small[-1])
+            if before is not None:
+                self.motions.append(finder.between(before, here))
+            before = here
+            if keeps and shot.lead <= number < shot.lead + shot.frames:
+                self.kept.append((luma.copy(), moment.pts))
+
+
+def _maps(
+    look: _Look,
+    network: Network,
+    corrections: Sequence[tuple[int, Correction]],
+) -> Mapping[int, ChromaMap]:
+    """The network's maps of the key frames, by their place among what is looked at."""
+    count = len(look.small)
+    keys = [at for at in range(count) if (look.first + at) % KEY_STEP == 0] or [count // 2]
+    said = [(number - look.first, what) for number, what in corrections]
+    moved = moved_corrections([one for one in said if 0 <= one[0] < count], look.motions)
+    keys = sorted({*keys, *(at for at, _ in said if 0 <= at < count)})
+    lightness = {at: lightness_of(look.small[at]) for at in keys}
+    plain = [at for at in keys if at not in moved]
+    found: dict[int, ChromaMap] = {}
+    for at, one in zip(plain, network.predict([lightness[at] for at in plain]), strict=True):
+        found[at] = _sound(one)
+    for at in set(keys) & set(moved):
+        found[at] = _corrected(network, lightness[at], moved[at])
+    usual = float(np.median([one.score for one in found.values()]))
+    return {at: one for at, one in found.items() if one.score >= _LEAST_SURE * usual}
+
+
+def _sound(found: ChromaMap | Exception) -> ChromaMap:
+    if isinstance(found, MemoryError):
+        raise found
+    if isinstance(found, Exception):
+        raise InvalidPrediction(str(found)) from found
+    return found
+
+
+def _corrected(network: Network, lightness: Plane, correction: Correction) -> ChromaMap:
+    from colormodel.session import PictureSession  # noqa: PLC0415 -- brings torch
+
+    return PictureSession(network, lightness).colours(correction)  # type: ignore[arg-type]
+
+
+def _frames(
+    path: Path, shot: Shot, kept: Sequence[tuple[Codes, int]]
+) -> Iterator[tuple[Codes, int]]:
+    if kept:
+        yield from kept
+        return
+    first = shot.first - shot.lead
+    moments = frames_from(path, first, shot.lead + shot.frames, shot.seek)
+    for number, moment in enumerate(moments):
+        if number >= shot.lead:
+            yield luma_of(moment.frame), moment.pts
+
+
+def _write(
+    writer: SegmentWriter,
+    frame: tuple[Codes, int],
+    small: Plane | None,
+    a_b: Plane | None,
+    coding: Coding,
+) -> str:
+    luma, pts = frame
+    if small is None or a_b is None:
+        neutral = np.full_like(luma, coding.middle)
+        planes = neutral, neutral
+    else:
+        planes = chroma_planes(luma, small, a_b, coding)
+    writer.add((luma, *planes), pts)
+    return digest_of(luma)
