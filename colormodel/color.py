@@ -93,20 +93,6 @@ def srgb_to_lab(srgb: Tensor) -> Tensor:
     return linear_to_lab(srgb_to_linear(srgb))
 
 
-def lab_to_srgb(lab: Tensor) -> Tensor:
-    """Convert CIE Lab to sRGB, clipping what lies outside the gamut.
-
-    Clipping changes lightness and hue: fit the chroma into the gamut first where that matters.
-
-    Args:
-        lab: L* in [0, 100], a* and b*, shape (*, 3, H, W).
-
-    Returns:
-        sRGB in [0, 1], shape (*, 3, H, W).
-    """
-    return linear_to_srgb(lab_to_linear(lab).clamp(0, 1))
-
-
 def luminance_to_lightness(luminance: Tensor) -> Tensor:
     """Give the L* of a relative luminance.
 

@@ -13,7 +13,6 @@ from torch.nn import functional
 
 from colormodel.color import (
     grey_to_lightness,
-    lightness_to_grey,
     linear_to_srgb,
     luminance_to_lightness,
     srgb_to_linear,
@@ -155,11 +154,6 @@ def compress(grey: Tensor, generator: torch.Generator) -> Tensor:
     blocks = torch.einsum("ij,nyixl,lk->nyjxk", cosines, frequencies, cosines)
     out = ((blocks + 128).round().clamp(0, 255) / 255).view(codes.shape)[..., :height, :width]
     return torch.where(chosen, out, grey)
-
-
-def film_grey(srgb: Tensor, generator: torch.Generator) -> Tensor:
-    """Like `film_lightness`, as sRGB grey in [0, 1]: for looking at."""
-    return lightness_to_grey(film_lightness(srgb, generator))
 
 
 def _cosines(like: Tensor) -> Tensor:

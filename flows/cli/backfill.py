@@ -140,7 +140,7 @@ def _start(settings: Settings, order: Order, choices: Choices) -> ExitCode:
     from tasks.ledger.migrate import make_if_missing
     from tasks.ledger.opening import open_ledger
     from tasks.orders import planning
-    from tasks.report.words import count
+    from tasks.words import count
 
     make_if_missing(settings.database_url.get_secret_value())
     with open_ledger(settings) as ledger:

@@ -10,7 +10,7 @@ from rich.table import Table
 from flows.terminal import print_json, stdout
 from tasks.ledger import orders
 from tasks.orders.words import budget_in_words, forecast_in_words, pace_of, why_left_out
-from tasks.report.words import duration, rate
+from tasks.words import duration, rate
 
 if TYPE_CHECKING:
     from tasks.ledger import Ledger

@@ -133,8 +133,8 @@ def cancel(
 ) -> None:
     """End it: what was not begun is as it was before, what is done stays."""
     from tasks.ledger import orders
-    from tasks.report.words import count
     from tasks.settings import load_settings
+    from tasks.words import count
 
     settings = load_settings(database_url=database)
 

@@ -14,10 +14,9 @@ from flows.desk.identity import desk_of, visitor_of
 from flows.desk.static import asset
 from tasks.ledger.people import Role
 from tasks.ledger.uris import split_page, uri_of
-from tasks.orders.words import bytes_in_words
 from tasks.report.reasons import REASON_HELP, STATUS_HELP
 from tasks.report.templates import template_environment
-from tasks.report.words import count, moment
+from tasks.words import bytes_in_words, count, moment
 
 #: The pages that everybody finds at the top, with the role that they are for.
 NAVIGATION = (

@@ -6,7 +6,7 @@ from math import isfinite
 from typing import cast, get_args
 
 from flows.desk.desk import Desk
-from tasks.errors import Reason, UsageError, Verdict
+from tasks.errors import Reason, UsageError
 from tasks.ledger import ItemRow, ItemStatus, RunRow
 from tasks.ledger.curating import Place, Queue
 from tasks.ledger.curating.queue import NO_REASON, Order, order_of_run
@@ -92,11 +92,6 @@ def read_queue(desk: Desk, given: Mapping[str, str]) -> QueueView:
         order_id=order_id,
     )
     return QueueView(chosen, said, _count(desk, chosen), *_choices(desk, chosen), tuple(nights))
-
-
-def review_reasons() -> list[Reason]:
-    """The reasons for which items wait for a curator."""
-    return [reason for reason in Reason if reason.verdict is Verdict.REVIEW]
 
 
 def place_of(row: ItemRow, view: QueueView) -> Place | None:

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from pebble import ProcessExpired, ProcessPool
 
 from tasks.batch.loading import importing
-from tasks.errors import KilledWorker, OutOfMemory
+from tasks.errors import KilledWorker, OutOfMemory, StageTimeout
 
 Result = TypeVar("Result")
 
@@ -77,7 +77,8 @@ class PixelPool:
             pixels: Size of the scan, where it is known: large ones may take longer.
 
         Raises:
-            KilledWorker: The child crashed, or did not end in time and was ended.
+            KilledWorker: The child crashed.
+            StageTimeout: The child did not end in time and was ended.
             OutOfMemory: The child reached its memory limit.
             AutochromeError: Whatever *work* raised.
         """
@@ -89,7 +90,7 @@ class PixelPool:
                 "look at the file on a machine apart, or ask for a new scan"
             ) from error
         except TimeoutError as error:
-            raise KilledWorker(
+            raise StageTimeout(
                 f"its pixel work did not end within {self.timeout_s(pixels):g} s and was ended; "
                 "raise AUTOCHROME_ITEM_TIMEOUT_S if the scan is sound"
             ) from error

@@ -25,7 +25,6 @@ from tasks.ledger.records import (
     RunEnding,
     RunFigures,
     RunRow,
-    outcome_for,
 )
 from tasks.schema import ItemStatus
 
@@ -55,5 +54,4 @@ __all__ = [
     "RunEnding",
     "RunFigures",
     "RunRow",
-    "outcome_for",
 ]

@@ -16,7 +16,7 @@ from tasks.ledger.orders import (
     Progress,
 )
 from tasks.ledger.rates import measured_rates
-from tasks.report.words import count, duration, rate
+from tasks.words import bytes_in_words, count, duration, rate
 
 if TYPE_CHECKING:
     from tasks.orders.planning import Forecast  # which loads torch
@@ -42,15 +42,6 @@ class ProgressBar:
 
     percent: float
     description: str
-
-
-def bytes_in_words(size: float) -> str:
-    """A size with a unit that reads well."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"
-        size /= 1000
-    return f"{size:,.1f} TB"
 
 
 def why_left_out(left: LeftOut) -> str:

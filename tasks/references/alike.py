@@ -18,11 +18,6 @@ _SIDE, _LOW = 32, 8
 Floats = NDArray[np.float64]
 
 
-def perceptual_hash(codes: NDArray[np.uint8]) -> str:
-    """Hash a picture, sRGB uint8 (h, w, 3): 16 hexadecimal digits."""
-    return f"{_hash_of(_small(codes)):016x}"
-
-
 def hashes_turned(codes: NDArray[np.uint8]) -> tuple[str, ...]:
     """The hashes of a picture turned and mirrored in all eight ways, as it is first."""
     small = _small(codes)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from tasks.ledger.records import RunEnding
 from tasks.report.model import RunReport, Trouble
 from tasks.report.reasons import REASON_HELP
-from tasks.report.words import count
 from tasks.schema import ItemStatus
+from tasks.words import count
 
 _DRIFT = 0.05  # in the mean of a night's scores; below this it moves with the subjects
 

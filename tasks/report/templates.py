@@ -5,7 +5,7 @@ import re
 from jinja2 import BaseLoader, Environment, StrictUndefined
 from markupsafe import Markup, escape
 
-from tasks.report import words
+from tasks import words
 from tasks.storage.keys import shown
 
 

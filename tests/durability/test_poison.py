@@ -83,7 +83,7 @@ def test_a_scan_that_ends_or_exhausts_its_child_costs_itself_only(
         found = [named(ledger, number) for number in (1, 2, 3)]
         assert [(item.status, item.reason, item.attempts) for item in found] == [
             (ItemStatus.QUARANTINED, Reason.KILLED_WORKER, 3),
-            (ItemStatus.QUARANTINED, Reason.KILLED_WORKER, 3),
+            (ItemStatus.FAILED, Reason.TIMEOUT, 3),
             (ItemStatus.FAILED, Reason.OUT_OF_MEMORY, 3),
         ]
         assert "exit code" in found[0].detail

@@ -9,7 +9,7 @@ from tasks.audit import AuditPlan, run_audit
 from tasks.batch.worker import open_worker
 from tasks.discovery.listing import record_source
 from tasks.errors import Reason
-from tasks.ledger import ItemFilter, ItemStatus, Ledger, outcome_for
+from tasks.ledger import ItemFilter, ItemStatus, Ledger
 from tasks.settings import Settings
 from tests.durability.checking import check_all
 from tests.durability.harness import place_for
@@ -23,6 +23,7 @@ from tests.durability.workers import (
     work,
 )
 from tests.orders import claim_batch, enqueue
+from tests.outcomes import outcome_for
 
 SCANS = 60
 FAILED_BEFORE = 12

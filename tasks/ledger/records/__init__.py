@@ -11,7 +11,6 @@ from tasks.ledger.records.claims import (
     Failures,
     OutageRow,
     Outcome,
-    outcome_for,
 )
 from tasks.ledger.records.discovery import Digest, Discovered, Doubt, ListedObject, Missing
 from tasks.ledger.records.films import (
@@ -85,5 +84,4 @@ __all__ = [
     "ShotRequest",
     "ShotRow",
     "SourceRow",
-    "outcome_for",
 ]

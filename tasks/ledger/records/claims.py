@@ -143,17 +143,6 @@ FINISHED = frozenset(
 """Where a claimed item may be finished to."""
 
 
-def outcome_for(item_id: int, reason: Reason, *, detail: str = "") -> Outcome:
-    """The outcome of an item that ended for *reason* without a derivative.
-
-    Raises:
-        ValueError: The reason's verdict is WAIT or ABORT: give the items back instead.
-    """
-    if reason.verdict not in STATUS_AFTER:
-        raise ValueError(f"{reason} ends no item: give the items back")
-    return Outcome(item_id, STATUS_AFTER[reason.verdict], reason=reason, detail=detail)
-
-
 @dataclass(frozen=True)
 class Backoff:
     """How long a failed item waits: doubling from *base_s*, never over *cap_s*, with jitter."""

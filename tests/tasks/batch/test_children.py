@@ -13,7 +13,7 @@ import pytest
 
 from tasks.batch.children import PixelPool
 from tasks.batch.pool import open_pool
-from tasks.errors import KilledWorker, OutOfMemory, Reason, TruncatedScan, reason_of
+from tasks.errors import KilledWorker, OutOfMemory, Reason, StageTimeout, TruncatedScan, reason_of
 from tasks.settings import Settings
 from tests.tasks.batch import childwork
 from tests.tasks.scans.test_pixels_decide import FAULTS, plain_entries, write_entries
@@ -68,7 +68,7 @@ def test_the_neighbours_of_a_crash_do_not_notice(pool: PixelPool) -> None:
 def test_a_hang_is_ended(pool: PixelPool, work: object) -> None:
     """Even where SIGTERM is not heard."""
     began = time.monotonic()
-    with pytest.raises(KilledWorker, match="did not end within 4 s"):
+    with pytest.raises(StageTimeout, match="did not end within 4 s"):
         pool.run(work, None)  # type: ignore[arg-type]
     assert time.monotonic() - began < 40
     assert pool.run(childwork.double, 3) == 6

@@ -6,9 +6,10 @@ from collections.abc import Callable
 import pytest
 
 from tasks.errors import Reason
-from tasks.ledger import Backoff, ItemFilter, Ledger, Outcome, outcome_for
+from tasks.ledger import Backoff, ItemFilter, Ledger, Outcome
 from tasks.schema import AttemptEnding, ItemStatus
 from tests.orders import claim_batch, enqueue, next_due_s, order_for
+from tests.outcomes import outcome_for
 from tests.tasks.ledger.building import (
     DIGEST,
     OUTPUT,

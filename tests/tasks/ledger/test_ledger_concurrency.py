@@ -9,11 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tasks.errors import DatabaseUnavailable, Reason
-from tasks.ledger import ItemFilter, Ledger, outcome_for
+from tasks.ledger import ItemFilter, Ledger
 from tasks.ledger.migrate import upgrade
 from tasks.schema import ItemStatus
 from tests.databases import Server, running_server
 from tests.orders import claim_batch, enqueue, next_due_s
+from tests.outcomes import outcome_for
 from tests.tasks.ledger.building import (
     SOURCE,
     Listed,

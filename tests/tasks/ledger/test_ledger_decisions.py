@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import Reason, UsageError
-from tasks.ledger import ItemFilter, Ledger, outcome_for
+from tasks.ledger import ItemFilter, Ledger
 from tasks.ledger.orders import OrderMode
 from tasks.ledger.uris import uri_of_path
 from tasks.schema import DecisionKind, ItemStatus
 from tests.orders import enqueue
+from tests.outcomes import outcome_for
 from tests.tasks.ledger.building import (
     SOURCE,
     claim,

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from tasks.errors import Reason
-from tasks.ledger import Discovered, ItemFilter, Ledger, Missing, discovery, outcome_for
+from tasks.ledger import Discovered, ItemFilter, Ledger, Missing, discovery
 from tasks.ledger.pages import add_pages
 from tasks.schema import AttemptEnding, DecisionKind, ItemStatus
 from tests.orders import enqueue
+from tests.outcomes import outcome_for
 from tests.tasks.ledger.building import (
     SOURCE,
     Listed,

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 import pytest
 
 from tasks.errors import Reason
-from tasks.ledger import Digest, Discovered, ItemFilter, Ledger, Outcome, outcome_for
+from tasks.ledger import Digest, Discovered, ItemFilter, Ledger, Outcome
 from tasks.ledger.orders import OrderMode
 from tasks.schema import DecisionKind, ItemStatus
 from tests.orders import enqueue, planned
+from tests.outcomes import outcome_for
 from tests.tasks.ledger.building import (
     DIGEST,
     SOURCE,

@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tasks.errors import Reason
-from tasks.ledger import ItemFilter, Ledger, Recipe, outcome_for
+from tasks.ledger import ItemFilter, Ledger, Recipe
 from tasks.ledger.orders import OrderMode
 from tasks.schema import DecisionKind, ItemStatus
 from tests.orders import end_orders, enqueue, planned
+from tests.outcomes import outcome_for
 from tests.tasks.ledger.building import (
     SOURCE,
     Listed,

@@ -17,9 +17,10 @@ from hypothesis.stateful import (
 )
 
 from tasks.errors import Reason
-from tasks.ledger import Claim, ItemFilter, Ledger, Outcome, Recipe, outcome_for
+from tasks.ledger import Claim, ItemFilter, Ledger, Outcome, Recipe
 from tasks.schema import ItemStatus
 from tests.orders import claim_batch, enqueue
+from tests.outcomes import outcome_for
 from tests.tasks.ledger.building import check_tallies, done, keys, listing
 
 ITEMS = 8

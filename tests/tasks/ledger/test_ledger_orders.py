@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import update
 
 from tasks.errors import Reason, UsageError
-from tasks.ledger import Claim, ItemFilter, Ledger, orders, outcome_for, sql
+from tasks.ledger import Claim, ItemFilter, Ledger, orders, sql
 from tasks.ledger.orders import (
     Budget,
     Order,
@@ -23,6 +23,7 @@ from tasks.ledger.rates import measured_rates
 from tasks.ledger.records import RunEnding
 from tasks.schema import DecisionKind, ItemStatus, work_order
 from tests.orders import end_orders, enqueue, planned
+from tests.outcomes import outcome_for
 from tests.tasks.ledger.building import (
     SOURCE,
     Listed,

@@ -9,10 +9,11 @@ import pytest
 from sqlalchemy import update
 
 from tasks.errors import Reason
-from tasks.ledger import Ledger, Outcome, discovery, outcome_for
+from tasks.ledger import Ledger, Outcome, discovery
 from tasks.ledger.changes import Place, ensure_store, facts_of, relist_scans
 from tasks.schema import AttemptEnding, DecisionKind, ItemStatus, item
 from tests.orders import enqueue
+from tests.outcomes import outcome_for
 from tests.tasks.ledger.building import (
     OUTPUT,
     SOURCE,

@@ -4,11 +4,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from tasks.errors import Reason
-from tasks.ledger import Discovered, ItemFilter, Ledger, RunEnding, RunFigures, outcome_for
+from tasks.ledger import Discovered, ItemFilter, Ledger, RunEnding, RunFigures
 from tasks.ledger.notes import MAX_LENGTH, MAX_NOTES
 from tasks.ledger.pages import add_pages
 from tasks.schema import AttemptEnding, ItemStatus
 from tests.orders import end_orders, next_due_s
+from tests.outcomes import outcome_for
 from tests.tasks.ledger.building import (
     DIGEST,
     OUTPUT,

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from tasks.report import words
+from tasks import words
 
 
 @pytest.mark.parametrize(
