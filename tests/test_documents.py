@@ -100,5 +100,5 @@ def test_no_document_shows_a_password_in_a_command_line(document: Path) -> None:
 def test_every_folder_of_modules_is_a_package(root: str) -> None:
     """Import contracts and the type checker pass by what is none."""
     folders = {path.parent for path in (ROOT / root).rglob("*.py")}
-    assert len(folders) > 5
+    assert len(folders) >= 5
     assert [str(one) for one in folders if not (one / "__init__.py").is_file()] == []

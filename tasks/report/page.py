@@ -6,8 +6,8 @@ from importlib.resources import files
 
 from jinja2 import Template
 
-from tasks.errors import Reason
 from tasks import words
+from tasks.errors import Reason
 from tasks.report.model import COLOURED, WAITING, RunReport
 from tasks.report.needs import needs_of
 from tasks.report.reasons import REASON_HELP, STATUS_HELP
