@@ -31,6 +31,7 @@ from tasks.derivatives import WrittenFile
 from tasks.derivatives.keys import derivative_key
 from tasks.errors import (
     AccessDenied,
+    AutochromeError,
     FixityMismatch,
     OutputAway,
     Reason,
@@ -172,6 +173,9 @@ def end_with_error(worker: Worker, work: Work, error: BaseException) -> Done:
     detail = str(error) or type(error).__name__
     if reason is Reason.UNEXPECTED:
         detail = f"{type(error).__name__}: {detail}"
+    elif reason is Reason.OUTPUT_FULL and not isinstance(error, AutochromeError):
+        place = worker.scratch.parent  # stores name themselves
+        detail = f"no room is left in {place} ({detail}); free some, or set AUTOCHROME_SCRATCH"
     status = STATUS_AFTER.get(reason.verdict, ItemStatus.FAILED)
     done = _end(work, status, reason, detail)
     away = error.place if isinstance(error, SourceAway) else None

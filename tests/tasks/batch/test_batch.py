@@ -27,6 +27,7 @@ from tasks.batch.sources import Sources
 from tasks.batch.worker import Worker
 from tasks.errors import (
     AccessDenied,
+    AutochromeError,
     KilledWorker,
     OutputFull,
     Reason,
@@ -388,6 +389,9 @@ def test_what_would_fail_every_scan_stops_the_run_and_costs_no_attempt(
     worker = with_fault(worker_for(make_settings()), "output", "put", full)
     summary = work_off(worker)
     assert summary.aborted
+    if not isinstance(error, AutochromeError):  # of a disk of ours: it is named, with a remedy
+        assert f"no room is left in {worker.scratch.parent}" in summary.aborted
+        assert "AUTOCHROME_SCRATCH" in summary.aborted
     assert summary.given_back == 6
     items = items_of(worker.ledger)
     assert {(item.status, item.attempts) for item in items.values()} == {(ItemStatus.PENDING, 0)}
