@@ -101,7 +101,11 @@ def protect(text: str) -> str:
 
 
 def _decoded(content: bytes, name: str, encoding: str | None) -> str:
-    marked = next((found for mark, found in _MARKS if content.startswith(mark)), "utf-8")
+    # Without a mark: letters of the header, each beside a NUL.
+    unmarked = (
+        {b"\0": "utf-16-be"}.get(content[:1], "utf-16-le") if b"\0" in content[:2] else "utf-8"
+    )
+    marked = next((found for mark, found in _MARKS if content.startswith(mark)), unmarked)
     chosen = encoding or marked
     try:
         return content.decode(chosen)

@@ -32,6 +32,7 @@ from tasks.ledger import sql
 from tasks.ledger.decisions import Decision, carry_out
 from tasks.ledger.engine import writes
 from tasks.ledger.records import Digest, ListedObject
+from tasks.ledger.refusals import refuse_changed
 from tasks.ledger.sweeping import uncount
 from tasks.ledger.vanishing import WHO, mark_later_pages_vanished, pages_of
 from tasks.schema import (
@@ -287,8 +288,7 @@ def _has_ended_unread() -> ColumnElement[bool]:
 
 def _is_claimed() -> ColumnElement[bool]:
     """On `scan`: a worker has it."""
-    mine = select(item.c.id).where(item.c.scan_id == scan.c.id, CLAIMED)
-    return mine.correlate(scan).exists()
+    return select(item.c.id).where(item.c.scan_id == scan.c.id, CLAIMED).correlate(scan).exists()
 
 
 def _keep_facts(connection: Connection, scan_ids: Collection[int]) -> None:
@@ -314,15 +314,14 @@ def _begin_revision(connection: Connection, scan_ids: Sequence[int], *, run_id: 
     they are, about the old revision, until they are enqueued again.
     """
     given = sql.as_ids(scan_ids)
+    refuse_changed(connection, scan.c.id.in_(pages_of(connection, from_page=0)), given)
     mine = scan.c.id.in_(sql.given_ids(connection))
     theirs = select(scan.c.id).where(mine, _IS_KEPT).correlate(scan_revision)
     replaced = update(scan_revision).where(theirs.exists()).values(replaced_at=sql.now())
     connection.execute(replaced, given)
     facts = ("sha256", "width", "height", "bits", "pages", "title", "frames", "film_s")
-    read_later = {name: null() for name in facts}
-    begun: dict[str, Any] = {"revision": scan.c.revision + 1, **read_later}
-    if run_id is not None:
-        begun["run_id"] = run_id
+    found_by = {} if run_id is None else {"run_id": run_id}
+    begun = {"revision": scan.c.revision + 1, **dict.fromkeys(facts, null()), **found_by}
     connection.execute(update(scan).where(mine).values(begun), given)
     mark_later_pages_vanished(connection, scan_ids)
     _take_from_workers(connection, scan_ids)

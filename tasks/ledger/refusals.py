@@ -320,6 +320,19 @@ def refuse_pages(connection: Connection, first_id: int, page_ids: Iterable[int])
     connection.execute(insert(refusal).from_select(columns, theirs), sql.as_ids(page_ids))
 
 
+def refuse_changed(
+    connection: Connection, scans: ColumnElement[bool], given: Mapping[str, Any]
+) -> None:
+    """What was said of the bytes that scans held until now, elsewhere perhaps, is said of these."""
+    other = refusal.alias("other")
+    is_noted = and_(other.c.kind == refusal.c.kind, other.c.scan_id == scan.c.id)
+    noted = select(other.c.id).where(is_noted).correlate(refusal, scan).exists()
+    names = ["kind", "decision_id", "scan_id", "sha256", "page"]
+    told = (refusal.c[name] if name != "scan_id" else scan.c.id for name in names)
+    theirs = select(*told).join(scan, _SAME_BYTES).where(scans, ~noted).distinct()
+    connection.execute(insert(refusal).from_select(names, theirs), given)
+
+
 def bind_to_bytes(connection: Connection, digests: Mapping[int, str]) -> None:
     """Scans are read for the first time: what was said of them before is about these bytes.
 

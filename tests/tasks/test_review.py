@@ -93,7 +93,14 @@ def test_a_file_without_the_columns_is_refused(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize(
     ("encoding", "separator"),
-    [("utf-8-sig", ";"), ("utf-16", "\t"), ("utf-16-le", ";"), ("utf-8", ","), ("utf-32", "|")],
+    [
+        ("utf-8-sig", ";"),
+        ("utf-16", "\t"),
+        ("utf-16-le", ";"),
+        ("utf-16-be", ","),
+        ("utf-8", ","),
+        ("utf-32", "|"),
+    ],
 )
 def test_a_file_as_spreadsheets_of_other_countries_save_it_is_read(
     ledger: Ledger, encoding: str, separator: str

@@ -79,6 +79,24 @@ def test_the_same_bytes_elsewhere_wait_for_a_person(ledger: Ledger, kind: str) -
 
 
 @pytest.mark.parametrize("kind", NOS)
+def test_other_bytes_in_the_place_of_a_copy_wait_for_a_person(ledger: Ledger, kind: str) -> None:
+    """What was said of the bytes was said of every copy; a yes ends it, for this one."""
+    recipe_id = refused(ledger, kind)
+    discover(ledger, Listed("copy.tif"))
+    enqueue(ledger, recipe_id)
+    publish(ledger, recipe_id)
+    discover(ledger, Listed("copy.tif").changed())
+    enqueue(ledger, recipe_id)
+    status, reason, detail = publish(ledger, recipe_id, sha256=OTHER)
+    assert (status, reason) == ("review", "decided_before")
+    assert detail.startswith(f"{NOS[kind]} before when it held other bytes, by curator on ")
+    copy = ItemFilter(uri=f"{SOURCE}/copy.tif")
+    assert ledger.approve(copy, who="curator", why="lovely") == 1
+    ledger.redo(copy, who="curator", why="again")
+    assert publish(ledger, recipe_id, sha256=OTHER)[:2] == ("published", None)
+
+
+@pytest.mark.parametrize("kind", NOS)
 def test_the_same_bytes_under_another_recipe_wait_for_a_person(ledger: Ledger, kind: str) -> None:
     """And backfills pass them by."""
     refused(ledger, kind)
