@@ -48,6 +48,7 @@ def look_to_correct(request: LookRequest) -> Looked:
     """
     folder = request.path.parent
     scan = open_scan(request.path, page=request.page, limits=request.limits, scratch=folder)
+    scan.keep_screen(request.screen_px)
     findings = examine(scan)
     height, width = scan.header.height, scan.header.width
     size = network_size(height, width, network_px=request.network_px)

@@ -6,6 +6,7 @@ at is a file of our own.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ QUALITY = 97
 #: The longest side of a picture among many.
 SMALL_PX = 320
 _SMALL_QUALITY = 85
+
+#: EXIF orientations from here on lie on their side.
+_LYING = 5
 
 Codes = NDArray[Any]
 
@@ -107,21 +111,30 @@ def _of_scan(request: PyramidRequest, page: int) -> Pyramid:
     structure = read_structure(request.path, page=page, limits=request.limits)
     said = describe(read_metadata(structure).packet)
     scan = open_scan(request.path, page=page, limits=request.limits, scratch=request.into.parent)
-    has_colour = structure.channels == 3 and scan.survey.colours is not None
-    strips = _colours(scan) if has_colour else _greys(scan)
     raw = request.into.with_suffix(".raw")
     try:
-        with raw.open("wb") as file:
-            for codes in strips:
-                file.write(np.ascontiguousarray(codes).data)
-        size = scan.header.width, scan.header.height
-        picture = pyvips.Image.rawload(str(raw), *size, 3 if has_colour else 1)
-        _save(picture.copy(interpretation="srgb" if has_colour else "b-w"), request.into)
+        if structure.channels == 3:
+            picture = _in_colour(scan, raw)
+        else:
+            _write(raw, _greys(scan))
+            picture = pyvips.Image.rawload(str(raw), scan.header.width, scan.header.height, 1)
+            picture = picture.copy(interpretation="b-w")
+        _save(picture, request.into)
     except OSError as error:
         raise OutputFull(f"{raw}: {error.strerror}; free space there") from error
     finally:
         raw.unlink(missing_ok=True)
-    return Pyramid(*size, said)
+    return Pyramid(scan.header.width, scan.header.height, said)
+
+
+def _write(raw: Path, strips: Iterator[Codes]) -> np.dtype[Any]:
+    """Write strips of codes one behind the other; returns their type."""
+    kind = np.dtype(np.uint8)
+    with raw.open("wb") as file:
+        for codes in strips:
+            kind = codes.dtype
+            file.write(np.ascontiguousarray(codes).data)
+    return kind
 
 
 def _greys(scan: Scan) -> Iterator[Codes]:
@@ -131,11 +144,22 @@ def _greys(scan: Scan) -> Iterator[Codes]:
         yield shown.take(codes)
 
 
-def _colours(scan: Scan) -> Iterator[Codes]:
-    """A toned or coloured scan in its own colours, uint8 (rows, W, 3)."""
-    curve = tone_curve(None, bits=8)
-    for _, light in scan.colour_strips():
-        yield curve.encode(light)
+def _in_colour(scan: Scan, raw: Path) -> pyvips.Image:
+    """A toned or coloured scan in sRGB: decoded once, then turned by libvips."""
+    kind = _write(raw, scan.screen_strips())
+    turn, size = scan.header.orientation, (scan.header.width, scan.header.height)
+    if turn >= _LYING:
+        size = size[::-1]
+    picture = pyvips.Image.rawload(
+        str(raw), *size, 3, format="uchar" if kind == np.uint8 else "ushort"
+    ).copy(interpretation="srgb" if kind == np.uint8 else "rgb16")
+    picture = picture.copy()
+    if scan.profile:
+        picture.set_type(pyvips.GValue.blob_type, "icc-profile-data", scan.profile)
+        with suppress(pyvips.Error):  # as where a file states nothing
+            picture = _in_srgb(picture)
+    picture.set_type(pyvips.GValue.gint_type, "orientation", turn)
+    return picture.autorot()
 
 
 def _save(picture: pyvips.Image, into: Path) -> None:

@@ -18,7 +18,14 @@ from tasks.scans.header import ReadLimits, ScanHeader, header_of, read_structure
 from tasks.scans.lcms import lab_of_pixels, lightness_of
 from tasks.scans.orient import TurnedStrips, orient
 from tasks.scans.resample import StripReducer, resize
-from tasks.scans.tone import Codes, Floats, ToneCurve, ToneSource, light_from_lightness
+from tasks.scans.tone import (
+    Codes,
+    Floats,
+    ToneCurve,
+    ToneSource,
+    light_from_lightness,
+    tone_curve,
+)
 from tasks.scans.tone_rule import tone_rule
 from tasks.scans.toning import light_of_lab
 
@@ -46,6 +53,7 @@ class Survey:
     lightness: Floats32
     colours: Floats32 | None
     sample: Codes
+    screen: Floats32 | None = None  #: L* as `lightness`, of another size, where that was asked for
 
 
 class Scan:
@@ -61,6 +69,7 @@ class Scan:
         self._structure = structure
         self._scratch = scratch
         self._is_verified = False
+        self._screen_px = 0
 
     def strips(self, rows: int = 256) -> Iterator[tuple[int, Codes]]:
         """Decode at full size, from top to bottom, orientation applied.
@@ -118,6 +127,30 @@ class Scan:
         for parts in zip(*channels, strict=True):
             yield parts[0][0], self._own_light(np.stack([codes for _, codes in parts], axis=2))
 
+    def screen_strips(self, rows: int = 256) -> Iterator[Codes]:
+        """Decode a scan of three channels once, in its own colours, for a screen.
+
+        Yields:
+            Red, green and blue, uint8 or uint16 (rows, W, 3), as stored: not turned. Codes of
+            sRGB, or of the scan's profile where `profile` has one.
+
+        Raises:
+            UnreadableScan: The data is damaged.
+        """
+        shown = tone_curve(None, bits=8)
+        tables = None if self.profile else shown.encode(self._rule.colour.channels)
+        for samples in self._samples(rows):
+            codes = self.code_range.spread(samples[..., :3])
+            if tables is None:
+                yield codes
+            else:
+                yield np.stack([tables[one].take(codes[..., one]) for one in range(3)], axis=2)
+
+    @property
+    def profile(self) -> bytes | None:
+        """The ICC profile of its colours, where it has one that can be used."""
+        return self._structure.icc if self.tone.source == ToneSource.PROFILE else None
+
     def _channel(self, channel: int, rows: int) -> Iterator[Codes]:
         for samples in self._samples(rows):
             yield self.code_range.spread(np.ascontiguousarray(samples[..., channel]))
@@ -133,11 +166,20 @@ class Scan:
     def thumbnail(self, height: int, width: int) -> Floats32:
         """Give L* at exactly this size, antialiased: float32 (height, width), in [0, 100]."""
         lightness = self.survey.lightness
+        if self.survey.screen is not None and max(height, width) > max(lightness.shape):
+            lightness = self.survey.screen
         if min(lightness.shape[0] / height, lightness.shape[1] / width) < 1:
             is_whole = lightness.shape == (self.header.height, self.header.width)
             if not is_whole:
                 lightness = self._look(max(height, width)).lightness
         return np.clip(resize(lightness, height, width), 0, 100)
+
+    def keep_screen(self, long_side: int) -> None:
+        """Have the first pass keep L* at that size, too: `thumbnail` needs no pass of its own then.
+
+        To be called before anything is decoded.
+        """
+        self._screen_px = long_side
 
     def colour_light(self, long_side: int) -> Floats32 | None:
         """Give the linear light of red, green and blue, reduced, float32 (3, h, w), in [0, 1].
@@ -161,7 +203,7 @@ class Scan:
         Raises:
             UnreadableScan: The data is damaged.
         """
-        return self._look(PROOF_PX)
+        return self._look(PROOF_PX, screen_px=self._screen_px)
 
     @cached_property
     def code_range(self) -> CodeRange:
@@ -242,15 +284,11 @@ class Scan:
             return light_from_lightness(lightness)
         return rule.light_of(samples)
 
-    def _look(self, long_side: int) -> Survey:
+    def _look(self, long_side: int, *, screen_px: int = 0) -> Survey:
         """Pass once over the scan as stored, and turn what is left of it upright."""
         height, width = self._structure.height, self._structure.width
-        scale = min(1.0, long_side / max(height, width))
-        small = max(1, round(height * scale)), max(1, round(width * scale))
-        reducers = [
-            StripReducer(height, width, small_height=small[0], small_width=small[1])
-            for _ in range(1 + 3 * (self._structure.channels == 3))
-        ]
+        small, screen = self._reducer(long_side), self._reducer(screen_px or 1)
+        colours = [self._reducer(long_side) for _ in range(3 * (self._structure.channels == 3))]
         every = max(1, max(height, width) // _SAMPLE_PX)
         # Made whole at once: small arrays kept between strips would tear holes into the heap, and
         # memory would grow with the scan.
@@ -259,22 +297,33 @@ class Scan:
         is_neutral, top = True, 0
         for samples in self._samples(self._rows):
             codes = self._grey(samples)
-            reducers[0].add(top, self.tone.lightness.take(codes))
+            lightness = self.tone.lightness.take(codes)
+            small.add(top, lightness)
+            if screen_px:
+                screen.add(top, lightness)
             kept = codes[-top % every :: every, ::every]
             sample[-(-top // every) :][: len(kept)] = kept
             if samples.shape[2] == 3:
                 is_neutral = is_neutral and _is_neutral(samples)
                 spread = self.code_range.spread(samples)
-                for channel in range(3):
-                    reducers[1 + channel].add(top, spread[..., channel])
+                for channel, reducer in enumerate(colours):
+                    reducer.add(top, spread[..., channel])
             top += len(samples)
         turn = self.header.orientation
-        lightness, *colours = (orient(reducer.picture(), turn) for reducer in reducers)
         return Survey(
-            lightness=np.ascontiguousarray(lightness),
-            colours=None if is_neutral else np.stack(colours),
+            lightness=np.ascontiguousarray(orient(small.picture(), turn)),
+            colours=None
+            if is_neutral
+            else np.stack([orient(one.picture(), turn) for one in colours]),
             sample=orient(sample, turn),
+            screen=np.ascontiguousarray(orient(screen.picture(), turn)) if screen_px else None,
         )
+
+    def _reducer(self, long_side: int) -> StripReducer:
+        height, width = self._structure.height, self._structure.width
+        scale = min(1.0, long_side / max(height, width))
+        small = max(1, round(height * scale)), max(1, round(width * scale))
+        return StripReducer(height, width, small_height=small[0], small_width=small[1])
 
 
 def _nearest(levels: Levels) -> Codes:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pyvips
 from PIL import Image
 
 from tasks.errors import UsageError
@@ -227,3 +228,29 @@ def test_where_the_network_doubts_is_shown(house: House) -> None:
     density = np.asarray(png)[..., 3]
     assert density.max() <= 200
     assert anna.client.get("/items/999/doubt.png").status_code == 404
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize("has_profile", [False, True], ids=["plain", "profile"])
+def test_a_coloured_scan_is_shown_in_its_colours(
+    tmp_path: Path, turn: int, has_profile: bool
+) -> None:
+    """Upright, and as its profile means them; decoded once: 24 megapixels take a second."""
+    light = photograph(90, 130)
+    toned = np.stack([codes_of(light**power) for power in (0.8, 1.0, 1.3)], axis=2)
+    stored = pyvips.Image.new_from_array(toned).copy(interpretation="srgb")
+    if has_profile:
+        stored = stored.icc_transform("p3", input_profile="srgb")
+    stored = stored.copy()
+    stored.set_type(pyvips.GValue.gint_type, "orientation", turn)
+    profile = {"profile": "p3"} if has_profile else {}
+    stored.tiffsave(str(tmp_path / "scan.tif"), **profile)
+    made = make_pyramid(
+        PyramidRequest(tmp_path / "scan.tif", tmp_path / "made.tif", ReadLimits(), page=0)
+    )
+    wanted = pyvips.Image.new_from_array(toned).copy()
+    wanted.set_type(pyvips.GValue.gint_type, "orientation", turn)
+    upright = wanted.autorot().numpy().astype(int)
+    found = pyvips.Image.new_from_file(str(tmp_path / "made.tif")).numpy().astype(int)
+    assert (made.height, made.width) == upright.shape[:2] == found.shape[:2]
+    assert np.abs(found - upright).mean() < 4
