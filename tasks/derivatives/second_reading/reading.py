@@ -1,6 +1,6 @@
 """The second reading of a scan: lightness in strips, and where they lie in the upright picture."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,6 +96,15 @@ class SecondReading:
         return {2: np.fliplr, 4: np.flipud}.get(turn, np.asarray)(part)
 
 
+#: How the page of a scan is read again, by the format of its file.
+PAGES: dict[Format, Callable[[Scan], StoredPage]] = {
+    Format.TIFF: lambda scan: tiff_page(scan.path, scan.header.page, scan.directory, scan.clean),
+    Format.JPEG: lambda scan: jpeg_page(scan.path, scan.header.stored_bits, scan.clean),
+    Format.PNG: lambda scan: png_page(scan.path, scan.clean),
+    Format.JP2: lambda scan: jp2_page(scan.path, scan.clean),
+}
+
+
 def read_again(scan: Scan) -> SecondReading:
     """Read a scan's file a second time.
 
@@ -104,15 +113,7 @@ def read_again(scan: Scan) -> SecondReading:
         Unstated: The file leaves open what decides about its tone.
         ValueError: It is of a kind that is not read here; or what decoders raise.
     """
-    path, header = scan.path, scan.header
-    if header.format == Format.TIFF:
-        page = tiff_page(path, header.page, scan.directory, scan.clean)
-    elif header.format == Format.JPEG:
-        page = jpeg_page(path, header.stored_bits, scan.clean)
-    elif header.format == Format.PNG:
-        page = png_page(path, scan.clean)
-    else:
-        page = jp2_page(path, scan.clean)
+    page = PAGES[scan.header.format](scan)
     white = white_of(page.tone, page.bits, scan.code_range.largest)
     light = light_of(
         page.tone,

@@ -8,8 +8,10 @@ import tifffile
 
 from tasks.derivatives.second_reading import light_of_profile, read_again
 from tasks.derivatives.second_reading.light import lightness
+from tasks.derivatives.second_reading.reading import PAGES
 from tasks.derivatives.second_reading.tiff import tiff_page
 from tasks.derivatives.second_reading.tone import light_of
+from tasks.scans.formats.structure import Format
 from tasks.scans.reader import Scan, open_scan
 from tests import scanfiles
 from tests.tasks.derivatives.scanmaker import colour
@@ -165,3 +167,8 @@ def test_lab_is_looked_at_by_its_lightness(bits: int, kind: int, tmp_path: Path)
     light = light_of(page.tone, bits=bits, channels=1, is_min_white=False, white=(1 << bits) - 1)
     found = light.lightness(np.concatenate(list(page.strips())))
     assert np.abs(found - codes[..., 0] * (100 / full)).max() < 0.01
+
+
+def test_every_format_is_read_again() -> None:
+    """One that is not would send each of its scans to a person, as of doubtful tone."""
+    assert set(PAGES) == set(Format)
