@@ -4,6 +4,7 @@ Whatever a tag claims to be, it is read or it is named; it never raises, and dec
 an orientation that exists.
 """
 
+import codecs
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -191,8 +192,12 @@ def _what(error: AutochromeError) -> str:
 
 
 def decode_text(data: bytes) -> str:
-    """Text that states no coding: UTF-8 where it can be, else what Windows and Latin-1 share."""
-    for coding in ("utf-8", "cp1252"):
+    """Text that states no coding: UTF-8 where it can be, else what Windows and Latin-1 share.
+
+    UTF-16 behind its mark, as some programs put it everywhere.
+    """
+    is_marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    for coding in (("utf-16",) if is_marked else ()) + ("utf-8", "cp1252"):
         try:
             return data.decode(coding)
         except UnicodeDecodeError:

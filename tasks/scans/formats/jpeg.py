@@ -8,7 +8,7 @@ import simplejpeg
 from tasks.errors import TruncatedScan, UnsupportedFormat
 from tasks.scans.formats import markers
 from tasks.scans.formats.blocks import Block, BlockKind
-from tasks.scans.formats.exif import read_exif_block
+from tasks.scans.formats.exif import decode_text, read_exif_block
 from tasks.scans.formats.markers import walk_markers
 from tasks.scans.formats.source import ByteSource, Part, Span, damaged, joined
 from tasks.scans.formats.statements import statements_of_exif
@@ -53,6 +53,7 @@ class _Segments:
     exif: list[bytes] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
     photoshop: list[bytes] = field(default_factory=list)
+    comments: list[str] = field(default_factory=list)
     density: tuple[int, int, int] | None = None
     adobe_transform: int | None = None
     scans: int = 0
@@ -216,14 +217,20 @@ def _take(found: _Segments, marker: int, body: bytes) -> None:
     elif marker == markers.APP2 and body.startswith(markers.ICC) and len(body) > 14:
         found.icc.setdefault(body[12], body[14:])
     elif marker == markers.APP13:
-        head = next((one for one in markers.PHOTOSHOPS if body.startswith(one)), b"")
-        if head:
-            found.photoshop.append(body[len(head) :])
-        elif body.startswith(b"\x1c"):  # datasets of IPTC without Photoshop's head
-            found.blocks.append(Block(BlockKind.IPTC, "segment APP13", body))
+        _take_app13(found, body)
+    elif marker == markers.COM:
+        found.comments.append(decode_text(body))
     elif marker == markers.APP14 and body.startswith(markers.ADOBE) and len(body) >= 12:
         found.adobe_transform = body[11]
         found.parts.append(_ADOBE + bytes([body[11] if body[11] < 3 else 1]))
+
+
+def _take_app13(found: _Segments, body: bytes) -> None:
+    head = next((one for one in markers.PHOTOSHOPS if body.startswith(one)), b"")
+    if head:
+        found.photoshop.append(body[len(head) :])
+    elif body.startswith(b"\x1c"):  # datasets of IPTC without Photoshop's head
+        found.blocks.append(Block(BlockKind.IPTC, "segment APP13", body))
 
 
 def _take_app1(found: _Segments, body: bytes) -> None:
@@ -243,6 +250,8 @@ def _blocks(found: _Segments) -> Iterator[Block]:
     yield from found.blocks
     if found.photoshop:  # what does not fit into one segment goes on in the next
         yield Block(BlockKind.PHOTOSHOP, "segment APP13", b"".join(found.photoshop))
+    comment = "\n".join(found.comments).strip("\0 ")
+    yield Block(BlockKind.TEXT, "a comment", comment.encode(), name="comment")
 
 
 def _resolution(density: tuple[int, int, int] | None) -> tuple[float, float] | None:

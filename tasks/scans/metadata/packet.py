@@ -38,6 +38,7 @@ MAX_NODES = 100_000
 
 # XML 1.0 (fifth edition), section 2.2: everything else may not stand in a document, even escaped.
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NO_UTF8 = re.compile("[\udc80-\udcff]")
 _REFERENCE = re.compile(r"&#(?:x([0-9a-fA-F]{1,8})|([0-9]{1,10}));")
 _NAME = re.compile(r"&(?!(?:amp|lt|gt|quot|apos);)([A-Za-z]\w{1,30};)")
 _AMPERSAND = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#[0-9]{1,10}|#x[0-9a-fA-F]{1,8});)")
@@ -189,9 +190,14 @@ def _decoded(data: bytes) -> tuple[str, str]:
     if coding == "utf-8" and "\ufffd" in text:
         try:
             whole.decode("utf-8")
-        except UnicodeDecodeError:
-            return whole.decode("cp1252", "replace"), "is not UTF-8, and was read as Latin-1"
+        except UnicodeDecodeError:  # byte for byte, for one that is broken spoils no other
+            text = _NO_UTF8.sub(_latin, whole.decode("utf-8", "surrogateescape"))
+            return text, "is not UTF-8 all over, and was read there as Latin-1"
     return text.rstrip("\0 \r\n\t"), ""
+
+
+def _latin(lone: re.Match[str]) -> str:
+    return bytes((ord(lone[0]) - 0xDC00,)).decode("cp1252", "replace")
 
 
 def _mended(text: str) -> str:

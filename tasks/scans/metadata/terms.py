@@ -44,7 +44,7 @@ EXIF = {
     exif.USER_COMMENT: ("exif:UserComment", "rdf:Alt"),
 }
 
-#: Keywords of PNG's text chunks.
+#: Keywords of PNG's text chunks; JPEG's comments have the last one.
 PNG = {
     "title": ("dc:title", "rdf:Alt"),
     "description": ("dc:description", "rdf:Alt"),
@@ -52,6 +52,7 @@ PNG = {
     "copyright": ("dc:rights", "rdf:Alt"),
     "disclaimer": ("xmpRights:UsageTerms", "rdf:Alt"),
     "creation time": ("dc:date", "rdf:Seq"),
+    "comment": ("exif:UserComment", "rdf:Alt"),
 }
 
 

@@ -104,6 +104,14 @@ def test_png_text_and_photoshop_s_own_statements(tmp_path: Path) -> None:
     """Keywords of the specification; the copyright flag and URL of an old Photoshop file."""
     header = header_of(made.png(tmp_path, Copyright=RIGHTS, Author=CREATOR, Title="Hafen"))
     assert (header.descriptive.copyright, header.descriptive.artist) == (RIGHTS, CREATOR)
+    for path in (
+        made.jpeg(tmp_path, (0xFE, RIGHTS.encode()), (0xFE, "für C\0".encode("latin-1"))),
+        made.png(tmp_path, Comment=f"{RIGHTS}\nfür C"),
+    ):
+        assert said(metadata_of(path))[tag("exif:UserComment")] == (f"{RIGHTS}\nfür C",)
+    text = RIGHTS.encode("utf-16")
+    path = made.tiff(tmp_path, (33432, 2, len(text), text, True))
+    assert header_of(path).descriptive.copyright == RIGHTS
     block = resource(0x040A, b"\1") + resource(0x040B, b"https://archive.example/rights")
     path = made.tiff(tmp_path, (made.PHOTOSHOP_TAG, 1, len(block), block, True))
     told = said(metadata_of(path))
@@ -233,6 +241,7 @@ def test_iptc_is_read_in_the_characters_that_it_is_in(mark: bytes, coding: str, 
 
 @SLOW
 @given(cut=st.integers(0, len(xmp().encode())), is_spoilt=st.booleans())
+@example(cut=18, is_spoilt=True)  # within a character of the head
 def test_never_half_a_rights_statement_of_xmp(cut: int, *, is_spoilt: bool) -> None:
     """Cut or spoilt anywhere: a property is there whole or not at all; what is lost is named."""
     whole = xmp().encode()
