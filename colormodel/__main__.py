@@ -61,7 +61,8 @@ def train(  # noqa: PLR0913 — typer: an option is a parameter
         bool, typer.Option("--resume/--no-resume", help="Go on from the state in the folder.")
     ] = True,
     override: Annotated[
-        list[str] | None, typer.Option("--set", help="Another value: data.batch=16, minutes=60.")
+        list[str] | None,
+        typer.Option("--set", help="Another value: data.minibatch=16, minutes=60."),
     ] = None,
     look: Annotated[
         list[Path] | None,

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from colormodel.color import linear_to_lab, srgb_to_linear
-from colormodel.film import photograph
+from colormodel.film_stock import photograph
 from colormodel.photos import Bank, DataError, Photos
 
 #: Of the border, the step wedge and the flat field that neutral squares get.
@@ -25,7 +25,7 @@ class DataRecipe:
 
     Attributes:
         crop_px: Edge of the square that the network is trained on.
-        batch: Squares in a minibatch.
+        minibatch: Squares in a minibatch.
         least_cover: The square covers at least this share of the photograph's shorter side.
         least_chroma: Photographs of less mean chroma are left out: they are grey already.
         film_share: Share of squares seen on old stock rather than in plain grey.
@@ -35,7 +35,7 @@ class DataRecipe:
     """
 
     crop_px: int = 128
-    batch: int = 32
+    minibatch: int = 32
     least_cover: float = 0.7
     least_chroma: float = 4.0
     film_share: float = 0.0
@@ -74,9 +74,11 @@ class MinibatchMaker:
 
         def some(share: float) -> Tensor:
             """Numbers of so many squares; how many is known to the host, so no device is asked."""
-            return torch.from_numpy(np.flatnonzero(draw.random(recipe.batch) < share)).to(device)
+            return torch.from_numpy(np.flatnonzero(draw.random(recipe.minibatch) < share)).to(
+                device
+            )
 
-        chosen = torch.from_numpy(draw.choice(len(self.photos), recipe.batch, p=self.odds))
+        chosen = torch.from_numpy(draw.choice(len(self.photos), recipe.minibatch, p=self.odds))
         srgb = self.bank.squares(
             chosen.to(device), recipe.crop_px, least_cover=recipe.least_cover, generator=generator
         )

@@ -30,7 +30,7 @@ from colormodel.checkpoint import (
 )
 from colormodel.color import srgb_to_lab
 from colormodel.data import DataRecipe
-from colormodel.film import plain_lightness
+from colormodel.film_stock import plain_lightness
 from colormodel.metrics import ciede2000
 from colormodel.networks import ColorNetwork
 from colormodel.photos import DataError, Photos, Pixels
@@ -59,7 +59,7 @@ class FinetuneRecipe:
         warmup_steps: Over which the learning rate rises.
         encoder_rate: Factor on the learning rate of the encoder; 0 leaves it as it is.
         reference_share: Share of squares that are cut from references; the others are replay.
-        batch: Squares in a minibatch.
+        minibatch: Squares in a minibatch.
         crop_px: Edge of a square.
         film_share: Share of squares seen as on old stock.
         neutral_share: Share of squares with a border, a step wedge or a flat field.
@@ -78,7 +78,7 @@ class FinetuneRecipe:
     warmup_steps: int = 20
     encoder_rate: float = 0.3
     reference_share: float = 0.4
-    batch: int = 12
+    minibatch: int = 12
     crop_px: int = 128
     film_share: float = 0.2
     neutral_share: float = 0.06
@@ -333,7 +333,7 @@ def _train_recipe(
         network=parent.trainable,
         data=DataRecipe(
             crop_px=recipe.crop_px,
-            batch=recipe.batch,
+            minibatch=recipe.minibatch,
             film_share=recipe.film_share,
             neutral_share=recipe.neutral_share,
             hint_share=recipe.hint_share if parent.trainable.name != "article" else 0.0,

@@ -9,7 +9,7 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional
 
-from colormodel.film import film_lightness, plain_lightness
+from colormodel.film_stock import film_lightness, plain_lightness
 from colormodel.networks import ColorNetwork
 from colormodel.photos import Pixels
 from colormodel.planes import POLARITY_PX, network_size

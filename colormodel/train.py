@@ -236,6 +236,7 @@ class Trainer:
     def card(self) -> Card:
         """Describe the network as it is now."""
         sources, photos = self.maker.photos.sources, self.maker.photos
+        squares = self.recipe.data.minibatch * self.together.count
         return Card(
             name=self.recipe.name,
             version=self.recipe.version,
@@ -246,7 +247,7 @@ class Trainer:
             ),
             recipe=fingerprint(self.recipe),
             training=(
-                f"{self.step} steps of {self.recipe.data.batch * self.together.count} squares of "
+                f"{self.step} steps of {squares} squares of "
                 f"{self.recipe.data.crop_px} px in {self.elapsed_s / 60:.0f} minutes on "
                 f"{max(torch.get_num_threads(), self.together.count)} threads of a CPU"
                 if self.device.type == "cpu"

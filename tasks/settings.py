@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     finetune_min_new: int = Field(default=20, ge=1)
     finetune_min_held_out: int = Field(default=12, ge=2)
     finetune_steps: int = Field(default=200, ge=1)
-    finetune_batch: int = Field(default=12, ge=2, le=512)
+    finetune_minibatch: int = Field(default=12, ge=2, le=512)
     finetune_learning_rate: float = Field(default=1e-4, gt=0.0, le=0.1)
     finetune_encoder_rate: float = Field(default=0.3, ge=0.0, le=1.0)
     finetune_replay_photos: int = Field(default=1500, ge=8)

@@ -53,7 +53,7 @@ class Options:
         recipe: TOML file.
         out: Folder of checkpoint and state.
         resume: Go on from *out*.
-        overrides: ``key=value`` each, with the recipe's keys ("data.batch=16").
+        overrides: ``key=value`` each, with the recipe's keys ("data.minibatch=16").
         look: Pictures to look at while it trains: a strip of them at every save.
         processes: That train together, one thread each.
         minutes: The whole schedule, by the clock, whatever the recipe says.
@@ -121,7 +121,7 @@ def override(recipe: TrainRecipe, assignments: list[str]) -> TrainRecipe:
         except (tomllib.TOMLDecodeError, TypeError, AttributeError) as error:
             raise RecipeError(
                 f"--set {assignment}: no key of a recipe with a TOML value; "
-                "write for example --set data.batch=16"
+                "write for example --set data.minibatch=16"
             ) from error
     return recipe
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from colormodel.color import lightness_to_grey, linear_to_srgb, srgb_to_lab
 from colormodel.evaluate.photographs import Photograph
-from colormodel.film import film_lightness
+from colormodel.film_stock import film_lightness
 from colormodel.hints import Hint
 from colormodel.infer import Colorizer
 from colormodel.metrics import (

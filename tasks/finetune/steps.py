@@ -253,7 +253,7 @@ def _reason_to_skip(
 def _recipe(settings: Settings) -> FinetuneRecipe:
     return FinetuneRecipe(
         steps=settings.finetune_steps,
-        batch=settings.finetune_batch,
+        minibatch=settings.finetune_minibatch,
         learning_rate=settings.finetune_learning_rate,
         encoder_rate=settings.finetune_encoder_rate,
     )

@@ -9,7 +9,7 @@ from colormodel.data import DataRecipe, MinibatchMaker, add_neutrals, draw_hints
 from colormodel.photos import Bank, DataError, load_photos
 from tests.colormodel.photographs import make_photos, write_photos
 
-RECIPE = DataRecipe(crop_px=32, batch=8)
+RECIPE = DataRecipe(crop_px=32, minibatch=8)
 
 
 def test_loading_leaves_grey_photographs_out(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_squares_made_together_are_as_those_of_pillow() -> None:
 
 def test_a_step_decides_its_minibatch() -> None:
     """Made twice, by two makers, it is the same; another step or seed gives another."""
-    recipe = DataRecipe(crop_px=32, batch=6, film_share=0.5, neutral_share=0.5, hint_share=0.5)
+    recipe = DataRecipe(crop_px=32, minibatch=6, film_share=0.5, neutral_share=0.5, hint_share=0.5)
     photos = make_photos(5)
     maker = MinibatchMaker(photos, recipe, seed=1)
     one, again = maker.minibatch(7), MinibatchMaker(photos, recipe, seed=1).minibatch(7)
@@ -97,7 +97,7 @@ def test_film_changes_what_is_seen_never_what_is_true() -> None:
     """With and without film the same colours are asked for."""
     photos = make_photos(5)
     plain = MinibatchMaker(photos, RECIPE, seed=3).minibatch(0)
-    film = MinibatchMaker(photos, DataRecipe(crop_px=32, batch=8, film_share=1.0), seed=3)
+    film = MinibatchMaker(photos, DataRecipe(crop_px=32, minibatch=8, film_share=1.0), seed=3)
     aged = film.minibatch(0)
     assert torch.equal(plain.chroma, aged.chroma)
     assert (plain.lightness - aged.lightness).abs().flatten(1).mean(1).min() > 0.5
@@ -108,7 +108,7 @@ def test_sources_are_drawn_by_weight() -> None:
     photos = make_photos(4)
     for i in (1, 3):  # the pictures of "there"
         photos.pictures[i][:] = (255, 0, 0)
-    recipe = DataRecipe(crop_px=32, batch=64, source_weights={"there": 0.0})
+    recipe = DataRecipe(crop_px=32, minibatch=64, source_weights={"there": 0.0})
     chroma = MinibatchMaker(photos, recipe, seed=1).minibatch(0).chroma
     assert (chroma.flatten(2).mean(2)[:, 0] < 60).all()
 

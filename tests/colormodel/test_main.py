@@ -191,7 +191,7 @@ def test_train_stops_resumes_and_can_be_looked_at(tmp_path: Path, scans: list[Pa
         '[network]\nname = "article"\nnetwork_px = 64\n[data]\ncrop_px = 32\nbatch = 2\n'
     )
     out = tmp_path / "out"
-    common = ("train", recipe, "--out", out, "--set", "data.batch=4", "--look", scans[0])
+    common = ("train", recipe, "--out", out, "--set", "data.minibatch=4", "--look", scans[0])
     done = call(*common, "--set", "steps=3")
     assert done.stdout.strip() == str(out / "checkpoint.safetensors")
     assert Image.open(out / "look.jpg").width == 1200

@@ -37,7 +37,7 @@ def tiny(name: str, *, steps: int, learning_rate: float = 3e-3) -> TrainRecipe:
         network=NetworkConfig(name, network_px=32, width=8, freeze_shallow=False),
         data=DataRecipe(
             crop_px=32,
-            batch=3,
+            minibatch=3,
             least_cover=0.9,
             hint_share=0.0 if name == "article" else 0.3,
             film_share=0.2,
@@ -64,7 +64,7 @@ def test_the_default_learns_a_few_photographs(tmp_path: Path) -> None:
     recipe = dataclasses.replace(
         tiny("unet", steps=25, learning_rate=2e-3),
         network=read_checkpoint(DEFAULT_CHECKPOINT).config,
-        data=DataRecipe(crop_px=64, batch=4, least_cover=0.9, hint_share=0.3, film_share=0.2),
+        data=DataRecipe(crop_px=64, minibatch=4, least_cover=0.9, hint_share=0.3, film_share=0.2),
         start_from=str(DEFAULT_CHECKPOINT),
         save_every_s=1e9,
     )

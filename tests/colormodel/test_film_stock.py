@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from colormodel.color import srgb_to_linear
-from colormodel.film import (
+from colormodel.film_stock import (
     add_grain,
     compress,
     develop,
