@@ -5,7 +5,7 @@ strips of rows: memory depends on the strip, and the result does not depend on w
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
 import cv2
@@ -164,6 +164,20 @@ class GuidedUpsampler:
         right *= self._column_weight
         wide += right
         return wide
+
+
+class ShareUpsampler:
+    """Brings how much of each network pixel is painted to full size, along the scan's edges."""
+
+    def __init__(self, chroma_map: ChromaMap, share: Plane, height: int, width: int) -> None:
+        """Take float32 (h, w) in [0, 1], of the map's size."""
+        both = replace(chroma_map, chroma=np.stack([share, share]).astype(np.float32))
+        self._upsampler = GuidedUpsampler(both, height, width)
+
+    def rows(self, lightness: Plane, top: int) -> Plane:
+        """The share in some rows of the scan, float32 (rows, W); see `GuidedUpsampler.rows`."""
+        share: Plane = np.clip(self._upsampler.rows(lightness, top)[0], 0, 1)
+        return share
 
 
 def fit_gamut(lightness: Plane, chroma: Plane) -> Plane:

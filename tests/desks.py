@@ -69,7 +69,7 @@ class House:
         person = find_person(self.ledger, name)
         assert person is not None
         client = self.client()
-        client.cookies.set(COOKIE, begin_session(self.ledger, person, hours=1))
+        client.cookies.set(self.desk.cookie(COOKIE), begin_session(self.ledger, person, hours=1))
         return Curator(client)
 
 

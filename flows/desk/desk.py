@@ -40,6 +40,10 @@ class Desk:
     )
     _lock: Lock = field(default_factory=Lock)
 
+    def cookie(self, name: str) -> str:
+        """What a cookie of this desk's is called: browsers send it to all ports of a host."""
+        return f"{name}-{self.settings.web_port}"
+
     def item(self, item_id: int, *, fresh: bool = True) -> DeskItem | None:
         """An item; one that may be seconds old where it need not be *fresh*."""
         now = monotonic()

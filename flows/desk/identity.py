@@ -174,7 +174,7 @@ class Identity:
         headers = Headers(scope=scope)
         if self._header and (named := headers.get(self._header)):
             return self._by_proxy(scope, named, len(headers.getlist(self._header)))
-        if token := cookie_of(headers, COOKIE):
+        if token := cookie_of(headers, self._desk.cookie(COOKIE)):
             found = self._memory.get(token, lambda: find_session(self._desk.ledger, token))
             if found is not None:
                 return _visitor(found.person, token, "name")
@@ -309,7 +309,11 @@ async def check_form(request: Request) -> None:
     if request.method in _SAFE:
         return
     visitor = visitor_of(request)
-    secret = visitor.secret if visitor else cookie_of(request.headers, FORM_COOKIE)
+    secret = (
+        visitor.secret
+        if visitor
+        else cookie_of(request.headers, desk_of(request).cookie(FORM_COOKIE))
+    )
     if not secret:
         raise NotSignedIn
     expected = form_token(secret)

@@ -13,6 +13,7 @@ from flows.desk.identity import (
     OpenDesk,
     Tries,
     cookie_of,
+    desk_of,
     form_token,
 )
 from flows.desk.pages import render
@@ -52,11 +53,12 @@ def sign_in(request: Request, desk: OpenDesk, form: Form) -> Response:
 @router.post("/sign-out")
 def sign_out(request: Request, desk: OpenDesk) -> Response:
     """End the session of this browser."""
-    if token := cookie_of(request.headers, COOKIE):
+    if token := cookie_of(request.headers, desk.cookie(COOKIE)):
         end_session(desk.ledger, token)
         request.state.identity.forget()
     answer = RedirectResponse("/sign-in", 303)
-    for name in (COOKIE, f"__Host-{COOKIE}"):
+    mine = desk.cookie(COOKIE)
+    for name in (mine, f"__Host-{mine}"):
         answer.delete_cookie(name, path="/", secure=_is_secure(request), httponly=True)
     return answer
 
@@ -72,7 +74,9 @@ def next_page(text: str) -> str:
 def _form(
     request: Request, onward: str, said: str, *, name: str = "", status: int = 200
 ) -> Response:
-    secret = cookie_of(request.headers, FORM_COOKIE) or secrets.token_urlsafe(24)
+    secret = cookie_of(
+        request.headers, desk_of(request).cookie(FORM_COOKIE)
+    ) or secrets.token_urlsafe(24)
     answer = render(
         request,
         "sign_in.html.j2",
@@ -87,7 +91,7 @@ def _form(
 
 
 def _set(answer: Response, request: Request, name: str, value: str, *, hours: float) -> None:
-    secure = _is_secure(request)
+    secure, name = _is_secure(request), desk_of(request).cookie(name)
     answer.set_cookie(
         f"__Host-{name}" if secure else name,
         value,

@@ -8,6 +8,7 @@ import numpy as np
 from colormodel.neutral import neutral_mask
 from colormodel.planes import ChromaMap, network_size
 from tasks.derivatives import OutputPolicy, WrittenFile, write_derivatives
+from tasks.derivatives.colour import OwnColour
 from tasks.provenance import Provenance
 from tasks.scans.findings import Findings, examine
 from tasks.scans.header import ReadLimits, ScanHeader, read_structure
@@ -46,7 +47,7 @@ class WriteRequest:
     chroma_map: ChromaMap
     provenance: Provenance
     policy: OutputPolicy
-    own_colour: np.ndarray | None = None  #: bool (h, w): where the scan's own colours are kept
+    own_colour: OwnColour | None = None  #: where the scan's own colours are kept
 
 
 def measure_scan(request: ReadRequest) -> int:

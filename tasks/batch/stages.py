@@ -28,6 +28,7 @@ from tasks.batch.pixel_work import (
 )
 from tasks.batch.worker import Worker
 from tasks.derivatives import WrittenFile
+from tasks.derivatives.colour import OwnColour
 from tasks.derivatives.keys import derivative_key
 from tasks.errors import (
     AccessDenied,
@@ -224,18 +225,10 @@ def _write_request(worker: Worker, work: Work, chroma_map: ChromaMap) -> WriteRe
         chroma_map=_keep_neutral(chroma_map, work),
         provenance=_provenance(worker, work),
         policy=worker.policy,
-        own_colour=_own_colour(work, chroma_map),
+        own_colour=OwnColour.of(
+            work.scan.findings.own_colour, work.said if work.correction else None, chroma_map
+        ),
     )
-
-
-def _own_colour(work: Work, chroma_map: ChromaMap) -> np.ndarray | None:
-    """Where the scan's own colours are kept: as was found, and as a person has painted."""
-    found = work.scan.findings.own_colour
-    if work.correction is None or not any(m.kind == "keep" for m in work.said.masks):
-        return found
-    shape = chroma_map.lightness.shape if found is None else found.shape
-    painted = work.said.mask("keep", *shape) >= 0.5
-    return painted if found is None else painted | found
 
 
 def _keep_neutral(chroma_map: ChromaMap, work: Work) -> ChromaMap:

@@ -21,7 +21,7 @@ from colormodel.device import DeviceError
 from colormodel.infer import Colorizer
 from colormodel.networks import NetworkFault
 from colormodel.pictures import Codes, encode_srgb, put_colour
-from colormodel.planes import Plane
+from colormodel.planes import Plane, ShareUpsampler
 from colormodel.session import Alternative, LikelyColour, PictureSession
 from tasks.batch.recipe import read_limits
 from tasks.batch.scratch import scratch_folder
@@ -90,8 +90,10 @@ class OpenPicture:
         """
         chroma_map = _watched(lambda: self._session.colours(correction))
         linear = put_colour(chroma_map, self._screen)
-        if self._own is not None and (kept := correction.mask("keep", *self._screen.shape)).any():
-            linear += kept * (self._own - linear)
+        kept = correction.mask("keep", *chroma_map.lightness.shape)
+        if self._own is not None and kept.any():
+            painted = ShareUpsampler(chroma_map, kept, *self._screen.shape)
+            linear += painted.rows(self._screen, 0) * (self._own - linear)
         return _jpeg(linear)
 
     def doubt(self) -> bytes:

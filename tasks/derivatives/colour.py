@@ -9,15 +9,24 @@ pixel's light is scaled to the scan's.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
-from colormodel.planes import ChromaMap, GuidedUpsampler, Plane, linear_in_gamut
+from colormodel.planes import (
+    ChromaMap,
+    GuidedUpsampler,
+    Plane,
+    ShareUpsampler,
+    linear_in_gamut,
+)
 from tasks.scans.reader import Scan
 from tasks.scans.tone import ToneCurve, tone_curve
+
+if TYPE_CHECKING:
+    from colormodel.correction import Correction  # it loads torch, which children never do
 
 Bools = NDArray[np.bool_]
 Light = NDArray[np.floating[Any]]
@@ -43,6 +52,29 @@ _LUMINANCES /= _LUMINANCES.sum()
 #: Light by which a scan's darkest code may be above black, or its brightest below white, and its
 #: curve still serve for colours: these have channels darker, and brighter, than their own light.
 _UNUSED_LIGHT = 1e-4
+
+
+@dataclass(frozen=True)
+class OwnColour:
+    """Where a scan's own colours are kept, upright.
+
+    Attributes:
+        found: What was found to have such, bool (h, w) of any size.
+        painted: How much of each pixel of the chroma map a person has painted, float32 in [0, 1].
+    """
+
+    found: Bools | None = None
+    painted: Plane | None = None
+
+    @classmethod
+    def of(
+        cls, found: Bools | None, said: "Correction | None", chroma_map: ChromaMap
+    ) -> "OwnColour | None":
+        """Of what was found and what a person says; None for nowhere."""
+        painted = None
+        if said is not None and any(mask.kind == "keep" for mask in said.masks):
+            painted = said.mask("keep", *chroma_map.lightness.shape)
+        return None if found is None and painted is None else cls(found, painted)
 
 
 def output_tone(scan: Scan) -> ToneCurve:
@@ -77,7 +109,7 @@ def coloured_strips(
     *,
     tone: ToneCurve,
     rows: int,
-    own_colour: Bools | None = None,
+    own_colour: OwnColour | None = None,
 ) -> Iterator[Samples]:
     """Colour the scan from top to bottom.
 
@@ -86,7 +118,7 @@ def coloured_strips(
         chroma_map: What the network says of it.
         tone: The tone curve to write with.
         rows: Rows of a strip; the last may have fewer.
-        own_colour: Where the scan's own colours are kept, (h, w) of any size; None for nowhere.
+        own_colour: Where the scan's own colours are kept; None for nowhere.
 
     Yields:
         R, G, B samples of `output_type`, (rows, W, 3), whose L* is the scan's: codes over all that
@@ -98,9 +130,11 @@ def coloured_strips(
     # In colour, a lightness between two codes of 8 bits would be rounded twice: over the gate.
     is_finer = dtype.itemsize > 2 or (dtype.itemsize == 1 and scan.header.channels == 3)
     decoded = scan.level_strips(rows) if is_finer else scan.strips(rows)
-    own = None if own_colour is None else _OwnColour(scan, own_colour, rows)
+    own = None
+    if own_colour is not None and scan.header.channels == 3:
+        own = _OwnStrips(scan, own_colour, chroma_map, rows)
     for top, codes in even_strips(decoded, rows):
-        kept = own.next_strip() if own else None
+        kept = own.next_strip(scan.tone.lightness_of(codes)) if own else None
         strip = np.empty((*codes.shape, 3), dtype)
         step = max(1, BLOCK_PIXELS // codes.shape[1])
         for start in range(0, codes.shape[0], step):
@@ -133,20 +167,31 @@ class _OriginalColours:
         return linear + share * (np.clip(light, 0, 1) - linear)
 
 
-class _OwnColour:
-    """The scan's own colours where they are kept, strip by strip, with soft edges."""
+class _OwnStrips:
+    """The scan's own colours where they are kept, strip by strip.
 
-    def __init__(self, scan: Scan, where: Bools, rows: int) -> None:
-        self._where = uniform_filter(where.astype(np.float32), _SOFT_PX)
-        self._height, self._width = scan.header.height, scan.header.width
+    What was found has soft edges; what was painted, those of the picture.
+    """
+
+    def __init__(self, scan: Scan, where: OwnColour, chroma_map: ChromaMap, rows: int) -> None:
+        self._height, self._width = size = scan.header.height, scan.header.width
+        self._found = self._painted = None
+        if where.found is not None:
+            self._found = uniform_filter(where.found.astype(np.float32), _SOFT_PX)
+        if where.painted is not None:
+            self._painted = ShareUpsampler(chroma_map, where.painted, *size)
         self._strips = even_strips(scan.colour_strips(rows), rows)
 
-    def next_strip(self) -> _OriginalColours:
+    def next_strip(self, lightness: Plane) -> _OriginalColours:
         top, light = next(self._strips)
-        places = np.arange(top, top + len(light))
-        rows = _between(places, self._height, self._where)
-        columns = _between(np.arange(self._width), self._width, rows.T)
-        return _OriginalColours(light, columns.T)
+        share = np.zeros(light.shape[:2], np.float32)
+        if self._found is not None:
+            places = np.arange(top, top + len(light))
+            rows = _between(places, self._height, self._found)
+            share = _between(np.arange(self._width), self._width, rows.T).T
+        if self._painted is not None:
+            share = np.maximum(share, self._painted.rows(lightness.astype(np.float32), top))
+        return _OriginalColours(light, share)
 
 
 def _between(places: NDArray[np.intp], full: int, small: Plane) -> Plane:

@@ -7,13 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from colormodel.planes import ChromaMap
 from tasks.derivatives.access import MAX_JPEG_PX, is_whole, write_access, write_thumbnail
 from tasks.derivatives.chroma import chroma_planes, encode_plane, stored
 from tasks.derivatives.colour import (
+    OwnColour,
     coloured_strips,
     is_coarse_in_eight_bits,
     output_tone,
@@ -51,7 +49,7 @@ class _Item:
     policy: OutputPolicy
     folder: Path
     own: Metadata
-    own_colour: NDArray[np.bool_] | None = None
+    own_colour: OwnColour | None = None
 
     def said(self, kind: Kind) -> Said:
         """What one kind of file says of itself."""
@@ -71,7 +69,7 @@ def write_derivatives(  # noqa: PLR0913 -- each is a different thing, and the la
     provenance: Provenance,
     policy: OutputPolicy,
     folder: Path,
-    own_colour: NDArray[np.bool_] | None = None,
+    own_colour: OwnColour | None = None,
 ) -> list[WrittenFile]:
     """Write every file that the policy asks for, and gate each one by reading it back.
 
@@ -82,7 +80,7 @@ def write_derivatives(  # noqa: PLR0913 -- each is a different thing, and the la
         provenance: What the files say of their origin.
         policy: Which files, and how.
         folder: Where a folder with the files is made; it is gone if anything fails.
-        own_colour: Where the scan's own colours are kept, upright, (h, w) of any size.
+        own_colour: Where the scan's own colours are kept.
 
     Returns:
         The files: first the master (or what stands for it), then access copy, thumbnail, sidecar.

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-
 from colormodel.correction import Correction
 from colormodel.device import DeviceError
 from colormodel.infer import Colorizer
@@ -25,6 +23,7 @@ from tasks.batch.pixel_work import (
 )
 from tasks.batch.recipe import output_policy, read_limits, recipe_of
 from tasks.derivatives import OutputPolicy
+from tasks.derivatives.colour import OwnColour
 from tasks.errors import InvalidPrediction, NoDevice
 from tasks.pictures.showing import Pictures
 from tasks.provenance import CorrectionStatement, Provenance, this_program
@@ -93,7 +92,7 @@ def colour_picture(
         chroma_map=chroma_map,
         provenance=_provenance(settings, colorizer, read, path, wanted, chroma_map.score),
         policy=_policy(settings),
-        own_colour=_own_colour(read, wanted.correction, chroma_map),
+        own_colour=OwnColour.of(read.findings.own_colour, wanted.correction, chroma_map),
     )
     files = {file.kind: file for file in pictures.run(write_scan, made, pixels=pixels)}
     chosen = files["master"] if wanted.is_master else files.get("access", files["master"])
@@ -108,15 +107,6 @@ def _map(colorizer: Colorizer, read: ReadScan, correction: Correction) -> Chroma
         raise InvalidPrediction(str(error)) from error
     except DeviceError as error:
         raise NoDevice(str(error)) from error
-
-
-def _own_colour(read: ReadScan, correction: Correction, chroma_map: ChromaMap) -> np.ndarray | None:
-    found = read.findings.own_colour
-    if not any(mask.kind == "keep" for mask in correction.masks):
-        return found
-    shape = chroma_map.lightness.shape if found is None else found.shape
-    painted = correction.mask("keep", *shape) >= 0.5
-    return painted if found is None else painted | found
 
 
 def _policy(settings: Settings) -> OutputPolicy:

@@ -108,16 +108,19 @@ def test_a_session_ends_when_the_person_goes(house: House) -> None:
     assert out.status_code == 303
     assert anna.client.get("/api/me").status_code == 401
     again = house.signed_in("Anna")
-    cookie = again.client.cookies.get("autochrome-desk")
+    name = f"autochrome-desk-{house.settings.web_port}"
+    cookie = again.client.cookies.get(name)
+    assert house.client(Cookie=f"{name}={cookie}").get("/api/me").status_code == 200
+    assert house.client(Cookie=f"autochrome-desk-1={cookie}").get("/api/me").status_code == 401
     remove_person(house.ledger, "Anna")
-    fresh = house.client(Cookie=f"autochrome-desk={cookie}")
+    fresh = house.client(Cookie=f"{name}={cookie}")
     assert fresh.get("/api/me").status_code == 401
 
 
 def test_cookies_are_for_this_server_alone(house: House) -> None:
     """No script reads them, no other site sends them, under TLS none travels without."""
     add_person(house.ledger, "Anna", Role.LOOK, password=PASSWORD)
-    for headers, name in (({}, "autochrome-desk="), ({"X-Forwarded-Proto": "https"}, "__Host-")):
+    for headers, name in (({}, "autochrome-desk-"), ({"X-Forwarded-Proto": "https"}, "__Host-")):
         client = house.client(**headers)
         page = client.get("/sign-in", headers=HTML)
         form_cookie = page.headers["set-cookie"].partition(";")[0]

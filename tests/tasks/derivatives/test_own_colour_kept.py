@@ -10,8 +10,10 @@ import pytest
 import tifffile
 from scipy.ndimage import binary_dilation
 
+from colormodel.correction import Correction, Mask
 from colormodel.planes import ChromaMap
 from tasks.derivatives import OutputPolicy, write_derivatives
+from tasks.derivatives.colour import OwnColour
 from tasks.scans.findings import examine
 from tasks.scans.reader import Scan, open_scan
 from tests import oldprints
@@ -51,10 +53,41 @@ def test_a_stamp_keeps_its_colour(
         provenance=make_provenance(scan),
         policy=OutputPolicy(access=False),
         folder=tmp_path,
-        own_colour=own_colour,
+        own_colour=OwnColour(own_colour),
     )
     found = tifffile.imread(master.path).astype(np.float64) / full
     inked = np.abs(stamped - grey).max(axis=2) > 0.08
     assert np.abs(found[inked] - stamped[inked]).mean() < 0.01
     away = ~binary_dilation(inked, iterations=30)
     assert (found[away][:, 1] > found[away][:, 0]).mean() > 0.95
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_a_person_paints_ends_where_the_thing_does(channels: int, tmp_path: Path) -> None:
+    """At full size, not where the network's pixels do; a grey scan has no colours to be kept."""
+    height, width, edge = 1200, 1800, 911  # the network's pixels are 19 wide
+    light = np.full((height, width), 0.35)
+    light[:, edge:] = 0.75
+    light += np.random.default_rng(3).normal(0, 0.01, light.shape)
+    toned = np.stack([light + 0.12, light, light - 0.12], axis=2) if channels == 3 else light
+    codes = np.rint(np.clip(toned, 0, 1) * 255).astype(np.uint8)
+    options = {"photometric": "rgb"} if channels == 3 else {}
+    path = write_tiff(tmp_path / "s.tif", codes, **options)
+    scan = open_scan(path, scratch=tmp_path)
+    chroma_map = _green(scan)
+    said = Correction(masks=(Mask("keep", ((0.1, 0.5), (edge / width - 0.145, 0.5)), 0.22),))
+    master, *_ = write_derivatives(
+        path,
+        scan,
+        chroma_map,
+        provenance=make_provenance(scan),
+        policy=OutputPolicy(access=False),
+        folder=tmp_path,
+        own_colour=OwnColour.of(None, said, chroma_map),
+    )
+    found = tifffile.imread(master.path).astype(np.float64)
+    middle = found[height // 2 - 20 : height // 2 + 20]
+    redness = (middle[..., 0] - middle[..., 1]).mean(axis=0)
+    is_own = redness > 10
+    assert not is_own[edge + 3 :].any()
+    assert is_own[200 : edge - 3].all() == (channels == 3)
