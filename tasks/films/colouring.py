@@ -94,7 +94,8 @@ def colour_shot(  # noqa: PLR0913 -- each is a different thing, and the last is 
     small: list[Plane | None] = [None] * shot.frames
     confidence, keys = 0.0, 0
     if network is not None:
-        look = _Look(path, header, shot, network.network_size(header.height, header.width))
+        size = network.network_size(header.height, header.width)
+        look = _Look(path, header, shot, size, finder=MotionFinder(exact=bool(corrections)))
         maps = _maps(look, network, corrections)
         sure = [found.score for found in maps.values()]
         confidence, keys = float(np.mean(sure)), len(maps)
@@ -119,12 +120,20 @@ def digest_of(luma: Codes) -> str:
 class _Look:
     """All that is looked at of a shot: reduced luma, and how frame follows frame."""
 
-    def __init__(self, path: Path, header: FilmHeader, shot: Shot, size: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        header: FilmHeader,
+        shot: Shot,
+        size: tuple[int, int],
+        *,
+        finder: MotionFinder,
+    ) -> None:
         self.first = shot.first - shot.lead
         self.small: list[Plane] = []
         self.motions: list[Motion] = []
         self.kept: list[tuple[Codes, int]] = []
-        coding, finder = Coding.of(header), MotionFinder()
+        coding = Coding.of(header)
         frame_bytes = header.width * header.height * (1 if header.bits == 8 else 2)
         keeps = shot.frames * frame_bytes <= _KEPT_BYTES
         before: Plane | None = None

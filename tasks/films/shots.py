@@ -35,7 +35,7 @@ class Look(NamedTuple):
 MOST_FRAMES = 240
 #: Frames of the same take, on each side, that colouring looks at besides, so that nothing shows
 #: where a take was parted.
-MARGIN_FRAMES = 24
+MARGIN_FRAMES = 36
 
 _LOOK = (64, 48)  # width and height at which frames are compared
 _PART = 8  # sides of a part of that
