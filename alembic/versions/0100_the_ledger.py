@@ -236,6 +236,7 @@ def make_archive() -> None:
     )
     index("ix_scan_collection_id", "scan", ["collection", "id"])
     index("ix_scan_sha256", "scan", ["sha256"])
+    index("ix_scan_page", "scan", ["id"], where="pages > 1")
     index("ix_scan_film", "scan", ["id"], where="frames IS NOT NULL")
     index("ix_scan_doubted", "scan", ["store_id", "key"], where="read_listing != listing")
     table(

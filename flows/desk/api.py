@@ -226,6 +226,7 @@ def what_is_next(  # noqa: PLR0913, PLR0917  the parameters of a URL
     least: Share = "",
     most: Share = "",
     night: Annotated[str, Query(pattern="^[0-9]{0,17}$", description="Of a run")] = "",
+    what: Literal["", "film", "page"] = "",
     within: Annotated[str, Query(max_length=2000, description="A folder, or a file's pages")] = "",
     order: Literal["", "unsure", "oldest", "newest"] = "",
     after: PlaceText = "",
@@ -236,7 +237,17 @@ def what_is_next(  # noqa: PLR0913, PLR0917  the parameters of a URL
 
     404: There is no such night, nothing is known there, or the place is of another order.
     """
-    del visitor, collection, reason, least, most, night, within, order  # `read_queue` reads them
+    del (
+        visitor,
+        collection,
+        reason,
+        least,
+        most,
+        night,
+        what,
+        within,
+        order,
+    )  # `read_queue` reads them
     try:
         view = read_queue(desk, request.query_params)
         there = Place.read(after or before) if after or before else None

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 from flows.desk.desk import Desk
 from tasks.errors import Reason, UsageError
@@ -13,12 +13,14 @@ from tasks.ledger.curating.queue import NO_REASON, Order, order_of_run
 from tasks.schema import SETTLED_STATUSES
 
 #: The parameters of a URL that say which queue is meant.
-PARAMETERS = ("status", "collection", "reason", "least", "most", "night", "within", "order")
+PARAMETERS = ("status", "collection", "reason", "least", "most", "night", "what", "within", "order")
 #: Where what is listed stands: first what waits for a curator.
 STATUSES = (
     ItemStatus.REVIEW,
     *(status for status in ItemStatus if status in SETTLED_STATUSES - {ItemStatus.REVIEW}),
 )
+#: What may be looked at alone.
+WHAT = {"film": "films", "page": "pages of a file"}
 ORDERS = {"unsure": "least sure first", "oldest": "oldest first", "newest": "newest first"}
 _NIGHTS = 30
 
@@ -72,6 +74,8 @@ def read_queue(desk: Desk, given: Mapping[str, str]) -> QueueView:
     order = said.get("order", "unsure" if status is ItemStatus.REVIEW else "newest")
     if order not in get_args(Order):
         raise UsageError(f"there is no order {order[:60]!r}: {', '.join(ORDERS)}")
+    if (what := said.get("what", "")) and what not in WHAT:
+        raise UsageError(f"there is no {what[:40]!r}: {', '.join(WHAT)}")
     night = _night(desk, said["night"]) if "night" in said else None
     order_id = order_of_run(desk.ledger, night.id) if night else None
     nights = [
@@ -90,6 +94,7 @@ def read_queue(desk: Desk, given: Mapping[str, str]) -> QueueView:
         order=cast("Order", order),
         status=status,
         order_id=order_id,
+        what=cast("Any", what),
     )
     return QueueView(chosen, said, _count(desk, chosen), *_choices(desk, chosen), tuple(nights))
 
@@ -125,7 +130,7 @@ def _night(desk: Desk, text: str) -> RunRow:
 
 def _count(desk: Desk, chosen: Queue) -> int | None:
     """How many wait, where tallies tell: by collection and reason alone."""
-    if chosen.within or chosen.since or (chosen.least, chosen.most) != (None, None):
+    if chosen.within or chosen.what or chosen.since or (chosen.least, chosen.most) != (None, None):
         return None
     wanted = "" if chosen.reason == NO_REASON else chosen.reason
     return sum(

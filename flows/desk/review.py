@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from flows.desk.desk import Desk
 from flows.desk.identity import Deciding, Form, Looking, OpenDesk, Visitor
 from flows.desk.pages import render
-from flows.desk.queues import ORDERS, WHY, QueueView, place_of, read_queue
+from flows.desk.queues import ORDERS, WHAT, WHY, QueueView, place_of, read_queue
 from flows.desk.views import seen_item, view_of
 from tasks.errors import UsageError
 from tasks.ledger.curating import (
@@ -194,6 +194,7 @@ def _context(  # noqa: PLR0913, PLR0917  what the page is made of
     return {
         "queue": view,
         "orders": ORDERS,
+        "WHAT": WHAT,
         "why": WHY,
         "place": str(place) if place else "",
         "view": view_of(desk, one) if one else None,

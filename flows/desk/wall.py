@@ -16,7 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from flows.desk.desk import Desk
 from flows.desk.identity import Deciding, Form, Looking, OpenDesk, Visitor
 from flows.desk.pages import render
-from flows.desk.queues import ORDERS, STATUSES, WHY, QueueView, read_queue
+from flows.desk.queues import ORDERS, STATUSES, WHAT, WHY, QueueView, read_queue
 from flows.desk.review import number_in, reasons_in
 from flows.desk.views import seen_item
 from tasks.errors import AutochromeError, UsageError
@@ -91,6 +91,7 @@ def wall(
         **_tiles(desk, view, after),
         statuses=STATUSES,
         orders=ORDERS,
+        WHAT=WHAT,
         kinds=_kinds(desk, visitor, view.chosen.status),
         as_of=database_time(desk.ledger).isoformat(),
         done=done,
@@ -261,6 +262,7 @@ def _ask(  # noqa: PLR0913, PLR0917  what is confirmed
         "wall_confirm.html.j2",
         status=409 if changed else 200,
         queue=view,
+        WHAT=WHAT,
         kind=kind,
         meaning=MEANING[kind],
         counted=counted,

@@ -20,6 +20,7 @@ from tasks.ledger.uris import (
 from tasks.schema import (
     LOOKED_AFTER,
     LOOKED_AFTER_STATUSES,
+    PAGE,
     SETTLED,
     SETTLED_STATUSES,
     item,
@@ -28,6 +29,8 @@ from tasks.schema import (
     store,
 )
 
+#: On `scan`: what a filter may be for. An index holds them alone.
+SCANS_THAT_ARE = {"film": scan.c.frames.is_not(None), "page": PAGE}
 LAST_CHARACTER = "\U0010ffff"  # sorts behind every other, in UTF-8 as in Python
 
 
@@ -69,7 +72,7 @@ def _status_of(chosen: ItemFilter) -> list[ColumnElement[bool]]:
 
 
 def bounds_of(chosen: ItemFilter) -> list[ColumnElement[bool]]:
-    """On `item`: its confidence and its time are what the filter says."""
+    """On `item`: its confidence, its time and what it is of are what the filter says."""
     conditions: list[ColumnElement[bool]] = []
     if chosen.older_than_s is not None:
         conditions.append(item.c.changed_at <= sql.now(-chosen.older_than_s))
@@ -81,6 +84,8 @@ def bounds_of(chosen: ItemFilter) -> list[ColumnElement[bool]]:
         conditions.append(item.c.changed_at >= chosen.since)
     if chosen.until is not None:
         conditions.append(item.c.changed_at < chosen.until)
+    if chosen.what:
+        conditions.append(item.c.scan_id.in_(select(scan.c.id).where(SCANS_THAT_ARE[chosen.what])))
     return conditions
 
 

@@ -91,6 +91,9 @@ WORDS: ColumnElement[str] = literal_column(
     "to_tsvector('simple', translate(key || ' ' || coalesce(title, ''), "
     f"'{string.punctuation.replace(chr(39), chr(39) * 2)}', '{' ' * len(string.punctuation)}'))"
 )
+# Pages of files that have several, for a queue of these alone.
+PAGE = scan.c.pages > literal_column("1")
+Index("ix_scan_page", scan.c.id, sqlite_where=PAGE)
 # Films among millions of scans, to count their frames.
 Index("ix_scan_film", scan.c.id, sqlite_where=scan.c.frames.is_not(None))
 DOUBTED = scan.c.read_listing != scan.c.listing

@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from tasks.errors import Reason, UsageError
 from tasks.ledger.engine import reads
-from tasks.ledger.filters import bounds_of, scans_at
+from tasks.ledger.filters import SCANS_THAT_ARE, bounds_of, scans_at
 from tasks.ledger.reading import item_row, select_items
 from tasks.ledger.records import ItemFilter, ItemRow
 from tasks.ledger.sql import AnyRow, Rows, is_postgresql
@@ -61,6 +61,7 @@ class Queue:
         order: Least sure first (of what is in review), or by time.
         status: One that items come to rest in; that of what waits for a curator.
         order_id: Of the night, or another order, that enqueued them last.
+        what: Only films, or only pages of files that have several.
     """
 
     collection: str = ""
@@ -73,6 +74,7 @@ class Queue:
     order: Order = "unsure"
     status: ItemStatus = ItemStatus.REVIEW
     order_id: int | None = None
+    what: Literal["", "film", "page"] = ""
 
     @property
     def is_by_time(self) -> bool:
@@ -94,6 +96,7 @@ class Queue:
             until=self.until,
             uri=self.within or None,
             order_id=self.order_id,
+            what=self.what,
         )
 
 
@@ -196,6 +199,8 @@ class Walk:
 
     def rows(self) -> list[tuple[Place, ItemRow]]:
         """What is found, each with its place."""
+        if self.chosen.what and not self._is_there_any():
+            return []
         if self.chosen.within:
             return self._within()
         ids = self._by_time() if self.chosen.is_by_time else self._by_confidence()
@@ -203,6 +208,11 @@ class Walk:
         by_id = {row.id: row for row in self.connection.execute(wanted)}
         listed = [by_id[number] for number in ids if number in by_id]
         return [(_place(row, self.chosen), item_row(row)) for row in listed]
+
+    def _is_there_any(self) -> bool:
+        """Whether there are such scans at all: else the whole queue would be looked through."""
+        wanted = select(scan.c.id).where(SCANS_THAT_ARE[self.chosen.what]).limit(1)
+        return self.connection.execute(wanted).first() is not None
 
     def _by_time(self) -> list[int]:
         descends = (self.chosen.order == "newest") != self.is_backwards

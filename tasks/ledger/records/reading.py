@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from tasks.errors import Reason
 from tasks.ledger.records.recipes import RecipeRow
@@ -27,13 +28,14 @@ class ItemFilter:
     since: datetime | None = None  # in their status since then or later
     until: datetime | None = None  # since before then
     order_id: int | None = None  # that enqueued them last
+    what: Literal["", "film", "page"] = ""  # films alone, or pages of files that have several
 
     def as_json(self) -> dict[str, object]:
         """The fields that are given, for the decision's record."""
         return {
             name: value.isoformat() if isinstance(value, datetime) else value
             for name, value in asdict(self).items()
-            if value not in (None, (), []) and value is not False
+            if value not in (None, (), [], "") and value is not False
         }
 
     @property

@@ -3,9 +3,12 @@
 import re
 
 import pytest
+from sqlalchemy import select, update
 
-from tasks.ledger import ItemFilter
+from tasks.ledger import ItemFilter, ItemStatus
+from tasks.ledger.curating.many import count_many
 from tasks.ledger.people import Role
+from tasks.schema import DecisionKind, item, scan
 from tests.desks import HTML, House, OpenHouse, token_in
 
 
@@ -72,6 +75,29 @@ def test_the_api_walks_the_queue(house: House) -> None:
         answer = anna.client.get(f"/api/queue?{query}")
         assert answer.status_code in {404, 422}, query
         assert answer.json()["detail"]
+
+
+def test_films_and_pages_are_queues_of_their_own(house: House) -> None:
+    """In the queue and on the wall, where a decision about the filter is about them alone."""
+    anna = house.signed_in("Anna")
+    page, film, *_ = house.ids()
+
+    def mark(item_id: int, **given: int) -> None:
+        of = scan.c.id == select(item.c.scan_id).where(item.c.id == item_id).scalar_subquery()
+        house.ledger.write(lambda c: c.execute(update(scan).where(of).values(given)))
+
+    assert anna.client.get("/api/queue?what=film").json()["items"] == []
+    mark(page, pages=3)
+    mark(film, frames=500)
+    for what, order in (("page", "unsure"), ("page", "oldest"), ("film", "unsure")):
+        found = anna.client.get(f"/api/queue?what={what}&order={order}").json()["items"]
+        assert [one["id"] for one in found] == [{"page": page, "film": film}[what]]
+    tiles = anna.client.get("/wall?what=page", headers=HTML).text
+    assert re.findall(r'data-item="(\d+)"', tiles) == [str(page)]
+    chosen = ItemFilter(statuses=[ItemStatus.REVIEW], what="film")
+    assert count_many(house.ledger, DecisionKind.APPROVE, chosen) == 1
+    assert anna.client.get("/review?what=odd", headers=HTML).status_code == 400
+    assert anna.client.get("/api/queue?what=odd").status_code == 422
 
 
 @pytest.mark.parametrize("kind", ["approve", "reject", "hold"])
