@@ -22,10 +22,12 @@ from flows.desk.views import seen_item
 from tasks.errors import AutochromeError, UsageError
 from tasks.ledger import ItemFilter, ItemStatus
 from tasks.ledger.curating import Place, queue, undo
+from tasks.ledger.curating.deciding import TWO_AGREE
 from tasks.ledger.curating.many import (
     DECIDED_ABOUT_MANY,
     MOST,
     CountChanged,
+    count_agreeing,
     count_many,
     database_time,
     decide_many,
@@ -41,7 +43,6 @@ router = APIRouter(include_in_schema=False)
 _TILES = 120
 _SAMPLE = 18
 _BY_THOSE_WHO_RUN_IT = {DecisionKind.RETRY, DecisionKind.RELEASE}
-_TWO_AGREE = {DecisionKind.APPROVE, DecisionKind.REJECT}
 #: Pictures are made beside what people wait for, not in its place.
 _PICTURES_AT_ONCE = 8
 _limiter: list[anyio.CapacityLimiter] = []
@@ -92,7 +93,7 @@ def wall(
         statuses=STATUSES,
         orders=ORDERS,
         WHAT=WHAT,
-        kinds=_kinds(desk, visitor, view.chosen.status),
+        kinds=_kinds(visitor, view.chosen.status),
         as_of=database_time(desk.ledger).isoformat(),
         done=done,
         undone=request.query_params.get("undone", ""),
@@ -124,9 +125,10 @@ def confirm(
 ) -> Response:
     """Count what a decision would move, and ask."""
     view = read_queue(desk, form)
-    kind = _kind(desk, visitor, view.chosen.status, form)
+    kind = _kind(visitor, view.chosen.status, form)
     counted = count_many(desk.ledger, kind, _chosen(view, form, items))
-    return _ask(request, desk, view, form, items, kind, counted)
+    agreed = _agreed(desk, visitor, kind, _chosen(view, form, items))
+    return _ask(request, desk, view, form, items, kind, counted, agreed)
 
 
 @router.post("/wall/decide")
@@ -135,7 +137,7 @@ def decide(
 ) -> Response:
     """Do what was confirmed, if it is still as many."""
     view = read_queue(desk, form)
-    kind = _kind(desk, visitor, view.chosen.status, form)
+    kind = _kind(visitor, view.chosen.status, form)
     chosen = _chosen(view, form, items)
     confirmed = number_in(form, "confirmed")
     try:
@@ -146,11 +148,13 @@ def decide(
             who=visitor.name,
             why=reasons_in(form),
             confirmed=confirmed,
+            must_agree=desk.settings.desk_agreement,
         )
     except CountChanged as error:
-        return _ask(request, desk, view, form, items, kind, error.now, changed=str(error))
+        agreed = _agreed(desk, visitor, kind, chosen)
+        return _ask(request, desk, view, form, items, kind, error.now, agreed, changed=str(error))
     desk.decided()
-    said = f"{made}-{kind}-{confirmed}"
+    said = f"{made.decision_id}-{kind}-{made.moved}-{made.noted}"
     return RedirectResponse(f"/wall?{urlencode(dict(view.parameters) | {'done': said})}", 303)
 
 
@@ -196,29 +200,25 @@ def _small(desk: Desk, visitor: Visitor, item_id: int) -> bytes:
         raise HTTPException(404, str(error)) from error
 
 
-def _kinds(desk: Desk, visitor: Visitor, status: ItemStatus) -> list[DecisionKind]:
+def _kinds(visitor: Visitor, status: ItemStatus) -> list[DecisionKind]:
     """What this person may decide about many of those that stand there."""
-    two = desk.settings.desk_agreement > 1
     return [
         kind
         for kind in DECIDED_ABOUT_MANY[status]
         if visitor.may(Role.RUN if kind in _BY_THOSE_WHO_RUN_IT else Role.DECIDE)
-        and not (two and kind in _TWO_AGREE)
     ]
 
 
-def _kind(desk: Desk, visitor: Visitor, status: ItemStatus, form: Form) -> DecisionKind:
+def _kind(visitor: Visitor, status: ItemStatus, form: Form) -> DecisionKind:
     """What a form decides.
 
     Raises:
         HTTPException: It is not this person's to decide.
     """
     kind = form.get("kind", "")
-    allowed = _kinds(desk, visitor, status)
+    allowed = _kinds(visitor, status)
     if kind in allowed:
         return DecisionKind(kind)
-    if desk.settings.desk_agreement > 1 and kind in _TWO_AGREE:
-        raise HTTPException(403, "two must agree here: decide one by one, in Review")
     raise HTTPException(
         403, f"{kind[:20] or 'nothing'} is not yours to decide about what is {status}"
     )
@@ -242,6 +242,13 @@ def _chosen(view: QueueView, form: Form, items: list[int]) -> ItemFilter:
     return ItemFilter(statuses=[view.chosen.status], ids=items, until=as_of)
 
 
+def _agreed(desk: Desk, visitor: Visitor, kind: DecisionKind, chosen: ItemFilter) -> int | None:
+    """For how many somebody else has wanted the same; None where one person is enough."""
+    if desk.settings.desk_agreement < 2 or kind not in TWO_AGREE:
+        return None
+    return count_agreeing(desk.ledger, kind, chosen, who=visitor.name)
+
+
 def _ask(  # noqa: PLR0913, PLR0917  what is confirmed
     request: Request,
     desk: Desk,
@@ -250,6 +257,7 @@ def _ask(  # noqa: PLR0913, PLR0917  what is confirmed
     items: list[int],
     kind: DecisionKind,
     counted: int,
+    agreed: int | None,
     *,
     changed: str = "",
 ) -> Response:
@@ -266,6 +274,7 @@ def _ask(  # noqa: PLR0913, PLR0917  what is confirmed
         kind=kind,
         meaning=MEANING[kind],
         counted=counted,
+        agreed=agreed,
         chosen=None if form.get("all") else len(set(items)),
         sample=sample,
         items=",".join(map(str, items)),

@@ -23,7 +23,8 @@ DECIDED_AT_DESK = {
     DecisionKind.REJECT: frozenset({ItemStatus.REVIEW, ItemStatus.PUBLISHED}),
     DecisionKind.HOLD: frozenset(holds.HELD_FROM),
 }
-_TWO_AGREE = frozenset({DecisionKind.APPROVE, DecisionKind.REJECT})
+#: What two people must want where the settings say so; a hold is carried out at once.
+TWO_AGREE = frozenset({DecisionKind.APPROVE, DecisionKind.REJECT})
 _LONGEST_S = 3600.0  # whoever took longer was away
 
 
@@ -105,7 +106,7 @@ def decide(connection: Connection, judged: Judgement, *, must_agree: int = 1) ->
     if status not in allowed:
         raise DecidedMeanwhile(judged.item_id, status, None, f"{judged.kind} does not apply to it")
     who, why = judged.who, judged.why
-    if must_agree > 1 and judged.kind in _TWO_AGREE:
+    if must_agree > 1 and judged.kind in TWO_AGREE:
         others = [one for one in opinions_of(connection, judged.item_id) if one.who != who]
         agreeing = [one for one in others if one.kind == judged.kind]
         if not agreeing:

@@ -1,17 +1,19 @@
 """Decisions about many items at once: counted first, then done if the count still holds."""
 
-from dataclasses import dataclass
+from collections.abc import Container
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from tasks.errors import AutochromeError, UsageError
 from tasks.ledger import decisions, holds, sql
+from tasks.ledger.curating.deciding import TWO_AGREE
 from tasks.ledger.curating.undoing import UNDOABLE
 from tasks.ledger.engine import reads, writes
 from tasks.ledger.filters import condition_of, parameters_of
 from tasks.ledger.records import ItemFilter
-from tasks.schema import DecisionKind, ItemStatus, decision, decision_item, item
+from tasks.schema import DecisionKind, ItemStatus, decision, decision_item, item, opinion
 
 #: At once; the database's other writers wait meanwhile.
 MOST = 10_000
@@ -47,6 +49,15 @@ class Latest:
     why: str
     decided_at: datetime
     items: int
+
+
+@dataclass(frozen=True)
+class DecidedMany:
+    """What became of a decision about many."""
+
+    decision_id: int  #: to take it back with; 0 where all wait for a second person
+    moved: int
+    noted: int = 0  #: what a second person must want, too
 
 
 @reads
@@ -86,8 +97,12 @@ def decide_many(  # noqa: PLR0913  who, what and why
     who: str,
     why: str,
     confirmed: int,
-) -> int:
-    """Carry a decision out about all that the filter finds; returns its number.
+    must_agree: int = 1,
+) -> DecidedMany:
+    """Carry a decision out about all that the filter finds.
+
+    Where two must agree, about what somebody else has wanted the same for; the rest is noted as
+    what this person wants.
 
     Raises:
         CountChanged: It would not move as many as were confirmed; nothing is changed.
@@ -96,19 +111,82 @@ def decide_many(  # noqa: PLR0913  who, what and why
     there = count_many(connection, kind, chosen)
     if there != confirmed:
         raise CountChanged(confirmed, there)
+    wanted = confirmed
+    if must_agree > 1 and kind in TWO_AGREE:
+        others = _agreeing(connection, kind, chosen, who)
+        _note_rest(connection, kind, chosen, who, why, passed_over=others)
+        wanted = len(others)
+        if not wanted:
+            return DecidedMany(0, 0, confirmed)
+        chosen = replace(chosen, ids=sorted(others))
+        who = " and ".join([*sorted(set(others.values())), who])
     if kind is DecisionKind.HOLD:
         moved = holds.hold(connection, chosen, who=who, why=why)
     elif kind is DecisionKind.RELEASE:
         moved = holds.release(connection, chosen, who=who, why=why)
     else:
         moved = decisions.decide(connection, kind, chosen, who=who, why=why)
-    if moved != confirmed:
-        raise CountChanged(confirmed, moved)
+    if moved != wanted:
+        raise CountChanged(confirmed, confirmed - wanted + moved)
     if not moved:
         raise UsageError(f"there is nothing here that {kind} applies to")
     mine = (decision.c.kind == kind) & (decision.c.who == sql.storable(who))
     made = select(decision.c.id).where(mine).order_by(decision.c.id.desc()).limit(1)
-    return int(connection.execute(made).scalar_one())
+    if must_agree > 1:
+        number = connection.execute(made).scalar_one()
+        ids = select(decision_item.c.item_id).where(decision_item.c.decision_id == number)
+        connection.execute(delete(opinion).where(opinion.c.item_id.in_(ids)))
+    return DecidedMany(int(connection.execute(made).scalar_one()), moved, confirmed - wanted)
+
+
+@reads
+def count_agreeing(
+    connection: Connection, kind: DecisionKind, chosen: ItemFilter, *, who: str
+) -> int:
+    """For how many of what the filter finds somebody else has wanted the same."""
+    return len(_agreeing(connection, kind, chosen, who))
+
+
+def _agreeing(
+    connection: Connection, kind: DecisionKind, chosen: ItemFilter, who: str
+) -> dict[int, str]:
+    """Items that somebody else has wanted the same for since they are as they are, and who."""
+    wanted = (
+        select(opinion.c.item_id, opinion.c.who)
+        .join(item, item.c.id == opinion.c.item_id)
+        .where(
+            condition_of(connection, chosen),
+            opinion.c.kind == kind,
+            opinion.c.who != sql.storable(who),
+            opinion.c.given_at >= item.c.changed_at,
+        )
+        .order_by(opinion.c.given_at.desc())
+    )
+    return {row.item_id: row.who for row in connection.execute(wanted, parameters_of(chosen))}
+
+
+def _note_rest(  # noqa: PLR0913  a row's columns
+    connection: Connection,
+    kind: DecisionKind,
+    chosen: ItemFilter,
+    who: str,
+    why: str,
+    *,
+    passed_over: Container[int],
+) -> None:
+    """Note what a person wants for all but some of what the filter finds."""
+    found = select(item.c.id).where(condition_of(connection, chosen))
+    ids = connection.execute(found, parameters_of(chosen)).scalars().all()
+    rest = [number for number in ids if number not in passed_over]
+    if not rest:
+        return
+    mine = opinion.c.who == sql.storable(who)
+    before = delete(opinion).where(mine, opinion.c.item_id.in_(sql.given_ids(connection)))
+    connection.execute(before, sql.as_ids(rest))
+    said = {"who": sql.storable(who), "kind": kind, "why": sql.storable(why)}
+    connection.execute(
+        insert(opinion).values(given_at=sql.now()), [{"item_id": number, **said} for number in rest]
+    )
 
 
 @reads

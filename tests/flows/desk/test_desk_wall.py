@@ -205,10 +205,35 @@ def test_what_makes_no_sense_is_said(house: House) -> None:
     assert set(statuses_of(house).values()) == {ItemStatus.REVIEW}
 
 
-def test_where_two_must_agree_nobody_decides_about_many(open_house: OpenHouse) -> None:
-    """But a hold is carried out at once."""
-    anna = open_house(desk_agreement=2).signed_in("Anna")
-    page = anna.client.get("/wall", headers=HTML).text
-    assert 'data-kind="hold"' in page
-    assert 'data-kind="approve"' not in page
-    assert ask(anna, {"all": "1", "kind": "approve"})[0] == 403
+def test_where_two_must_agree_the_second_person_confirms(open_house: OpenHouse) -> None:
+    """What the first one wants for many is noted; the second is told for how many it is done."""
+    house = open_house(desk_agreement=2)
+    anna, ben = house.signed_in("Anna"), house.signed_in("Ben <i>")
+    ids = house.ids()
+
+    def want(who: Curator, kind: str, chosen: list[int]) -> str:
+        item = ",".join(map(str, chosen))
+        code, fields = ask(who, {"item": item, "kind": kind})
+        assert (code, fields["confirmed"]) == (200, str(len(chosen)))
+        done = who.client.post("/wall/decide", data=fields | {"why": f"{kind} it"}, headers=HTML)
+        return str(who.client.get(done.headers["location"], headers=HTML).text)
+
+    assert "Noted: <b>approve</b>, 4 scans" in want(anna, "approve", ids[:4])
+    assert "Noted: <b>approve</b>, 4 scans" in want(anna, "approve", ids[:4])  # still her alone
+    assert set(statuses_of(house).values()) == {ItemStatus.REVIEW}
+    assert "Noted: <b>reject</b>, 1 scan" in want(ben, "reject", ids[:1])
+    fields = fields_in(ben.client.get("/wall", headers=HTML).text, "/wall/confirm")
+    asked = ben.client.post("/wall/confirm", data=fields | {"all": "1", "kind": "approve"}).text
+    assert "somebody else has wanted this for 4 scans" in asked
+    page = want(ben, "approve", ids[1:])
+    assert "Done: <b>approve</b>, 3 scans" in page
+    assert "Noted: <b>approve</b>, 2 scans" in page
+    moved = {n for n, status in statuses_of(house).items() if status is ItemStatus.PUBLISHED}
+    assert moved == set(ids[1:4])
+    story = house.ledger.story(house.ledger.list_items(ItemFilter(ids=ids[1:2]), limit=1)[0].uri)
+    assert story.items[0].decisions[-1].who == "Anna and Ben <i>"
+    back = anna.client.post("/wall/undo", data=fields_in(page, "/wall/undo") | {"csrf": anna.token})
+    assert back.status_code == 303
+    assert set(statuses_of(house).values()) == {ItemStatus.REVIEW}
+    # A hold is carried out at once.
+    assert "Done: <b>hold</b>, 1 scan" in want(anna, "hold", ids[5:])
