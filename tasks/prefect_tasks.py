@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.utilities.annotations import quote
 
 from colormodel.finetune import FinetuneResult, Look
-from tasks.batch.batch import BatchSummary
+from tasks.batch.summary import BatchSummary
 from tasks.discovery.listing import Listing
 from tasks.errors import DatabaseUnavailable, StageTimeout, StorageUnavailable
 from tasks.finetune.records import Finetuning, TrainingResult

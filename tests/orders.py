@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from sqlalchemy import true
 
-from tasks.batch.batch import BatchSummary
+from tasks.batch.summary import BatchSummary
 from tasks.batch.worker import Worker
 from tasks.ledger import Claim, Ledger, RunEnding, orders
 from tasks.ledger.enqueue import adopt, enqueue_scans

@@ -122,7 +122,8 @@ def restore(
     Of a film's master: the grey film, each frame's luminance as it was, with its sound.
     """
     from tasks.derivatives import restore_original
-    from tasks.films import is_film, restore_film
+    from tasks.films.kinds import is_film
+    from tasks.films.restore import restore_film
 
     if derivative.is_file() and is_film(derivative):
         write_file(original, [], is_new=True)

@@ -17,7 +17,6 @@ from flows.terminal import (
     write_data,
 )
 from tasks.errors import UsageError
-from tasks.schema.words import ShotStatus
 from tasks.words import count, playing_time
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def status(database: options.Database = None, as_json: options.AsJson = False) -
     from tasks.batch.loading import importing
 
     with importing():
-        from tasks.ledger.films import frames_of_archive
+        from tasks.ledger.film_figures import frames_of_archive
         from tasks.ledger.opening import open_ledger
         from tasks.settings import load_settings
 
@@ -199,6 +198,8 @@ def _print_correction(said: CorrectionRow) -> None:
 
 
 def _print_shots(shots: Sequence[ShotRow]) -> None:
+    from tasks.schema import ShotStatus
+
     done = [shot for shot in shots if shot.status is ShotStatus.DONE]
     if shots:
         of = f"{sum(shot.frames for shot in done):,} of {sum(shot.frames for shot in shots):,}"

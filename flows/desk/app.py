@@ -18,6 +18,7 @@ from flows.desk import (
     archive,
     colorize,
     correcting,
+    films,
     items,
     models,
     ordering,
@@ -48,6 +49,7 @@ CONTENT_POLICY = "; ".join(
         "script-src 'self'",
         "style-src 'self'",
         "img-src 'self' blob:",
+        "media-src 'self'",
         "connect-src 'self'",
         "form-action 'self'",
         "frame-ancestors 'none'",
@@ -61,7 +63,7 @@ _UPLOADS = ("/api/colorize", "/references/deliveries/")
 ROUTERS = (
     *(module.router for module in (review, wall, archive, ordering, models, references)),
     *(module.router for module in (items, pace, pictures, signing, api, correcting, colorize)),
-    *(correcting.pages, static.router, outputs.router),
+    *(correcting.pages, films.router, films.api, static.router, outputs.router),
 )
 
 

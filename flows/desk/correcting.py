@@ -350,6 +350,10 @@ def _scan(desk: Desk, visitor: Visitor, item_id: int) -> PictureFile:
 
 
 def _scan_of(one: DeskItem) -> PictureFile:
+    if one.is_film:
+        raise HTTPException(
+            404, "a film is not corrected here: its shots are approved or kept grey"
+        )
     file = shown_file(one, "scan")
     if file is None or one.scan.sha256 is None:
         raise HTTPException(404, "the scan was not read yet, or holds other bytes by now")

@@ -16,7 +16,7 @@ from tasks.ledger.people import Role
 from tasks.ledger.uris import split_page, uri_of
 from tasks.report.reasons import REASON_HELP, STATUS_HELP
 from tasks.report.templates import template_environment
-from tasks.words import bytes_in_words, count, moment
+from tasks.words import bytes_in_words, count, moment, playing_time
 
 #: The pages that everybody finds at the top, with the role that they are for.
 NAVIGATION = (
@@ -69,6 +69,7 @@ def environment() -> Environment:
         "bytes": bytes_in_words,
         "file_of": lambda uri: split_page(uri)[0],
         "moment": lambda when: moment(when.astimezone()),
+        "playing_time": playing_time,
         "name": lambda uri: PurePosixPath(uri).name,
         "query": lambda values: urlencode({k: v for k, v in values.items() if v not in ("", None)}),
     }

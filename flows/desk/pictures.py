@@ -62,8 +62,9 @@ def piece(  # noqa: PLR0913, PLR0917  the API's own
 @router.get("/items/{item_id}/doubt.png")
 def doubt(item_id: Number, desk: OpenDesk, visitor: Looking) -> Response:
     """Where the network in service doubts its colours, to be laid over the derivative."""
-    file = shown_file(seen_item(desk, visitor, item_id), "scan")
-    if file is None:
+    one = seen_item(desk, visitor, item_id)
+    file = shown_file(one, "scan")
+    if file is None or one.is_film:
         raise HTTPException(404, "the scan holds other bytes by now")
     png = desk.colours.sessions.open(file).doubt()
     return Response(png, media_type="image/png", headers={"Cache-Control": "private, max-age=600"})

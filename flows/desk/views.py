@@ -38,7 +38,7 @@ def seen_item(desk: Desk, visitor: Visitor, item_id: int, *, fresh: bool = True)
 
 def view_of(desk: Desk, one: DeskItem) -> ItemView:
     """What pages show of an item."""
-    scan = picture_file(one, "scan") if one.is_current else None
+    scan = shown_file(one, "scan")
     kept = desk.pictures.peek(scan) if scan else None
     return ItemView(
         one,

@@ -8,10 +8,9 @@ with a reason; only what would stop every scan ends the batch.
 import logging
 import shutil
 import time
-from collections import Counter, defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,7 +22,8 @@ from colormodel.networks import NetworkFault
 from colormodel.planes import ChromaMap
 from colormodel.session import PictureSession
 from tasks.batch.lease import Lease
-from tasks.batch.stages import Done, StageSeconds, Work, end_with_error, read_item, write_item
+from tasks.batch.stages import Done, Work, end_with_error, read_item, write_item
+from tasks.batch.summary import BatchSummary, DerivativeSample
 from tasks.batch.worker import Worker
 from tasks.errors import (
     DatabaseUnavailable,
@@ -33,8 +33,7 @@ from tasks.errors import (
     Reason,
     Verdict,
 )
-from tasks.ledger import Claim, ClaimedItem, Ending, ItemStatus, RunEnding
-from tasks.words import count
+from tasks.ledger import Claim, ClaimedItem, Ending, ItemStatus
 
 logger = logging.getLogger(__name__)
 
@@ -42,112 +41,15 @@ logger = logging.getLogger(__name__)
 FINISH_GROUP = 16
 FINISH_EVERY_S = 2.0
 
-#: Derivatives that a run remembers for its report.
-SAMPLES = 12
 
-#: Scans with notes that a run remembers for its report.
-NOTED = 20
-
-
-@dataclass(frozen=True)
-class DerivativeSample:
-    """A derivative to show in the report, beside its scan."""
-
-    item: ClaimedItem
-    key: str
-    sha256: str
-    status: ItemStatus
-    reason: Reason | None
-    confidence: float
-
-
-@dataclass
-class BatchSummary:
-    """What became of the items of one or more batches."""
-
-    statuses: Counter[ItemStatus] = field(default_factory=Counter)
-    reasons: Counter[Reason] = field(default_factory=Counter)
-    seconds: StageSeconds = field(default_factory=lambda: defaultdict(float))  #: over all threads
-    shots: int = 0  #: of films that others hold
-    tried_again: int = 0  #: failed for now, and pending again
-    given_back: int = 0
-    lost_leases: int = 0
-    coloured: int = 0  #: items with a derivative
-    confidence_sum: float = 0.0  #: over these
-    samples: list[DerivativeSample] = field(default_factory=list)
-    noted: dict[str, tuple[str, ...]] = field(default_factory=dict)  #: a few, by the scan's URI
-    aborted: str = ""  #: Why nothing more can be done, or empty
-
-    @property
-    def items(self) -> int:
-        """How many items have an outcome."""
-        return self.statuses.total()
-
-    @property
-    def mean_confidence(self) -> float | None:
-        """Of the derivatives made; None where there are none."""
-        return self.confidence_sum / self.coloured if self.coloured else None
-
-    def ending(self, *, stopped: bool = False) -> RunEnding:
-        """How a run with this total has ended."""
-        if self.aborted:
-            return RunEnding.ABORTED
-        return RunEnding.CANCELLED if stopped else RunEnding.COMPLETED
-
-    def in_words(self) -> str:
-        """Say it in a line, for logs."""
-        parts = [f"{number:,} {status}" for status, number in self.statuses.most_common()]
-        if self.tried_again:
-            parts.append(f"{self.tried_again:,} to be tried again")
-        if self.given_back:
-            parts.append(f"{self.given_back:,} given back")
-        return f"{count(self.items, 'item')} ended" + (f": {', '.join(parts)}" if parts else "")
-
-    @property
-    def by_status(self) -> dict[str, int]:
-        """How many items came into each status, in plain words."""
-        return {status.value: number for status, number in self.statuses.items()}
-
-    def add_seconds(self, seconds: StageSeconds) -> None:
-        """Count time in, stage by stage."""
-        for stage, spent in seconds.items():
-            self.seconds[stage] += spent
-
-    def count_derivative(self, sample: DerivativeSample) -> None:
-        """Take note of an item that has a derivative now."""
-        self.coloured += 1
-        self.confidence_sum += sample.confidence
-        self._keep_samples([sample])
-
-    def keep_notes(self, noted: Mapping[str, tuple[str, ...]]) -> None:
-        """Remember what is odd about a few scans: the first by name, however batches fall."""
-        self.noted = dict(sorted({**self.noted, **noted}.items())[:NOTED])
-
-    def _keep_samples(self, samples: Sequence[DerivativeSample]) -> None:
-        # By digest: a fair choice, and the same one however the items fall into batches.
-        together = sorted({*self.samples, *samples}, key=lambda sample: sample.sha256)
-        self.samples = together[:SAMPLES]
-
-    def add(self, other: "BatchSummary") -> None:
-        """Count *other* in."""
-        self.statuses.update(other.statuses)
-        self.reasons.update(other.reasons)
-        self.add_seconds(other.seconds)
-        self.shots += other.shots
-        self.tried_again += other.tried_again
-        self.given_back += other.given_back
-        self.lost_leases += other.lost_leases
-        self.confidence_sum += other.confidence_sum
-        self.coloured += other.coloured
-        self._keep_samples(other.samples)
-        self.keep_notes(other.noted)
-        self.aborted = self.aborted or other.aborted
-
-
-def colorize_batch(worker: Worker, claim: Claim) -> BatchSummary:
+def colorize_batch(
+    worker: Worker, claim: Claim, *, goes_on: Callable[[], bool] = lambda: True
+) -> BatchSummary:
     """Colourize the claimed items and finish each one in the ledger.
 
-    Items not begun when `worker.stop` is set, or when a cause appears that would stop every item
+    Films come last, one after another: they take long, and so *goes_on* is asked between two shots
+    whether to go on with them. Those that are not done then are given back, and so are items not
+    begun when `worker.stop` is set, or when a cause appears that would stop every item
     (`BatchSummary.aborted`), are given back: their attempt does not count.
 
     Raises:
@@ -162,13 +64,20 @@ def colorize_batch(worker: Worker, claim: Claim) -> BatchSummary:
         return BatchSummary(given_back=given_back, aborted=cause)
     lease = Lease(worker.ledger, claim.token, lease_s=worker.settings.lease_s)
     with scratch as folder, lease.kept():
-        return _Batch(worker, claim, lease, Path(folder)).run()
+        return _Batch(worker, claim, lease, Path(folder), goes_on).run()
 
 
 class _Batch:
     """What waits, what is under way and what is done of one batch."""
 
-    def __init__(self, worker: Worker, claim: Claim, lease: Lease, folder: Path) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        claim: Claim,
+        lease: Lease,
+        folder: Path,
+        goes_on: Callable[[], bool],
+    ) -> None:
         self._worker = worker
         self._claim = claim
         self._lease = lease
@@ -177,6 +86,8 @@ class _Batch:
         self._reading: set[Future[Work | Done]] = set()
         self._ready: dict[tuple[int, ...], list[Work]] = {}  # by shape of the network's input
         self._writing: set[Future[Done]] = set()
+        self._films: deque[Work] = deque()
+        self._goes_on = goes_on
         self._done: list[Done] = []
         self._finished_at = time.monotonic()
         self._summary = BatchSummary()
@@ -197,15 +108,18 @@ class _Batch:
             raise
 
     def _work_off(self) -> BatchSummary:
-        while self._todo or self._under_way():
+        while self._todo or self._under_way() or self._films:
             if self._worker.stop.is_set() or self._summary.aborted or self._lease.is_lost:
-                self._give_back([item.id for item in self._todo])
+                self._give_back([*(i.id for i in self._todo), *(w.item.id for w in self._films)])
                 self._todo.clear()
+                self._films.clear()
             self._begin()
             if works := self._next_minibatch():
                 self._infer(works)
             elif self._under_way():
                 self._collect()
+            elif self._films:
+                self._colour_film(self._films.popleft())
             if self._is_time_to_finish():
                 self._finish()
         self._finish()
@@ -314,10 +228,34 @@ class _Batch:
                 self._end_outages(work.item)
             if isinstance(result, Done):
                 self._end(result)
+            elif result.is_film:
+                self._put_aside(result)
             else:
                 self._ready.setdefault(result.lightness.shape, []).append(result)
         self._reading = {future for future in self._reading if future not in done}
         self._writing = {future for future in self._writing if future not in done}
+
+    def _put_aside(self, work: Work) -> None:
+        """Keep a film for later: the file of one, those of the others are fetched once more."""
+        if self._films:
+            shutil.rmtree(work.folder, ignore_errors=True)
+        self._films.append(work)
+
+    def _colour_film(self, work: Work) -> None:
+        """Colour a film, when nothing else of the batch is left."""
+        from tasks.batch.films import FilmShare, colour_film  # noqa: PLC0415 - loads FFmpeg
+
+        self._finish()
+        done = None
+        if self._goes_on():
+            share = FilmShare(self._claim.order_id, self._goes_on)
+            done = colour_film(self._worker, work, self._claim.token, share)
+        if done is None:
+            shutil.rmtree(work.folder, ignore_errors=True)
+            self._give_back([work.item.id])
+        else:
+            self._end(done)
+            self._finish()
 
     def _end(self, done: Done) -> None:
         """Keep an outcome for the ledger; what would stop every item stops the batch instead."""
@@ -408,7 +346,8 @@ class _Batch:
 
 def _sample(done: Done, ending: Ending) -> DerivativeSample:
     by_kind = {record.kind: record for record in done.outcome.derivatives}
-    shown = by_kind.get("access") or by_kind["master"]  # the smaller file where there are both
+    # The smaller file where there are both; of a film, a picture.
+    shown = by_kind.get("poster") or by_kind.get("access") or by_kind["master"]
     return DerivativeSample(
         item=done.work.item,
         key=shown.key,
@@ -416,4 +355,5 @@ def _sample(done: Done, ending: Ending) -> DerivativeSample:
         status=ending.status,
         reason=ending.reason,
         confidence=done.outcome.confidence or 0.0,
+        is_film=shown.kind == "poster",
     )

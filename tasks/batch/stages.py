@@ -42,6 +42,7 @@ from tasks.errors import (
     WriteUnverified,
     reason_of,
 )
+from tasks.films.kinds import is_film
 from tasks.ledger import (
     STATUS_AFTER,
     ClaimedItem,
@@ -53,6 +54,7 @@ from tasks.ledger import (
 from tasks.ledger.corrections import standing
 from tasks.provenance import Provenance, this_program
 from tasks.provenance.corrections import corrected, read_said
+from tasks.scans.descriptive import Descriptive
 from tasks.storage import ChangedSinceListing, ObjectArchived, ObjectStore
 
 #: Below this much free scratch space an unnamed failure is taken for a full disk.
@@ -79,6 +81,8 @@ class Work:
     is_suspected_negative: bool = False
     tone_doubt: str = ""
     correction: CorrectionRow | None = None  #: what a person said of these bytes
+    is_film: bool = False  #: it was fetched, and is for `tasks.batch.films`
+    notes: tuple[str, ...] | None = None  #: of a film; those of a picture are in *read*
     derivatives: list[DerivativeRecord] = field(default_factory=list)
     seconds: StageSeconds = field(default_factory=lambda: defaultdict(float))
 
@@ -125,12 +129,18 @@ class Done:
 
 
 def read_item(worker: Worker, item: ClaimedItem, folder: Path, lease: Lease) -> Work | Done:
-    """Fetch and decode a scan into its own *folder*; an outcome if that is where it ends."""
+    """Fetch and decode a scan into its own *folder*; an outcome if that is where it ends.
+
+    A film, which its content tells, is fetched and no more.
+    """
     work = Work(item, folder, lease, correction=item.correction)
     try:
         folder.mkdir()
         with work.stage("fetch"):
-            _fetch(worker, work)
+            fetch_item(worker, work)
+        work.is_film = is_film(work.path)
+        if work.is_film:
+            return work
         with work.stage("decode"):
             request = _read_request(worker, work)
             pixels = worker.pixels.run(measure_scan, request)
@@ -150,14 +160,14 @@ def write_item(worker: Worker, work: Work, chroma_map: ChromaMap) -> Done:
             files = worker.pixels.run(write_scan, request, pixels=pixels)
         work.tone_doubt = _tone_doubt(work, files)
         for file in files:
-            _put(worker, work, file)
+            put_verified(worker, work, file)
     except Exception as error:  # noqa: BLE001  each item's outcome is recorded, whatever it is
         return end_with_error(worker, work, error)
     reason = _review_reason(worker, work)
     publish = worker.settings.publish_directly and reason is None
     status = ItemStatus.PUBLISHED if publish else ItemStatus.REVIEW
     unread = "; ".join(work.scan.header.unread)
-    return _end(work, status, reason, unread or work.tone_doubt or files[0].note)
+    return end_item(work, status, reason, unread or work.tone_doubt or files[0].note)
 
 
 def _tone_doubt(work: Work, files: list[WrittenFile]) -> str:
@@ -166,8 +176,13 @@ def _tone_doubt(work: Work, files: list[WrittenFile]) -> str:
     return work.scan.tone_doubt or next(of_files, "")
 
 
-def end_with_error(worker: Worker, work: Work, error: BaseException) -> Done:
-    """What an exception means for its item. The ledger decides whether it is tried again."""
+def end_with_error(
+    worker: Worker, work: Work, error: BaseException, *, is_final: bool = False
+) -> Done:
+    """What an exception means for its item.
+
+    The ledger decides whether it is tried again, unless it is *final*.
+    """
     reason = reason_of(error)
     if reason is Reason.UNEXPECTED and _is_full(worker.scratch):
         reason = Reason.OUTPUT_FULL
@@ -178,12 +193,17 @@ def end_with_error(worker: Worker, work: Work, error: BaseException) -> Done:
         place = worker.scratch.parent  # stores name themselves
         detail = f"no room is left in {place} ({detail}); free some, or set AUTOCHROME_SCRATCH"
     status = STATUS_AFTER.get(reason.verdict, ItemStatus.FAILED)
-    done = _end(work, status, reason, detail)
+    done = end_item(work, status, reason, detail, is_final=is_final)
     away = error.place if isinstance(error, SourceAway) else None
     return replace(done, is_lost=isinstance(error, LeaseLost), away=away)
 
 
-def _fetch(worker: Worker, work: Work) -> None:
+def fetch_item(worker: Worker, work: Work) -> None:
+    """Fetch a scan's file into its folder, and see that it holds the bytes on record.
+
+    Raises:
+        AutochromeError: It cannot be had now, or is not what it was.
+    """
     item = work.item
     try:
         store = worker.sources.open(item.source)
@@ -223,7 +243,7 @@ def _write_request(worker: Worker, work: Work, chroma_map: ChromaMap) -> WriteRe
         page=work.item.page,
         limits=worker.limits,
         chroma_map=_keep_neutral(chroma_map, work),
-        provenance=_provenance(worker, work),
+        provenance=provenance_of(worker, work),
         policy=worker.policy,
         own_colour=OwnColour.of(
             work.scan.findings.own_colour, work.said if work.correction else None, chroma_map
@@ -239,7 +259,8 @@ def _keep_neutral(chroma_map: ChromaMap, work: Work) -> ChromaMap:
     return replace(chroma_map, chroma=np.where(neutral, np.float32(0), chroma_map.chroma))
 
 
-def _provenance(worker: Worker, work: Work) -> Provenance:
+def provenance_of(worker: Worker, work: Work) -> Provenance:
+    """What the derivatives of an item say of their origin."""
     card = worker.checkpoint.card
     return Provenance(
         scan_uri=work.item.uri,
@@ -250,27 +271,28 @@ def _provenance(worker: Worker, work: Work) -> Provenance:
         software=this_program(),
         created_at=datetime.now(UTC),
         confidence=work.confidence or 0.0,
-        descriptive=work.scan.header.descriptive,
+        descriptive=work.read.header.descriptive if work.read else Descriptive(),
         page=work.item.page,
-        notes=work.scan.notes,
+        notes=(work.read.notes if work.read else work.notes) or (),
         correction=None if work.correction is None else corrected(work.correction),
     )
 
 
-def _put(worker: Worker, work: Work, file: WrittenFile) -> None:
+def put_verified(worker: Worker, work: Work, file: WrittenFile) -> None:
+    """Store a derivative, read it back, and note it.
+
+    Raises:
+        LeaseLost: The item may be in other hands.
+        AutochromeError: It cannot be stored, or does not come back as it was.
+    """
     output = worker.output
     number = work.correction.id if work.correction else 0
     key = derivative_key(worker.recipe_digest, work.item, file, correction=number)
-    with work.stage("put"), _asking(output):
+    with work.stage("put"), asking(output):
         work.lease.make_sure()
         output.put(key, file.path, content_type=file.content_type, sha256=file.sha256)
-    with work.stage("verify"), _asking(output):
-        stored = _read_back(output, key)
-    if stored != file.sha256:
-        raise WriteUnverified(
-            f"{output.url}/{key}: wrote sha256 {file.sha256}, read back {stored}; check the "
-            "output store's health, then `autochrome retry --reason write_unverified`"
-        )
+    with work.stage("verify"), asking(output):
+        verify_stored(output, key, file.sha256)
     work.derivatives.append(
         DerivativeRecord(
             kind=file.kind,
@@ -281,13 +303,13 @@ def _put(worker: Worker, work: Work, file: WrittenFile) -> None:
             sha256=file.sha256,
             max_delta_l=file.tone.max_delta_l if file.tone else None,
             mean_delta_l=file.tone.mean_delta_l if file.tone else None,
-            luma_identical=file.tone.luma_identical if file.tone else None,
+            luma_identical=file.tone.luma_identical if file.tone else file.luma_identical,
         )
     )
 
 
 @contextlib.contextmanager
-def _asking(output: ObjectStore) -> Iterator[None]:
+def asking(output: ObjectStore) -> Iterator[None]:
     """Where the output fails, ask whether it does so as a whole: then no scan is at fault."""
     try:
         yield
@@ -299,11 +321,21 @@ def _asking(output: ObjectStore) -> Iterator[None]:
         raise
 
 
-def _read_back(output: ObjectStore, key: str) -> str:
+def verify_stored(output: ObjectStore, key: str, sha256: str) -> None:
+    """Read an object back.
+
+    Raises:
+        WriteUnverified: It is not what was written.
+    """
     try:
-        return output.digest(key)
+        stored = output.digest(key)
     except FixityMismatch as error:  # by the store's own checksum: our file, not the scan
         raise WriteUnverified(str(error)) from error
+    if stored != sha256:
+        raise WriteUnverified(
+            f"{output.url}/{key}: wrote sha256 {sha256}, read back {stored}; check the "
+            "output store's health, then `autochrome retry --reason write_unverified`"
+        )
 
 
 def _review_reason(worker: Worker, work: Work) -> Reason | None:
@@ -325,7 +357,15 @@ def _colour_doubt(worker: Worker, work: Work) -> Reason | None:
     return None
 
 
-def _end(work: Work, status: ItemStatus, reason: Reason | None, detail: str) -> Done:
+def end_item(
+    work: Work,
+    status: ItemStatus,
+    reason: Reason | None,
+    detail: str,
+    *,
+    is_final: bool = False,
+) -> Done:
+    """An item's outcome, with all that is known of it by now."""
     header = work.read.header if work.read else None
     outcome = Outcome(
         item_id=work.item.id,
@@ -344,13 +384,14 @@ def _end(work: Work, status: ItemStatus, reason: Reason | None, detail: str) -> 
         derivatives=tuple(work.derivatives),
         seconds=sum(work.seconds.values()),
         correction_id=work.correction.id if work.correction else 0,
+        is_final=is_final,
     )
     return Done(work, outcome)
 
 
 def _notes(work: Work) -> tuple[str, ...] | None:
     if work.read is None:
-        return None
+        return work.notes
     if work.correction is None or work.said.is_empty:
         return work.read.notes
     return (*work.read.notes, f"Coloured by {corrected(work.correction).in_words()}.")

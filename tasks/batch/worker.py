@@ -15,6 +15,7 @@ from colormodel.checkpoint import Checkpoint, CheckpointError
 from colormodel.device import DeviceError, resolve_device
 from colormodel.infer import Colorizer
 from tasks.batch.children import PixelPool
+from tasks.batch.film_files import FilmFiles
 from tasks.batch.pool import open_pool
 from tasks.batch.recipe import output_policy, read_limits, recipe_of
 from tasks.batch.scratch import scratch_folder
@@ -54,6 +55,7 @@ class Worker:
     stop: threading.Event  #: Set from outside: begun scans are finished, the others given back.
     inference: threading.Semaphore  #: As many batches infer at once as the device takes.
     sources: Sources
+    films: FilmFiles
 
     @property
     def limits(self) -> ReadLimits:
@@ -105,6 +107,7 @@ def open_worker(
             stop=stop or threading.Event(),
             inference=threading.Semaphore(colorizer.at_once),
             sources=Sources(settings),
+            films=FilmFiles(),
         )
 
 

@@ -9,7 +9,7 @@ from tasks.scans.metadata.packet import Packet
 from tasks.scans.metadata.read import Metadata
 
 GreyJpeg = Literal["splice", "interleaved", "lossless"]
-Kind = Literal["master", "access", "thumbnail", "sidecar"]
+Kind = Literal["master", "access", "thumbnail", "sidecar", "poster", "framemd5", "xmp"]
 
 #: Changes whenever the same policy would give other pixels, so that recipes differ.
 FORMAT_VERSION = 1
@@ -112,6 +112,7 @@ class WrittenFile:
         tone: How its lightness was found; None of what cannot be compared with the scan: files of
             another size, made from one that was, and sidecars.
         note: Which way it was made, and why not another.
+        luma_identical: Of a film, whether Y′ of every frame is the film's own.
     """
 
     kind: Kind
@@ -122,3 +123,4 @@ class WrittenFile:
     sha256: str
     tone: ToneCheck | None
     note: str
+    luma_identical: bool | None = None

@@ -27,7 +27,7 @@ from tasks.ledger import refusals, sql
 from tasks.ledger.engine import reads
 from tasks.ledger.filters import condition_of, parameters_of, scans_at
 from tasks.ledger.records import ItemFilter
-from tasks.ledger.reopening import reopen_failed
+from tasks.ledger.reopening import is_as_was_said, reopen_failed
 from tasks.schema import (
     DecisionKind,
     ItemStatus,
@@ -195,10 +195,11 @@ def _where(connection: Connection, kind: DecisionKind, chosen: ItemFilter) -> Co
     if kind is not DecisionKind.APPROVE:
         return where
     # A yes is about the bytes that the curator saw: not about what is there now. It ends no hold.
+    # A film with shots that were turned down is made anew first.
     as_it_is = select(scan.c.id).where(
         scan.c.id == item.c.scan_id, scan.c.revision == item.c.revision, ~refusals.is_held()
     )
-    return and_(where, as_it_is.exists())
+    return and_(where, as_it_is.exists(), is_as_was_said())
 
 
 def carry_out(

@@ -34,6 +34,7 @@ class DoneDerivative:
     status: ItemStatus
     reason: Reason | None
     confidence: float
+    is_film: bool = False  #: then it is a frame of it
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class RunOutcomes:
     noted: Mapping[str, tuple[str, ...]]  #: by the scan's URI
 
 
+_SHOWN = ("poster", "access", "master")
 _OUTCOMES = attempt.join(claim, claim.c.id == attempt.c.claim_id)
 _HAS_OUTCOME = and_(
     attempt.c.ending == AttemptEnding.FINISHED, attempt.c.status != ItemStatus.PENDING
@@ -74,10 +76,11 @@ def list_done(connection: Connection, run_id: int, *, derivatives: int, noted: i
         statuses[ItemStatus(status)] += number
         if reason:
             reasons[Reason(reason)] += number
-    # Two kinds of a scan may be among them: the smaller file is shown.
+    # Several kinds of a scan may be among them: the smaller file is shown, of a film a picture.
     by_item: dict[int, Row[Any]] = {}
     for row in connection.execute(_derivatives(run_id).limit(4 * derivatives)):
-        if row.item_id not in by_item or row.kind == "access":
+        known = by_item.get(row.item_id)
+        if known is None or _SHOWN.index(row.kind) < _SHOWN.index(known.kind):
             by_item[row.item_id] = row
     shown = [_derivative(row) for row in list(by_item.values())[:derivatives]]
     notes = {
@@ -141,7 +144,7 @@ def _derivatives(run_id: int) -> Select[Any]:
                     derivative.c.item_id == item.c.id,
                     derivative.c.revision == attempt.c.revision,
                     derivative.c.correction_id == item.c.correction_id,
-                    derivative.c.kind.in_(["master", "access"]),
+                    derivative.c.kind.in_(_SHOWN),
                 ),
             )
         )
@@ -172,4 +175,5 @@ def _derivative(row: Row[Any]) -> DoneDerivative:
         status=ItemStatus(row.status),
         reason=Reason(row.reason) if row.reason else None,
         confidence=row.confidence or 0.0,
+        is_film=row.kind == "poster",
     )

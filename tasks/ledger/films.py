@@ -32,11 +32,12 @@ from tasks.errors import Reason, Verdict
 from tasks.ledger import sql
 from tasks.ledger.claims import RUNS, claimed_item, lock_claim, new_token
 from tasks.ledger.engine import Database, reads, writes
+from tasks.ledger.reading import derivative_row, select_derivatives
 from tasks.ledger.records import (
+    DerivativeRow,
     FilmFacts,
     FilmStanding,
     FoundShot,
-    FrameCount,
     LeasedShot,
     ShotDone,
     ShotRequest,
@@ -49,6 +50,7 @@ from tasks.schema import (
     ItemStatus,
     ShotStatus,
     ShotVerdict,
+    derivative,
     item,
     scan,
     shot,
@@ -360,6 +362,15 @@ def list_shots(connection: Connection, item_id: int) -> list[ShotRow]:
     return [_row(row) for row in connection.execute(mine.order_by(shot.c.number))]
 
 
+@reads
+def master_of(connection: Connection, item_id: int) -> DerivativeRow | None:
+    """The master that was made of a film, of the bytes that it holds now."""
+    mine = and_(derivative.c.item_id == item.c.id, derivative.c.revision == item.c.revision)
+    found = select_derivatives().where(item.c.id == item_id, mine, derivative.c.kind == "master")
+    row = connection.execute(found.order_by(derivative.c.id.desc()).limit(1)).first()
+    return None if row is None else derivative_row(row)
+
+
 def next_due(connection: Connection, order_id: int) -> datetime | None:
     """When the first shot of a film that is in work for an order may be leased."""
     in_work = select(func.min(shot.c.due_at)).join(item, _OF_ITEM)
@@ -377,46 +388,6 @@ def count_open(connection: Connection, order_id: int) -> int:
         found.where(_IS_DUE, CLAIMED, item.c.order_id == order_id)
     ).scalar_one()
     return waiting
-
-
-@reads
-def frames_of_order(connection: Connection, order_id: int) -> FrameCount:
-    """The films that were begun for an order."""
-    is_done = shot.c.status == ShotStatus.DONE
-    row = connection.execute(
-        select(
-            func.count(shot.c.item_id.distinct()).label("films"),
-            func.coalesce(func.sum(shot.c.frames), 0).label("frames"),
-            func.coalesce(func.sum(case((is_done, shot.c.frames), else_=0)), 0).label("done"),
-        ).where(shot.c.order_id == order_id)
-    ).one()
-    return FrameCount(int(row.films), int(row.frames), int(row.done))
-
-
-@reads
-def frames_of_archive(connection: Connection, recipe_id: int | None) -> FrameCount:
-    """The films that are known, and how much of them is coloured under a recipe, or under any."""
-    film = and_(scan.c.frames.is_not(None), scan.c.vanished_at.is_(None))
-    known = connection.execute(
-        select(
-            func.count().label("films"),
-            func.coalesce(func.sum(scan.c.frames), 0).label("frames"),
-            func.coalesce(func.sum(scan.c.film_s), 0.0).label("seconds"),
-        ).where(film)
-    ).one()
-    mine = item.join(scan, scan.c.id == item.c.scan_id)
-    of_recipe = film if recipe_id is None else and_(film, item.c.recipe_id == recipe_id)
-    made = status_in(ItemStatus.PUBLISHED, ItemStatus.REVIEW, ItemStatus.REJECTED)
-    whole = select(func.coalesce(func.sum(scan.c.frames), 0)).select_from(mine)
-    begun = (
-        select(func.coalesce(func.sum(shot.c.frames), 0))
-        .select_from(mine.join(shot, _OF_ITEM))
-        .where(of_recipe, ~made, shot.c.status == ShotStatus.DONE)
-    )
-    done = sum(
-        int(connection.execute(one).scalar_one()) for one in (whole.where(of_recipe, made), begun)
-    )
-    return FrameCount(int(known.films), int(known.frames), done, float(known.seconds))
 
 
 def _due_in_s(connection: Connection, which: ColumnElement[bool]) -> float | None:

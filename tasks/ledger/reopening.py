@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, null, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, null, or_, select, update
 
 from tasks.ledger import sql
-from tasks.schema import ShotStatus, item, shot
+from tasks.schema import ShotStatus, ShotVerdict, item, shot
 
 OPEN_AGAIN: dict[str, Any] = {
     "status": ShotStatus.OPEN,
@@ -15,6 +15,14 @@ OPEN_AGAIN: dict[str, Any] = {
     "segment_key": null(),
 }
 """What a shot is then; what was noted of it stays until it is done."""
+
+
+def is_as_was_said() -> ColumnElement[bool]:
+    """On `item`: of no shot of it has a curator said what it is not yet."""
+    is_rejected = func.coalesce(shot.c.verdict, "") == ShotVerdict.REJECTED
+    other = or_(and_(is_rejected, ~shot.c.is_grey), and_(~is_rejected, shot.c.is_grey))
+    mine = and_(shot.c.item_id == item.c.id, shot.c.revision == item.c.revision)
+    return ~select(shot.c.id).where(mine, other).correlate(item).exists()
 
 
 def reopen_failed(connection: Connection, items: ColumnElement[bool]) -> None:

@@ -3,17 +3,19 @@
 import atexit
 import multiprocessing
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import partial
 
-from tasks.batch.batch import BatchSummary, colorize_batch
+from tasks.batch.batch import colorize_batch
 from tasks.batch.lease import Lease
+from tasks.batch.summary import BatchSummary
 from tasks.batch.worker import Worker, open_worker
 from tasks.errors import UsageError
 from tasks.heartbeat import beating
-from tasks.ledger import Claim, orders
+from tasks.ledger import Claim, films, orders
 from tasks.settings import Settings, current_settings
 
 #: A process of a cluster looks so often whether the share that its batch belongs to is still open.
@@ -36,21 +38,31 @@ def claim_and_colorize(worker: Worker, request: BatchRequest) -> BatchSummary:
     """Claim a batch and colourize it; where nothing is ready, the summary is empty.
 
     A scan that its worker has not survived before is done while nothing else is done in this
-    process: should it kill that, too, it takes nobody with it.
+    process: should it kill that, too, it takes nobody with it. Where no item is ready, a shot of a
+    film that somebody holds is coloured, if one is open.
     """
+    goes_on = partial(orders.share_goes_on, worker.ledger, request.share_id)
     with _entry:
         claim = _claim(worker, request)
-        if claim is None:
-            return BatchSummary()
-        if len(claim.items) == 1 and claim.items[0].attempt > 1:
+        if claim is not None and len(claim.items) == 1 and claim.items[0].attempt > 1:
             with Lease(worker.ledger, claim.token, lease_s=worker.settings.lease_s).kept():
                 _inside.wait_until_empty()
-            return colorize_batch(worker, claim)
+            return colorize_batch(worker, claim, goes_on=goes_on)
         _inside.enter()
     try:
-        return colorize_batch(worker, claim)
+        if claim is None:
+            return _help(worker, request, goes_on)
+        return colorize_batch(worker, claim, goes_on=goes_on)
     finally:
         _inside.leave()
+
+
+def _help(worker: Worker, request: BatchRequest, goes_on: Callable[[], bool]) -> BatchSummary:
+    if films.count_open(worker.ledger, request.order_id) == 0:
+        return BatchSummary()
+    from tasks.batch.films import FilmShare, help_with_a_film  # noqa: PLC0415 - loads FFmpeg
+
+    return help_with_a_film(worker, FilmShare(request.order_id, goes_on))
 
 
 def _claim(worker: Worker, request: BatchRequest) -> Claim | None:

@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from tasks.batch.batch import BatchSummary
 from tasks.batch.children import PixelPool
+from tasks.batch.summary import BatchSummary
 from tasks.batch.worker import Worker, open_worker
 from tasks.errors import DatabaseUnavailable
 from tasks.ledger import ItemStatus

@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from tasks.batch.batch import NOTED, SAMPLES, BatchSummary, DerivativeSample
 from tasks.batch.recipe import recipe_in_service
+from tasks.batch.summary import NOTED, SAMPLES, BatchSummary, DerivativeSample
 from tasks.batch.worker import take_over_leases
 from tasks.discovery.listing import Listing, record_source
 from tasks.errors import DatabaseUnavailable, UsageError
@@ -226,7 +226,15 @@ def summary_of(ledger: Ledger, run: RunRow) -> BatchSummary:
         coloured=coloured,
         confidence_sum=coloured * (run.figures.confidence or 0.0),
         samples=[
-            DerivativeSample(one.item, one.key, one.sha256, one.status, one.reason, one.confidence)
+            DerivativeSample(
+                one.item,
+                one.key,
+                one.sha256,
+                one.status,
+                one.reason,
+                one.confidence,
+                one.is_film,
+            )
             for one in done.derivatives
         ],
         noted=dict(done.noted),

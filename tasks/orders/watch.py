@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from tasks.batch.batch import BatchSummary
+from tasks.batch.summary import BatchSummary
 from tasks.ledger import Failures, Ledger, RunEnding, orders
 from tasks.ledger.orders import OrderState, ShareFigures, ShareRow
 

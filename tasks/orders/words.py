@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.ledger import ItemStatus, Ledger, films, orders
+from tasks.ledger import ItemStatus, Ledger, film_figures, orders
 from tasks.ledger.orders import (
     Budget,
     LeftOut,
@@ -113,7 +113,7 @@ def progress_in_words(ledger: Ledger, row: OrderRow) -> ProgressBar:
         percent = 100.0 if row.state is OrderState.COMPLETED else _percent(total - waiting, total)
         return ProgressBar(percent, "\n\n".join(lines))
     lines.append(f"{told.done:,} of {told.total:,}{_pace(ledger, row, told)}")
-    frames = films.frames_of_order(ledger, row.id)
+    frames = film_figures.frames_of_order(ledger, row.id)
     if frames.films:
         lines.append(frames.in_words())
     first = orders.has_precedence(ledger, row.id)

@@ -4,10 +4,10 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-from tasks.batch.batch import BatchSummary
+from tasks.batch.summary import BatchSummary
 from tasks.errors import DatabaseUnavailable
 from tasks.heartbeat import beating
-from tasks.ledger import Ledger, RunEnding, films, orders
+from tasks.ledger import Ledger, RunEnding, film_figures, orders
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.orders import PATIENCE_S, OrderKind, OrderRow, OrderState, Size
 from tasks.orders.dispatch import OpenFanout, in_this_process, work_through
@@ -81,7 +81,7 @@ def give_up(ledger: Ledger, row: OrderRow, why: str) -> None:
 
 def films_in_words(ledger: Ledger, order_id: int) -> str:
     """How far the films of an order are, in frames; nothing where there are none."""
-    told = films.frames_of_order(ledger, order_id)
+    told = film_figures.frames_of_order(ledger, order_id)
     return f"({told.done:,} of {told.frames:,} frames)" if told.frames else ""
 
 

@@ -44,12 +44,14 @@ class PyramidRequest:
         into: The pyramid to write, beside which scratch files may lie.
         limits: What the file may ask for.
         page: The page of a scan; None of a derivative.
+        is_grey: Whether a derivative is to be shown without its colours: its Y′ alone.
     """
 
     path: Path
     into: Path
     limits: ReadLimits
     page: int | None = None
+    is_grey: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,16 @@ def make_small(request: PyramidRequest) -> Pyramid:
 
 def _of_derivative(request: PyramidRequest) -> Pyramid:
     picture = _in_srgb(_open_derivative(request))
+    if request.is_grey:
+        picture = luma_of(picture)
     _save(picture, request.into)
     return Pyramid(picture.width, picture.height)
+
+
+def luma_of(picture: pyvips.Image) -> pyvips.Image:
+    """Y′ as JPEG has it, of a picture of three bands."""
+    luma = picture[0] * 0.299 + picture[1] * 0.587 + picture[2] * 0.114
+    return luma.rint().cast("uchar").copy(interpretation="b-w")
 
 
 def _open_derivative(request: PyramidRequest) -> pyvips.Image:

@@ -4,7 +4,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -41,10 +41,14 @@ class PictureFile:
     version: str | None = None
     etag: str | None = None
     pixels: int = 0
+    is_grey: bool = False  #: it is shown without its colours
 
 
 def picture_file(one: DeskItem, which: Which) -> PictureFile | None:
     """The file of an item's scan or of its derivative; None where there is none."""
+    if one.is_film:  # a frame of it; what it was, its Y′ tells
+        poster = _derivative_file(one, ("poster",))
+        return None if poster is None else replace(poster, is_grey=which == "scan")
     if which == "scan":
         scan = one.scan
         said = f"{scan.source}\0{scan.key}\0{scan.page}\0{scan.etag}\0{scan.version}\0{scan.sha256}"
@@ -62,9 +66,8 @@ def picture_file(one: DeskItem, which: Which) -> PictureFile | None:
 
 def small_file(one: DeskItem) -> PictureFile | None:
     """The file that shows an item small: its smallest derivative, or its scan where it has none."""
-    return _derivative_file(one, _SHOWN_SMALL) or (
-        picture_file(one, "scan") if one.is_current else None
-    )
+    kinds = ("poster",) if one.is_film else _SHOWN_SMALL
+    return _derivative_file(one, kinds) or (picture_file(one, "scan") if one.is_current else None)
 
 
 def _derivative_file(one: DeskItem, kinds: Sequence[str]) -> PictureFile | None:
@@ -91,8 +94,7 @@ class Pictures:
         Raises:
             AutochromeError: The file is not there any more, or cannot be read.
         """
-        key = f"{file.store}\0{file.key}\0{file.page}\0{file.tag}"
-        return self._cache.get(key, partial(self._make, make_pyramid, file))
+        return self._cache.get(_name(file), partial(self._make, make_pyramid, file))
 
     def small(self, file: PictureFile) -> bytes:
         """A file as a JPEG of at most `SMALL_PX`: of derivatives without the way over a pyramid.
@@ -110,7 +112,7 @@ class Pictures:
 
     def peek(self, file: PictureFile) -> Kept | None:
         """The pyramid, if somebody has looked at it lately."""
-        return self._cache.peek(f"{file.store}\0{file.key}\0{file.page}\0{file.tag}")
+        return self._cache.peek(_name(file))
 
     @property
     def folder(self) -> Path:
@@ -143,13 +145,19 @@ class Pictures:
         self, work: Callable[[PyramidRequest], Pyramid], file: PictureFile, into: Path
     ) -> Pyramid:
         limits = read_limits(self._settings)
-        return self.look(file, work, lambda path: PyramidRequest(path, into, limits, file.page))
+        return self.look(
+            file, work, lambda path: PyramidRequest(path, into, limits, file.page, file.is_grey)
+        )
 
     def _store(self, url: str) -> ObjectStore:
         # Derivatives, too, are only read: their store need not let us write.
         if url not in self._stores:
             self._stores[url] = open_store(url, settings=self._settings)
         return self._stores[url]
+
+
+def _name(file: PictureFile) -> str:
+    return f"{file.store}\0{file.key}\0{file.page}\0{file.tag}\0{file.is_grey}"
 
 
 @contextmanager

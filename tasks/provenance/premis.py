@@ -147,10 +147,15 @@ def _of_derivative(row: DerivativeRow, attempt: AttemptRow | None) -> Iterator[_
         name = f"derivative {row.id} {name}"
         return _EventDraft(name, kind, row.written_at, detail, note=note, attempt=attempt, made=row)
 
-    yield said("made", terms.CREATION, f"{row.kind} in colour")
+    what = "in colour" if row.content_type.startswith(("image/", "video/")) else "written"
+    yield said("made", terms.CREATION, f"{row.kind} {what}")
     yield said("digest", terms.DIGEST_CALCULATION, "SHA-256 as written", row.sha256)
     detail = "SHA-256 of the stored file, read back, is that of the file written"
     yield said("fixity", terms.FIXITY_CHECK, detail, row.sha256)
+    if row.luma_identical and row.max_delta_l is None:
+        detail = "tone gate: every frame of the film, decoded, has the Y′ of the film's own"
+        yield said("tone", terms.VALIDATION, detail, "luminance (Y′) identical to the film's")
+        return
     if row.max_delta_l is None:
         return  # of another size, or no picture: made from a file that was compared
     note = f"max |ΔL*| {row.max_delta_l:.4f}"

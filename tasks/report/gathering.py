@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from tasks.batch.batch import BatchSummary, DerivativeSample
 from tasks.batch.children import PixelPool
 from tasks.batch.pool import open_pool
 from tasks.batch.recipe import read_limits
 from tasks.batch.scratch import scratch_folder
+from tasks.batch.summary import BatchSummary, DerivativeSample
 from tasks.errors import AutochromeError, DatabaseUnavailable, Reason, UsageError
 from tasks.ledger import Counts, ItemRow, ItemStatus, Ledger, RecipeRow, RunEnding, RunRow
 from tasks.ledger.checkpoints import list_checkpoints
-from tasks.ledger.films import frames_of_archive
+from tasks.ledger.film_figures import frames_of_archive
 from tasks.ledger.opening import open_output
 from tasks.ledger.rates import measured_rates
 from tasks.orders.night import Night, summary_of
@@ -285,12 +285,13 @@ def _picture(night: Night, sample: DerivativeSample, pool: PixelPool, scratch: P
 
 
 def _preview(night: Night, sample: DerivativeSample, pool: PixelPool, scratch: Path) -> Preview:
-    source = open_store(sample.item.source, settings=night.settings)
     scan, derivative = scratch / "scan", scratch / "derivative"
-    source.fetch(sample.item.key, scan, version=sample.item.version, etag=sample.item.etag)
+    if not sample.is_film:
+        source = open_store(sample.item.source, settings=night.settings)
+        source.fetch(sample.item.key, scan, version=sample.item.version, etag=sample.item.etag)
     night.output.fetch(sample.key, derivative)
     request = PreviewRequest(
-        scan=scan,
+        scan=None if sample.is_film else scan,
         page=sample.item.page,
         derivative=derivative,
         height_px=PREVIEW_PX,

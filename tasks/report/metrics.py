@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from tasks.errors import DatabaseUnavailable, Reason
 from tasks.ledger import Ledger, RunEnding, RunRow
-from tasks.ledger.films import frames_of_archive
+from tasks.ledger.film_figures import frames_of_archive
 from tasks.ledger.pace import EndedBatch, Pace
 from tasks.schema import ItemStatus
 

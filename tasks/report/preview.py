@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyvips
 
+from tasks.pictures.pyramid import luma_of
 from tasks.scans.header import ReadLimits
 from tasks.scans.reader import open_scan
 from tasks.scans.tone import light_from_lightness, tone_curve
@@ -16,9 +17,12 @@ WIDEST = 4
 
 @dataclass(frozen=True)
 class PreviewRequest:
-    """A scan, one of its derivatives, and how high the small pictures are to be at most."""
+    """A scan, one of its derivatives, and how high the small pictures are to be at most.
 
-    scan: Path
+    Of a film there is no scan here: its poster, without its colours, is what it was.
+    """
+
+    scan: Path | None
     page: int
     derivative: Path
     height_px: int
@@ -47,6 +51,8 @@ def make_preview(request: PreviewRequest) -> Preview:
         AutochromeError: The scan cannot be read any more.
         pyvips.Error: The derivative cannot be read.
     """
+    if request.scan is None:
+        return _of_poster(request)
     scan = open_scan(request.scan, page=request.page, limits=request.limits)
     header, most = scan.header, request.height_px
     scale = min(1.0, most / header.height, WIDEST * most / header.width)
@@ -57,6 +63,18 @@ def make_preview(request: PreviewRequest) -> Preview:
     after = pyvips.Image.thumbnail(
         str(request.derivative), width, height=height, size="force", export_profile="srgb"
     )
+    return Preview(
+        before.write_to_buffer(".jpg", Q=QUALITY, keep="none"),
+        after.write_to_buffer(".jpg", Q=QUALITY, keep="none"),
+    )
+
+
+def _of_poster(request: PreviewRequest) -> Preview:
+    most = request.height_px
+    after = pyvips.Image.thumbnail(
+        str(request.derivative), WIDEST * most, height=most, size="down", export_profile="srgb"
+    )
+    before = luma_of(after)
     return Preview(
         before.write_to_buffer(".jpg", Q=QUALITY, keep="none"),
         after.write_to_buffer(".jpg", Q=QUALITY, keep="none"),

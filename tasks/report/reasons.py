@@ -75,11 +75,11 @@ REASON_HELP = {
     ),
     Reason.UNSUPPORTED_FORMAT: Help(
         "is no picture, or of a kind that is not read",
-        "Convert it to TIFF, PNG, JPEG or JPEG 2000, or keep it out of the source.",
+        "Convert it to TIFF, PNG, JPEG or JPEG 2000, a film to FFV1, or keep it out of the source.",
     ),
     Reason.TOO_LARGE: Help(
-        "announces more pixels than the limit",
-        "If it is genuine, raise AUTOCHROME_MAX_PIXELS and retry.",
+        "announces more pixels, or plays longer, than the limit",
+        "If it is genuine, raise AUTOCHROME_MAX_PIXELS or AUTOCHROME_MAX_FILM_MINUTES, and retry.",
     ),
     Reason.FIXITY_MISMATCH: Help(
         "has bytes that do not match the digest on record",

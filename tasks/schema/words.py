@@ -100,6 +100,7 @@ class DecisionKind(enum.StrEnum):
     SCAN_RESTORED = "scan_restored"
     UNDO = "undo"  #: A person took a decision back: items are what they were before.
     CORRECT = "correct"  #: A person said what colours are, or took that back.
+    SHOT = "shot"  #: A person said something of a shot of a film.
     REDO = "redo"  #: A derivative was found damaged, or is to be made anew.
     OVERWRITTEN = "overwritten"  #: A worker without a lease wrote over an item's derivative.
     PROMOTE = "promote"

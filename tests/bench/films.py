@@ -34,13 +34,13 @@ from colormodel.infer import Colorizer
 from colormodel.metrics import ciede2000
 from colormodel.metrics.flicker import measure_flicker
 from colormodel.planes import ChromaMap
-from tasks.films import FilmHeader, Shot, colour_shot, find_shots
 from tasks.films.chroma import Coding, chroma_planes, lightness_of, small_luma
-from tasks.films.colouring import KEY_STEP
-from tasks.films.header import read_header
+from tasks.films.colouring import KEY_STEP, colour_shot
+from tasks.films.header import FilmHeader, read_header
 from tasks.films.luma import luma_of
 from tasks.films.opening import frames_from
 from tasks.films.segment import open_segment
+from tasks.films.shots import Shot, find_shots
 
 Rgb = NDArray[np.uint8]
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 
-from tasks.batch.batch import BatchSummary
+from tasks.batch.summary import BatchSummary
 from tasks.ledger import DerivativeRecord, ItemStatus, Ledger, Outcome, Recipe, orders
 from tasks.ledger.migrate import upgrade
 from tasks.ledger.orders import Order, OrderKind, OrderState, Size

@@ -17,11 +17,14 @@ import pytest
 from tasks.ledger import ItemFilter, Ledger, orders
 from tasks.ledger.orders import OrderState
 from tasks.processes import pid_of
+from tests.films import SHOT_FRAMES, write_reel
 from tests.scanfiles import codes_of, photograph, write_jpeg
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 SCANS = 80
+REEL_SHOTS = 40
+ITEMS = SCANS + 1  # the reel
 PATIENCE_S = 900.0
 YAML = """
 name: autochrome
@@ -156,21 +159,25 @@ def share_processes(environment: dict[str, str]) -> list[int]:
 def test_a_backfill_is_done_once_whatever_happens(
     served: None, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """Ordered by the command line, worked off by the worker; paused, killed, resumed meanwhile."""
+    """Ordered by the command line, worked off by the worker; paused, killed, resumed meanwhile.
+
+    A film is among the scans: whoever has nothing left to claim colours shots of it.
+    """
     archive = tmp_path / "box"
     archive.mkdir()
     for number in range(SCANS):
         write_jpeg(archive / f"{number:03}.jpg", codes_of(photograph(96, 128, seed=number)))
+    write_reel(archive / "reel.mkv", shots=REEL_SHOTS)
     autochrome(environment, "backfill", str(archive))
     with Ledger.open(environment["AUTOCHROME_DATABASE_URL"]) as ledger:
         (row,) = orders.list_open(ledger)
-        assert (row.state, row.items) == (OrderState.RUNNING, SCANS)
+        assert (row.state, row.items) == (OrderState.RUNNING, ITEMS)
 
         until(lambda: orders.progress(ledger, row.id).done >= 8)
         autochrome(environment, "orders", "pause", str(row.id), "--why", "lunch")
         until(lambda: not orders.list_open_shares(ledger))
         done = orders.progress(ledger, row.id).done
-        assert done < SCANS
+        assert done < ITEMS
         time.sleep(40)  # two looks of keep_orders
         assert orders.progress(ledger, row.id).done == done
 
@@ -180,7 +187,7 @@ def test_a_backfill_is_done_once_whatever_happens(
             os.kill(pid, signal.SIGKILL)
         until(lambda: orders.get(ledger, row.id).state is OrderState.COMPLETED)
 
-        assert orders.get(ledger, row.id).figures == {"review": SCANS}
+        assert orders.get(ledger, row.id).figures == {"review": ITEMS}
         assert orders.progress(ledger, row.id).shares >= 3
         ended = [
             len(
@@ -192,4 +199,7 @@ def test_a_backfill_is_done_once_whatever_happens(
             )
             for item in ledger.list_items(ItemFilter(), limit=1000)
         ]
-        assert ended == [1] * SCANS
+        assert ended == [1] * ITEMS
+        film = ledger.story((archive / "reel.mkv").as_uri()).items[0]
+        assert sum(shot.frames for shot in film.shots) == REEL_SHOTS * SHOT_FRAMES
+        assert len({shot.worker for shot in film.shots}) > 1, "several have shared the reel"

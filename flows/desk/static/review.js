@@ -1,6 +1,7 @@
 // Review by key: step, decide, undo. Stepping decides nothing; deciding steps on.
 
 import { ask, isTyping, listen, toast } from "./desk.js";
+import { wireFilm } from "./film.js";
 import { Picture, Viewer } from "./viewer.js";
 
 const AHEAD = 3; // panes and pictures that are there before they are asked for
@@ -65,6 +66,8 @@ class Session {
     this.lookedS = 0;
     const mine = this.current;
     this.viewer?.ready.then(() => { if (this.current === mine) this.#startClock(); });
+    if (!this.viewer) this.#startClock();
+    wireFilm();
     this.#wire(element);
     this.#sayTitle();
     this.fill();

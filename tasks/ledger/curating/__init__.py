@@ -11,6 +11,7 @@ from tasks.ledger.curating.deciding import (
 from tasks.ledger.curating.item import DeskItem, desk_item
 from tasks.ledger.curating.news import News, latest_decision, news_since
 from tasks.ledger.curating.queue import Place, Queue, Waiting, queue, waiting
+from tasks.ledger.curating.shots import ShotJudgement, judge_shot, make_anew
 from tasks.ledger.curating.undoing import undo
 
 __all__ = [
@@ -22,10 +23,13 @@ __all__ = [
     "News",
     "Place",
     "Queue",
+    "ShotJudgement",
     "Waiting",
     "decide",
     "desk_item",
+    "judge_shot",
     "latest_decision",
+    "make_anew",
     "news_since",
     "queue",
     "take_back_opinion",

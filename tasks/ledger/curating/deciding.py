@@ -102,7 +102,7 @@ def decide(connection: Connection, judged: Judgement, *, must_agree: int = 1) ->
     if allowed is None:
         raise UsageError(f"{judged.kind} is not decided here; approve, reject or hold")
     refusals.lock(connection)  # before the item: whoever works takes both in this order
-    status = _check(connection, judged)
+    status = check_seen(connection, judged.item_id, judged.seen)
     if status not in allowed:
         raise DecidedMeanwhile(judged.item_id, status, None, f"{judged.kind} does not apply to it")
     who, why = judged.who, judged.why
@@ -121,7 +121,10 @@ def decide(connection: Connection, judged: Judgement, *, must_agree: int = 1) ->
         moved = decisions.decide(connection, judged.kind, chosen, who=who, why=why)
     last = decisions_of(connection, judged.item_id)[-1:]
     if not moved or not last or last[0].became is None:
-        said = "and stays so, for its scan is held, or holds other bytes by now"
+        said = (
+            "and stays so, for its scan is held, or holds other bytes by now, or shots of it were "
+            "turned down: have the film made anew first"
+        )
         raise DecidedMeanwhile(judged.item_id, status, last[0] if last else None, said)
     if must_agree > 1:
         connection.execute(delete(opinion).where(opinion.c.item_id == judged.item_id))
@@ -138,19 +141,22 @@ def take_back_opinion(connection: Connection, item_id: int, *, who: str) -> bool
     return sql.affected(connection, mine) > 0
 
 
-def _check(connection: Connection, judged: Judgement) -> ItemStatus:
-    """The item's status, if it is what the curator saw; nobody else changes it meanwhile."""
+def check_seen(connection: Connection, item_id: int, seen: str) -> ItemStatus:
+    """The item's status, if it is what a curator saw; nobody else changes it meanwhile.
+
+    Raises:
+        DecidedMeanwhile: It is not.
+        UsageError: There is no such item.
+    """
     found = connection.execute(
-        select(item.c.status, item.c.changed_at)
-        .where(item.c.id == judged.item_id)
-        .with_for_update()
+        select(item.c.status, item.c.changed_at).where(item.c.id == item_id).with_for_update()
     ).first()
     if found is None:
-        raise UsageError(f"there is no item {judged.item_id}")
+        raise UsageError(f"there is no item {item_id}")
     status = ItemStatus(found.status)
-    if judged.seen != f"{status}@{found.changed_at.isoformat()}":
-        last = decisions_of(connection, judged.item_id)[-1:]
-        raise DecidedMeanwhile(judged.item_id, status, last[0] if last else None)
+    if seen != f"{status}@{found.changed_at.isoformat()}":
+        last = decisions_of(connection, item_id)[-1:]
+        raise DecidedMeanwhile(item_id, status, last[0] if last else None)
     return status
 
 

@@ -8,9 +8,11 @@ from sqlalchemy import Connection, select
 
 from tasks.ledger import refusals
 from tasks.ledger.engine import reads
+from tasks.ledger.films import list_shots
 from tasks.ledger.reading import derivative_row, item_row, select_derivatives, select_items
 from tasks.ledger.records import DerivativeRow, ItemRow
 from tasks.ledger.records.reading import DecisionRow
+from tasks.ledger.records.shots import ShotRow
 from tasks.ledger.story import decisions_of
 from tasks.schema import DecisionKind, ItemStatus, derivative, item, opinion, scan, store
 
@@ -30,6 +32,8 @@ class ScanFile:
     bits: int | None
     pages: int | None
     size_bytes: int
+    frames: int | None  #: of a film
+    film_s: float | None  #: how long it plays
     title: str  #: what the file calls its subject; empty where it does not, or was not read
 
 
@@ -53,7 +57,13 @@ class DeskItem:
     decisions: tuple[DecisionRow, ...]  #: about the item, the latest last
     opinions: tuple[Opinion, ...]
     is_held: bool  #: the item, its scan, or its bytes elsewhere
+    shots: tuple[ShotRow, ...]  #: of a film
     is_current: bool  #: the scan still holds the bytes that the item is about
+
+    @property
+    def is_film(self) -> bool:
+        """Whether its scan is one, as far as anybody has looked."""
+        return self.scan.frames is not None
 
     @property
     def seen(self) -> str:
@@ -99,6 +109,8 @@ def desk_item(connection: Connection, item_id: int) -> DeskItem | None:
             bits=found.bits,
             pages=found.pages,
             size_bytes=found.size_bytes,
+            frames=found.frames,
+            film_s=found.film_s,
             title=found.title or "",
         ),
         derivatives=tuple(map(derivative_row, files)),
@@ -106,6 +118,7 @@ def desk_item(connection: Connection, item_id: int) -> DeskItem | None:
         opinions=tuple(opinions_of(connection, item_id)),
         is_held=bool(found.is_held) or row.status == ItemStatus.HELD,
         is_current=found.revision == row.revision,
+        shots=tuple(list_shots(connection, item_id)) if found.frames is not None else (),
     )
 
 

@@ -33,5 +33,5 @@ class ShotRow:
 
     @property
     def is_to_be_made_anew(self) -> bool:
-        """Whether a curator has turned it down as it is in the reel."""
-        return self.verdict is ShotVerdict.REJECTED and not self.is_grey
+        """Whether it is not what a curator has said: turned down, and in colour, or grey again."""
+        return (self.verdict is ShotVerdict.REJECTED) != self.is_grey

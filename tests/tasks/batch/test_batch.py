@@ -21,9 +21,10 @@ from colormodel.checkpoint import DEFAULT_CHECKPOINT, Card, save_checkpoint
 from colormodel.infer import Colorizer
 from colormodel.networks import NetworkConfig, build_network
 from colormodel.neutral import neutral_mask
-from tasks.batch.batch import BatchSummary, colorize_batch
+from tasks.batch.batch import colorize_batch
 from tasks.batch.pixel_work import read_scan, write_scan
 from tasks.batch.sources import Sources
+from tasks.batch.summary import BatchSummary
 from tasks.batch.worker import Worker
 from tasks.errors import (
     AccessDenied,

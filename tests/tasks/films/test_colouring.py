@@ -14,7 +14,10 @@ from colormodel.infer import Colorizer
 from colormodel.metrics.flicker import measure_flicker
 from colormodel.planes import ChromaMap
 from tasks.errors import InvalidPrediction
-from tasks.films import Shot, colour_shot, find_shots, probe, shots
+from tasks.films import shots
+from tasks.films.colouring import colour_shot
+from tasks.films.header import probe
+from tasks.films.shots import Shot, find_shots
 from tests.bench.films import as_lab, frame_by_frame
 from tests.tasks.films.filmmaking import scene, write_film
 from tests.tasks.films.networks import RestlessNetwork

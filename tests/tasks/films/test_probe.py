@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from tasks.errors import AutochromeError, Reason, UnsupportedFormat, reason_of
-from tasks.films import FilmLimits, find_shots, is_film, probe
+from tasks.films.header import FilmLimits, probe
+from tasks.films.kinds import is_film
 from tasks.films.luma import luma_of, picture_format
 from tasks.films.opening import moments, open_film, pictures_of
+from tasks.films.shots import find_shots
 from tests.scanfiles import codes_of, photograph, write_jpeg, write_tiff
 from tests.tasks.films.filmmaking import coloured, scene, write_film
 

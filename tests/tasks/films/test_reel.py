@@ -16,20 +16,12 @@ from typer.testing import CliRunner
 
 from flows.cli.audit import app
 from tasks.errors import ToneGateFailed, TruncatedScan, UsageError, WriteUnverified
-from tasks.films import (
-    FilmHeader,
-    Reel,
-    Shot,
-    ShotOutcome,
-    assemble,
-    colour_shot,
-    find_shots,
-    probe,
-    restore_film,
-)
+from tasks.films.colouring import ShotOutcome, colour_shot
 from tasks.films.gate import check_reel
-from tasks.films.header import read_header
-from tasks.films.reel import join
+from tasks.films.header import FilmHeader, probe, read_header
+from tasks.films.reel import Reel, assemble, join
+from tasks.films.restore import restore_film
+from tasks.films.shots import Shot, find_shots
 from tasks.provenance import DIGITAL_SOURCE_TYPE, Provenance
 from tasks.provenance.xmp import read_xmp
 from tests.tasks.films.filmmaking import Codes, scene, write_film

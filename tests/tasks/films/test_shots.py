@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.films import Shot, find_shots, probe
-from tasks.films.shots import MARGIN_FRAMES, MOST_FRAMES
+from tasks.films.header import probe
+from tasks.films.shots import MARGIN_FRAMES, MOST_FRAMES, Shot, find_shots
 from tests.tasks.films.filmmaking import Codes, scene, write_film
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from tasks.errors import Reason
-from tasks.ledger import Claim, ItemFilter, Ledger, Outcome, films, orders
+from tasks.ledger import Claim, ItemFilter, Ledger, Outcome, film_figures, films, orders
 from tasks.ledger.orders import Size
 from tasks.ledger.records import FilmFacts, LeasedShot, ShotDone, ShotRequest
 from tasks.schema import DecisionKind, ItemStatus, OrderState, ShotStatus
@@ -123,16 +123,16 @@ def test_film_is_told_in_frames_and_minutes(ledger: Ledger) -> None:
     order_id = order_for(ledger, recipe_id).id
     one = leased(ledger, recipe_id)
     films.finish(ledger, one.token, made(one))
-    of_order = films.frames_of_order(ledger, order_id)
+    of_order = film_figures.frames_of_order(ledger, order_id)
     assert (of_order.films, of_order.frames, of_order.done) == (1, 480, 200)
-    of_archive = films.frames_of_archive(ledger, recipe_id)
+    of_archive = film_figures.frames_of_archive(ledger, recipe_id)
     assert (of_archive.films, of_archive.frames, of_archive.done) == (1, 480, 200)
     assert of_archive.seconds == 20.0
     finish_shots(ledger, recipe_id)
     ledger.finish(held.token, [done(held.items[0].id)])
-    assert films.frames_of_archive(ledger, recipe_id).done == 480
-    assert films.frames_of_archive(ledger, None).share == 1.0
-    assert films.frames_of_archive(ledger, recipe_id + 1).done == 0
+    assert film_figures.frames_of_archive(ledger, recipe_id).done == 480
+    assert film_figures.frames_of_archive(ledger, None).share == 1.0
+    assert film_figures.frames_of_archive(ledger, recipe_id + 1).done == 0
 
 
 def test_killed_worker_costs_a_shot(ledger: Ledger) -> None:

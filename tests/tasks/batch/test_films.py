@@ -1,0 +1,148 @@
+"""Films in a batch: found by content, coloured shot by shot, stopped between shots, and failing."""
+
+from pathlib import Path
+
+import pytest
+
+from tasks.batch import films as stage
+from tasks.batch.batch import colorize_batch
+from tasks.batch.worker import Worker
+from tasks.errors import Reason, StorageUnavailable, ToneGateFailed
+from tasks.films.colouring import colour_shot
+from tasks.films.header import FilmHeader
+from tasks.films.shots import Shot
+from tasks.ledger import films
+from tasks.schema import ItemStatus, ShotStatus
+from tests.films import SHOT_FRAMES, write_reel
+from tests.orders import claim_batch, work_off
+from tests.tasks.batch.test_batch import claim_all
+from tests.workers import MakeSettings, OpenWorker, attempts_of, items_of
+
+NAME = "reel.jpg"  # what counts is content
+
+
+@pytest.fixture
+def worker(make_settings: MakeSettings, worker_for: OpenWorker, tmp_path: Path) -> Worker:
+    """A worker over an archive that holds one film of three shots, and nothing else."""
+    folder = tmp_path / "reels"
+    folder.mkdir()
+    write_reel(folder / NAME, shots=3)
+    return worker_for(make_settings(sources=(str(folder),)))
+
+
+def shots_done(worker: Worker) -> list[int]:
+    """The numbers of the film's shots that are done."""
+    shots = films.list_shots(worker.ledger, items_of(worker.ledger)[NAME].id)
+    return [shot.number for shot in shots if shot.status is ShotStatus.DONE]
+
+
+def fails_at(
+    monkeypatch: pytest.MonkeyPatch, number: int, error: Exception, *, times: int = 100
+) -> None:
+    """Have colouring a shot go wrong, so many times."""
+    left = [times]
+
+    def faulty(path: Path, header: FilmHeader, shot: Shot, *rest: object) -> object:
+        if shot.first == (number - 1) * SHOT_FRAMES and left[0]:
+            left[0] -= 1
+            raise error
+        return colour_shot(path, header, shot, *rest)  # type: ignore[arg-type]  # as it came
+
+    monkeypatch.setattr(stage, "colour_shot", faulty)
+    monkeypatch.setattr(stage, "AGAIN_AFTER_S", 0.02)
+
+
+def test_film_is_told_by_its_content(worker: Worker) -> None:
+    """Whatever its name; beside scans, after which it comes."""
+    summary = work_off(worker)
+    assert dict(summary.statuses) == {ItemStatus.REVIEW: 1}
+    assert [sample.key.split("/")[1] for sample in summary.samples] == ["poster"]
+    assert shots_done(worker) == [1, 2, 3]
+    assert [path.name for path in worker.scratch.iterdir()] == ["owner"]
+
+
+def test_film_stops_between_two_shots_and_goes_on(worker: Worker) -> None:
+    """The attempt does not count, and what is done is not done again."""
+    asked = iter([True, True, True, False])
+    summary = colorize_batch(worker, claim_all(worker), goes_on=lambda: next(asked))
+    assert (summary.items, summary.given_back) == (0, 1)
+    assert shots_done(worker) == [1, 2]
+    assert items_of(worker.ledger)[NAME].attempts == 0
+    before = films.list_shots(worker.ledger, items_of(worker.ledger)[NAME].id)
+    assert dict(work_off(worker).statuses) == {ItemStatus.REVIEW: 1}
+    after = films.list_shots(worker.ledger, items_of(worker.ledger)[NAME].id)
+    assert [shot.finished_at for shot in after[:2]] == [shot.finished_at for shot in before[:2]]
+
+
+def test_shot_that_fails_fails_its_film_at_once(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its reason, and which frames it is; other shots that were done stay so."""
+    fails_at(monkeypatch, 2, ToneGateFailed("Y′ of frame 9 differs"))
+    assert dict(work_off(worker).statuses) == {ItemStatus.FAILED: 1}
+    item = items_of(worker.ledger)[NAME]
+    assert item.reason is Reason.TONE_GATE
+    assert item.detail == "shot 2, frames 8 to 15: Y′ of frame 9 differs"
+    assert shots_done(worker) == [1]
+
+
+@pytest.mark.parametrize(("times", "status"), [(2, ItemStatus.REVIEW), (9, ItemStatus.FAILED)])
+def test_shot_is_tried_as_often_as_an_item(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, times: int, status: ItemStatus
+) -> None:
+    """Where the world was at fault; and its film once, however often the shot was tried."""
+    fails_at(monkeypatch, 2, StorageUnavailable("no answer"), times=times)
+    assert dict(work_off(worker).statuses) == {status: 1}
+    assert len(attempts_of(worker.ledger)) == 1
+
+
+def test_segment_that_is_gone_is_coloured_again(
+    worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Swept by a bucket's lifecycle, or damaged: its shot is open again, and no other."""
+    asked = iter([True, True, True, False])
+    colorize_batch(worker, claim_all(worker), goes_on=lambda: next(asked))
+    first, second = sorted((tmp_path / "colour" / "work").rglob("*.mkv"))
+    first.unlink()
+    coloured = []
+
+    def noting(path: Path, header: FilmHeader, shot: Shot, *rest: object) -> object:
+        coloured.append(shot.first)
+        return colour_shot(path, header, shot, *rest)  # type: ignore[arg-type]  # as it came
+
+    monkeypatch.setattr(stage, "colour_shot", noting)
+    assert dict(work_off(worker).statuses) == {ItemStatus.REVIEW: 1}
+    assert coloured == [2 * SHOT_FRAMES, 0]
+    assert not second.exists()
+
+
+def test_who_has_nothing_to_claim_colours_a_shot_of_the_film(worker: Worker) -> None:
+    """One at a time, of the film that another holds; the holder puts it together."""
+    claim = claim_all(worker)
+    asked = iter([True, True, False])
+    share = stage.FilmShare(claim.order_id, lambda: True)
+    assert stage.help_with_a_film(worker, share).shots == 0, "its shots are not known yet"
+    colorize_batch(worker, claim, goes_on=lambda: next(asked))
+    held = claim_batch(worker.ledger, worker.recipe_id, worker="another", limit=1)
+    assert held is not None
+    assert stage.help_with_a_film(worker, share).shots == 1
+    assert shots_done(worker) == [1, 2]
+    assert stage.help_with_a_film(worker, share).shots == 1
+    assert films.standing(worker.ledger, held.items[0].id).is_done
+    assert stage.help_with_a_film(worker, share).shots == 0
+    worker.ledger.give_back(held.token)
+    assert dict(work_off(worker).statuses) == {ItemStatus.REVIEW: 1}
+
+
+def test_damaged_film_is_quarantined(
+    make_settings: MakeSettings, worker_for: OpenWorker, tmp_path: Path
+) -> None:
+    """With a reason of its own, like a scan."""
+    folder = tmp_path / "reels"
+    folder.mkdir()
+    write_reel(folder / "cut.mkv", shots=3)
+    whole = (folder / "cut.mkv").read_bytes()
+    (folder / "cut.mkv").write_bytes(whole[: len(whole) // 2])
+    worker = worker_for(make_settings(sources=(str(folder),)))
+    assert dict(work_off(worker).statuses) == {ItemStatus.QUARANTINED: 1}
+    assert items_of(worker.ledger)["cut.mkv"].reason in (Reason.TRUNCATED, Reason.UNREADABLE)
