@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from io import BytesIO
 from itertools import islice
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from tasks.errors import ScanTooLarge, TruncatedScan, UnreadableScan, Unsupporte
 from tasks.films.hue import judge_films_hue
 from tasks.films.kinds import SEEKABLE, check_whole
 from tasks.films.luma import LUMA_SHARES, picture_format, range_of
-from tasks.films.opening import Moment, moments, open_film, pictures_of
+from tasks.films.opening import Moment, moments, open_film, pictures_of, takes
 from tasks.scans.findings import Doubt
 
 #: Frames that are looked at for what they hold, spread over the film.
@@ -192,15 +191,11 @@ def _sound(stream: AudioStream) -> Sound:
     """
     codec = stream.codec_context
     name = codec.name if codec is not None else "unknown"
-    try:
-        with av.open(BytesIO(), "w", format="matroska") as master:
-            master.add_stream_from_template(stream)
-            master.start_encoding()
-    except (ValueError, av.error.FFmpegError) as error:
+    if codec is None or not takes(stream, "matroska"):
         raise UnsupportedFormat(
             f"the film's sound, {name}, cannot be copied into Matroska as it is; supply the film "
             "with sound as PCM, FLAC or AAC"
-        ) from error
+        )
     return Sound(name, stream.rate or 0, stream.channels or 0, stream.language or "")
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import av
 from av.container import InputContainer
+from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -167,3 +169,14 @@ def frames_from(path: Path, first: int, count: int, seek: int | None) -> Iterato
                 left -= 1
     if left:
         raise TruncatedScan(f"the film ends {left} frames before frame {first + count}; {_REMEDY}")
+
+
+def takes(stream: Stream, container: str) -> bool:
+    """Whether a container of that name takes what a stream holds as it is."""
+    try:
+        with av.open(BytesIO(), "w", format=container) as trial:
+            trial.add_stream_from_template(stream)
+            trial.start_encoding()
+    except (ValueError, av.error.FFmpegError):
+        return False
+    return True

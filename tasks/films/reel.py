@@ -15,7 +15,7 @@ from av.stream import Stream
 from tasks.errors import WriteUnverified
 from tasks.films.gate import check_reel
 from tasks.films.header import PIXEL_ASPECT, FilmHeader, read_header
-from tasks.films.opening import AnyPacket, open_film
+from tasks.films.opening import AnyPacket, open_film, takes
 from tasks.films.tags import master_tags
 from tasks.films.viewing import AccessWriter, write_poster
 from tasks.provenance import Provenance
@@ -124,16 +124,8 @@ def join(  # noqa: PLR0913 -- each is a different thing, and the last are named
 
 def copied_streams(film: InputContainer) -> list[Stream]:
     """The streams of sound and subtitles that Matroska takes as they are."""
-    found = [one for one in film.streams if one.type in _COPIED and one.codec_context is not None]
-    kept = []
-    with av.open("nowhere.mkv", "w", format="null") as trial:
-        for one in found:
-            try:
-                trial.add_stream_from_template(one)
-            except ValueError:
-                continue
-            kept.append(one)
-    return kept
+    found = (one for one in film.streams if one.type in _COPIED and one.codec_context is not None)
+    return [one for one in found if takes(one, "matroska")]
 
 
 def copied_packets(film: InputContainer, copies: dict[int, Stream]) -> Iterator[AnyPacket]:

@@ -7,6 +7,7 @@ a flash, a scratched frame or a missing one. A fade to black or white parts shot
 is emptiest.
 """
 
+from array import array
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from tasks.errors import TruncatedScan
 from tasks.films.header import FilmHeader
 from tasks.films.luma import light_of_codes, luma_of
 from tasks.films.opening import moments, open_film, pictures_of
+
+Lags = NDArray[np.float64]  # (frames, _FLASH)
 
 
 class Look(NamedTuple):
@@ -85,9 +88,9 @@ class _Looks:
     """The steps between frames, as far as they are needed."""
 
     looks: deque[Look] = field(default_factory=lambda: deque(maxlen=_FLASH + 1))
-    steps: list[float] = field(default_factory=list)
-    lags: list[tuple[float, ...]] = field(default_factory=list)
-    spreads: list[float] = field(default_factory=list)
+    steps: "array[float]" = field(default_factory=lambda: array("f"))
+    lags: "array[float]" = field(default_factory=lambda: array("f"))  # `_FLASH` of each frame
+    spreads: "array[float]" = field(default_factory=lambda: array("f"))
 
     def add(self, small: NDArray[np.float32]) -> None:
         """Take the next frame: its step from the last, and how far it is from those before."""
@@ -96,7 +99,8 @@ class _Looks:
         parts = parts - parts.mean(axis=1, keepdims=True)
         look, before = Look(parts, parts.std(axis=1)), list(self.looks)
         self.steps.append(_apart(before[-1], look) if before else 0.0)
-        self.lags.append(tuple(_apart(one, look) for one in before[-2::-1]))
+        lags = [_apart(one, look) for one in before[-2::-1]]
+        self.lags.extend([*lags, *[1.0] * (_FLASH - len(lags))])
         self.spreads.append(float(small.std()))
         self.looks.append(look)
 
@@ -116,7 +120,7 @@ def find_shots(path: Path, header: FilmHeader, *, rule: CutRule | None = None) -
         UnreadableScan: A frame cannot be decoded.
         OSError: It cannot be read.
     """
-    seen, times, is_seekable = _Looks(), [], header.is_seekable
+    seen, times, is_seekable = _Looks(), array("q"), header.is_seekable
     with open_film(path) as film:
         for moment in moments(film, pictures_of(film)):
             light = light_of_codes(header.bits, header.code_range)
@@ -126,13 +130,14 @@ def find_shots(path: Path, header: FilmHeader, *, rule: CutRule | None = None) -
             is_seekable = is_seekable and moment.is_stated
     if not times:
         raise TruncatedScan("the film has no frames; take another copy of it")
-    takes = cuts(seen.steps, seen.lags, seen.spreads, rule or CutRule())
+    lags = np.array(seen.lags).reshape(-1, _FLASH)
+    takes = cuts(seen.steps, lags, seen.spreads, rule or CutRule())
     shots = [shot for first, frames in takes for shot in _parted(first, frames)]
     return tuple(Shot(*shot, times[shot[0] - shot[2]] if is_seekable else None) for shot in shots)
 
 
 def cuts(
-    steps: Sequence[float], lags: Sequence[Sequence[float]], spreads: Sequence[float], rule: CutRule
+    steps: Sequence[float], lags: Lags, spreads: Sequence[float], rule: CutRule
 ) -> list[tuple[int, int]]:
     """Takes, first frame and number of frames each.
 
@@ -150,9 +155,7 @@ def cuts(
     return [(first, end - first) for first, end in zip(firsts, ends, strict=True)]
 
 
-def _steps_that_cut(
-    steps: Sequence[float], lags: Sequence[Sequence[float]], rule: CutRule
-) -> Iterator[int]:
+def _steps_that_cut(steps: Sequence[float], lags: Lags, rule: CutRule) -> Iterator[int]:
     for number, step in enumerate(steps):
         if number == 0 or step < rule.step:
             continue
@@ -161,15 +164,12 @@ def _steps_that_cut(
         nearest = max([*before[-1:], *after[:1]], default=0.0)
         # What is soon as it was before this frame has not been cut, nor what was so before that.
         later = enumerate(lags[number + 1 : number + 1 + _FLASH])
-        others = [*lags[number], *(lag[since] for since, lag in later if since < len(lag))]
-        comes_back = min(others, default=1.0)
+        comes_back = min(*lags[number], *(lag[since] for since, lag in later))
         if step >= max(rule.times * usual, nearest) and comes_back > step / 2:
             yield number
 
 
-def _fades(
-    lags: Sequence[Sequence[float]], spreads: Sequence[float], rule: CutRule
-) -> Iterator[int]:
+def _fades(lags: Lags, spreads: Sequence[float], rule: CutRule) -> Iterator[int]:
     """In the middle of each run of empty frames, but for few before the same picture again."""
     run = 0
     for number, spread in enumerate([*spreads, 1.0]):
@@ -178,7 +178,8 @@ def _fades(
         elif run:
             before = number - run - 1
             since, usual = (
-                lags[at][run - 1 : run] if 0 <= at < len(lags) else () for at in (number, before)
+                list(lags[at, run - 1 : run]) if 0 <= at < len(lags) else []
+                for at in (number, before)
             )
             if not since or since[0] > rule.times * max(usual, default=0.0):
                 yield number - (run + 1) // 2
