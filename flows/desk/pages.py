@@ -25,7 +25,6 @@ NAVIGATION = (
     ("/archive", "Archive", Role.LOOK),
     ("/models", "Models", Role.LOOK),
     ("/references", "References", Role.LOOK),
-    ("/search", "Search", Role.LOOK),
     ("/pace", "Pace", Role.LOOK),
 )
 
