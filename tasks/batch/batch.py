@@ -23,7 +23,7 @@ from colormodel.planes import ChromaMap
 from colormodel.session import PictureSession
 from tasks.batch.lease import Lease
 from tasks.batch.stages import Done, Work, end_with_error, read_item, write_item
-from tasks.batch.summary import BatchSummary, DerivativeSample
+from tasks.batch.summary import BatchSummary
 from tasks.batch.worker import Worker
 from tasks.errors import (
     DatabaseUnavailable,
@@ -324,9 +324,8 @@ class _Batch:
             if ending.reason is not None:
                 self._summary.reasons[ending.reason] += 1
             if done.outcome.derivatives:
-                self._summary.count_derivative(_sample(done, ending))
-            if done.outcome.notes:
-                self._summary.keep_notes({done.work.item.uri: done.outcome.notes})
+                self._summary.coloured += 1
+                self._summary.confidence_sum += done.outcome.confidence or 0.0
 
     def _give_back(
         self,
@@ -342,18 +341,3 @@ class _Batch:
             )
             self._summary.given_back += given_back
             self._summary.lost_leases += len(item_ids) - given_back
-
-
-def _sample(done: Done, ending: Ending) -> DerivativeSample:
-    by_kind = {record.kind: record for record in done.outcome.derivatives}
-    # The smaller file where there are both; of a film, a picture.
-    shown = by_kind.get("poster") or by_kind.get("access") or by_kind["master"]
-    return DerivativeSample(
-        item=done.work.item,
-        key=shown.key,
-        sha256=shown.sha256,
-        status=ending.status,
-        reason=ending.reason,
-        confidence=done.outcome.confidence or 0.0,
-        is_film=shown.kind == "poster",
-    )

@@ -1,32 +1,12 @@
 """What became of the items of batches."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tasks.batch.stages import StageSeconds
 from tasks.errors import Reason
-from tasks.ledger import ClaimedItem, ItemStatus, RunEnding
+from tasks.ledger import ItemStatus, RunEnding
 from tasks.words import count
-
-#: Derivatives that a run remembers for its report.
-SAMPLES = 12
-
-#: Scans with notes that a run remembers for its report.
-NOTED = 20
-
-
-@dataclass(frozen=True)
-class DerivativeSample:
-    """A derivative to show in the report, beside its scan."""
-
-    item: ClaimedItem
-    key: str
-    sha256: str
-    status: ItemStatus
-    reason: Reason | None
-    confidence: float
-    is_film: bool = False  #: then it is a frame of it
 
 
 @dataclass
@@ -42,8 +22,6 @@ class BatchSummary:
     lost_leases: int = 0
     coloured: int = 0  #: items with a derivative
     confidence_sum: float = 0.0  #: over these
-    samples: list[DerivativeSample] = field(default_factory=list)
-    noted: dict[str, tuple[str, ...]] = field(default_factory=dict)  #: a few, by the scan's URI
     aborted: str = ""  #: Why nothing more can be done, or empty
 
     @property
@@ -83,21 +61,6 @@ class BatchSummary:
         for stage, spent in seconds.items():
             self.seconds[stage] += spent
 
-    def count_derivative(self, sample: DerivativeSample) -> None:
-        """Take note of an item that has a derivative now."""
-        self.coloured += 1
-        self.confidence_sum += sample.confidence
-        self._keep_samples([sample])
-
-    def keep_notes(self, noted: Mapping[str, tuple[str, ...]]) -> None:
-        """Remember what is odd about a few scans: the first by name, however batches fall."""
-        self.noted = dict(sorted({**self.noted, **noted}.items())[:NOTED])
-
-    def _keep_samples(self, samples: Sequence[DerivativeSample]) -> None:
-        # By digest: a fair choice, and the same one however the items fall into batches.
-        together = sorted({*self.samples, *samples}, key=lambda sample: sample.sha256)
-        self.samples = together[:SAMPLES]
-
     def add(self, other: "BatchSummary") -> None:
         """Count *other* in."""
         self.statuses.update(other.statuses)
@@ -109,6 +72,4 @@ class BatchSummary:
         self.lost_leases += other.lost_leases
         self.confidence_sum += other.confidence_sum
         self.coloured += other.coloured
-        self._keep_samples(other.samples)
-        self.keep_notes(other.noted)
         self.aborted = self.aborted or other.aborted

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from tasks.batch.recipe import recipe_in_service
-from tasks.batch.summary import NOTED, SAMPLES, BatchSummary, DerivativeSample
+from tasks.batch.summary import BatchSummary
 from tasks.batch.worker import take_over_leases
 from tasks.discovery.listing import Listing, record_source
 from tasks.errors import DatabaseUnavailable, UsageError
@@ -216,7 +216,7 @@ def end_orders_of_the_dead(ledger: Ledger) -> None:
 
 def summary_of(ledger: Ledger, run: RunRow) -> BatchSummary:
     """What a run has come to, as the ledger remembers it."""
-    done = list_done(ledger, run.id, derivatives=SAMPLES, noted=NOTED)
+    done = list_done(ledger, run.id, derivatives=0, noted=0)
     coloured = sum(done.statuses[status] for status in (ItemStatus.PUBLISHED, ItemStatus.REVIEW))
     return BatchSummary(
         statuses=done.statuses,
@@ -225,18 +225,5 @@ def summary_of(ledger: Ledger, run: RunRow) -> BatchSummary:
         given_back=run.figures.given_back,
         coloured=coloured,
         confidence_sum=coloured * (run.figures.confidence or 0.0),
-        samples=[
-            DerivativeSample(
-                one.item,
-                one.key,
-                one.sha256,
-                one.status,
-                one.reason,
-                one.confidence,
-                one.is_film,
-            )
-            for one in done.derivatives
-        ],
-        noted=dict(done.noted),
         aborted=run.detail if run.ending is RunEnding.ABORTED else "",
     )

@@ -12,10 +12,11 @@ from tasks.batch.children import PixelPool
 from tasks.batch.pool import open_pool
 from tasks.batch.recipe import read_limits
 from tasks.batch.scratch import scratch_folder
-from tasks.batch.summary import BatchSummary, DerivativeSample
+from tasks.batch.summary import BatchSummary
 from tasks.errors import AutochromeError, DatabaseUnavailable, Reason, UsageError
 from tasks.ledger import Counts, ItemRow, ItemStatus, Ledger, RecipeRow, RunEnding, RunRow
 from tasks.ledger.checkpoints import list_checkpoints
+from tasks.ledger.done import DoneDerivative, list_done
 from tasks.ledger.film_figures import frames_of_archive
 from tasks.ledger.opening import open_output
 from tasks.ledger.rates import measured_rates
@@ -48,6 +49,8 @@ logger = logging.getLogger(__name__)
 
 PREVIEW_PX = 400
 SAMPLES_PER_REASON = 5
+#: Derivatives that a report shows, and scans of which it tells what was noted.
+PICTURES, NOTED = 12, 20
 _TROUBLED = (ItemStatus.FAILED, ItemStatus.QUARANTINED)
 
 #: A few items of each status and reason.
@@ -112,8 +115,10 @@ def make_report(
     # What they are counted by may change meanwhile: neither is looked up by the other.
     samples = night.ledger.samples(recipe.id, per_reason=SAMPLES_PER_REASON)
     counts = night.ledger.counts(recipe.id)
-    pictures = _pictures(night, summary.samples, pixels)
-    report = _gather(night, run, summary, recipe, counts, samples, ending, pictures)
+    done = list_done(night.ledger, run.id, derivatives=PICTURES, noted=NOTED)
+    pictures = _pictures(night, done.derivatives, pixels)
+    noted = tuple(Sample(uri, "; ".join(notes)) for uri, notes in done.noted.items())
+    report = _gather(night, run, summary, recipe, counts, samples, ending, pictures, noted)
     with scratch_folder(night.settings) as scratch:
         for file in render_report(report):
             _put(night, file, scratch / "report")
@@ -158,6 +163,7 @@ def _gather(  # noqa: PLR0913, PLR0917  what a report is made of
     samples: Samples,
     ending: RunEnding,
     pictures: Sequence[Picture],
+    noted: tuple[Sample, ...],
 ) -> RunReport:
     ended_at = run.ended_at or run.seen_at
     seconds = (ended_at - run.started_at).total_seconds()
@@ -194,7 +200,7 @@ def _gather(  # noqa: PLR0913, PLR0917  what a report is made of
         outages=tuple(
             Outage(shown(one.url), one.why, one.since, one.scans) for one in night.ledger.outages()
         ),
-        noted=tuple(Sample(uri, "; ".join(notes)) for uri, notes in summary.noted.items()),
+        noted=noted,
         pictures=tuple(pictures),
         films=frames_of_archive(night.ledger, recipe.id),
     )
@@ -248,7 +254,7 @@ def _backlog(night: Night, counts: Counts) -> Backlog:
 
 
 def _pictures(
-    night: Night, samples: Sequence[DerivativeSample], pixels: PixelPool | None
+    night: Night, samples: Sequence[DoneDerivative], pixels: PixelPool | None
 ) -> list[Picture]:
     if not samples:
         return []
@@ -271,7 +277,7 @@ def _pictures(
     return pictures
 
 
-def _picture(night: Night, sample: DerivativeSample, pool: PixelPool, scratch: Path) -> Picture:
+def _picture(night: Night, sample: DoneDerivative, pool: PixelPool, scratch: Path) -> Picture:
     preview = _preview(night, sample, pool, scratch)
     return Picture(
         title=sample.item.key,
@@ -284,7 +290,7 @@ def _picture(night: Night, sample: DerivativeSample, pool: PixelPool, scratch: P
     )
 
 
-def _preview(night: Night, sample: DerivativeSample, pool: PixelPool, scratch: Path) -> Preview:
+def _preview(night: Night, sample: DoneDerivative, pool: PixelPool, scratch: Path) -> Preview:
     scan, derivative = scratch / "scan", scratch / "derivative"
     if not sample.is_film:
         source = open_store(sample.item.source, settings=night.settings)

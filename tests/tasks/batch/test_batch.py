@@ -36,7 +36,8 @@ from tasks.errors import (
     ToneGateFailed,
 )
 from tasks.ledger import Claim, ItemFilter, ItemStatus
-from tests.orders import claim_batch, work_off
+from tasks.ledger.done import list_done
+from tests.orders import claim_batch, order_for, work_off
 from tests.scanfiles import write_jpeg
 from tests.workers import MakeSettings, OpenWorker, files_under, items_of
 
@@ -55,6 +56,13 @@ def claim_all(worker: Worker) -> Claim:
     )
     assert claim is not None
     return claim
+
+
+def run_of(worker: Worker) -> int:
+    """The run that claims are made for."""
+    run_id = order_for(worker.ledger, worker.recipe_id).run_id
+    assert run_id is not None
+    return run_id
 
 
 def test_every_scan_of_the_archive_is_stored_and_verified(
@@ -85,8 +93,10 @@ def test_samples_are_pictures_whatever_else_is_written(
 ) -> None:
     """The report shows access copies, or masters, and never a sidecar or a thumbnail."""
     worker = worker_for(make_settings(write_sidecar=True, thumbnail_px=32))
-    summary = colorize_batch(worker, claim_all(worker))
-    kinds = Counter(sample.key.split("/")[1] for sample in summary.samples)
+    run_id = run_of(worker)
+    colorize_batch(worker, claim_all(worker))
+    done = list_done(worker.ledger, run_id, derivatives=12, noted=0)
+    kinds = Counter(shown.key.split("/")[1] for shown in done.derivatives)
     assert kinds == {"master": 3, "access": 3}
 
 

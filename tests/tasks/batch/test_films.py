@@ -12,10 +12,11 @@ from tasks.films.colouring import colour_shot
 from tasks.films.header import FilmHeader
 from tasks.films.shots import Shot
 from tasks.ledger import films
+from tasks.ledger.done import list_done
 from tasks.schema import ItemStatus, ShotStatus
 from tests.films import SHOT_FRAMES, write_reel
 from tests.orders import claim_batch, work_off
-from tests.tasks.batch.test_batch import claim_all
+from tests.tasks.batch.test_batch import claim_all, run_of
 from tests.workers import MakeSettings, OpenWorker, attempts_of, items_of
 
 NAME = "reel.jpg"  # what counts is content
@@ -54,9 +55,11 @@ def fails_at(
 
 def test_film_is_told_by_its_content(worker: Worker) -> None:
     """Whatever its name; beside scans, after which it comes."""
+    run_id = run_of(worker)
     summary = work_off(worker)
     assert dict(summary.statuses) == {ItemStatus.REVIEW: 1}
-    assert [sample.key.split("/")[1] for sample in summary.samples] == ["poster"]
+    done = list_done(worker.ledger, run_id, derivatives=12, noted=0)
+    assert [(one.key.split("/")[1], one.is_film) for one in done.derivatives] == [("poster", True)]
     assert shots_done(worker) == [1, 2, 3]
     assert [path.name for path in worker.scratch.iterdir()] == ["owner"]
 

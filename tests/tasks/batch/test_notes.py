@@ -9,10 +9,11 @@ from flows.cli.status import print_story
 from tasks.batch.batch import colorize_batch
 from tasks.errors import Reason
 from tasks.ledger import ItemStatus
+from tasks.ledger.done import list_done
 from tasks.provenance.premis import premis_item
 from tests import metadatafiles as made
 from tests.metadatafiles import RIGHTS, xmp
-from tests.tasks.batch.test_batch import claim_all
+from tests.tasks.batch.test_batch import claim_all, run_of
 from tests.workers import MakeSettings, OpenWorker, files_under, items_of
 
 LOST, ODD = "damaged.jpg", "odd.jpg"
@@ -48,14 +49,16 @@ def test_lost_rights_wait_for_a_person_and_oddities_do_not(
             review_below_confidence=0.0,
         )
     )
-    summary = colorize_batch(worker, claim_all(worker))
+    run_id = run_of(worker)
+    colorize_batch(worker, claim_all(worker))
     items = items_of(worker.ledger)
     lost, odd = items[LOST], items[ODD]
     assert (lost.status, lost.reason) == (ItemStatus.REVIEW, Reason.METADATA_UNREADABLE)
     assert "XMP in segment APP1 is damaged" in lost.detail
     assert (odd.status, odd.reason) == (ItemStatus.PUBLISHED, None)
     assert any("Orientation is 9" in note for note in odd.notes)
-    assert summary.noted == {item.uri: item.notes for item in (lost, odd)}
+    done = list_done(worker.ledger, run_id, derivatives=0, noted=12)
+    assert done.noted == {item.uri: item.notes for item in (lost, odd)}
     sidecars = [
         json.loads(data)
         for path, data in files_under(tmp_path / "colour").items()
