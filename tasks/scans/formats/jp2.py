@@ -21,7 +21,7 @@ from tasks.scans.formats.structure import (
 _SIGNATURE = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
 _IMPOSSIBLE = re.compile(rb"\xff[\x90\x93-\xff]")  # amid packets; 91 and 92 delimit them
 _CODESTREAM = b"\xff\x4f\xff\x51"
-_SOT, _EOC, _SIZ = 0xFF90, 0xFFD9, 0xFF51
+_SOT = 0xFF90
 _UUIDS = {
     bytes.fromhex("be7acfcb97a942e89c71999491e3afac"): BlockKind.XMP,
     bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38"): BlockKind.IPTC,
