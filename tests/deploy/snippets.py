@@ -12,7 +12,7 @@ DEPLOY = ROOT / "deploy"
 def commands(document: str, program: str) -> Iterator[list[str]]:
     """The words after *program*, of each command in a code block or between backquotes."""
     for snippet in _snippets(document):
-        if "…" in snippet.partition("#")[0]:
+        if program not in snippet or "…" in snippet.partition("#")[0]:
             continue
         words = shlex.split(snippet.replace("|", " | "), comments=True)
         # In containers it comes behind `exec worker` or `exec deployment/worker --`.
