@@ -24,6 +24,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flows.desk.desk import Desk
+from flows.desk.multipart import read_parts
 from flows.serving.guard import LOOPBACK
 from tasks.ledger.people import Person, Role, check_password, find_person, find_session
 
@@ -285,7 +286,13 @@ async def read_form(request: Request) -> dict[str, str]:
     Raises:
         HTTPException: It is no form, or too large.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    content_type = request.headers.get("content-type", "")
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        parts = read_parts(content_type, await request.body())
+        return {
+            one.name: one.content.decode("utf-8", "replace") for one in parts if not one.filename
+        }
     if kind != "application/x-www-form-urlencoded":
         return {}
     body = await request.body()

@@ -1,6 +1,7 @@
 """References: a gallery, deliveries by dragging files, withdrawal, and what each has taught."""
 
 import re
+import secrets
 import shutil
 from pathlib import Path
 from typing import Annotated
@@ -8,11 +9,13 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi import Path as InPath
 from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from flows.desk.colorize import receive
 from flows.desk.desk import Desk
 from flows.desk.identity import Deciding, Form, Looking, OpenDesk, Visitor
+from flows.desk.multipart import Part, read_parts
 from flows.desk.pages import render
 from flows.desk.review import reasons_in
 from tasks.errors import AutochromeError, UsageError
@@ -121,6 +124,28 @@ def withdraw(number: Number, desk: OpenDesk, visitor: Deciding, form: Form) -> R
     row = find_reference(desk.ledger, str(number))
     withdraw_references(desk.ledger, [row.id], who=visitor.name, why=why)
     return RedirectResponse(f"/references/{number}", 303)
+
+
+@router.post("/references/deliveries/by-form")
+async def deliver_by_form(
+    request: Request, desk: OpenDesk, visitor: Deciding, form: Form
+) -> Response:
+    """Receive a delivery as one form, and have it checked: without scripts."""
+    body = await request.body()
+    parts = read_parts(request.headers.get("content-type", ""), body)
+    files = [one for one in parts if one.filename][:MOST_FILES]
+    taken = await run_in_threadpool(_take_form, desk, visitor, files, form)
+    return render(request, "delivered.html.j2", taken=taken)
+
+
+def _take_form(desk: Desk, visitor: Visitor, files: list[Part], form: Form) -> list[Taken]:
+    folder = _folder(desk, visitor, secrets.token_hex(8))
+    _forget(desk, visitor)
+    folder.mkdir(parents=True)
+    for number, file in enumerate(files):
+        (folder / str(number)).write_bytes(file.content)
+        (folder / f"{number}.name").write_text(shown(file.filename[:400]), "utf-8")
+    return hand_in(folder.name, desk, visitor, form)
 
 
 @router.post("/references/deliveries/{token}/{number}", status_code=204)

@@ -10,7 +10,8 @@ if (form) {
   const progress = form.querySelector("[data-progress]");
   const { most, mostMb } = form.dataset;
   let files = [];
-  form.hidden = false;
+  send.disabled = true;
+  input.removeAttribute("name"); // each file is sent by itself
 
   const row = (file) => {
     const item = document.createElement("li");

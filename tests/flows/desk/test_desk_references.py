@@ -40,7 +40,7 @@ def test_a_delivery_is_checked_and_taken_in(house: House, tmp_path: Path) -> Non
     """Each refusal with its reason; what stands is in the gallery, and in the output."""
     anna = house.signed_in("Anna")
     good = colour_bytes(tmp_path, 1)
-    contents = [(HOSTILE, good), ("twice.jpg", good), ("no.jpg", b"no picture at all")]
+    contents = [(HOSTILE, good), ("twice.jpg", good), ("größe 50%41.jpg", b"no picture at all")]
     for number, (name, content) in enumerate(contents):
         assert send(anna, number, name, content).status_code == 204
     told = hand_in(anna, rights="CC0", place="Vienna").json()
@@ -59,6 +59,35 @@ def test_a_delivery_is_checked_and_taken_in(house: House, tmp_path: Path) -> Non
     assert house.desk.output.stat(row.key) is not None
     assert not list((house.desk.pictures.folder / "deliveries").rglob("*"))
     assert hand_in(anna).status_code == 400
+
+
+def test_a_delivery_comes_by_a_plain_form_too(house: House, tmp_path: Path) -> None:
+    """Without scripts: all at once, and what became of each is a page; cut off, it is refused."""
+    anna = house.signed_in("Anna")
+    page = anna.client.get("/references", headers=HTML).text
+    assert 'enctype="multipart/form-data"' in page
+    action = "/references/deliveries/by-form"
+    files = [
+        ("files", (HOSTILE, colour_bytes(tmp_path, 4), "image/jpeg")),
+        ("files", ("größe 50%41.jpg", b"no picture\r\n\r\n--at all", "image/jpeg")),
+    ]
+    data = {"csrf": anna.token, "kind": "period", "certainty": "probable", "rights": "CC0 ü"}
+    told = anna.client.post(action, data=data, files=files, headers=HTML)
+    assert told.status_code == 200, told.text
+    assert "1 of 2 pictures taken in" in told.text
+    assert "Refused, unreadable" in told.text
+    assert "größe 50%41.jpg" in told.text
+    assert "&lt;img src=x" in told.text
+    assert "<img src=x" not in told.text
+    (row,) = list_references(house.ledger)
+    assert (row.added_by, row.described.rights) == ("Anna", "CC0 ü")
+    wrong = anna.client.post(action, data=data | {"csrf": "x"}, files=files, headers=HTML)
+    assert wrong.status_code == 403
+    assert anna.client.post(action, data=data, files=[("files", ("", b""))]).status_code == 400
+    headers = {"Content-Type": "multipart/form-data; boundary=b", "X-CSRF-Token": anna.token}
+    for body in (b"", b"--b", b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\nx'):
+        assert anna.client.post(action, content=body, headers=headers).status_code == 400, body
+    assert len(list_references(house.ledger)) == 1
 
 
 def test_a_reference_is_withdrawn_with_a_reason(house: House, tmp_path: Path) -> None:
