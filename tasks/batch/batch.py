@@ -187,9 +187,10 @@ class _Batch:
 
     def _corrected(self, work: Work) -> ChromaMap | Exception:
         """The map of a scan that a person has corrected, as the desk shows it."""
-        neutral = work.scan.findings.keep_neutral(*work.lightness.shape) | work.scan.neutral
         try:
-            session = PictureSession(self._worker.colorizer, work.lightness, neutral=neutral)
+            session = PictureSession(
+                self._worker.colorizer, work.lightness, neutral=work.scan.neutral
+            )
             return session.colours(work.said)
         except NetworkFault as fault:
             return fault

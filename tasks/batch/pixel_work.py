@@ -32,7 +32,7 @@ class ReadScan:
     header: ScanHeader
     findings: Findings
     lightness: np.ndarray  #: L* in [0, 100], float32 (h, w), at the network's size
-    neutral: np.ndarray  #: bool (h, w): what of it surely has no colour
+    neutral: np.ndarray  #: bool (h, w): what of it has no colour: borders, margins, step wedges
     tone_doubt: str = ""  #: why the scan's tone may be other than it was read; empty where sure
     notes: tuple[str, ...] = ()  #: what a person should know of the scan, a sentence each
 
@@ -75,7 +75,7 @@ def read_scan(request: ReadRequest) -> ReadScan:
         scan.header,
         findings,
         lightness,
-        neutral_mask(lightness),
+        neutral_mask(lightness) | findings.keep_neutral(*size),
         tone_doubt=scan.tone_doubt,
         notes=(*scan.header.notes, *scan.tone_notes, *findings.notes),
     )

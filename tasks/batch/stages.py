@@ -242,21 +242,13 @@ def _write_request(worker: Worker, work: Work, chroma_map: ChromaMap) -> WriteRe
         path=work.path,
         page=work.item.page,
         limits=worker.limits,
-        chroma_map=_keep_neutral(chroma_map, work),
+        chroma_map=chroma_map,
         provenance=provenance_of(worker, work),
         policy=worker.policy,
         own_colour=OwnColour.of(
             work.scan.findings.own_colour, work.said if work.correction else None, chroma_map
         ),
     )
-
-
-def _keep_neutral(chroma_map: ChromaMap, work: Work) -> ChromaMap:
-    """Put no colour on film borders, margins and step wedges, unless a person has."""
-    if work.correction is not None:  # they are among what `colour_corrected` took as neutral
-        return chroma_map
-    neutral = work.scan.findings.keep_neutral(*chroma_map.lightness.shape)
-    return replace(chroma_map, chroma=np.where(neutral, np.float32(0), chroma_map.chroma))
 
 
 def provenance_of(worker: Worker, work: Work) -> Provenance:

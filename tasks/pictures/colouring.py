@@ -100,9 +100,8 @@ def colour_picture(
 
 
 def _map(colorizer: Colorizer, read: ReadScan, correction: Correction) -> ChromaMap:
-    neutral = read.findings.keep_neutral(*read.lightness.shape) | read.neutral
     try:
-        return PictureSession(colorizer, read.lightness, neutral=neutral).colours(correction)
+        return PictureSession(colorizer, read.lightness, neutral=read.neutral).colours(correction)
     except NetworkFault as error:
         raise InvalidPrediction(str(error)) from error
     except DeviceError as error:
