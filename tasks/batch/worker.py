@@ -90,7 +90,7 @@ def open_worker(
         io = ThreadPoolExecutor(IO_THREADS, thread_name_prefix="io")
         opened.enter_context(io)
         take_over_leases(ledger)
-        colorizer = _load(checkpoint, settings)
+        colorizer = load_colorizer(checkpoint, settings)
         yield Worker(
             settings=settings,
             ledger=ledger,
@@ -130,7 +130,13 @@ def check_device(settings: Settings) -> None:
         raise NoDevice(str(error)) from error
 
 
-def _load(checkpoint: Checkpoint, settings: Settings) -> Colorizer:
+def load_colorizer(checkpoint: Checkpoint, settings: Settings) -> Colorizer:
+    """The network as the settings have it, in the way that is fastest here.
+
+    Raises:
+        NoDevice: The device is not there.
+        NoCheckpoint: The weights do not fit their configuration.
+    """
     torch.set_num_threads(settings.network_threads)
     try:
         colorizer = Colorizer(

@@ -13,7 +13,6 @@ from typing import TypeVar
 import numpy as np
 import pyvips
 import simplejpeg
-import torch
 
 from colormodel.checkpoint import Checkpoint
 from colormodel.correction import Correction
@@ -25,6 +24,7 @@ from colormodel.planes import Plane, ShareUpsampler
 from colormodel.session import Alternative, LikelyColour, PictureSession
 from tasks.batch.recipe import read_limits
 from tasks.batch.scratch import scratch_folder
+from tasks.batch.worker import load_colorizer
 from tasks.checkpoints import find_champion, find_checkpoint
 from tasks.corrections.looking import Looked, LookRequest, look_to_correct
 from tasks.errors import InvalidPrediction, NoDevice
@@ -203,15 +203,9 @@ class Sessions:
         self._looked_at = now
         if self._colorizer is not None and not self._is_replaced(self._colorizer.checkpoint):
             return self._colorizer
-        torch.set_num_threads(self._settings.network_threads)
         with scratch_folder(self._settings) as scratch:
             checkpoint = find_checkpoint(self._settings, self._ledger, scratch)
-            try:
-                self._colorizer = Colorizer(
-                    checkpoint, device=self._settings.device, fade=self._settings.fade
-                )
-            except DeviceError as error:
-                raise NoDevice(str(error)) from error
+            self._colorizer = load_colorizer(checkpoint, self._settings)
         self._kept.clear()
         return self._colorizer
 
