@@ -1,7 +1,9 @@
 """A shot coloured: read, followed, looked at by the network, and written with its own luma."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -29,6 +31,8 @@ CONFIDENCE_POWER = 2.0
 _LEAST_SURE = 0.7
 #: Luma of a shot is kept while the network looks at it, up to so much; else it is decoded again.
 _KEPT_BYTES = 256 << 20
+#: Frames whose chroma is made while one is coded.
+_AHEAD = 3
 
 
 class Network(Protocol):
@@ -106,9 +110,9 @@ def colour_shot(  # noqa: PLR0913 -- each is a different thing, and the last is 
         for _ in range(shot.lead):
             next(chroma)
         kept, small = look.kept, list(look.small[shot.lead :])
+    frames = zip(_frames(path, shot, kept), small, chroma, strict=False)
     with open_segment(segment, header) as writer:
-        frames = zip(_frames(path, shot, kept), small, chroma, strict=False)
-        digests = [_write(writer, *frame, coding) for frame in frames]
+        digests = list(_written(writer, frames, coding))
     return ShotOutcome(len(digests), tuple(digests), confidence, keys)
 
 
@@ -195,21 +199,36 @@ def _frames(
     moments = frames_from(path, first, shot.lead + shot.frames, shot.seek)
     for number, moment in enumerate(moments):
         if number >= shot.lead:
-            yield luma_of(moment.frame), moment.pts
+            yield luma_of(moment.frame).copy(), moment.pts
+
+
+def _written(
+    writer: SegmentWriter,
+    frames: Iterable[tuple[tuple[Codes, int], Plane | None, Plane | None]],
+    coding: Coding,
+) -> Iterator[str]:
+    """Write frames, and give the digests of their luma; chroma of the next is made meanwhile."""
+    with ThreadPoolExecutor(_AHEAD) as pool:
+        ahead: deque[tuple[Codes, int, Future[tuple[Codes, Codes]]]] = deque()
+        for (luma, pts), small, a_b in frames:
+            ahead.append((luma, pts, pool.submit(_chroma, luma, small, a_b, coding)))
+            if len(ahead) > _AHEAD:
+                yield _write(writer, *ahead.popleft())
+        while ahead:
+            yield _write(writer, *ahead.popleft())
+
+
+def _chroma(
+    luma: Codes, small: Plane | None, a_b: Plane | None, coding: Coding
+) -> tuple[Codes, Codes]:
+    if small is None or a_b is None:
+        neutral = np.full_like(luma, coding.middle)
+        return neutral, neutral
+    return chroma_planes(luma, small, a_b, coding)
 
 
 def _write(
-    writer: SegmentWriter,
-    frame: tuple[Codes, int],
-    small: Plane | None,
-    a_b: Plane | None,
-    coding: Coding,
+    writer: SegmentWriter, luma: Codes, pts: int, chroma: "Future[tuple[Codes, Codes]]"
 ) -> str:
-    luma, pts = frame
-    if small is None or a_b is None:
-        neutral = np.full_like(luma, coding.middle)
-        planes = neutral, neutral
-    else:
-        planes = chroma_planes(luma, small, a_b, coding)
-    writer.add((luma, *planes), pts)
+    writer.add((luma, *chroma.result()), pts)
     return digest_of(luma)
