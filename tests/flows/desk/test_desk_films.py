@@ -14,10 +14,12 @@ from tasks.batch.worker import open_worker
 from tasks.ledger import ItemFilter, films
 from tasks.ledger.curating import desk_item
 from tasks.ledger.opening import open_ledger
+from tasks.ledger.people import Role, add_person
 from tasks.orders.night import begin_night
 from tasks.schema import DecisionKind, ItemStatus, ShotVerdict
 from tasks.settings import Settings
-from tests.desks import HTML, LOCAL, House, token_in
+from tests.browser import browsing, find_browser
+from tests.desks import HTML, LOCAL, PASSWORD, House, serving, token_in
 from tests.films import SHOT_FRAMES, write_reel
 from tests.orders import work_off
 from tests.ports import free_port
@@ -148,3 +150,41 @@ def test_what_is_said_of_a_shot_is_about_what_was_seen(house: House) -> None:
     assert ann.post(path.replace("/3", "/9"), verdict="approved", seen=seen).status_code == 404
     assert ann.decide(number, "approve").status_code == 200
     assert ann.post(path, verdict="rejected", seen=seen).status_code == 409
+
+
+_VIDEO = "document.querySelector('[data-film] video')"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(find_browser() is None, reason="needs Chromium: apt-get install chromium")
+@pytest.mark.parametrize("path", ["/items/1", "/review?item=1"])
+def test_film_by_key(coloured: Settings, tmp_path: Path, path: str) -> None:
+    """From shot to shot, frame by frame, before and after, and a word on the shot that is shown."""
+    settings = coloured.model_copy(update={"host": "0.0.0.0"})  # noqa: S104
+    with open_ledger(settings) as ledger:
+        add_person(ledger, "Anna", Role.DECIDE, password=PASSWORD)
+    (tmp_path / "browser").mkdir()
+    with serving(settings) as url, browsing(tmp_path / "browser") as page:
+        page.open(f"{url}{path}")
+        page.wait_for("Sign in")
+        for field, text in (("name", "Anna"), ("password", PASSWORD)):
+            page.run(f"document.getElementById('{field}').focus()")
+            page.write(text)
+        page.press("Enter")
+        page.wait_until(f"{_VIDEO} && {_VIDEO}.readyState >= 1")
+        assert page.run(f"{_VIDEO}.duration") == pytest.approx(3 * SHOT_FRAMES / 25, abs=0.1)
+        page.press("]")
+        page.wait_until("document.querySelector('[data-shown]')?.dataset.shot === '2'")
+        page.press(".")
+        page.wait_until(f"Math.abs({_VIDEO}.currentTime - {(SHOT_FRAMES + 1) / 25}) < 0.02")
+        page.run("document.querySelector('label.quiet[for^=before]').click()")
+        assert page.run(f"getComputedStyle({_VIDEO}).filter") == "grayscale(1)"
+        page.press("o")
+        assert page.run(f"getComputedStyle({_VIDEO}).filter") == "none", "let go of, it is after"
+        page.press("g")
+        page.wait_until("document.querySelector('#shot-2').dataset.verdict === 'rejected'")
+        page.wait_for("Load the page again to have shots 2 made anew")
+    with open_ledger(settings) as ledger:
+        verdicts = [shot.verdict for shot in films.list_shots(ledger, 1)]
+    assert verdicts == [None, ShotVerdict.REJECTED, None]
