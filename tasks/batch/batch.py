@@ -244,7 +244,11 @@ class _Batch:
 
     def _colour_film(self, work: Work) -> None:
         """Colour a film, when nothing else of the batch is left."""
-        from tasks.batch.films import FilmShare, colour_film  # noqa: PLC0415 - loads FFmpeg
+        from tasks.batch.films import (  # noqa: PLC0415 - loads FFmpeg
+            FilmShare,
+            colour_film,
+            discard_segments,
+        )
 
         self._finish()
         done = None
@@ -257,6 +261,7 @@ class _Batch:
         else:
             self._end(done)
             self._finish()
+            discard_segments(self._worker, work.item)
 
     def _end(self, done: Done) -> None:
         """Keep an outcome for the ledger; what would stop every item stops the batch instead."""

@@ -113,11 +113,15 @@ def colour_film(worker: Worker, work: Work, token: str, share: FilmShare) -> Don
     except Exception as error:  # noqa: BLE001  each item's outcome is recorded, whatever it is
         return end_with_error(worker, work, error, is_final=isinstance(error, ShotFailed))
     work.confidence = made.confidence
-    films.forget_segments(worker.ledger, work.item.id)
-    worker.output.discard(work_folder(worker.recipe_digest, work.item, work.item.id))
     publish = worker.settings.publish_directly and made.reason is None
     status = ItemStatus.PUBLISHED if publish else ItemStatus.REVIEW
     return end_item(work, status, made.reason, made.detail)
+
+
+def discard_segments(worker: Worker, item: ClaimedItem) -> None:
+    """Remove a film's segments, once the ledger has it that its reel is whole; not before."""
+    if films.forget_segments(worker.ledger, item.id):
+        worker.output.discard(work_folder(worker.recipe_digest, item, item.id))
 
 
 def _open_film(worker: Worker, work: Work) -> OpenFilm:

@@ -188,8 +188,10 @@ def reopen(connection: Connection, item_id: int, numbers: Sequence[int]) -> None
 
 @writes
 def forget_segments(connection: Connection, item_id: int) -> list[str]:
-    """The reel is whole: its segments are not needed any more; returns their keys."""
-    mine = and_(shot.c.item_id == item_id, shot.c.segment_key.is_not(None))
+    """Where the reel is whole, its segments are not needed any more; returns their keys."""
+    made = status_in(ItemStatus.PUBLISHED, ItemStatus.REVIEW)
+    is_whole = select(item.c.id).where(item.c.id == item_id, made).exists()
+    mine = and_(shot.c.item_id == item_id, shot.c.segment_key.is_not(None), is_whole)
     keys = connection.execute(select(shot.c.segment_key).where(mine)).scalars().all()
     connection.execute(update(shot).where(mine).values(segment_key=null()))
     return list(keys)

@@ -73,7 +73,7 @@ def _of_poster(request: PreviewRequest) -> Preview:
     most = request.height_px
     after = pyvips.Image.thumbnail(
         str(request.derivative), WIDEST * most, height=most, size="down", export_profile="srgb"
-    )
+    ).copy_memory()  # it is read twice
     before = luma_of(after)
     return Preview(
         before.write_to_buffer(".jpg", Q=QUALITY, keep="none"),

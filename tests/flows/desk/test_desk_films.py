@@ -178,7 +178,7 @@ def test_film_by_key(coloured: Settings, tmp_path: Path, path: str) -> None:
         page.wait_until("document.querySelector('[data-shown]')?.dataset.shot === '2'")
         page.press(".")
         page.wait_until(f"Math.abs({_VIDEO}.currentTime - {(SHOT_FRAMES + 1) / 25}) < 0.02")
-        page.run("document.querySelector('label.quiet[for^=before]').click()")
+        page.run("document.querySelector('label[for^=before]').click()")
         assert page.run(f"getComputedStyle({_VIDEO}).filter") == "grayscale(1)"
         page.press("o")
         assert page.run(f"getComputedStyle({_VIDEO}).filter") == "none", "let go of, it is after"

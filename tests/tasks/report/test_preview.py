@@ -36,3 +36,14 @@ def test_a_preview_is_the_whole_scan(
         smaller = pyvips.Image.new_from_buffer(shrink(jpeg, height_px=20), "")
         assert smaller.height <= 20
         assert smaller.width <= 80
+
+
+def test_film_is_shown_by_its_poster(tmp_path: Path) -> None:
+    """As it is, and without its colours, which is what it was; of any size."""
+    codes = np.random.default_rng(1907).integers(0, 255, (720, 1280, 3)).astype(np.uint8)
+    poster = tmp_path / "poster.jpg"
+    pyvips.Image.new_from_array(codes).jpegsave(str(poster), Q=95)
+    made = make_preview(PreviewRequest(None, 0, poster, height_px=400, limits=ReadLimits()))
+    before, after = (pyvips.Image.new_from_buffer(one, "") for one in (made.before, made.after))
+    assert (before.height, before.width) == (after.height, after.width) == (400, 711)
+    assert (before.bands, after.bands) == (1, 3)
