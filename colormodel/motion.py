@@ -22,9 +22,11 @@ from colormodel.planes import Plane
 Half = NDArray[np.float16]
 
 #: What is left of a map's weight one frame on: docs/film.md has what more and less of it give.
-KEPT = 0.96
+KEPT = 0.97
 #: How far, in pixels of the network's, a place may be missed that is followed there and back.
 _MISSED_PX = 0.6
+#: The same besides, where the picture is plain.
+_MISSED_ON_PLAIN_PX = 3.0
 #: L* by which a place may change, exposure apart, until it is another thing.
 _CHANGED_L = 9.0
 #: Weight of what cannot be followed: it still says more than nothing does.
@@ -217,9 +219,14 @@ def _trust(there: Plane, return_: Plane, here: Plane, other: Plane) -> Plane:
         other: L* of the other.
     """
     missed = ((there + carried(return_, there)) ** 2).sum(axis=2)
+    # Where lightness hardly changes from place to place, a place near by does as well.
+    even = cv2.blur(here, (3, 3))
+    slopes = [cv2.Sobel(even, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1))]
+    slope = np.square(slopes).sum(axis=0)  # squared, in L* a pixel
+    allowed = np.float32(_MISSED_PX**2) + np.float32(_MISSED_ON_PLAIN_PX**2) / (1 + slope)
     changed = carried(other, there) - here
     # Exposure flickers in places, evenly: what is left is another thing.
     changed = cv2.blur(changed, (3, 3)) - cv2.blur(changed, (41, 41))
-    doubt = missed / (2 * _MISSED_PX**2) + changed**2 / (2 * _CHANGED_L**2)
+    doubt = missed / (2 * allowed) + changed**2 / (2 * _CHANGED_L**2)
     trust: Plane = np.maximum(np.exp(-doubt), np.float32(_LEAST))
     return trust
