@@ -234,7 +234,7 @@ def _output(settings: Settings) -> Iterator[Finding]:
 def _known_output(settings: Settings) -> ObjectStore | None:
     """The output, where the ledger knows of derivatives in it; None where there is no ledger."""
     url = settings.database_url.get_secret_value()
-    with suppress(DatabaseUnavailable), Ledger.open(url, patience_s=0) as ledger:
+    with suppress(DatabaseUnavailable, OSError), Ledger.open(url, patience_s=0) as ledger:
         if last_derivative(ledger, address_of(settings.output)) is not None:
             return open_output(settings, ledger)
     return None

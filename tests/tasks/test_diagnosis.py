@@ -45,7 +45,8 @@ def test_nothing_is_wrong(make_settings: MakeSettings, ledger_url: str, tmp_path
     found = list(diagnose(make_settings(database_url=ledger_url)))
     assert {one.state for one in found} == {State.OK}
     assert {one.subject for one in found} == {
-        "versions", "database", "clock", "source", "output", "disk", "device", "checkpoint",
+        "versions", "database", "clock", "source", "output", "disk", "device", "processor",
+        "checkpoint",
     }  # fmt: skip
     assert not (tmp_path / "colour").exists()
 
