@@ -106,17 +106,19 @@ class Page:
         self._ask("Emulation.setEmulatedMedia", features=[scheme])
 
     def wait_until(self, script: str, *, seconds: float = 60.0) -> Any:  # noqa: ANN401  JSON
-        """Wait until an expression in the page is true; returns its value.
+        """Wait until an expression in the page is true there; returns its value.
+
+        An element and an empty list are true to the page, and not to Python.
 
         Raises:
             TimeoutError: It is not.
         """
         end = time.monotonic() + seconds
-        while not (value := self.run(script)):
+        while not (found := self.run(f"[{script}].filter(Boolean)")):
             if time.monotonic() > end:
-                raise TimeoutError(f"{script} is {value!r}; the page: {self.text}")
+                raise TimeoutError(f"{script} is {self.run(script)!r}; the page: {self.text}")
             time.sleep(0.05)
-        return value
+        return found[0]
 
     def take_picture(self, path: Path) -> None:
         """Save what is seen as PNG."""

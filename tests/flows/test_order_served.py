@@ -15,7 +15,7 @@ from urllib.error import URLError
 import pytest
 
 from tasks.ledger import ItemFilter, Ledger, orders
-from tasks.ledger.orders import OrderState
+from tasks.ledger.orders import OrderMode, OrderState
 from tasks.processes import pid_of
 from tests.films import SHOT_FRAMES, write_reel
 from tests.scanfiles import codes_of, photograph, write_jpeg
@@ -203,3 +203,46 @@ def test_a_backfill_is_done_once_whatever_happens(
         film = ledger.story((archive / "reel.mkv").as_uri()).items[0]
         assert sum(shot.frames for shot in film.shots) == REEL_SHOTS * SHOT_FRAMES
         assert len({shot.worker for shot in film.shots}) > 1, "several have shared the reel"
+
+
+def test_what_people_correct_goes_through_the_same_workers(
+    served: None, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Several people's words become orders that the worker's processes work off, a batch of each.
+
+    The network's own result stays; nobody but a served process has touched the scans.
+    """
+    archive, hints = tmp_path / "box", tmp_path / "hints.json"
+    archive.mkdir()
+    scans = [archive / f"{number}.jpg" for number in range(3)]
+    for number, path in enumerate(scans):
+        write_jpeg(path, codes_of(photograph(96, 128, seed=number)))
+    hints.write_text('[{"x": 0.5, "y": 0.5, "rgb": [190, 40, 50]}]')
+    autochrome(environment, "backfill", str(archive))
+    with Ledger.open(environment["AUTOCHROME_DATABASE_URL"]) as ledger:
+
+        def is_done() -> bool:
+            return not orders.list_open(ledger)
+
+        until(is_done)
+        for path in scans[:2]:
+            said = ("correct", path.as_uri(), "--hints", str(hints), "--who", "Ann")
+            autochrome(environment, *said)
+        until(lambda: all(_corrected(ledger, path) for path in scans[:2]))
+        until(is_done)
+        assert not _corrected(ledger, scans[2])
+        for path in scans[:2]:
+            (history,) = ledger.story(path.as_uri()).items
+            assert history.item.status == "review"
+            masters = [one for one in history.derivatives if one.kind == "master"]
+            assert len(masters) == 2
+            workers = {attempt.worker for attempt in history.attempts}
+            assert os.getpid() not in {pid_of(worker) for worker in workers}
+        corrected = [one for one in orders.list_latest(ledger) if one.mode is OrderMode.CORRECTED]
+        assert {one.state for one in corrected} == {OrderState.COMPLETED}
+        assert sum(one.items for one in corrected) == 2
+
+
+def _corrected(ledger: Ledger, path: Path) -> bool:
+    """Whether the derivative in use was made by what a person said."""
+    return bool(ledger.story(path.as_uri()).items[-1].item.correction_id)

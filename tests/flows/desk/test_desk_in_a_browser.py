@@ -211,7 +211,6 @@ def test_axe_finds_nothing(elsewhere: Settings, tmp_path: Path, width: int, dark
                     page.wait_until("document.querySelector('dialog[open]')")
                 page.run(axe_core())
                 page.run("axe.run().then(r => { window.found = r.violations.map(v => v.id); })")
-                page.wait_until("window.found !== undefined")
-                assert page.run("window.found") == [], (path, key)
+                assert page.wait_until("window.found") == [], (path, key)
                 page.run("delete window.found")
                 page.press("Escape")
