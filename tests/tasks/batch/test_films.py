@@ -16,6 +16,7 @@ from tasks.ledger.done import list_done
 from tasks.schema import ItemStatus, ShotStatus
 from tests.films import SHOT_FRAMES, write_reel
 from tests.orders import claim_batch, work_off
+from tests.s3server import S3Bucket, settings_for
 from tests.tasks.batch.test_batch import claim_all, run_of
 from tests.workers import MakeSettings, OpenWorker, attempts_of, items_of
 
@@ -135,6 +136,36 @@ def test_who_has_nothing_to_claim_colours_a_shot_of_the_film(worker: Worker) -> 
     assert stage.help_with_a_film(worker, share).shots == 0
     worker.ledger.give_back(held.token)
     assert dict(work_off(worker).statuses) == {ItemStatus.REVIEW: 1}
+
+
+def test_film_in_a_bucket_is_made_over_postgresql(
+    make_settings: MakeSettings,
+    worker_for: OpenWorker,
+    tmp_path: Path,
+    s3_bucket: S3Bucket,
+    postgresql_url: str,
+) -> None:
+    """Read from S3, its segments there until their lifecycle takes them; one of them is gone."""
+    write_reel(tmp_path / NAME, shots=2)
+    bucket, data = {"Bucket": s3_bucket.name}, (tmp_path / NAME).read_bytes()
+    s3_bucket.client.put_object(**bucket, Key=f"films/{NAME}", Body=data)
+    settings = make_settings(
+        sources=(f"{s3_bucket.url}/films",),
+        output=f"{s3_bucket.url}/colour",
+        database_url=postgresql_url,
+        **settings_for(s3_bucket.endpoint).model_dump(exclude_unset=True),
+    )
+    worker = worker_for(settings)
+    asked = iter([True, True, False])
+    colorize_batch(worker, claim_all(worker), goes_on=lambda: next(asked))
+    (listed,) = s3_bucket.client.list_objects_v2(**bucket, Prefix="colour/work/")["Contents"]
+    s3_bucket.client.delete_object(**bucket, Key=listed["Key"])
+    assert dict(work_off(worker).statuses) == {ItemStatus.REVIEW: 1}
+    item = items_of(worker.ledger)[NAME]
+    made = [one.kind for one in worker.ledger.story(item.uri).items[0].derivatives]
+    assert sorted(made) == ["access", "framemd5", "master", "poster", "xmp"]
+    kept = s3_bucket.client.list_objects_v2(**bucket, Prefix="colour/work/")
+    assert kept["KeyCount"] == 2, "no account of ours may delete there"
 
 
 def test_damaged_film_is_quarantined(
