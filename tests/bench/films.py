@@ -89,7 +89,7 @@ def photographs(path: Path, count: int) -> Iterator[Rgb]:
 
 def pan(picture: Rgb, frames: int) -> list[Rgb]:
     """Pan over a picture there and back, by fractions of pixels."""
-    room = np.array(picture.shape[1::-1]) - SIZE
+    room = np.minimum(np.array(picture.shape[1::-1]) - SIZE, frames)  # 3 pixels a frame at most
     turn = 2 * np.pi * np.arange(frames) / frames
     places = room / 2 * np.stack([1 + 0.95 * np.sin(0.8 * turn), 1 + 0.95 * np.cos(turn)], axis=1)
     moves = [np.array([[1, 0, -x], [0, 1, -y]]) for x, y in places]
