@@ -74,8 +74,8 @@ def colour_shot(  # noqa: PLR0913 -- each is a different thing, and the last is 
 ) -> ShotOutcome:
     """Colour one shot and write it as a segment of the master.
 
-    It depends on the film, the shot, the network and the corrections alone. Memory is some 400 MB
-    for a shot of 240 frames, whatever the film's length.
+    It depends on the film, the shot, the network and the corrections alone. Memory is some 600 MB
+    for a shot of 240 frames and its margins at 720p, whatever the film's length.
 
     Args:
         path: The film.
