@@ -22,7 +22,7 @@ from tasks.pictures.colouring import Coloured, Wanted, colour_picture
 router = APIRouter(prefix="/api", tags=["colorize"], responses=REFUSALS)
 
 _PICTURE: dict[str, dict[str, str]] = {"image/jpeg": {}, "image/tiff": {}}
-_MOST_SAID = 20_000
+_MOST_SAID = 200_000
 #: What is the picture's own fault.
 _ITS_OWN = frozenset({Verdict.SKIP, Verdict.QUARANTINE, Verdict.FAIL})
 
@@ -53,7 +53,7 @@ def _colour(desk: Desk, path: Path, wanted: Wanted) -> Coloured:
             {
                 "name": "said",
                 "in": "query",
-                "description": "What a person says, as for corrections; at most 20,000 characters",
+                "description": "What a person says, as for corrections; at most 200,000 characters",
                 "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Said"}}},
             }
         ],

@@ -26,7 +26,7 @@ from tasks.settings import Settings
 
 _START_S = 30.0
 #: A URL may carry what is said of a picture.
-_MOST_HEADERS_BYTES = 256 * 1024
+_MOST_HEADERS_BYTES = 1 << 20
 
 
 class WebServer:
