@@ -10,7 +10,7 @@ from tempfile import mkdtemp
 
 from tasks.batch.film_files import OpenFilm
 from tasks.batch.film_work import Cut, CutRequest, ReelRequest, assemble_reel, cut_master
-from tasks.batch.stages import Work, provenance_of
+from tasks.batch.stages import Work, asking, provenance_of
 from tasks.batch.worker import Worker
 from tasks.derivatives import WrittenFile
 from tasks.derivatives.policy import Kind
@@ -128,9 +128,14 @@ def _cut(worker: Worker, work: Work, shots: Sequence[ShotRow], paths: Mapping[in
 
 
 def _fetched(worker: Worker, key: str, path: Path) -> str:
-    """The digest of what was fetched; nothing where it is not there, or damaged."""
+    """The digest of what was fetched; nothing where it is not there, or damaged.
+
+    Raises:
+        OutputAway: The output as a whole is away: then nothing of it is gone.
+    """
     try:
-        return worker.output.fetch(key, path)
+        with asking(worker.output):
+            return worker.output.fetch(key, path)
     except (ObjectMissing, FixityMismatch):
         return ""
 

@@ -308,7 +308,7 @@ def asking(output: ObjectStore) -> Iterator[None]:
     except StorageUnavailable:
         try:
             output.check()
-        except StorageUnavailable as away:
+        except (StorageUnavailable, UsageError) as away:  # its folder is gone, or no folder now
             raise OutputAway(str(away)) from away
         raise
 

@@ -6,6 +6,7 @@ import pytest
 
 from tasks.batch import films as stage
 from tasks.batch.batch import colorize_batch
+from tasks.batch.reels import MadeReel, make_reel
 from tasks.batch.worker import Worker
 from tasks.errors import Reason, StorageUnavailable, ToneGateFailed
 from tasks.films.colouring import colour_shot
@@ -118,6 +119,26 @@ def test_segment_that_is_gone_is_coloured_again(
     assert dict(work_off(worker).statuses) == {ItemStatus.REVIEW: 1}
     assert coloured == [2 * SHOT_FRAMES, 0]
     assert not second.exists()
+
+
+@pytest.mark.parametrize("is_left", [True, False])
+def test_output_that_goes_while_a_reel_is_made_takes_no_shot_along(
+    worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_left: bool
+) -> None:
+    """Whether the folder that it is mounted to is left or not: its segments are not gone."""
+    output = tmp_path / "colour"
+
+    def made_without_output(*given: object) -> MadeReel | None:
+        output.rename(tmp_path / "elsewhere")
+        if is_left:
+            output.mkdir()
+        return make_reel(*given)  # type: ignore[arg-type]  # as it came
+
+    monkeypatch.setattr(stage, "make_reel", made_without_output)
+    summary = colorize_batch(worker, claim_all(worker))
+    assert "mount" in summary.aborted
+    assert shots_done(worker) == [1, 2, 3]
+    assert items_of(worker.ledger)[NAME].attempts == 0
 
 
 def test_who_has_nothing_to_claim_colours_a_shot_of_the_film(worker: Worker) -> None:
