@@ -15,7 +15,7 @@ from flows.desk.views import seen_item
 from tasks.errors import UsageError
 from tasks.ledger.curating import ShotJudgement, judge_shot, make_anew
 from tasks.schema import ShotVerdict
-from tasks.storage import open_store
+from tasks.storage import open_for_reading
 
 router = APIRouter(include_in_schema=False)
 api = APIRouter(prefix="/api", tags=["review"], responses=REFUSALS)
@@ -46,7 +46,7 @@ def film(request: Request, item_id: Number, desk: OpenDesk, visitor: Looking) ->
     made = seen_item(desk, visitor, item_id, fresh=False).derivative("access")
     if made is None or made.content_type != "video/mp4":
         raise HTTPException(404, "this item has no film that a browser plays")
-    output = open_store(made.store, settings=desk.settings, writable=True)
+    output = open_for_reading(made.store, settings=desk.settings)
     return send_file(output, made.key, request)
 
 
@@ -62,7 +62,7 @@ def poster(
         raise HTTPException(404, "there is no picture of this shot")
     output = desk.output
     if made is not None and made.store != output.url:
-        output = open_store(made.store, settings=desk.settings, writable=True)
+        output = open_for_reading(made.store, settings=desk.settings)
     return send_file(output, key, request)
 
 

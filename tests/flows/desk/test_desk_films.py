@@ -1,6 +1,7 @@
 """Films at the desk: played, judged shot by shot, and made anew as was said."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 from pydantic import SecretStr
 
+from flows.desk.desk import open_desk
 from tasks.batch.children import PixelPool
 from tasks.batch.worker import open_worker
 from tasks.ledger import ItemFilter, films
@@ -69,6 +71,26 @@ def test_film_is_played_piece_by_piece(house: House) -> None:
     with av.open(io.BytesIO(whole.content), "r") as film:
         assert len([*film.decode(video=0)]) == 3 * SHOT_FRAMES
     assert house.client().get(f"/items/{number}/film.mp4").status_code in (303, 401)
+
+
+def test_playing_a_film_writes_nothing(house: House, tmp_path: Path) -> None:
+    """Nor is an output that is away made anew in its mountpoint."""
+    ann = house.signed_in("Ann")
+    (number,) = house.ids()
+    # Another desk's output: this one's is opened once, as it starts.
+    moved = house.settings.model_copy(update={"output": str(tmp_path / "elsewhere")})
+    with open_ledger(moved) as ledger, open_desk(moved, ledger) as desk:
+        other = replace(house, desk=desk, settings=moved).client()
+        other.cookies.update(ann.client.cookies)
+        colour_folder = tmp_path / "colour"
+        before = {path: path.stat().st_mtime_ns for path in colour_folder.rglob("*")}
+        for path in ("film.mp4", "shots/1.jpg"):
+            assert other.get(f"/items/{number}/{path}").status_code == 200
+        assert {path: path.stat().st_mtime_ns for path in colour_folder.rglob("*")} == before
+        colour_folder.rename(tmp_path / "unmounted")
+        for path in ("film.mp4", "shots/1.jpg"):
+            assert other.get(f"/items/{number}/{path}").status_code >= 400
+        assert not colour_folder.exists()
 
 
 def test_shots_are_shown_before_and_after(house: House) -> None:
