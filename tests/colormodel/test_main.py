@@ -188,7 +188,7 @@ def test_train_stops_resumes_and_can_be_looked_at(tmp_path: Path, scans: list[Pa
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(
         f'name = "tiny"\nversion = "1"\nphotos = "{tmp_path / "photos"}"\nsteps = 500\n'
-        '[network]\nname = "article"\nnetwork_px = 64\n[data]\ncrop_px = 32\nbatch = 2\n'
+        '[network]\nname = "article"\nnetwork_px = 64\n[data]\ncrop_px = 32\nminibatch = 2\n'
     )
     out = tmp_path / "out"
     common = ("train", recipe, "--out", out, "--set", "data.minibatch=4", "--look", scans[0])
@@ -216,7 +216,7 @@ def test_processes_train_one_network_by_the_clock(tmp_path: Path) -> None:
     recipe.write_text(
         f'name = "tiny"\nversion = "1"\nphotos = "{tmp_path / "photos"}"\nsteps = 3\n'
         'save_every_s = 0.5\n[network]\nname = "article"\nnetwork_px = 64\n'
-        "[data]\ncrop_px = 32\nbatch = 2\n"
+        "[data]\ncrop_px = 32\nminibatch = 2\n"
     )
     out = tmp_path / "out"
     command = ["train", recipe, "--out", out, "--processes", "2", "--minutes", "0.1"]
