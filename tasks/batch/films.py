@@ -105,7 +105,7 @@ def colour_film(worker: Worker, work: Work, token: str, share: FilmShare) -> Don
                 if not _colour_shots(worker, work, film, share):
                     return None
                 with work.stage("encode"):
-                    made = make_reel(worker, work, film)
+                    made = make_reel(worker, work, token, film)
                 if made is not None:
                     break  # else some segments are gone: their shots are open again
         for file in made.files:

@@ -10,6 +10,7 @@ from tempfile import mkdtemp
 
 from tasks.batch.film_files import OpenFilm
 from tasks.batch.film_work import Cut, CutRequest, ReelRequest, assemble_reel, cut_master
+from tasks.batch.lease import LeaseLost
 from tasks.batch.stages import Work, asking, provenance_of
 from tasks.batch.worker import Worker
 from tasks.derivatives import WrittenFile
@@ -54,10 +55,17 @@ class MadeReel:
     detail: str
 
 
-def make_reel(worker: Worker, work: Work, film: OpenFilm) -> MadeReel | None:
+def make_reel(worker: Worker, work: Work, token: str, film: OpenFilm) -> MadeReel | None:
     """Put a film together whose shots are all done; None where some have to be coloured again.
 
+    Args:
+        worker: What is open.
+        work: The item.
+        token: Of the claim that holds it.
+        film: Its file.
+
     Raises:
+        LeaseLost: Shots would have to be, and the item is in other hands.
         ToneGateFailed: Its Y′ is not the film's, frame by frame.
         ScanTooLarge: There is no room for it on the disk.
         AutochromeError: The segments cannot be had, or not be put together.
@@ -65,7 +73,7 @@ def make_reel(worker: Worker, work: Work, film: OpenFilm) -> MadeReel | None:
     shots = films.list_shots(worker.ledger, work.item.id)
     _check_room(worker, shots)
     folder = Path(mkdtemp(dir=work.folder, prefix="reel-"))
-    segments = _fetch_segments(worker, work, shots, folder)
+    segments = _fetch_segments(worker, work, token, shots, folder)
     if segments is None:
         shutil.rmtree(folder, ignore_errors=True)
         return None
@@ -92,7 +100,7 @@ def _check_room(worker: Worker, shots: Sequence[ShotRow]) -> None:
 
 
 def _fetch_segments(
-    worker: Worker, work: Work, shots: Sequence[ShotRow], folder: Path
+    worker: Worker, work: Work, token: str, shots: Sequence[ShotRow], folder: Path
 ) -> list[Path] | None:
     """The segments, in order; None where some are gone, and their shots are open again.
 
@@ -109,7 +117,8 @@ def _fetch_segments(
     if not gone:
         return [*paths.values()]
     logger.warning("%s: %s must be coloured again", work.item.uri, count(len(gone), "shot"))
-    films.reopen(worker.ledger, work.item.id, gone)
+    if not films.reopen(worker.ledger, token, work.item.id, gone):
+        raise LeaseLost("the lease ran out; another worker does this film")
     return None
 
 

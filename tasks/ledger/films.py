@@ -171,19 +171,26 @@ def standing(connection: Connection, item_id: int) -> FilmStanding:
 
 
 @writes
-def reopen(connection: Connection, item_id: int, numbers: Sequence[int]) -> None:
-    """Have shots coloured once more: what was made of them is not there, or not wanted."""
-    mine = select(item.c.revision).where(item.c.id == item_id).scalar_subquery()
+def reopen(connection: Connection, token: str, item_id: int, numbers: Sequence[int]) -> bool:
+    """Have shots coloured once more: what was made of them is not there, or not wanted.
+
+    Returns:
+        False where the item is in other hands by now: its shots stay as they are then.
+    """
+    held = _held(connection, token, item_id)
+    if held is None:
+        return False
     connection.execute(
         update(shot)
         .where(
             shot.c.item_id == item_id,
-            shot.c.revision == mine,
+            shot.c.revision == held.revision,
             shot.c.number.in_(list(numbers)),
             shot.c.status != ShotStatus.CLAIMED,
         )
         .values(OPEN_AGAIN)
     )
+    return True
 
 
 @writes

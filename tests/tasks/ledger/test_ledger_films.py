@@ -315,10 +315,12 @@ def test_film_is_made_again_by_decision(ledger: Ledger) -> None:
     ledger.decide(DecisionKind.REDO, ItemFilter(), who="engineer", why="damaged")
     again = claim(ledger, recipe_id)
     assert films.standing(ledger, item_id).is_done
-    films.reopen(ledger, item_id, [2])
+    assert films.reopen(ledger, again.token, item_id, [2])
     assert leased(ledger, recipe_id).number == 2
     assert films.forget_segments(ledger, item_id) == [], "it is being made: they are needed"
     ledger.finish(again.token, [done(item_id)])
     keys_of = films.forget_segments(ledger, item_id)
     assert sorted(keys_of) == [f"work/{item_id}/1.mkv", f"work/{item_id}/3.mkv"]
     assert films.forget_segments(ledger, item_id) == []
+    assert not films.reopen(ledger, again.token, item_id, [1]), "it is whole, and in no hands"
+    assert films.list_shots(ledger, item_id)[0].status is ShotStatus.DONE
