@@ -32,7 +32,14 @@ from flows.desk import (
     wall,
 )
 from flows.desk.desk import Desk
-from flows.desk.identity import ASKING, Identity, NotSignedIn, check_form
+from flows.desk.identity import (
+    ASKING,
+    URLENCODED,
+    Identity,
+    NotSignedIn,
+    check_form,
+    form_kind,
+)
 from flows.desk.pages import render, wants_page
 from flows.serving.environment import allowed_names
 from flows.serving.guard import Guard
@@ -207,9 +214,10 @@ class _BodyLimit:
             await self._app(scope, receive, send)
             return
         most = MOST_BODY_BYTES
-        if scope["path"].startswith(_UPLOADS):
+        headers = Headers(scope=scope)
+        if scope["path"].startswith(_UPLOADS) and form_kind(headers) != URLENCODED:
             most = self._most_upload_bytes
-        said = Headers(scope=scope).get("content-length", "0")
+        said = headers.get("content-length", "0")
         if not said.isdecimal() or int(said) > most:
             await PlainTextResponse("That is too much at once.\n", 413)(scope, receive, send)
             return

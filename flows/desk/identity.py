@@ -24,7 +24,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flows.desk.desk import Desk
-from flows.desk.multipart import read_parts
+from flows.desk.multipart import Part, read_parts
 from flows.serving.guard import LOOPBACK
 from tasks.ledger.people import Person, Role, check_password, find_person, find_session
 
@@ -38,6 +38,7 @@ ASKING = {"WWW-Authenticate": 'Basic realm="Autochrome", charset="UTF-8"'}
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _REMEMBER_S = 5.0
 _MOST_REMEMBERED = 1000
+URLENCODED = "application/x-www-form-urlencoded"
 MOST_FORM_BYTES = 64 * 1024
 _MOST_FIELDS = 200
 
@@ -244,6 +245,11 @@ def cookie_of(headers: Headers, name: str) -> str:
     return ""
 
 
+def form_kind(headers: Headers) -> str:
+    """The media type of a body, without its parameters; empty: it states none."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 # --- dependencies --------------------------------------------------------------------------------
 
 
@@ -280,20 +286,37 @@ def _program(request: Request) -> Visitor:
     return visitor
 
 
+async def read_files(request: Request) -> list[Part]:
+    """The fields and files of a form with files; read once, however often it is asked for.
+
+    Raises:
+        NotSignedIn: By nobody that is known; nothing is read of it.
+        HTTPException: By somebody who may not hand anything in; nothing is read of it.
+        UsageError: It cannot be read.
+    """
+    _needing(Role.DECIDE)(request)
+    if not hasattr(request.state, "parts"):
+        content_type, body = request.headers.get("content-type", ""), await request.body()
+        request.state.parts = await run_in_threadpool(read_parts, content_type, body)
+    parts: list[Part] = request.state.parts
+    return parts
+
+
 async def read_form(request: Request) -> dict[str, str]:
     """The fields of a form, the last of each name.
 
     Raises:
-        HTTPException: It is no form, or too large.
+        NotSignedIn: It has files, and is by nobody that is known.
+        HTTPException: It is no form, too large, or has files of somebody who may not hand them in.
     """
-    content_type = request.headers.get("content-type", "")
-    kind = content_type.partition(";")[0].strip().lower()
+    kind = form_kind(request.headers)
     if kind == "multipart/form-data":
-        parts = read_parts(content_type, await request.body())
         return {
-            one.name: one.content.decode("utf-8", "replace") for one in parts if not one.filename
+            one.name: one.content.decode("utf-8", "replace")
+            for one in await read_files(request)
+            if not one.filename
         }
-    if kind != "application/x-www-form-urlencoded":
+    if kind != URLENCODED:
         return {}
     body = await request.body()
     if len(body) > MOST_FORM_BYTES:

@@ -32,11 +32,11 @@ def read_parts(content_type: str, body: bytes) -> list[Part]:
     if not _BOUNDARY.fullmatch(boundary):
         raise UsageError("the form does not say where its fields end")
     mark = b"--" + boundary.encode()
-    pieces = (b"\r\n" + body).split(b"\r\n" + mark)
+    pieces = (b"\r\n" + body).split(b"\r\n" + mark, _MOST_PARTS + 2)
+    if len(pieces) > _MOST_PARTS + 2:  # what comes before the first, and after the last
+        raise UsageError(f"more than {_MOST_PARTS} fields and files at once")
     if len(pieces) < 2 or not pieces[-1].startswith(b"--"):
         raise UsageError("the form is cut off: send it again")
-    if len(pieces) > _MOST_PARTS:
-        raise UsageError(f"more than {_MOST_PARTS} fields and files at once")
     return [_part(piece) for piece in pieces[1:-1]]
 
 

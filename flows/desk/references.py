@@ -14,8 +14,8 @@ from starlette.responses import RedirectResponse, Response
 
 from flows.desk.colorize import receive
 from flows.desk.desk import Desk
-from flows.desk.identity import Deciding, Form, Looking, OpenDesk, Visitor
-from flows.desk.multipart import Part, read_parts
+from flows.desk.identity import Deciding, Form, Looking, OpenDesk, Visitor, read_files
+from flows.desk.multipart import Part
 from flows.desk.pages import render
 from flows.desk.review import reasons_in
 from tasks.errors import AutochromeError, UsageError
@@ -131,9 +131,7 @@ async def deliver_by_form(
     request: Request, desk: OpenDesk, visitor: Deciding, form: Form
 ) -> Response:
     """Receive a delivery as one form, and have it checked: without scripts."""
-    body = await request.body()
-    parts = read_parts(request.headers.get("content-type", ""), body)
-    files = [one for one in parts if one.filename][:MOST_FILES]
+    files = [one for one in await read_files(request) if one.filename][:MOST_FILES]
     taken = await run_in_threadpool(_take_form, desk, visitor, files, form)
     return render(request, "delivered.html.j2", taken=taken)
 

@@ -7,7 +7,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from flows.desk.app import ROUTERS
-from flows.desk.identity import Tries
+from flows.desk.identity import FORM_COOKIE, Tries, form_token
 from flows.desk.signing import next_page
 from tasks.ledger import ItemFilter
 from tasks.ledger.people import Role, add_person, remove_person
@@ -56,6 +56,25 @@ def test_nothing_is_changed_without_the_browsers_own_word(house: House) -> None:
             answer = anna.client.post(path, data={"csrf": "x"}, headers=headers)
             assert answer.status_code == 403, path
             assert "load it again" in answer.text
+
+
+def test_files_of_nobody_and_of_whoever_may_not_hand_them_in_are_not_read(house: House) -> None:
+    """Who sent a form is looked at before its body, which may be large and may be anything."""
+    path, broken = "/references/deliveries/by-form", {"Content-Type": "multipart/form-data"}
+    nobody, lou, anna = house.client(), house.signed_in("Lou", Role.LOOK), house.signed_in("Anna")
+    nobody.cookies.set(house.desk.cookie(FORM_COOKIE), "made up")
+    for word in ({}, {"X-CSRF-Token": form_token("made up")}):
+        assert nobody.post(path, content=b"x", headers=broken | word).status_code == 401
+    refused = lou.client.post(path, content=b"x", headers=broken)
+    assert refused.status_code == 403
+    assert "role decide" in refused.text
+    assert anna.client.post(path, content=b"x", headers=broken).status_code == 400
+    many = b"--b\r\n" * 10_000  # never ended: it is not parted to its end
+    headers = {"Content-Type": "multipart/form-data; boundary=b", "X-CSRF-Token": anna.token}
+    assert "more than 250" in anna.client.post(path, content=many, headers=headers).text
+    fields = "a=b&" * 300_000
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert nobody.post(path, content=fields, headers=headers).status_code == 413
 
 
 def test_what_a_path_is_not_for_is_refused_with_what_it_is_for(house: House) -> None:
