@@ -10,7 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
@@ -63,6 +63,9 @@ logger = logging.getLogger(__name__)
 #: Who waits for shots in other hands looks so often.
 LOOK_S = 1.0
 
+#: And no oftener: what is due can not always be leased, as while its order is paused.
+LEAST_WAIT_S = 0.5
+
 #: A shot that went wrong for what may be over is tried again so much later.
 AGAIN_AFTER_S = 20.0
 
@@ -102,7 +105,7 @@ def colour_film(worker: Worker, work: Work, token: str, share: FilmShare) -> Don
             _take_up(worker, work, token, film)
         with worker.films.lent(work.item, film):
             while True:
-                if not _colour_shots(worker, work, film, share):
+                if not _colour_shots(worker, work, token, film, share):
                     return None
                 with work.stage("encode"):
                     made = make_reel(worker, work, token, film)
@@ -160,11 +163,15 @@ def film_notes(film: OpenFilm) -> tuple[str, ...]:
     return tuple(doubt.words for doubt in film.header.doubts)
 
 
-def _colour_shots(worker: Worker, work: Work, film: OpenFilm, share: FilmShare) -> bool:
+def _colour_shots(worker: Worker, work: Work, token: str, film: OpenFilm, share: FilmShare) -> bool:
     """Colour shot after shot until all are done, by whomever; False where it is asked to stop."""
-    wanted = _request(worker, share, item_id=work.item.id)
+    # Of these bytes: who has the film next may have found the shots of others already.
+    item_id, revision = work.item.id, work.item.revision
+    wanted = replace(_request(worker, share), item_id=item_id, revision=revision)
     while True:
-        told = films.standing(worker.ledger, work.item.id)
+        told = films.standing(worker.ledger, token, item_id)
+        if not told.is_held:
+            raise LeaseLost("the film was taken away: it is held, or changed, or in other hands")
         if told.failed is not None:
             raise ShotFailed(told.failed)
         if told.is_done:
@@ -175,20 +182,19 @@ def _colour_shots(worker: Worker, work: Work, film: OpenFilm, share: FilmShare) 
         leased = films.lease(worker.ledger, wanted)
         if leased is None:
             with work.stage("wait"):
-                worker.stop.wait(min(max(told.due_in_s or 0.0, 0.05), LOOK_S))
+                worker.stop.wait(min(max(told.due_in_s or 0.0, LEAST_WAIT_S), LOOK_S))
             continue
         with work.stage("infer"):
             colour_leased(worker, leased, lambda: nullcontext(film))
 
 
-def _request(worker: Worker, share: FilmShare, *, item_id: int | None = None) -> ShotRequest:
+def _request(worker: Worker, share: FilmShare) -> ShotRequest:
     settings = worker.settings
     return ShotRequest(
         share.order_id,
         worker.name,
         lease_s=settings.lease_s,
         max_attempts=settings.max_attempts,
-        item_id=item_id,
     )
 
 

@@ -50,6 +50,7 @@ from tasks.schema import (
     ItemStatus,
     ShotStatus,
     ShotVerdict,
+    claim,
     derivative,
     item,
     scan,
@@ -145,28 +146,31 @@ def _held(connection: Connection, token: str, item_id: int) -> sql.AnyRow | None
 
 
 @reads
-def standing(connection: Connection, item_id: int) -> FilmStanding:
-    """How far a film is."""
-    mine = select(shot).join(item, _OF_ITEM).where(item.c.id == item_id).subquery()
-    is_done = mine.c.status == ShotStatus.DONE
+def standing(connection: Connection, token: str, item_id: int) -> FilmStanding:
+    """How far a film is, and whether the claim of *token* still holds it."""
+    is_mine = and_(CLAIMED, item.c.id == item_id, claim.c.token == token)
+    held = select(item.c.id).join(claim, claim.c.id == item.c.claim_id).where(is_mine)
+    mine = select(shot).join(item, _OF_ITEM).where(item.c.id == item_id)
+    rows = mine.subquery()
+    is_done = rows.c.status == ShotStatus.DONE
     told = connection.execute(
         select(
             func.count().label("shots"),
             func.coalesce(func.sum(case((is_done, 1), else_=0)), 0).label("done"),
-            func.coalesce(func.sum(mine.c.frames), 0).label("frames"),
-            func.coalesce(func.sum(case((is_done, mine.c.frames), else_=0)), 0).label("ready"),
+            func.coalesce(func.sum(rows.c.frames), 0).label("frames"),
+            func.coalesce(func.sum(case((is_done, rows.c.frames), else_=0)), 0).label("ready"),
         )
     ).one()
-    first_failed = next(
-        (one for one in list_shots(connection, item_id) if one.status is ShotStatus.FAILED), None
-    )
+    failed = mine.where(shot.c.status == ShotStatus.FAILED).order_by(shot.c.number).limit(1)
+    first_failed = connection.execute(failed).first()
     return FilmStanding(
+        is_held=connection.execute(held).first() is not None,
         shots=int(told.shots),
         done=int(told.done),
         frames=int(told.frames),
         frames_done=int(told.ready),
         due_in_s=_due_in_s(connection, shot.c.item_id == item_id),
-        failed=first_failed,
+        failed=None if first_failed is None else _row(first_failed),
     )
 
 
@@ -259,6 +263,8 @@ def _next(wanted: ShotRequest) -> Select[Any]:
     found = select(shot.c.id, shot.c.status, shot.c.attempts, shot.c.worker).join(item, _OF_ITEM)
     if wanted.item_id is not None:
         found = found.where(item.c.id == wanted.item_id)
+    if wanted.revision is not None:
+        found = found.where(item.c.revision == wanted.revision)
     return (
         found.where(_IS_DUE, CLAIMED, item.c.order_id == _ORDER, RUNS)
         .order_by(shot.c.item_id, shot.c.number)

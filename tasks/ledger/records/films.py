@@ -52,6 +52,7 @@ class ShotRequest:
     lease_s: float
     max_attempts: int  #: after so many, a shot is not tried again, and its item fails
     item_id: int | None = None
+    revision: int | None = None  #: of the bytes that whoever asks has of it
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ class ShotDone:
 class FilmStanding:
     """How far the shots of one film are."""
 
+    is_held: bool  #: by the claim that was asked for; nobody has taken it away
     shots: int
     done: int
     frames: int

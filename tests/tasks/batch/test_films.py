@@ -1,5 +1,6 @@
 """Films in a batch: found by content, coloured shot by shot, stopped between shots, and failing."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,14 +13,15 @@ from tasks.errors import Reason, StorageUnavailable, ToneGateFailed
 from tasks.films.colouring import colour_shot
 from tasks.films.header import FilmHeader
 from tasks.films.shots import Shot
-from tasks.ledger import films
+from tasks.ledger import ItemFilter, films
 from tasks.ledger.done import list_done
+from tasks.orders.night import begin_night
 from tasks.schema import ItemStatus, ShotStatus
 from tests.films import SHOT_FRAMES, write_reel
 from tests.orders import claim_batch, work_off
 from tests.s3server import S3Bucket, settings_for
 from tests.tasks.batch.test_batch import claim_all, run_of
-from tests.workers import MakeSettings, OpenWorker, attempts_of, items_of
+from tests.workers import MakeSettings, OpenWorker, attempts_of, enqueue_missing, items_of
 
 NAME = "reel.jpg"  # what counts is content
 
@@ -53,6 +55,7 @@ def fails_at(
 
     monkeypatch.setattr(stage, "colour_shot", faulty)
     monkeypatch.setattr(stage, "AGAIN_AFTER_S", 0.02)
+    monkeypatch.setattr(stage, "LEAST_WAIT_S", 0.02)
 
 
 def test_film_is_told_by_its_content(worker: Worker) -> None:
@@ -77,6 +80,49 @@ def test_film_stops_between_two_shots_and_goes_on(worker: Worker) -> None:
     assert dict(work_off(worker).statuses) == {ItemStatus.REVIEW: 1}
     after = films.list_shots(worker.ledger, items_of(worker.ledger)[NAME].id)
     assert [shot.finished_at for shot in after[:2]] == [shot.finished_at for shot in before[:2]]
+
+
+def is_held(worker: Worker, reel: Path) -> None:
+    """A person says that nobody is to see the film."""
+    uri = items_of(worker.ledger)[reel.name].uri
+    worker.ledger.hold(ItemFilter(uri=uri), who="archivist", why="rights")
+
+
+def is_replaced(worker: Worker, reel: Path) -> None:
+    """Another film lies in its place, and a discovery has found it."""
+    write_reel(reel, shots=2)
+    with begin_night(worker.settings, kind="test", name="a test") as night:
+        night.discover(worker.settings.sources[0])
+
+
+@pytest.mark.parametrize("take_away", [is_held, is_replaced])
+def test_film_that_is_taken_away_is_let_go_and_the_batch_goes_on(
+    worker: Worker,
+    monkeypatch: pytest.MonkeyPatch,
+    take_away: Callable[[Worker, Path], None],
+    tmp_path: Path,
+) -> None:
+    """While its first shot is coloured: no other is, and the other film of the batch is made."""
+    write_reel(tmp_path / "reels" / "other.mkv", shots=1)
+    with begin_night(worker.settings, kind="test", name="a test") as night:
+        night.discover(worker.settings.sources[0])
+    enqueue_missing(worker.settings, worker.ledger)
+    item_id, coloured = items_of(worker.ledger)[NAME].id, []
+
+    def taken(path: Path, header: FilmHeader, shot: Shot, *rest: object) -> object:
+        if path.parent.name == str(item_id):
+            coloured.append(shot.first)
+            take_away(worker, tmp_path / "reels" / NAME)
+        return colour_shot(path, header, shot, *rest)  # type: ignore[arg-type]  # as it came
+
+    monkeypatch.setattr(stage, "colour_shot", taken)
+    claim = claim_all(worker)
+    assert len(claim.items) == 2
+    summary = colorize_batch(worker, claim)
+    assert (dict(summary.statuses), summary.lost_leases) == ({ItemStatus.REVIEW: 1}, 1)
+    assert coloured == [0]
+    assert shots_done(worker) == []
+    assert items_of(worker.ledger)["other.mkv"].status is ItemStatus.REVIEW
 
 
 def test_shot_that_fails_fails_its_film_at_once(
@@ -153,7 +199,7 @@ def test_who_has_nothing_to_claim_colours_a_shot_of_the_film(worker: Worker) -> 
     assert stage.help_with_a_film(worker, share).shots == 1
     assert shots_done(worker) == [1, 2]
     assert stage.help_with_a_film(worker, share).shots == 1
-    assert films.standing(worker.ledger, held.items[0].id).is_done
+    assert films.standing(worker.ledger, held.token, held.items[0].id).is_done
     assert stage.help_with_a_film(worker, share).shots == 0
     worker.ledger.give_back(held.token)
     assert dict(work_off(worker).statuses) == {ItemStatus.REVIEW: 1}

@@ -96,7 +96,7 @@ def test_shots_of_a_film_are_shared_by_workers_of_its_order(ledger: Ledger) -> N
     assert films.lease(ledger, asked(ledger, recipe_id)) is None
     for one in (first, second, third):
         assert films.finish(ledger, one.token, made(one))
-    told = films.standing(ledger, held.items[0].id)
+    told = films.standing(ledger, held.token, held.items[0].id)
     assert (told.shots, told.done, told.frames, told.frames_done) == (3, 3, 480, 480)
     assert told.is_done
     assert told.due_in_s is None
@@ -148,7 +148,7 @@ def test_killed_worker_costs_a_shot(ledger: Ledger) -> None:
     assert not films.give_back(ledger, late.token)
     assert films.finish(ledger, again.token, made(again))
     assert films.finish(ledger, again.token, made(again)), "said twice, where an answer was lost"
-    assert films.standing(ledger, held.items[0].id).is_done
+    assert films.standing(ledger, held.token, held.items[0].id).is_done
 
 
 def test_renewed_lease_lasts(ledger: Ledger) -> None:
@@ -156,7 +156,7 @@ def test_renewed_lease_lasts(ledger: Ledger) -> None:
     recipe_id, held = film(ledger, shots=SHOTS[:1])
     one = leased(ledger, recipe_id)
     assert films.renew(ledger, one.token, lease_s=600) == 1
-    due_in_s = films.standing(ledger, held.items[0].id).due_in_s
+    due_in_s = films.standing(ledger, held.token, held.items[0].id).due_in_s
     assert due_in_s is not None
     assert 500 < due_in_s <= 600
 
@@ -170,8 +170,8 @@ def test_dead_holder_costs_nothing_that_was_done(ledger: Ledger) -> None:
         ledger.expire_leases(["holder"])
         held = claim(ledger, recipe_id, worker="holder", max_attempts=2)
         assert held.items[0].attempt == 2, "one attempt counts, and the one before"
-        assert films.standing(ledger, held.items[0].id).done == shot_done + 1
-    assert films.standing(ledger, held.items[0].id).is_done
+        assert films.standing(ledger, held.token, held.items[0].id).done == shot_done + 1
+    assert films.standing(ledger, held.token, held.items[0].id).is_done
 
 
 def test_leases_of_the_dead_run_out_at_once(ledger: Ledger) -> None:
@@ -202,7 +202,7 @@ def test_shot_that_kills_its_workers_fails_with_its_reason(ledger: Ledger) -> No
         assert leased(ledger, recipe_id).number == 1
         ledger.expire_leases(["helper"])
     assert leased(ledger, recipe_id, max_attempts=2).number == 2
-    told = films.standing(ledger, held.items[0].id)
+    told = films.standing(ledger, held.token, held.items[0].id)
     assert told.failed is not None
     assert (told.failed.number, told.failed.reason) == (1, Reason.KILLED_WORKER)
     assert told.failed.detail == "the lease of helper ran out"
@@ -231,7 +231,7 @@ def test_shot_that_was_tried_often_enough_fails(ledger: Ledger) -> None:
         one = leased(ledger, recipe_id)
         films.fail(ledger, one.token, Reason.TIMEOUT, "slow", max_attempts=2, wait_s=0)
     assert films.lease(ledger, asked(ledger, recipe_id)) is None
-    failed = films.standing(ledger, held.items[0].id).failed
+    failed = films.standing(ledger, held.token, held.items[0].id).failed
     assert failed is not None
     assert (failed.number, failed.reason, failed.detail) == (1, Reason.TIMEOUT, "slow")
 
@@ -263,14 +263,20 @@ def test_changed_film_has_new_shots(ledger: Ledger) -> None:
     one = leased(ledger, recipe_id)
     ledger.record_listing(SOURCE, [Listed(keys(1)[0]).changed()], collection="photographs")
     assert not films.finish(ledger, one.token, made(one))
+    assert not films.standing(ledger, held.token, held.items[0].id).is_held
     again = claim(ledger, recipe_id)
     item_id = again.items[0].id
+    assert films.standing(ledger, again.token, item_id).is_held
+    assert not films.standing(ledger, held.token, item_id).is_held, "another claim has it"
     assert item_id == held.items[0].id
     assert again.items[0].revision == 2
     assert films.take_up(ledger, again.token, item_id) == 0
     assert ledger.story(again.items[0].uri).scan.frames is None
     films.record_shots(ledger, again.token, item_id, SHOTS[:2], FACTS)
     assert [row.number for row in films.list_shots(ledger, item_id)] == [1, 2]
+    late = replace(asked(ledger, recipe_id, item_id=item_id), revision=1)
+    assert films.lease(ledger, late) is None, "who has the bytes before gets none of these"
+    assert films.lease(ledger, replace(late, revision=2)) is not None
 
 
 def test_nothing_is_leased_of_an_order_that_does_not_run(ledger: Ledger) -> None:
@@ -314,7 +320,7 @@ def test_film_is_made_again_by_decision(ledger: Ledger) -> None:
     ledger.finish(held.token, [done(item_id)])
     ledger.decide(DecisionKind.REDO, ItemFilter(), who="engineer", why="damaged")
     again = claim(ledger, recipe_id)
-    assert films.standing(ledger, item_id).is_done
+    assert films.standing(ledger, again.token, item_id).is_done
     assert films.reopen(ledger, again.token, item_id, [2])
     assert leased(ledger, recipe_id).number == 2
     assert films.forget_segments(ledger, item_id) == [], "it is being made: they are needed"
