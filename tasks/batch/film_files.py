@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tasks.films.header import FilmHeader  # which loads FFmpeg
     from tasks.ledger import ClaimedItem
+
+
+#: A film that could not be fetched to help with it is left alone for so long.
+LEFT_OUT_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class FilmFiles:
         self._films: dict[tuple[int, int], OpenFilm] = {}
         self._users: Counter[tuple[int, int]] = Counter()
         self._own: dict[tuple[int, int], Path] = {}  # folders to be removed
+        self._left_out: dict[int, float] = {}  # by item: until when
 
     @contextmanager
     def lent(self, item: ClaimedItem, film: OpenFilm) -> Iterator[None]:
@@ -71,6 +77,18 @@ class FilmFiles:
             with self._changed:
                 self._users[name] -= 1
                 self._changed.notify_all()
+
+    def leave_out(self, item: ClaimedItem) -> None:
+        """Help with this film no more for a while: this process cannot have it."""
+        with self._changed:
+            self._left_out[item.id] = time.monotonic() + LEFT_OUT_S
+
+    def left_out(self) -> frozenset[int]:
+        """The items that this process does not help with now."""
+        with self._changed:
+            now = time.monotonic()
+            self._left_out = {one: at for one, at in self._left_out.items() if at > now}
+            return frozenset(self._left_out)
 
     def _forget_unused(self) -> None:
         for name in [one for one in self._own if not self._users[one]]:

@@ -47,7 +47,6 @@ from tasks.errors import (
     DatabaseUnavailable,
     NoDevice,
     Reason,
-    SourceAway,
     Verdict,
     reason_of,
 )
@@ -77,6 +76,12 @@ class ShotFailed(AutochromeError):
         last = shot.first + shot.frames - 1
         super().__init__(f"shot {shot.number}, frames {shot.first} to {last}: {shot.detail}")
         self.reason = shot.reason or Reason.UNEXPECTED  # type: ignore[misc]  # the shot's own
+
+
+class FilmNotFetched(AutochromeError):
+    """Who wants to help with a film cannot have its file: that is left to its holder."""
+
+    reason = Reason.SOURCE_AWAY
 
 
 @dataclass(frozen=True)
@@ -204,15 +209,17 @@ def _request(worker: Worker, share: FilmShare) -> ShotRequest:
 def help_with_a_film(worker: Worker, share: FilmShare) -> BatchSummary:
     """Colour one shot of a film that somebody holds for the same order, if one is open."""
     summary = BatchSummary()
-    leased = films.lease(worker.ledger, _request(worker, share))
+    wanted = replace(_request(worker, share), without=worker.films.left_out())
+    leased = films.lease(worker.ledger, wanted)
     if leased is None:
         return summary
     began = time.perf_counter()
     fetch = partial(_fetched, worker, leased.film)
     try:
         colour_leased(worker, leased, lambda: worker.films.opened(leased.film, fetch))
-    except SourceAway as error:
+    except FilmNotFetched as error:
         logger.warning("%s; its film is left to others", error)
+        worker.films.leave_out(leased.film)
         return summary
     except AutochromeError as error:
         if isinstance(error, DatabaseUnavailable):
@@ -230,9 +237,11 @@ def _fetched(worker: Worker, item: ClaimedItem) -> OpenFilm:
     try:
         fetch_item(worker, work)
         return _probed(worker, work)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(work.folder, ignore_errors=True)
-        raise
+        if not isinstance(error, Exception) or isinstance(error, DatabaseUnavailable):
+            raise
+        raise FilmNotFetched(str(error) or type(error).__name__) from error
 
 
 # --- one shot ------------------------------------------------------------------------------------
@@ -263,7 +272,8 @@ def colour_leased(
     except Exception as error:
         reason = reason_of(error)
         if reason.verdict in (Verdict.ABORT, Verdict.WAIT):
-            films.give_back(ledger, token, wait_s=AGAIN_AFTER_S)
+            wait_s = 0.0 if isinstance(error, FilmNotFetched) else AGAIN_AFTER_S
+            films.give_back(ledger, token, wait_s=wait_s)
             raise
         detail = str(error) or type(error).__name__
         logger.warning("%s, shot %d: %s", leased.film.uri, leased.number, detail)

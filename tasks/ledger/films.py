@@ -263,6 +263,8 @@ def _next(wanted: ShotRequest) -> Select[Any]:
     found = select(shot.c.id, shot.c.status, shot.c.attempts, shot.c.worker).join(item, _OF_ITEM)
     if wanted.item_id is not None:
         found = found.where(item.c.id == wanted.item_id)
+    if wanted.without:
+        found = found.where(item.c.id.not_in(wanted.without))
     if wanted.revision is not None:
         found = found.where(item.c.revision == wanted.revision)
     return (

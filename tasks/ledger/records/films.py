@@ -53,6 +53,7 @@ class ShotRequest:
     max_attempts: int  #: after so many, a shot is not tried again, and its item fails
     item_id: int | None = None
     revision: int | None = None  #: of the bytes that whoever asks has of it
+    without: frozenset[int] = frozenset()  #: items whose films whoever asks cannot have now
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.batch import film_files
 from tasks.batch import films as stage
 from tasks.batch.batch import colorize_batch
 from tasks.batch.reels import MadeReel, make_reel
@@ -203,6 +204,28 @@ def test_who_has_nothing_to_claim_colours_a_shot_of_the_film(worker: Worker) -> 
     assert stage.help_with_a_film(worker, share).shots == 0
     worker.ledger.give_back(held.token)
     assert dict(work_off(worker).statuses) == {ItemStatus.REVIEW: 1}
+
+
+def test_who_cannot_fetch_a_film_leaves_it_to_its_holder(
+    worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its shots stay due, none has failed, and it is not tried again and again."""
+    claim = claim_all(worker)
+    asked = iter([True, True, False])
+    colorize_batch(worker, claim, goes_on=lambda: next(asked))
+    held = claim_batch(worker.ledger, worker.recipe_id, worker="another", limit=1)
+    assert held is not None
+    reel = tmp_path / "reels" / NAME
+    away, share = reel.rename(tmp_path / "elsewhere"), stage.FilmShare(claim.order_id, lambda: True)
+    summary = stage.help_with_a_film(worker, share)
+    assert (summary.shots, summary.aborted) == (0, "")
+    told = films.standing(worker.ledger, held.token, held.items[0].id)
+    assert (told.failed, told.due_in_s) == (None, 0)
+    away.rename(reel)
+    assert stage.help_with_a_film(worker, share).shots == 0, "it is left out for a while"
+    monkeypatch.setattr(film_files, "LEFT_OUT_S", 0.0)
+    worker.films.leave_out(held.items[0])
+    assert stage.help_with_a_film(worker, share).shots == 1
 
 
 def test_film_in_a_bucket_is_made_over_postgresql(
