@@ -25,6 +25,8 @@ from tasks.scans.findings import Doubt
 LOOKED_AT = 12
 #: The tag of our masters that says the shape of pixels.
 PIXEL_ASPECT = "PIXEL_ASPECT"
+#: Pixels of a frame that a worker decodes and colours in its own process, several at once.
+_MOST_PIXELS = 40_000_000
 _NEAR = 32  # frames decoded for each of them at most
 #: A film's end may be so much before what its header says, in seconds: sound is padded, too.
 _MISSING_S = 1.5
@@ -38,11 +40,11 @@ class FilmLimits:
 
     Attributes:
         max_minutes: How long it may be.
-        max_pixels: Of a frame.
+        max_pixels: Of a frame; never more than 40 megapixels, whatever it says.
     """
 
     max_minutes: float = 240.0
-    max_pixels: int = 40_000_000
+    max_pixels: int = _MOST_PIXELS
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ def _read(path: Path, limits: FilmLimits) -> tuple[FilmHeader, list[VideoFrame]]
     container = check_whole(path)
     with open_film(path) as film:
         stream = pictures_of(film)
-        _check_size(stream, limits)
+        _check_size(stream.codec_context.width, stream.codec_context.height, limits)
         packets = _read_packets(film, stream, limits)
         sound = tuple(_sound(one) for one in film.streams.audio)
         timecode = _timecode(film)
@@ -155,6 +157,7 @@ def _read(path: Path, limits: FilmLimits) -> tuple[FilmHeader, list[VideoFrame]]
         first = next(moments(film, stream), None)
         if first is None:
             raise UnreadableScan("no frame of the film can be decoded; take another copy of it")
+        _check_size(first.frame.width, first.frame.height, limits)
         stored = picture_format(first.frame.format.name)
         is_seekable = container in SEEKABLE and first.is_stated
         header = FilmHeader(
@@ -224,11 +227,11 @@ class _Packets:
         return span + float(1 / self.rate(stream))
 
 
-def _check_size(stream: VideoStream, limits: FilmLimits) -> None:
-    width, height = stream.codec_context.width, stream.codec_context.height
-    if width * height > limits.max_pixels:
+def _check_size(width: int, height: int, limits: FilmLimits) -> None:
+    most = min(limits.max_pixels, _MOST_PIXELS)
+    if width * height > most:
         raise ScanTooLarge(
-            f"frames of {width:,} × {height:,} pixels are over the limit of {limits.max_pixels:,}; "
+            f"frames of {width:,} × {height:,} pixels are over the limit of {most:,}; "
             "supply a smaller copy"
         )
 
@@ -258,9 +261,12 @@ def _read_packets(film: InputContainer, stream: VideoStream, limits: FilmLimits)
         raise TruncatedScan("the film ends before its first frame; take another copy of it")
     begin_s = (film.start_time or 0) / av.time_base
     stated_s = (film.duration or 0) / av.time_base + begin_s
+    # An edit list leaves out frames that MOV counts; its boxes tell where it is cut off.
+    is_counted = not film.format.name.startswith("mov")
     # What MPEG states of itself is guessed by FFmpeg from its size.
     is_stated = film.format.name not in {"mpeg", "mpegts", "mpegvideo", "h264", "dv"}
-    if (is_stated and end_s < stated_s - _MISSING_S) or len(times) < stream.frames:
+    is_short = is_counted and len(times) < stream.frames
+    if (is_stated and end_s < stated_s - _MISSING_S) or is_short:
         raise TruncatedScan(
             f"the film ends after {len(times):,} frames, {end_s:.1f} s; its header says "
             f"{stream.frames or 'more'} frames, {stated_s:.1f} s; take another copy of it"

@@ -52,7 +52,12 @@ def open_film(path: Path) -> Iterator[InputContainer]:
     if kind is None:
         raise UnsupportedFormat("no film that is known")
     try:
-        with av.open(f"file:{path}", format=kind, options={"protocol_whitelist": "file"}) as film:
+        with av.open(
+            f"file:{path}",
+            format=kind,
+            options={"protocol_whitelist": "file"},
+            metadata_errors="replace",  # AVI's titles are in whatever the maker's machine wrote
+        ) as film:
             yield film
     except av.error.FFmpegError as error:
         if isinstance(error, OSError):
@@ -180,3 +185,11 @@ def takes(stream: Stream, container: str) -> bool:
     except (ValueError, av.error.FFmpegError):
         return False
     return True
+
+
+def unfit_sound(container: str) -> str:
+    """What is said of a film whose sound a container refuses: its pictures' times are ours."""
+    return (
+        f"its sound has times that {container} does not take; write its sound anew (PCM or FLAC) "
+        "and hand the film in again"
+    )

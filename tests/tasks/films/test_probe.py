@@ -176,6 +176,43 @@ def test_a_film_that_is_cut_off_is_told(
     assert refusal(whole) in {Reason.TRUNCATED, Reason.UNREADABLE}
 
 
+def test_a_title_in_latin_1_is_no_hindrance(tmp_path: Path) -> None:
+    """AVI has no word on how its titles are written."""
+    path = tmp_path / "f"
+    write_film(path, scene(4), codec="mjpeg", pixel_format="yuvj420p", container="avi")
+    titled = tmp_path / "titled"
+    with av.open(str(path)) as film, av.open(str(titled), "w", format="avi") as copy:
+        copy.metadata["title"] = "Xsterreich"
+        into = copy.add_stream_from_template(film.streams.video[0])
+        for packet in film.demux(video=0):
+            if packet.size:
+                packet.stream = into
+                copy.mux(packet)
+    titled.write_bytes(titled.read_bytes().replace(b"Xsterreich", b"\xd6sterreich"))
+    assert probe(titled).frames == 4
+
+
+def test_a_film_that_an_edit_list_trims_is_whole(tmp_path: Path) -> None:
+    """As `ffmpeg -ss … -c copy` writes it: frames before the cut are there, and not shown."""
+    path, cut = tmp_path / "f", tmp_path / "cut"
+    write_film(path, scene(60), codec="libx264", pixel_format="yuv420p", container="mp4",
+               options={"g": "25", "bf": "2"})  # fmt: skip
+    with av.open(str(path)) as film, av.open(str(cut), "w", format="mp4") as copy:
+        stream = film.streams.video[0]
+        into = copy.add_stream_from_template(stream)
+        for packet in film.demux(stream):
+            if packet.pts is not None and packet.pts * packet.time_base >= 1:
+                packet.pts -= int(1.4 / packet.time_base)
+                packet.dts -= int(1.4 / packet.time_base)
+                packet.stream = into
+                copy.mux(packet)
+    with av.open(str(cut)) as film:
+        assert film.streams.video[0].frames == 35
+    header = probe(cut)
+    assert header.frames == 25
+    assert sum(shot.frames for shot in find_shots(cut, header)) == 25
+
+
 def test_a_damaged_frame_is_told(tmp_path: Path) -> None:
     """FFV1 has a checksum in each slice."""
     options = {"level": "3", "slicecrc": "1", "slices": "4"}
@@ -197,6 +234,8 @@ def test_films_that_are_not_ours_have_a_reason(tmp_path: Path) -> None:
     write_film(tmp_path / "grey", grey)
     assert refusal(tmp_path / "grey", FilmLimits(max_minutes=0.001)) is Reason.TOO_LARGE
     assert refusal(tmp_path / "grey", FilmLimits(max_pixels=1000)) is Reason.TOO_LARGE
+    write_film(tmp_path / "large", [np.zeros((5000, 8192), np.uint8)])
+    assert refusal(tmp_path / "large", FilmLimits(max_pixels=1 << 40)) is Reason.TOO_LARGE
     with av.open(str(tmp_path / "sound"), "w", format="matroska") as film:
         stream = film.add_stream("flac", rate=48_000)
         assert isinstance(stream, av.AudioStream)
