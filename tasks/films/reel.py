@@ -12,10 +12,10 @@ import av
 from av.container import InputContainer, OutputContainer
 from av.stream import Stream
 
-from tasks.errors import WriteUnverified
+from tasks.errors import UnreadableScan, WriteUnverified
 from tasks.films.gate import check_reel
 from tasks.films.header import PIXEL_ASPECT, FilmHeader, read_header
-from tasks.films.opening import AnyPacket, open_film, takes
+from tasks.films.opening import AnyPacket, open_film, takes, unfit_sound
 from tasks.films.tags import master_tags
 from tasks.films.viewing import AccessWriter, write_poster
 from tasks.provenance import Provenance
@@ -146,6 +146,8 @@ def _mux(file: OutputContainer, pictures: Iterator[AnyPacket], copied: Iterator[
         except av.error.FFmpegError as error:
             if isinstance(error, OSError):
                 raise
+            if error.errno == errno.EINVAL:
+                raise UnreadableScan(unfit_sound("Matroska")) from error
             raise OSError(errno.EIO, f"the master cannot be written: {error.strerror}") from error
 
 

@@ -15,9 +15,10 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 from tasks.derivatives.segments import insert_segments, xmp_segments
+from tasks.errors import UnreadableScan
 from tasks.films.header import FilmHeader
 from tasks.films.luma import LIMITED, planes_of
-from tasks.films.opening import AnyPacket, open_film
+from tasks.films.opening import AnyPacket, open_film, unfit_sound
 from tasks.films.tags import note_of, source_tags
 from tasks.provenance import Provenance
 from tasks.provenance.xmp import build_xmp, compose_xmp
@@ -113,6 +114,8 @@ class AccessWriter:
         except av.error.FFmpegError as error:
             if isinstance(error, OSError):
                 raise
+            if error.errno == errno.EINVAL:
+                raise UnreadableScan(unfit_sound("MP4")) from error
             words = f"{self._path.name} cannot be written: {error.strerror}"
             raise OSError(errno.EIO, words) from error
 
@@ -177,13 +180,23 @@ class _Sound:
                     packet.stream = self._into[index]
                     yield packet
                 continue
-            for frame in packet.decode():
-                for part in self._coded[index].resample(frame):  # type: ignore[arg-type]
+            for frame in _heard(packet):
+                for part in self._coded[index].resample(frame):
                     yield from self._into[index].encode(part)
         for index, resampler in self._coded.items():
             for part in resampler.resample(None):
                 yield from self._into[index].encode(part)
             yield from self._into[index].encode(None)
+
+
+def _heard(packet: AnyPacket) -> list[av.AudioFrame]:
+    """The sound of a packet; none of one that is damaged, which the master keeps as it is."""
+    try:
+        return [one for one in packet.decode() if isinstance(one, av.AudioFrame)]
+    except av.error.FFmpegError as error:
+        if isinstance(error, OSError):
+            raise
+        return []
 
 
 def _graph(header: FilmHeader) -> av.filter.Graph:

@@ -15,16 +15,17 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from flows.cli.audit import app
-from tasks.errors import ToneGateFailed, TruncatedScan, UsageError, WriteUnverified
+from tasks.errors import ToneGateFailed, TruncatedScan, UnreadableScan, UsageError, WriteUnverified
 from tasks.films.colouring import ShotOutcome, colour_shot
 from tasks.films.gate import check_reel
 from tasks.films.header import FilmHeader, probe, read_header
 from tasks.films.reel import Reel, assemble, join
 from tasks.films.restore import restore_film
 from tasks.films.shots import Shot, find_shots
+from tasks.films.viewing import AccessWriter
 from tasks.provenance import DIGITAL_SOURCE_TYPE, Provenance
 from tasks.provenance.xmp import read_xmp
-from tests.tasks.films.filmmaking import Codes, scene, write_film
+from tests.tasks.films.filmmaking import Codes, as_frame, scene, write_film
 from tests.tasks.films.networks import RestlessNetwork
 
 PROVENANCE = Provenance(
@@ -351,3 +352,39 @@ def test_pixels_that_are_not_square_stay_so(tmp_path: Path) -> None:
         graph.pull()
         av.logging.set_level(before)
     assert any("sar:16/15" in message for _, _, message in said)
+
+
+def test_sound_whose_times_go_back_is_the_films_own_fault(tmp_path: Path) -> None:
+    """Not the disk's, which would be tried again."""
+    made = coloured(tmp_path, two_takes(), codec="mpeg2video", pixel_format="yuv420p",
+                    container="mpegts", sound="mp2")  # fmt: skip
+    made.path.write_bytes(made.path.read_bytes() * 2)
+    with pytest.raises(UnreadableScan, match="its sound has times that Matroska does not take"):
+        join(made.path, made.segments, tmp_path / "master.mkv", header=made.header, tags={})
+
+
+def test_damaged_sound_costs_the_copy_that_packet_alone(tmp_path: Path) -> None:
+    """The master has it as it is; what browsers play goes on behind it."""
+    source, damaged = tmp_path / "film", tmp_path / "damaged"
+    write_film(source, scene(25), sound="mp2")
+    with av.open(str(source)) as film, av.open(str(damaged), "w", format="matroska") as copy:
+        into = {one.index: copy.add_stream_from_template(one) for one in film.streams}
+        number = 0
+        for packet in film.demux():
+            if not packet.size:
+                continue
+            if packet.stream.type == "audio":
+                number += 1
+                if number == 5:
+                    packet.update(b"\xab" * packet.size)
+            packet.stream = into[packet.stream_index]
+            copy.mux(packet)
+    with av.open(str(damaged)) as film, pytest.raises(av.error.InvalidDataError):
+        list(film.decode(audio=0))
+    header = read_header(damaged)
+    with AccessWriter(tmp_path / "access.mp4", damaged, header, PROVENANCE) as access:
+        for number, codes in enumerate(scene(25)):
+            access.add(as_frame(codes, "yuv444p"), 40 * number)
+    with av.open(str(tmp_path / "access.mp4")) as film:
+        heard = sum(frame.samples for frame in film.decode(audio=0))
+    assert heard > 0.8 * 48_000
