@@ -264,5 +264,11 @@ def test_the_buckets_own_rules_are_taken_by_s3(cloud: Cloud) -> None:
     cloud.s3.put_bucket_lifecycle_configuration(
         Bucket=COLOUR, LifecycleConfiguration=policy("output-lifecycle")
     )
-    (rule,) = cloud.s3.get_bucket_lifecycle_configuration(Bucket=COLOUR)["Rules"]
-    assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 2}
+    rules = cloud.s3.get_bucket_lifecycle_configuration(Bucket=COLOUR)["Rules"]
+    uploads, segments, marks = rules
+    assert uploads["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 2}
+    # With versions, what expires is hidden first, and its bytes go as a version that is past.
+    assert segments["Expiration"] == {"Days": 14}
+    assert segments["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
+    assert marks["Expiration"] == {"ExpiredObjectDeleteMarker": True}
+    assert {rule["Filter"]["Prefix"] for rule in (segments, marks)} == {"work/"}
