@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import av
 from av.audio.stream import AudioStream
@@ -189,10 +189,10 @@ class _Sound:
             yield from self._into[index].encode(None)
 
 
-def _heard(packet: AnyPacket) -> list[av.AudioFrame]:
+def _heard(packet: AnyPacket) -> list[Any]:
     """The sound of a packet; none of one that is damaged, which the master keeps as it is."""
     try:
-        return [one for one in packet.decode() if isinstance(one, av.AudioFrame)]
+        return list(packet.decode())
     except av.error.FFmpegError as error:
         if isinstance(error, OSError):
             raise
