@@ -9,10 +9,13 @@ import random
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 
 from tasks.discovery.selection import Selection
 from tasks.errors import AutochromeError, SourceAway
+from tasks.films.kinds import HEAD_BYTES, is_film
+from tasks.ledger import ClaimedItem
 from tasks.settings import Settings
 from tasks.storage import (
     ListingIncomplete,
@@ -22,6 +25,9 @@ from tasks.storage import (
     open_store,
 )
 from tasks.words import count
+
+#: Of files from this size on, the first bytes are looked at before they are fetched.
+LARGE_BYTES = 64 << 20
 
 #: So many neighbours are tried, chosen by chance out of the first that are listed.
 _TRIED = 8
@@ -50,6 +56,17 @@ class Sources:
         if url not in self._stores:
             self._stores[url] = open_store(url, settings=self._settings)
         return self._stores[url]
+
+    def is_large_film(self, item: ClaimedItem) -> bool:
+        """Whether a file is worth a look before it is fetched, and its first bytes tell a film.
+
+        What goes wrong here is told, and whose fault it is, by fetching it.
+        """
+        with suppress(AutochromeError):
+            if item.size_bytes >= LARGE_BYTES:
+                head = self.open(item.source).stream(item.key, range(HEAD_BYTES), etag=item.etag)
+                return is_film(b"".join(head))
+        return False
 
     def check(self, url: str, key: str) -> None:
         """Look whether a source in which *key* cannot be read is away, or the folder it lies in.

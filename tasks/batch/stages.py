@@ -81,7 +81,7 @@ class Work:
     is_suspected_negative: bool = False
     tone_doubt: str = ""
     correction: CorrectionRow | None = None  #: what a person said of these bytes
-    is_film: bool = False  #: it was fetched, and is for `tasks.batch.films`
+    is_film: bool = False  #: it is for `tasks.batch.films`, fetched or not
     notes: tuple[str, ...] | None = None  #: of a film; those of a picture are in *read*
     derivatives: list[DerivativeRecord] = field(default_factory=list)
     seconds: StageSeconds = field(default_factory=lambda: defaultdict(float))
@@ -131,12 +131,15 @@ class Done:
 def read_item(worker: Worker, item: ClaimedItem, folder: Path, lease: Lease) -> Work | Done:
     """Fetch and decode a scan into its own *folder*; an outcome if that is where it ends.
 
-    A film, which its content tells, is fetched and no more.
+    A film, which its content tells, is fetched and no more, and a large one not yet.
     """
     work = Work(item, folder, lease, correction=item.correction)
     try:
         folder.mkdir()
         with work.stage("fetch"):
+            work.is_film = worker.sources.is_large_film(item)
+            if work.is_film:
+                return work
             fetch_item(worker, work)
         work.is_film = is_film(work.path)
         if work.is_film:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.batch import film_files
+from tasks.batch import film_files, sources
 from tasks.batch import films as stage
 from tasks.batch.batch import colorize_batch
 from tasks.batch.reels import MadeReel, make_reel
@@ -18,6 +18,7 @@ from tasks.ledger import ItemFilter, films
 from tasks.ledger.done import list_done
 from tasks.orders.night import begin_night
 from tasks.schema import ItemStatus, ShotStatus
+from tasks.storage.folder import FolderStore
 from tests.films import SHOT_FRAMES, write_reel
 from tests.orders import claim_batch, work_off
 from tests.s3server import S3Bucket, settings_for
@@ -83,6 +84,32 @@ def test_film_stops_between_two_shots_and_goes_on(worker: Worker) -> None:
     assert [shot.finished_at for shot in after[:2]] == [shot.finished_at for shot in before[:2]]
 
 
+def add_film(worker: Worker, path: Path) -> None:
+    """Put another film of one shot into the archive, to be coloured too."""
+    write_reel(path, shots=1)
+    with begin_night(worker.settings, kind="test", name="a test") as night:
+        night.discover(worker.settings.sources[0])
+    enqueue_missing(worker.settings, worker.ledger)
+
+
+def test_large_film_is_fetched_once_in_its_turn(
+    worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many are in a batch: their first bytes tell them."""
+    add_film(worker, tmp_path / "reels" / "other.mkv")
+    fetched, fetch = [], FolderStore.fetch
+
+    def noting(store: FolderStore, key: str, into: Path, **rest: str | None) -> str:
+        fetched.append(key)
+        return fetch(store, key, into, **rest)
+
+    monkeypatch.setattr(FolderStore, "fetch", noting)
+    monkeypatch.setattr(sources, "LARGE_BYTES", 0)
+    summary = colorize_batch(worker, claim_all(worker))
+    assert dict(summary.statuses) == {ItemStatus.REVIEW: 2}
+    assert sorted(key for key in fetched if "/" not in key) == ["other.mkv", NAME]
+
+
 def is_held(worker: Worker, reel: Path) -> None:
     """A person says that nobody is to see the film."""
     uri = items_of(worker.ledger)[reel.name].uri
@@ -104,10 +131,7 @@ def test_film_that_is_taken_away_is_let_go_and_the_batch_goes_on(
     tmp_path: Path,
 ) -> None:
     """While its first shot is coloured: no other is, and the other film of the batch is made."""
-    write_reel(tmp_path / "reels" / "other.mkv", shots=1)
-    with begin_night(worker.settings, kind="test", name="a test") as night:
-        night.discover(worker.settings.sources[0])
-    enqueue_missing(worker.settings, worker.ledger)
+    add_film(worker, tmp_path / "reels" / "other.mkv")
     item_id, coloured = items_of(worker.ledger)[NAME].id, []
 
     def taken(path: Path, header: FilmHeader, shot: Shot, *rest: object) -> object:
