@@ -173,7 +173,7 @@ class FaultySources:
 
     def __init__(self, inner: Sources, url: str, faulty: Faulty) -> None:
         self._inner, self._url, self._faulty = inner, url, faulty
-        self.check = inner.check
+        self.check, self.is_large_film = inner.check, inner.is_large_film
 
     def open(self, url: str) -> Any:  # noqa: ANN401
         """The faulty one, or another as it is."""
