@@ -155,7 +155,8 @@ def test_two_processes_share_a_reel(
     reels: Path, tmp_path: Path, sqlite_url: str, quick_checkpoint: Path
 ) -> None:
     """Whoever has nothing of its own joins in, shot by shot; the film is finished once."""
-    write_reel(reels / "newsreel.mkv", shots=40)
+    # So many that the second is there, imports and all, before the first has done them alone.
+    write_reel(reels / "newsreel.mkv", shots=160)
     first = Command(reels, tmp_path, sqlite_url, quick_checkpoint)
     second = Command(reels, tmp_path, sqlite_url, quick_checkpoint)
     assert first.counts() == second.counts() == {"review": 1}
