@@ -196,7 +196,7 @@ def test_a_killed_run_that_is_restarted_finishes_each_item_once(worker: Worker) 
 def test_a_second_run_joins_in(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says so, and does its part; both end when all is done, and nothing is done twice."""
     monkeypatch.setenv("AUTOCHROME_BATCH_ITEMS", "4")
-    for number in range(40, 197):
+    for number in range(40, 597):
         write_jpeg(worker.archive / f"{number}.jpg", codes_of(photograph(96, 128, seed=number)))
     with worker.start() as first:
         worker.wait_until_written(1)
@@ -206,9 +206,9 @@ def test_a_second_run_joins_in(worker: Worker, monkeypatch: pytest.MonkeyPatch) 
     assert (first.returncode, second.returncode) == (0, 0), (other + talk).decode()
     assert b"is in work: this process joins in" in talk
     with Ledger.open(worker.database) as ledger:
-        assert dict(ledger.counts().items) == {"review": 200}
+        assert dict(ledger.counts().items) == {"review": 600}
         attempts = attempts_of(ledger)
-    assert len(attempts) == 200
+    assert len(attempts) == 600
     assert len({one.worker for one in attempts}) == 2
 
 
