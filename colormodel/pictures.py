@@ -12,6 +12,7 @@ from torch.nn import functional
 from colormodel.color import grey_to_lightness, srgb_to_lab
 from colormodel.infer import Colorizer
 from colormodel.planes import ChromaMap, GuidedUpsampler, Plane, linear_in_gamut
+from colormodel.srgb import from_linear
 
 Codes = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -107,11 +108,10 @@ def put_colour(chroma_map: ChromaMap, lightness: Plane, *, under: Plane | None =
 
 def encode_srgb(linear: Plane, *, bits: int) -> Codes:
     """Linear light (3, H, W) in [0, 1] to sRGB codes of 8 or 16 bits, (H, W, 3)."""
-    power = np.maximum(linear, np.float32(0.0031308)) ** np.float32(1 / 2.4)
-    srgb = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * power - 0.055)
-    largest, kind = (65535, np.uint16) if bits == 16 else (255, np.uint8)
-    codes: Codes = np.moveaxis(np.rint(srgb * largest), 0, -1).astype(kind)
-    return codes
+    srgb = np.moveaxis(from_linear(linear), 0, -1)
+    if bits == 16:
+        return np.rint(srgb * 65535).astype(np.uint16)
+    return np.rint(srgb * 255).astype(np.uint8)
 
 
 def write_png(path: Path, codes: Codes) -> None:

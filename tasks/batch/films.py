@@ -221,9 +221,9 @@ def help_with_a_film(worker: Worker, share: FilmShare) -> BatchSummary:
         logger.warning("%s; its film is left to others", error)
         worker.films.leave_out(leased.film)
         return summary
+    except DatabaseUnavailable:
+        raise
     except AutochromeError as error:
-        if isinstance(error, DatabaseUnavailable):
-            raise
         summary.aborted = str(error)
     summary.shots = 1
     summary.seconds["infer"] = time.perf_counter() - began
@@ -266,9 +266,10 @@ def colour_leased(
         with lease.kept(), open_film() as film, _folder(worker) as folder:
             done = _coloured(worker, leased, film, folder, lease)
         films.finish(ledger, token, done)
-    except (LeaseLost, DatabaseUnavailable) as error:
-        if isinstance(error, DatabaseUnavailable):
-            raise
+    except DatabaseUnavailable:
+        raise
+    except LeaseLost:
+        pass  # another worker does this shot
     except Exception as error:
         reason = reason_of(error)
         if reason.verdict in (Verdict.ABORT, Verdict.WAIT):

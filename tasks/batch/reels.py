@@ -1,6 +1,5 @@
 """A film's reel: its segments fetched and put together, and what is written beside it."""
 
-import hashlib
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,6 @@ from tasks.batch.lease import LeaseLost
 from tasks.batch.stages import Work, asking, provenance_of
 from tasks.batch.worker import Worker
 from tasks.derivatives import WrittenFile
-from tasks.derivatives.policy import Kind
 from tasks.derivatives.sidecar import write_sidecar
 from tasks.errors import FixityMismatch, Reason, ScanTooLarge
 from tasks.ledger import films
@@ -27,15 +25,6 @@ logger = logging.getLogger(__name__)
 
 #: Scratch space that is left free for whatever else is worked on.
 KEPT_FREE_BYTES = 256 << 20
-
-_TYPES = {
-    ".mkv": "video/x-matroska",
-    ".mp4": "video/mp4",
-    ".jpg": "image/jpeg",
-    ".framemd5": "text/plain",
-    ".xmp": "application/rdf+xml",
-    ".json": "application/json",
-}
 
 
 @dataclass(frozen=True)
@@ -176,32 +165,16 @@ def _written(
     pixels = film.header.frames * film.header.width * film.header.height
     reel = worker.pixels.run(assemble_reel, request, pixels=pixels)
     policy = worker.policy
-    files = [_file("master", reel.master, reel.note, luma_identical=True)]
+    files = [WrittenFile.of("master", reel.master, reel.note, luma_identical=True)]
     if policy.access:
-        files.append(_file("access", reel.access, "H.264, with the film's sound"))
-    files.append(_file("poster", reel.poster, "a frame of the film"))
-    files.append(_file("framemd5", reel.framemd5, "a digest of each frame's Y′"))
+        files.append(WrittenFile.of("access", reel.access, "H.264, with the film's sound"))
+    files.append(WrittenFile.of("poster", reel.poster, "a frame of the film"))
+    files.append(WrittenFile.of("framemd5", reel.framemd5, "a digest of each frame's Y′"))
     xmp = folder / "master.xmp"
     xmp.write_bytes(build_xmp(provenance, rights=policy.rights))
-    files.append(_file("xmp", xmp, "XMP of the master"))
+    files.append(WrittenFile.of("xmp", xmp, "XMP of the master"))
     if policy.sidecar:
         sidecar = folder / "sidecar.json"
         write_sidecar(sidecar, files, provenance=provenance)
-        files.append(_file("sidecar", sidecar, "what is known of the other files"))
+        files.append(WrittenFile.of("sidecar", sidecar, "what is known of the other files"))
     return files
-
-
-def _file(kind: Kind, path: Path, note: str, *, luma_identical: bool | None = None) -> WrittenFile:
-    with path.open("rb") as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    return WrittenFile(
-        kind=kind,
-        path=path,
-        suffix=path.suffix,
-        content_type=_TYPES[path.suffix],
-        size_bytes=path.stat().st_size,
-        sha256=digest,
-        tone=None,
-        note=note,
-        luma_identical=luma_identical,
-    )

@@ -1,5 +1,6 @@
 """What is written for an item, and what is said of a file that was written."""
 
+import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
@@ -98,6 +99,17 @@ class ToneCheck:
     doubt: str = ""
 
 
+_CONTENT_TYPES = {
+    ".framemd5": "text/plain",
+    ".jpg": "image/jpeg",
+    ".json": "application/json",
+    ".mkv": "video/x-matroska",
+    ".mp4": "video/mp4",
+    ".tif": "image/tiff",
+    ".xmp": "application/rdf+xml",
+}
+
+
 @dataclass(frozen=True)
 class WrittenFile:
     """A derivative on the local disk, gated.
@@ -124,3 +136,19 @@ class WrittenFile:
     tone: ToneCheck | None
     note: str
     luma_identical: bool | None = None
+
+    @classmethod
+    def of(
+        cls,
+        kind: Kind,
+        path: Path,
+        note: str,
+        *,
+        tone: ToneCheck | None = None,
+        luma_identical: bool | None = None,
+    ) -> "WrittenFile":
+        """What a file is that was just written."""
+        with path.open("rb") as opened:
+            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+        content_type, size = _CONTENT_TYPES[path.suffix], path.stat().st_size
+        return cls(kind, path, path.suffix, content_type, size, digest, tone, note, luma_identical)

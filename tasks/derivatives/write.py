@@ -1,6 +1,5 @@
 """All files of one item: written, gated, digested; or none of them."""
 
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -34,7 +33,6 @@ from tasks.scans.reader import Scan
 #: spliced file would ask for more memory than its users have.
 MAX_SPLICE_PIXELS = 150_000_000
 
-_CONTENT_TYPES = {".jpg": "image/jpeg", ".tif": "image/tiff", ".json": "application/json"}
 _SPLICED = "luma splice: the scan's own luminance, bit for bit, with chroma added"
 
 
@@ -234,15 +232,5 @@ def _sidecar(item: _Item, files: Sequence[WrittenFile]) -> WrittenFile:
 
 
 def _file(kind: Kind, path: Path, tone: ToneCheck | None, note: str) -> WrittenFile:
-    with path.open("rb") as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    return WrittenFile(
-        kind=kind,
-        path=path,
-        suffix=path.suffix,
-        content_type=_CONTENT_TYPES[path.suffix],
-        size_bytes=path.stat().st_size,
-        sha256=digest,
-        tone=tone,
-        note=f"{note}. {tone.doubt}" if tone and tone.doubt else note,
-    )
+    doubtful = f"{note}. {tone.doubt}" if tone and tone.doubt else note
+    return WrittenFile.of(kind, path, doubtful, tone=tone)

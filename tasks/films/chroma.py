@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from colormodel.planes import BLOCK_PX, ChromaMap, GuidedUpsampler, Plane, blocks, linear_in_gamut
+from colormodel.srgb import from_linear, to_linear
 from tasks.films.header import FilmHeader
 from tasks.films.luma import LIMITED, LUMA_SHARES, Codes, light_of_codes
 
@@ -59,8 +60,7 @@ class Coding:
 @lru_cache(maxsize=8)
 def lightness_of_light(levels: int = 4096) -> Plane:
     """L* in [0, 100] of Y′ in so many even steps from black to white, under sRGB's curve."""
-    value = np.linspace(0, 1, levels)
-    linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+    linear = to_linear(np.linspace(0, 1, levels))
     lightness = np.where(linear > 216 / 24389, 116 * np.cbrt(linear) - 16, linear * 24389 / 27)
     return lightness.astype(np.float32)
 
@@ -92,8 +92,7 @@ def chroma_planes(luma: Codes, small: Plane, a_b: Plane, coding: Coding) -> tupl
         range, but for rounding.
     """
     linear = linear_in_gamut(lightness_of(small), np.ascontiguousarray(a_b))
-    power = np.maximum(linear, np.float32(0.0031308)) ** np.float32(1 / 2.4)
-    rgb = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * power - 0.055)  # IEC 61966-2-1
+    rgb = from_linear(linear)
     # A line over Y′ in hundredths: about the units of L*, for which grain was measured.
     meant = ChromaMap(coding.differences(rgb), small, 1.0, 100 * small)
     height, width = luma.shape

@@ -6,6 +6,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
+from colormodel.srgb import to_linear
 from tasks.errors import AlreadyColour, BlankScan, Reason
 from tasks.films.luma import luma_of, picture_format, planes_of
 from tasks.scans.blank import BlankRule, measure_spread
@@ -67,10 +68,7 @@ def _light_of(frame: VideoFrame) -> NDArray[np.float32]:
     size = max(1, round(height * scale)), max(1, round(width * scale))
     codes = np.stack([resize(plane.astype(np.float32) / most, *size) for plane in planes])
     codes = np.clip(codes, 0, 1)
-    light: NDArray[np.float32] = np.where(
-        codes <= 0.04045, codes / 12.92, ((codes + 0.055) / 1.055) ** 2.4
-    ).astype(np.float32)
-    return light
+    return to_linear(codes).astype(np.float32)
 
 
 def _lightness(light: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ import pyvips
 import simplejpeg
 from numpy.typing import NDArray
 
+from colormodel.srgb import to_linear
 from tasks.errors import UnreadableScan, UnsupportedFormat
 from tasks.references.alike import hashes_turned
 from tasks.scans.decode import verify_data
@@ -100,7 +101,6 @@ def _verify_jpeg(path: Path) -> None:
 
 def _linear(codes: Codes) -> NDArray[np.float32]:
     """Linear light of sRGB codes."""
-    srgb = np.arange(256, dtype=np.float32) / 255
-    table = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    table = to_linear(np.arange(256, dtype=np.float32) / 255)
     light: NDArray[np.float32] = table.astype(np.float32)[codes]
     return light
