@@ -7,7 +7,7 @@ from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
 from flows.keeping import keep, keep_if_served
-from flows.watching import show_forecast, show_order
+from flows.prefect_ui import show_forecast, show_order
 from tasks.ledger import orders
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.orders import Budget, Order, OrderMode, Scope

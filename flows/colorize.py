@@ -9,7 +9,7 @@ from prefect.runtime import flow_run
 
 from flows.fanout import open_fanout
 from flows.keeping import keep_if_served
-from flows.watching import UPDATE_EVERY_S, show_order
+from flows.prefect_ui import UPDATE_EVERY_S, show_order
 from tasks.errors import RunAborted
 from tasks.ledger import Ledger, orders
 from tasks.ledger.opening import open_ledger

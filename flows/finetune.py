@@ -20,7 +20,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Running
 from pydantic import Field
 
-from flows.watching import tag_run
+from flows.prefect_ui import tag_run
 from tasks.finetune.records import Approval, Finetuning, NoTraining, TrainingResult
 from tasks.finetune.running import recorded_run
 from tasks.finetune.showing import curves_svg

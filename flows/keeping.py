@@ -27,7 +27,7 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
 from flows.deploying.deploy import KEEPER
-from flows.watching import show_order
+from flows.prefect_ui import show_order
 from tasks.errors import UsageError
 from tasks.ledger import Ledger, RunEnding, orders
 from tasks.ledger.orders import OrderKind, OrderRow, ShareRow

@@ -10,7 +10,7 @@ from prefect.runtime import flow_run
 
 from flows.colorize import colorize_order, is_served
 from flows.keeping import keep_if_served
-from flows.watching import show_counts, show_pictures, show_report, tag_run
+from flows.prefect_ui import show_counts, show_pictures, show_report, tag_run
 from tasks.errors import RunAborted
 from tasks.ledger import Ledger, RunEnding, orders
 from tasks.ledger.orders import OrderRow, OrderState

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from flows.desk.app import desk_app
 from flows.desk.desk import Desk, open_desk
 from flows.desk.identity import COOKIE
-from flows.desk.server import WebServer
+from flows.web.server import WebServer
 from tasks.batch.children import PixelPool
 from tasks.ledger import ItemFilter, Ledger
 from tasks.ledger.opening import open_ledger

@@ -47,10 +47,11 @@ def desk(
         return
     from flows.desk.app import desk_app
     from flows.desk.desk import open_desk
-    from flows.desk.server import WebServer
-    from flows.serving.environment import desk_login_url, write_login
-    from flows.serving.guard import LOOPBACK
+    from flows.serving.environment import write_login
     from flows.serving.password import with_password
+    from flows.web.addresses import desk_login_url
+    from flows.web.guard import LOOPBACK
+    from flows.web.server import WebServer
     from tasks.ledger.opening import open_ledger
     from tasks.ledger.people import list_people
     from tasks.settings import load_settings

@@ -158,8 +158,9 @@ def _print_metrics(settings: Settings) -> None:
 
 def _serve_metrics(settings: Settings) -> None:
     """Serve the figures, and nothing else, until SIGINT or SIGTERM."""
-    from flows.desk.server import WebServer, metrics_app
+    from flows.desk.figures import metrics_app
     from flows.serving.password import NAME, password_file, with_password
+    from flows.web.server import WebServer
     from tasks.ledger.opening import open_ledger
 
     stop = threading.Event()

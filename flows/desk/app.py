@@ -41,8 +41,8 @@ from flows.desk.identity import (
     form_kind,
 )
 from flows.desk.pages import render, wants_page
-from flows.serving.environment import allowed_names
-from flows.serving.guard import Guard
+from flows.web.addresses import allowed_names
+from flows.web.guard import Guard
 from tasks.errors import AutochromeError, DatabaseUnavailable, UsageError
 from tasks.ledger.corrections import CorrectedMeanwhile
 from tasks.ledger.curating import DecidedMeanwhile

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from flows.desk.desk import Desk
 from flows.desk.identity import Looking, OpenDesk, Visitor
 from flows.desk.pages import render
-from flows.serving.environment import ui_url
+from flows.web.addresses import ui_url
 from tasks.ledger import ItemStatus
 from tasks.ledger.curating.archive import (
     Cell,

@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flows.desk.desk import Desk
 from flows.desk.multipart import Part, read_parts
-from flows.serving.guard import LOOPBACK
+from flows.web.guard import LOOPBACK
 from tasks.ledger.people import Person, Role, check_password, find_person, find_session
 
 COOKIE = "autochrome-desk"

@@ -11,8 +11,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from flows.desk.identity import OpenDesk, Program
-from flows.serving.environment import ui_url
-from flows.serving.prefect_server import LOGIN_PATH
+from flows.web.addresses import ui_url
+from flows.web.login import LOGIN_PATH
 from tasks.errors import AutochromeError
 from tasks.report.metrics import exposition
 from tasks.storage import ObjectInfo, ObjectStore

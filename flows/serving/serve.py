@@ -16,14 +16,9 @@ from types import FrameType
 from filelock import FileLock, Timeout
 
 from flows.serving.environment import (
-    allowed_names,
-    api_url,
     client_environment,
-    login_url,
     prefect_home,
     server_environment,
-    ui_url,
-    web_url,
     worker_environment,
     write_login,
     write_profile,
@@ -31,6 +26,7 @@ from flows.serving.environment import (
 from flows.serving.password import with_password
 from flows.serving.processes import Child, Children
 from flows.terminal import ExitCode, say
+from flows.web.addresses import allowed_names, api_url, login_url, ui_url, web_url
 from tasks.errors import RunAborted, UsageError
 from tasks.ledger.migrate import upgrade
 from tasks.ledger.opening import open_ledger
@@ -83,7 +79,7 @@ def serve(settings: Settings, options: ServeOptions) -> ExitCode:
         # Their libraries, when they are needed.
         from flows.desk.app import desk_app  # noqa: PLC0415
         from flows.desk.desk import open_desk  # noqa: PLC0415
-        from flows.desk.server import WebServer  # noqa: PLC0415
+        from flows.web.server import WebServer  # noqa: PLC0415
 
         ledger = opened.enter_context(open_ledger(settings))
         desk = opened.enter_context(open_desk(settings, ledger))

@@ -16,8 +16,8 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import PrefectHTTPStatusError
 
 from flows.deploying.pools import GPU_POOL, LIGHT_POOL
-from flows.serving.environment import api_url
 from flows.terminal import say
+from flows.web.addresses import api_url
 from tasks.settings import Settings
 
 

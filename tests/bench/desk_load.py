@@ -30,7 +30,7 @@ from sqlalchemy import Connection, func, select, text
 
 from flows.desk.app import desk_app
 from flows.desk.desk import open_desk
-from flows.desk.server import WebServer
+from flows.web.server import WebServer
 from tasks.batch.worker import open_worker
 from tasks.ledger import Ledger
 from tasks.ledger.engine import connect

@@ -25,14 +25,10 @@ import httpx
 import pytest
 
 from flows.deploying.pools import GPU_POOL, LIGHT_POOL
-from flows.serving.environment import (
-    api_url,
-    client_environment,
-    server_environment,
-    ui_url,
-)
+from flows.serving.environment import client_environment, server_environment
 from flows.serving.processes import descendants, end_tree
 from flows.serving.serve import server_command
+from flows.web.addresses import api_url, ui_url
 from tasks.ledger import Ledger, orders
 from tasks.ledger.orders import OrderState
 from tasks.processes import pid_of

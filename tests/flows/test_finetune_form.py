@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
-from flows.serving.environment import api_url, client_environment, server_environment, ui_url
+from flows.serving.environment import client_environment, server_environment
 from flows.serving.processes import end_tree
 from flows.serving.serve import server_command
+from flows.web.addresses import api_url, ui_url
 from tasks.ledger.checkpoints import champion_checkpoint
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.reference_records import TrainingVerdict

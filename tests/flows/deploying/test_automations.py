@@ -18,10 +18,11 @@ from pydantic import SecretStr
 from flows.deploying import automations
 from flows.deploying.automations import LOST_RUNS, TELL_BY_MAIL, ensure_automations
 from flows.deploying.pools import GPU_POOL, QUEUES, ensure_pools
-from flows.serving.environment import api_url, server_environment
+from flows.serving.environment import server_environment
 from flows.serving.processes import Children
 from flows.serving.serve import server_command
 from flows.serving.watch import is_healthy
+from flows.web.addresses import api_url
 from tasks.settings import Settings
 from tests.ports import free_port
 from tests.receivers import mail_server, webhook

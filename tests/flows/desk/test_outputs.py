@@ -14,8 +14,9 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from flows.desk.server import WebServer, metrics_app
-from flows.serving.environment import ui_url
+from flows.desk.figures import metrics_app
+from flows.web.addresses import ui_url
+from flows.web.server import WebServer
 from tasks.batch.children import PixelPool
 from tasks.errors import UsageError
 from tasks.ledger.opening import open_ledger

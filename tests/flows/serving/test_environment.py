@@ -5,13 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from flows.serving.environment import (
-    allowed_names,
-    api_url,
-    client_environment,
-    server_environment,
-    worker_environment,
-)
+from flows.serving.environment import client_environment, server_environment, worker_environment
+from flows.web.addresses import allowed_names, api_url
 from tasks.errors import UsageError
 from tasks.settings import Settings
 

@@ -20,11 +20,12 @@ from typing import Any
 import httpx
 import pytest
 
-from flows.serving.environment import api_url, login_url, server_environment, ui_url, web_url
+from flows.serving.environment import server_environment
 from flows.serving.password import with_password
 from flows.serving.processes import Children
 from flows.serving.serve import server_command
 from flows.serving.watch import is_healthy
+from flows.web.addresses import api_url, login_url, ui_url, web_url
 from tasks.ledger import migrate
 from tasks.settings import Settings
 from tasks.storage import open_store

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from flows.serving.environment import login_url, read_login, write_login, write_profile
+from flows.serving.environment import read_login, write_login, write_profile
 from flows.serving.password import password_file, with_password
+from flows.web.addresses import login_url
 from tasks.errors import UsageError
 from tasks.settings import Settings
 

@@ -11,7 +11,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import Message
 from starlette.websockets import WebSocket
 
-from flows.serving.guard import Guard
+from flows.web.guard import Guard
 
 
 async def _connected(websocket: WebSocket) -> None:

@@ -1,0 +1,1 @@
+"""What our web servers stand on: their addresses, whom they answer, how they are run."""
