@@ -5,15 +5,17 @@
 
 The scans of the archive are coloured for it; so many more items are put beside them, a third of
 which wait for a curator, in 40 collections. One process serves the desk, another one is the
-browsers: first one person alone, every page and 26 pictures in turn; then 20 who decide as fast as
-they are answered while 200 more only listen to what is decided. At the end every decision must be
-in the ledger once, and every listener must have heard of it.
+browsers: first one person alone, every page and 26 pictures in turn, then 100 decisions; then 20
+who decide while 200 more only listen to what is decided: first as people do, one each two seconds
+on average, then as fast as they are answered. At the end every decision must be in the ledger once,
+and every listener must have heard of it.
 """
 
 import argparse
 import asyncio
 import json
 import multiprocessing
+import random
 import statistics
 import tempfile
 import time
@@ -47,6 +49,9 @@ from tests.workers import enqueue_missing
 AUTH = ("bench", "bench")
 CONTEXT = multiprocessing.get_context("spawn")
 DECIDING, LISTENING = 20, 200
+#: Seconds that a person looks at a picture, between a half and one and a half times it.
+LOOKED_AT_S = 2.0
+MANY = 10_000
 
 #: A number n from 1 on gives a scan and an item each; both databases read it.
 _SCANS = """
@@ -209,39 +214,52 @@ async def listen(url: str, heard: set[int], is_over: asyncio.Event) -> None:
                 return
 
 
-async def decide(url: str, number: int, until: float, times: Times, made: list[int]) -> None:
-    """One who decides: next, decide, undo each tenth, in a collection of his own."""
+async def decide(
+    url: str, number: int, until: float, pause_s: float, times: Times, made: list[int], most: int
+) -> None:
+    """One who decides: next, look, decide, undo each tenth, in a collection of his own."""
+    who = "one" if most < MANY else "many at once" if not pause_s else "many"
     async with httpx.AsyncClient(base_url=url, auth=AUTH, timeout=60) as client:
         token = (await client.get("/api/me")).json()["form_token"]
         headers = {"X-CSRF-Token": token}
         query, count = f"collection=Collection+{number}", 0
-        while time.monotonic() < until:
-            page = await times.get(client, "queue, many", f"/api/queue?{query}&limit=10")
+        while time.monotonic() < until and count < most:
+            page = await times.get(client, f"queue, {who}", f"/api/queue?{query}&limit=10")
             for row in page.json()["items"]:
                 if time.monotonic() > until:
                     break
-                item = (await times.get(client, "item, many", f"/api/items/{row['id']}")).json()
-                body = {"kind": "approve", "seen": item["seen"], "seconds": 1.0}
                 path = f"/api/items/{row['id']}"
+                item = (await times.get(client, f"item, {who}", path)).json()
+                await asyncio.sleep(pause_s * (0.5 + random.random()))  # noqa: S311 -- no secret
+                body = {"kind": "approve", "seen": item["seen"], "seconds": 1.0}
                 answer = await times.ask(
-                    client, "decision", "POST", f"{path}/decision", json=body, headers=headers
+                    client,
+                    f"decision, {who}",
+                    "POST",
+                    f"{path}/decision",
+                    json=body,
+                    headers=headers,
                 )
                 made.append(answer.json()["decision"])
                 count += 1
                 if count % 10 == 0:
                     undo = f"{path}/undo?decision={made[-1]}"
-                    await times.ask(client, "undo", "POST", undo, headers=headers)
+                    await times.ask(client, f"undo, {who}", "POST", undo, headers=headers)
 
 
 async def many(url: str, seconds: float, times: Times) -> tuple[list[int], list[set[int]]]:
-    """20 who decide, 200 who listen: what was decided, and what each has heard."""
+    """One who decides; then, while 200 listen, 20, and 20 in a hurry: decisions, and who heard."""
     made: list[int] = []
     heard: list[set[int]] = [set() for _ in range(LISTENING)]
     is_over = asyncio.Event()
+    await decide(url, DECIDING, time.monotonic() + seconds, 0.0, times, made, 100)
+    made.clear()
     listeners = [asyncio.create_task(listen(url, one, is_over)) for one in heard]
     await asyncio.sleep(5)
-    until = time.monotonic() + seconds
-    await asyncio.gather(*(decide(url, n, until, times, made) for n in range(DECIDING)))
+    for pause_s in (LOOKED_AT_S, 0.0):
+        until = time.monotonic() + seconds
+        all_of_them = (decide(url, n, until, pause_s, times, made, MANY) for n in range(DECIDING))
+        await asyncio.gather(*all_of_them)
     await asyncio.sleep(5)
     is_over.set()
     for listener in listeners:
@@ -291,7 +309,7 @@ def measure(kind: str, url: str, options: argparse.Namespace, folder: Path) -> T
             table.add_row(name, f"{n:,}", f"{half:.0f}", f"{most:.0f}")
     missed = sum(len(set(made) - one) for one in heard)
     table.caption = (
-        f"{len(made):,} decisions by {DECIDING} in {options.seconds:.0f} s, {kept:,} kept; "
+        f"{len(made):,} decisions by {DECIDING} in {2 * options.seconds:.0f} s, {kept:,} kept; "
         f"{missed:,} of {len(made) * LISTENING:,} not heard by {LISTENING} listeners"
     )
     return table

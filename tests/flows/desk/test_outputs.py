@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,6 +137,17 @@ def test_a_port_in_use_and_a_missing_password_are_said_in_one_line(settings: Set
         without = elsewhere.model_copy(update={"api_auth": None})
         with pytest.raises(UsageError, match="AUTOCHROME_API_AUTH"):
             metrics_app(without, ledger)
+
+
+def test_answers_do_not_wait_for_each_others_packets(web: str) -> None:
+    """Head and body go out as two: with Nagle's algorithm the second one waits 40 ms, each time."""
+    took = []
+    with httpx.Client(base_url=web, auth=AUTH) as client:
+        for _ in range(30):
+            began = time.perf_counter()
+            assert client.get("/api/me").status_code == 200
+            took.append(time.perf_counter() - began)
+    assert min(took[10:]) < 0.03
 
 
 def test_figures_can_be_served_alone(settings: Settings) -> None:
