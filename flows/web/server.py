@@ -61,7 +61,7 @@ class WebServer:
 
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # By its number, or asyncio would not switch Nagle's algorithm off: each answer then waits 40 ms.
+    # With its protocol, or asyncio leaves Nagle's algorithm on, and each answer waits 40 ms.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
