@@ -11,13 +11,13 @@ from tasks.audit import AuditPlan, AuditSummary, run_audit
 from tasks.errors import RunAborted
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.records import FixitySubject
-from tasks.orders.night import name_of_night
+from tasks.runs import name_of_run
 from tasks.settings import current_settings
 
 
 def _name() -> str:
     started = flow_run.scheduled_start_time or datetime.now(UTC)
-    return name_of_night(started.astimezone())
+    return name_of_run(started.astimezone())
 
 
 @flow(name="audit", flow_run_name=lambda: f"audit {_name()}")

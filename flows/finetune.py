@@ -1,6 +1,7 @@
 """The `finetune` flow: learn from references, judge, promote on evidence or explain why not."""
 
 import base64
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -22,12 +23,12 @@ from pydantic import Field
 
 from flows.prefect_ui import tag_run
 from tasks.finetune.records import Approval, Finetuning, NoTraining, TrainingResult
-from tasks.finetune.running import recorded_run
 from tasks.finetune.showing import curves_svg
 from tasks.finetune.steps import begin, conclude
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.reference_records import TrainingVerdict
 from tasks.prefect_tasks import judge, train_challenger, unsearched
+from tasks.runs import name_of_run, recorded_run
 from tasks.settings import current_settings
 
 #: Who the ledger says it was, where nobody is asked.
@@ -58,9 +59,10 @@ def finetune(*, force: bool = False, approval: bool | None = None) -> State:
     """
     settings = current_settings()
     tag_run("finetune")
+    name = f"finetune-{name_of_run(datetime.now().astimezone())}"
     with (
         open_ledger(settings) as ledger,
-        recorded_run(ledger, flow_run_id=flow_run.id) as run,
+        recorded_run(ledger, "finetune", name, flow_run_id=flow_run.id) as run,
         begin(settings, ledger, run_id=run.id, who=WHO, force=force) as finetuning,
     ):
         if isinstance(finetuning, NoTraining):

@@ -14,16 +14,16 @@ from flows.prefect_ui import show_counts, show_pictures, show_report, tag_run
 from tasks.errors import RunAborted
 from tasks.ledger import Ledger, RunEnding, orders
 from tasks.ledger.orders import OrderRow, OrderState
-from tasks.orders.night import (
-    Night,
-    begin_night,
+from tasks.orders.run import (
+    Run,
+    begin_run,
     end_orders_of_the_dead,
-    name_of_night,
     order_of_night,
     sources_of,
 )
 from tasks.prefect_tasks import discover, plan, report, unsearched
 from tasks.report.gathering import write_report
+from tasks.runs import name_of_run
 from tasks.settings import Settings, current_settings
 
 #: A night that waits looks so often how far its order is.
@@ -40,7 +40,7 @@ class NightSummary:
 
 def _night() -> str:
     started = flow_run.scheduled_start_time or datetime.now(UTC)
-    return name_of_night(started.astimezone())
+    return name_of_run(started.astimezone())
 
 
 def _run_name() -> str:
@@ -69,7 +69,7 @@ def nightly(collections: tuple[str, ...] = (), resumes: int | None = None) -> Ni
     settings = current_settings()
     logger = get_run_logger()
     sources = sources_of(settings)
-    with begin_night(settings, kind="nightly", name=_night(), resumes=resumes) as night:
+    with begin_run(settings, kind="nightly", name=_night(), resumes=resumes) as night:
         tag_run("nightly", *collections)
         if not is_served():
             end_orders_of_the_dead(night.ledger)
@@ -109,7 +109,7 @@ def _wait(settings: Settings, ledger: Ledger, order_id: int) -> OrderRow:
     return row
 
 
-def _end(night: Night, row: OrderRow, aborted: str) -> NightSummary:
+def _end(night: Run, row: OrderRow, aborted: str) -> NightSummary:
     summary = night.count(row.id)
     summary.aborted = aborted
     if row.ended_at is None:

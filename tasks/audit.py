@@ -32,6 +32,7 @@ from tasks.ledger.records import (
     SourceRow,
 )
 from tasks.ledger.uris import readings_of, root_of, uri_given, uri_of
+from tasks.runs import recorded_run
 from tasks.schema import FixityOutcome
 from tasks.settings import Settings
 from tasks.storage import ObjectMissing, ObjectStore, address_of, open_store
@@ -184,19 +185,14 @@ def run_audit(  # noqa: PLR0913 - each may be left out but four
         stop: Ends it early when set.
         on_progress: Called with the running total after each page.
     """
-    run_id = ledger.start_run("audit", name)
-    try:
-        summary = audit(settings, ledger, plan, run_id=run_id, stop=stop, on_progress=on_progress)
-        if redo_as and (items := damaged_items(ledger, run_id=run_id)):
+    with recorded_run(ledger, "audit", name) as run:
+        summary = audit(settings, ledger, plan, run_id=run.id, stop=stop, on_progress=on_progress)
+        if redo_as and (items := damaged_items(ledger, run_id=run.id)):
             chosen = ItemFilter(ids=items)
             summary.redone = ledger.redo(chosen, who=redo_as, why=f"damaged, by audit {name}")
-    except BaseException as error:
-        ending = RunEnding.ABORTED if isinstance(error, Exception) else RunEnding.CANCELLED
-        ledger.finish_run(run_id, ending, detail=str(error) or type(error).__name__)
-        raise
-    stopped = stop is not None and stop.is_set()
-    ending = RunEnding.CANCELLED if stopped else RunEnding.COMPLETED
-    ledger.finish_run(run_id, ending, detail=summary.in_words())
+        if stop is not None and stop.is_set():
+            run.ending = RunEnding.CANCELLED
+        run.detail = summary.in_words()
     return summary
 
 

@@ -21,7 +21,7 @@ from tasks.finetune.steps import judge_challenger, train
 from tasks.ledger import RunEnding
 from tasks.ledger.orders import OrderRow
 from tasks.orders.batches import BatchRequest, colorize_requested
-from tasks.orders.night import Night
+from tasks.orders.run import Run
 from tasks.report.gathering import ReportPlace, make_report
 
 T = TypeVar("T")
@@ -69,15 +69,15 @@ def colorize_batch(request: BatchRequest) -> BatchSummary:
     retry_delay_seconds=TRY_AGAIN_AFTER_S,
     retry_condition_fn=is_hiccup,
 )
-def discover(night: Night, source: str) -> Listing:
+def discover(run: Run, source: str) -> Listing:
     """List *source* and record what is new, changed or gone."""
-    return night.discover(source)
+    return run.discover(source)
 
 
 @task(name="plan", cache_policy=NO_CACHE)
-def plan(night: Night, order_id: int) -> OrderRow:
+def plan(run: Run, order_id: int) -> OrderRow:
     """Make an item of every scan that was never finished."""
-    return night.plan(order_id)
+    return run.plan(order_id)
 
 
 @task(
@@ -87,9 +87,9 @@ def plan(night: Night, order_id: int) -> OrderRow:
     retry_delay_seconds=TRY_AGAIN_AFTER_S,
     retry_condition_fn=is_hiccup,
 )
-def report(night: Night, summary: BatchSummary, *, ending: RunEnding) -> ReportPlace:
-    """Write the report of a night and put it into the output."""
-    return make_report(night, summary, ending=ending)
+def report(run: Run, summary: BatchSummary, *, ending: RunEnding) -> ReportPlace:
+    """Write the report of a run and put it into the output."""
+    return make_report(run, summary, ending=ending)
 
 
 @task(name="train", cache_policy=NO_CACHE)

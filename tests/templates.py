@@ -14,7 +14,7 @@ from tasks.batch.children import PixelPool
 from tasks.batch.pool import open_pool
 from tasks.batch.worker import open_worker
 from tasks.orders.dispatch import OpenFanout, in_this_process
-from tasks.orders.night import begin_night
+from tasks.orders.run import begin_run
 from tasks.settings import Settings
 from tests.corrections import write_correctable
 from tests.orders import work_off
@@ -85,9 +85,9 @@ def correctable_template(
 
 def colour_missing(settings: Settings, pixels: PixelPool) -> None:
     """Find what is new in the sources, and colour it."""
-    with begin_night(settings, kind="test", name="a test") as night:
+    with begin_run(settings, kind="test", name="a test") as run:
         for source in settings.sources:
-            night.discover(source)
-        enqueue_missing(settings, night.ledger)
+            run.discover(source)
+        enqueue_missing(settings, run.ledger)
         with open_worker(settings, pixels=pixels) as worker:
             work_off(worker)

@@ -15,7 +15,7 @@ from tasks.batch.worker import Worker, open_worker
 from tasks.ledger import ItemFilter, ItemRow, Ledger
 from tasks.ledger.records import AttemptRow
 from tasks.ledger.uris import read_name
-from tasks.orders.night import begin_night
+from tasks.orders.run import begin_run
 from tasks.settings import Settings
 from tests.orders import enqueue
 from tests.scanfiles import codes_of, photograph, write_jpeg, write_png, write_tiff
@@ -88,10 +88,10 @@ def worker_for() -> Iterator[OpenWorker]:
     with ExitStack() as opened:
 
         def open_one(settings: Settings) -> Worker:
-            night = opened.enter_context(begin_night(settings, kind="test", name="a test"))
+            run = opened.enter_context(begin_run(settings, kind="test", name="a test"))
             for source in settings.sources:
-                night.discover(source)
-            enqueue_missing(settings, night.ledger)
+                run.discover(source)
+            enqueue_missing(settings, run.ledger)
             return opened.enter_context(open_worker(settings))
 
         yield open_one

@@ -60,6 +60,7 @@ def audit(
     """
     from tasks.audit import run_audit
     from tasks.ledger.opening import open_ledger
+    from tasks.runs import name_of_run
     from tasks.settings import load_settings
 
     settings = load_settings(
@@ -71,7 +72,7 @@ def audit(
     plan = _plan_of(settings, what, limit=limit, collection=collection)
     redo_as = (who or getuser()) if redo_damaged else ""
     stop = threading.Event()
-    name = datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S")
+    name = name_of_run(datetime.now().astimezone())
     told = "what was read is recorded; start it again, and it goes on"
     with open_ledger(settings) as ledger, stopping(stop, what=told):
         summary = run_audit(settings, ledger, plan, name=name, redo_as=redo_as, stop=stop)

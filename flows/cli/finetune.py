@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import datetime
 from getpass import getuser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -45,20 +46,21 @@ def finetune(
     Killed, it goes on where it was when it is run again.
     """
     from tasks.finetune.records import NoTraining
-    from tasks.finetune.running import recorded_run
     from tasks.finetune.steps import begin, conclude
     from tasks.ledger.migrate import make_if_missing
     from tasks.ledger.opening import open_ledger
+    from tasks.runs import name_of_run, recorded_run
     from tasks.settings import load_settings
 
     settings = load_settings(
         database_url=database, output=out, device=device, base_photos=base_photos
     )
     who = who or getuser()
+    name = f"finetune-{name_of_run(datetime.now().astimezone())}"
     make_if_missing(settings.database_url.get_secret_value())
     with (
         open_ledger(settings) as ledger,
-        recorded_run(ledger) as run,
+        recorded_run(ledger, "finetune", name) as run,
         begin(settings, ledger, run_id=run.id, who=who, force=force) as finetuning,
     ):
         if isinstance(finetuning, NoTraining):

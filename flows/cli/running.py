@@ -169,37 +169,37 @@ def run_here(settings: Settings, *, as_json: bool, pixels: PixelPool | None = No
     """
     from tasks.batch.worker import check_device
     from tasks.ledger import RunEnding, orders
-    from tasks.orders.night import (
-        begin_night,
+    from tasks.orders.run import (
+        begin_run,
         end_orders_of_the_dead,
-        name_of_night,
         order_of_process,
     )
     from tasks.report.gathering import make_report, write_report
+    from tasks.runs import name_of_run
 
     check_device(settings)
     began = time.monotonic()
     stop = threading.Event()
-    name = name_of_night(datetime.now().astimezone())
-    with begin_night(settings, kind="run", name=name) as night, stopping(stop):
-        end_orders_of_the_dead(night.ledger)
-        order = night.order(order_of_process(getuser()))
+    name = name_of_run(datetime.now().astimezone())
+    with begin_run(settings, kind="run", name=name) as current, stopping(stop):
+        end_orders_of_the_dead(current.ledger)
+        order = current.order(order_of_process(getuser()))
         for source in settings.sources:
-            say(f"{source}: {night.discover(source).in_words()}")
-        night.plan(order.id)
-        aborted = _work(settings, night.ledger, order, stop=stop, pixels=pixels)
-        if orders.settle(night.ledger, order.id).ended_at is None:
+            say(f"{source}: {current.discover(source).in_words()}")
+        current.plan(order.id)
+        aborted = _work(settings, current.ledger, order, stop=stop, pixels=pixels)
+        if orders.settle(current.ledger, order.id).ended_at is None:
             ending = RunEnding.ABORTED if aborted else RunEnding.CANCELLED
             orders.stop(
-                night.ledger, order.id, ending, why=aborted or "its process was asked to end"
+                current.ledger, order.id, ending, why=aborted or "its process was asked to end"
             )
-        summary = night.count(order.id)
+        summary = current.count(order.id)
         summary.aborted = aborted
         ending = summary.ending(stopped=stop.is_set())
-        night.end(ending, detail=aborted)
-        make = partial(make_report, night, summary, ending=ending, pixels=pixels)
-        report = write_report(make, night)
-        outages = night.ledger.outages()
+        current.end(ending, detail=aborted)
+        make = partial(make_report, current, summary, ending=ending, pixels=pixels)
+        report = write_report(make, current)
+        outages = current.ledger.outages()
     seconds = time.monotonic() - began
     if as_json:
         data = counts_as_dict(report.counts)
@@ -217,7 +217,7 @@ def run_here(settings: Settings, *, as_json: bool, pixels: PixelPool | None = No
         return ExitCode.ABORTED
     for outage in outages:
         say(f"autochrome: {outage.in_words()}")
-    is_whole = not night.figures.incomplete and not outages
+    is_whole = not current.figures.incomplete and not outages
     return _exit_code(report.counts) if is_whole else ExitCode.FINISHED_WITH_FAULTS
 
 
@@ -231,7 +231,7 @@ def _work(
 ) -> str:
     """Work an order off, then those of other processes; returns why it could not go on."""
     from tasks.orders.dispatch import in_this_process
-    from tasks.orders.night import in_work_elsewhere
+    from tasks.orders.run import in_work_elsewhere
     from tasks.orders.working import work_here
 
     open_fanout = partial(in_this_process, pixels=pixels)

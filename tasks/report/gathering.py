@@ -20,7 +20,7 @@ from tasks.ledger.done import DoneDerivative, list_done
 from tasks.ledger.film_figures import frames_of_archive
 from tasks.ledger.opening import open_output
 from tasks.ledger.rates import measured_rates
-from tasks.orders.night import Night, summary_of
+from tasks.orders.run import Run, summary_of
 from tasks.report import (
     Backlog,
     Confidence,
@@ -68,39 +68,39 @@ class ReportPlace:
     failure: str = ""  #: Why there is none, and what makes it
 
 
-def write_report(make: Callable[[], "ReportPlace"], night: Night) -> ReportPlace:
-    """Make the report of a night that has ended, and put all its forms into the output.
+def write_report(make: Callable[[], "ReportPlace"], run: Run) -> ReportPlace:
+    """Make the report of a run that has ended, and put all its forms into the output.
 
-    Whatever keeps it from being made, the night is what it was: the error is told, and
+    Whatever keeps it from being made, the run is what it was: the error is told, and
     `autochrome report --again` makes it later.
 
     Args:
         make: Does it: `make_report`, as it is or as a task.
-        night: The night.
+        run: The run.
     """
     try:
         return make()
     except Exception as error:
-        again = f"`autochrome report {night.run_id} --again` makes it, once that is mended"
+        again = f"`autochrome report {run.run_id} --again` makes it, once that is mended"
         logger.debug("no report", exc_info=True)
-        return ReportPlace("", _counts(night), {}, (), failure=f"{error}; {again}")
+        return ReportPlace("", _counts(run), {}, (), failure=f"{error}; {again}")
 
 
-def _counts(night: Night) -> Counts:
+def _counts(run: Run) -> Counts:
     try:
-        recipe = night.ledger.current_recipe()
-        return night.ledger.counts(recipe.id if recipe else None)
+        recipe = run.ledger.current_recipe()
+        return run.ledger.counts(recipe.id if recipe else None)
     except DatabaseUnavailable:
         return Counts(0, 0, {}, {})
 
 
 def make_report(
-    night: Night, summary: BatchSummary, *, ending: RunEnding, pixels: PixelPool | None = None
+    run: Run, summary: BatchSummary, *, ending: RunEnding, pixels: PixelPool | None = None
 ) -> ReportPlace:
     """Make a report and put it.
 
     Args:
-        night: The night.
+        run: The run.
         summary: What became of its items.
         ending: How it ended.
         pixels: A pool to make previews with, which its owner closes; none: one is opened here.
@@ -108,55 +108,55 @@ def make_report(
     Raises:
         AutochromeError: Ledger, scratch or output cannot be used.
     """
-    run = night.ledger.get_run(night.run_id)
-    recipe = night.ledger.current_recipe()
-    if run is None or recipe is None:
-        raise UsageError(f"run {night.run_id} has enqueued nothing: there is nothing to report")
+    row = run.ledger.get_run(run.run_id)
+    recipe = run.ledger.current_recipe()
+    if row is None or recipe is None:
+        raise UsageError(f"run {run.run_id} has enqueued nothing: there is nothing to report")
     # What they are counted by may change meanwhile: neither is looked up by the other.
-    samples = night.ledger.samples(recipe.id, per_reason=SAMPLES_PER_REASON)
-    counts = night.ledger.counts(recipe.id)
-    done = list_done(night.ledger, run.id, derivatives=PICTURES, noted=NOTED)
-    pictures = _pictures(night, done.derivatives, pixels)
+    samples = run.ledger.samples(recipe.id, per_reason=SAMPLES_PER_REASON)
+    counts = run.ledger.counts(recipe.id)
+    done = list_done(run.ledger, row.id, derivatives=PICTURES, noted=NOTED)
+    pictures = _pictures(run, done.derivatives, pixels)
     noted = tuple(Sample(uri, "; ".join(notes)) for uri, notes in done.noted.items())
-    report = _gather(night, run, summary, recipe, counts, samples, ending, pictures, noted)
-    with scratch_folder(night.settings) as scratch:
+    report = _gather(run, row, summary, recipe, counts, samples, ending, pictures, noted)
+    with scratch_folder(run.settings) as scratch:
         for file in render_report(report):
-            _put(night, file, scratch / "report")
-    link = _link(night, report_key(run.name, run.id, "html"))
+            _put(run, file, scratch / "report")
+    link = _link(run, report_key(row.name, row.id, "html"))
     return ReportPlace(link, counts, samples, report.pictures)
 
 
-def _put(night: Night, file: ReportFile, path: Path) -> None:
+def _put(run: Run, file: ReportFile, path: Path) -> None:
     with naming_errors(f"cannot write {path}"):
         path.write_bytes(file.content)
     digest = hashlib.sha256(file.content).hexdigest()
-    night.output.put(file.key, path, content_type=file.content_type, sha256=digest)
+    run.output.put(file.key, path, content_type=file.content_type, sha256=digest)
 
 
-def make_report_again(settings: Settings, ledger: Ledger, run: RunRow) -> ReportPlace:
+def make_report_again(settings: Settings, ledger: Ledger, row: RunRow) -> ReportPlace:
     """The report of a run that has ended, from what the ledger remembers of it.
 
     Raises:
         UsageError: It has not ended yet.
         AutochromeError: Ledger, scratch or output cannot be used.
     """
-    if run.ending is None:
-        raise UsageError(f"the run {run.name!r} has not ended; its report is made when it has")
+    if row.ending is None:
+        raise UsageError(f"the run {row.name!r} has not ended; its report is made when it has")
     output = open_output(settings, ledger)
-    night = Night(settings, ledger, output, run.id, run.name, run.figures)
-    return make_report(night, summary_of(ledger, run), ending=run.ending)
+    run = Run(settings, ledger, output, row.id, row.name, row.figures)
+    return make_report(run, summary_of(ledger, row), ending=row.ending)
 
 
-def _link(night: Night, key: str) -> str:
+def _link(run: Run, key: str) -> str:
     """Where people open an object of the output."""
-    if night.settings.public_url:
-        return f"{night.settings.public_url.rstrip('/')}/{quote(key)}"
-    return night.output.link(key)
+    if run.settings.public_url:
+        return f"{run.settings.public_url.rstrip('/')}/{quote(key)}"
+    return run.output.link(key)
 
 
 def _gather(  # noqa: PLR0913, PLR0917  what a report is made of
-    night: Night,
-    run: RunRow,
+    run: Run,
+    row: RunRow,
     summary: BatchSummary,
     recipe: RecipeRow,
     counts: Counts,
@@ -165,49 +165,49 @@ def _gather(  # noqa: PLR0913, PLR0917  what a report is made of
     pictures: Sequence[Picture],
     noted: tuple[Sample, ...],
 ) -> RunReport:
-    ended_at = run.ended_at or run.seen_at
-    seconds = (ended_at - run.started_at).total_seconds()
-    listing = night.figures.discovered
+    ended_at = row.ended_at or row.seen_at
+    seconds = (ended_at - row.started_at).total_seconds()
+    listing = run.figures.discovered
     return RunReport(
-        title=f"Night of {night.name}" if run.kind == "nightly" else f"Run {night.name}",
+        title=f"Night of {run.name}" if row.kind == "nightly" else f"Run {run.name}",
         run=RunFacts(
-            id=run.id,
-            name=run.name,
-            kind=run.kind,
-            started_at=run.started_at.astimezone(),
+            id=row.id,
+            name=row.name,
+            kind=row.kind,
+            started_at=row.started_at.astimezone(),
             ended_at=ended_at.astimezone(),
             ending=ending,
             detail=summary.aborted,
         ),
-        sources=night.settings.sources,
-        output=night.output.url,
-        recipe=_recipe_facts(night, recipe),
+        sources=run.settings.sources,
+        output=run.output.url,
+        recipe=_recipe_facts(run, recipe),
         found=Found(
             found=listing.found,
             new=listing.new,
             changed=listing.changed,
             vanished=listing.vanished,
-            incomplete="; ".join(night.figures.incomplete),
-            left_out=night.figures.left_out,
+            incomplete="; ".join(run.figures.incomplete),
+            left_out=run.figures.left_out,
         ),
         scans=counts.scans,
         tonight=ItemCounts(dict(summary.statuses), dict(summary.reasons)),
         archive=ItemCounts(counts.items, counts.reasons),
         speed=Speed(summary.items, seconds, dict(summary.seconds)),
         troubles=tuple(_troubles(summary, counts, samples)),
-        confidence=Confidence(summary.mean_confidence, _previous_confidence(night)),
-        backlog=_backlog(night, counts),
+        confidence=Confidence(summary.mean_confidence, _previous_confidence(run)),
+        backlog=_backlog(run, counts),
         outages=tuple(
-            Outage(shown(one.url), one.why, one.since, one.scans) for one in night.ledger.outages()
+            Outage(shown(one.url), one.why, one.since, one.scans) for one in run.ledger.outages()
         ),
         noted=noted,
         pictures=tuple(pictures),
-        films=frames_of_archive(night.ledger, recipe.id),
+        films=frames_of_archive(run.ledger, recipe.id),
     )
 
 
-def _recipe_facts(night: Night, recipe: RecipeRow) -> RecipeFacts:
-    names = {row.digest: row.name for row in list_checkpoints(night.ledger)}
+def _recipe_facts(run: Run, recipe: RecipeRow) -> RecipeFacts:
+    names = {one.digest: one.name for one in list_checkpoints(run.ledger)}
     name = names.get(recipe.checkpoint_digest, "unnamed")
     return RecipeFacts(name, recipe.checkpoint_digest, recipe.digest)
 
@@ -236,29 +236,29 @@ def _items(samples: Sequence[ItemRow], with_reason: int) -> int:
     return max(len(samples), with_reason)
 
 
-def _previous_confidence(night: Night) -> float | None:
-    for run in night.ledger.list_runs(limit=20):
-        if run.id < night.run_id and run.figures.confidence is not None:
-            return run.figures.confidence
+def _previous_confidence(run: Run) -> float | None:
+    for row in run.ledger.list_runs(limit=20):
+        if row.id < run.run_id and row.figures.confidence is not None:
+            return row.figures.confidence
     return None
 
 
-def _backlog(night: Night, counts: Counts) -> Backlog:
+def _backlog(run: Run, counts: Counts) -> Backlog:
     waiting = counts.items.get(ItemStatus.PENDING, 0) + counts.items.get(ItemStatus.CLAIMED, 0)
-    rates = measured_rates(night.ledger)
+    rates = measured_rates(run.ledger)
     return Backlog(
         items=waiting,
-        oldest_since=night.ledger.oldest_pending(),
+        oldest_since=run.ledger.oldest_pending(),
         eta_s=rates.eta_s(waiting) if waiting and rates else None,
     )
 
 
 def _pictures(
-    night: Night, samples: Sequence[DoneDerivative], pixels: PixelPool | None
+    run: Run, samples: Sequence[DoneDerivative], pixels: PixelPool | None
 ) -> list[Picture]:
     if not samples:
         return []
-    settings = night.settings
+    settings = run.settings
     opened = nullcontext(pixels) if pixels else closing(open_pool(settings, workers=1))
     pictures: list[Picture] = []
     unshown: list[str] = []
@@ -266,7 +266,7 @@ def _pictures(
         with opened as pool, scratch_folder(settings) as scratch:
             for sample in samples:
                 try:
-                    pictures.append(_picture(night, sample, pool, scratch))
+                    pictures.append(_picture(run, sample, pool, scratch))
                 except Exception as error:  # noqa: BLE001  it must not cost the report
                     unshown.append(f"{sample.item.uri}: {error}")
     except AutochromeError as error:
@@ -277,30 +277,30 @@ def _pictures(
     return pictures
 
 
-def _picture(night: Night, sample: DoneDerivative, pool: PixelPool, scratch: Path) -> Picture:
-    preview = _preview(night, sample, pool, scratch)
+def _picture(run: Run, sample: DoneDerivative, pool: PixelPool, scratch: Path) -> Picture:
+    preview = _preview(run, sample, pool, scratch)
     return Picture(
         title=sample.item.key,
         before=preview.before,
         after=preview.after,
         status=sample.status,
         confidence=sample.confidence,
-        link=_link(night, sample.key),
+        link=_link(run, sample.key),
         reason=sample.reason,
     )
 
 
-def _preview(night: Night, sample: DoneDerivative, pool: PixelPool, scratch: Path) -> Preview:
+def _preview(run: Run, sample: DoneDerivative, pool: PixelPool, scratch: Path) -> Preview:
     scan, derivative = scratch / "scan", scratch / "derivative"
     if not sample.is_film:
-        source = open_store(sample.item.source, settings=night.settings)
+        source = open_store(sample.item.source, settings=run.settings)
         source.fetch(sample.item.key, scan, version=sample.item.version, etag=sample.item.etag)
-    night.output.fetch(sample.key, derivative)
+    run.output.fetch(sample.key, derivative)
     request = PreviewRequest(
         scan=None if sample.is_film else scan,
         page=sample.item.page,
         derivative=derivative,
         height_px=PREVIEW_PX,
-        limits=read_limits(night.settings),
+        limits=read_limits(run.settings),
     )
     return pool.run(make_preview, request)

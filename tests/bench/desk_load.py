@@ -38,7 +38,7 @@ from tasks.ledger import Ledger
 from tasks.ledger.engine import connect
 from tasks.ledger.migrate import upgrade
 from tasks.ledger.opening import open_ledger
-from tasks.orders.night import begin_night
+from tasks.orders.run import begin_run
 from tasks.schema import decision
 from tasks.settings import Settings
 from tests.databases import running_server
@@ -270,10 +270,10 @@ async def many(url: str, seconds: float, times: Times) -> tuple[list[int], list[
 
 def colour(settings: Settings) -> None:
     """Colour the archive's own scans."""
-    with begin_night(settings, kind="run", name="bench") as night:
+    with begin_run(settings, kind="run", name="bench") as run:
         for source in settings.sources:
-            night.discover(source)
-        enqueue_missing(settings, night.ledger)
+            run.discover(source)
+        enqueue_missing(settings, run.ledger)
     with open_worker(settings) as worker:
         work_off(worker)
 

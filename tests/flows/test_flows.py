@@ -15,7 +15,7 @@ from flows.retry_failed import retry_failed
 from tasks.errors import OutputFull, Reason, RunAborted, UsageError
 from tasks.ledger import ItemFilter, Ledger, RunEnding
 from tasks.ledger.opening import open_ledger
-from tasks.orders import night as night_module
+from tasks.orders.run import begin_run
 from tasks.settings import settings_in_force
 from tasks.storage.folder import FolderStore
 from tests.workers import MakeSettings, items_of
@@ -99,8 +99,8 @@ def test_an_aborted_night_fails_and_still_reports(
 def test_colorize_takes_no_more_than_its_share(make_settings: MakeSettings) -> None:
     """A quota of four out of six."""
     settings = make_settings()
-    with night_module.begin_night(settings, kind="test", name="x") as night:
-        night.discover(settings.sources[0])
+    with begin_run(settings, kind="test", name="x") as run:
+        run.discover(settings.sources[0])
     with settings_in_force(settings):
         assert colorize("a share", max_items=4) == {"review": 4}
         assert colorize("nothing in time", deadline_s=0.0) == {}

@@ -21,7 +21,7 @@ from tasks.errors import UsageError
 from tasks.ledger import ItemFilter, Ledger, RunEnding, orders
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.orders import OrderMode, OrderState
-from tasks.orders.night import begin_night, order_of_night
+from tasks.orders.run import begin_run, order_of_night
 from tasks.settings import Settings, settings_in_force
 from tests.tasks.ledger.test_lost_runs import silence
 from tests.workers import MakeSettings
@@ -174,7 +174,7 @@ def test_a_night_goes_first(settings: Settings, ledger: Ledger, deployment_id: U
     """A share of a backfill that comes meanwhile does nothing, and its worker is free for it."""
     number = order(settings, max_items=3)
     late = runs_of(deployment_id)[0]
-    with begin_night(settings, kind="nightly", name="tonight") as night:
+    with begin_run(settings, kind="nightly", name="tonight") as night:
         tonight = night.order(order_of_night(settings, ()))
         night.plan(tonight.id)
         tick()
@@ -307,7 +307,7 @@ def test_a_lost_nights_order_goes_on_and_another_run_reports(
     """The order never noticed; the second run waits and reports in the first one's place."""
     with get_client(sync_client=True) as client:
         nights = client.create_deployment(client.create_flow(nightly), "nightly")
-    with begin_night(settings, kind="nightly", name="a night") as night:
+    with begin_run(settings, kind="nightly", name="a night") as night:
         for source in settings.sources:
             night.discover(source)
         tonight = night.order(order_of_night(settings, ()))
@@ -334,7 +334,7 @@ def test_without_a_deployment_of_nights_that_is_told_once(
     settings: Settings, ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
     """And orders go on."""
-    with begin_night(settings, kind="nightly", name="a night") as night:
+    with begin_run(settings, kind="nightly", name="a night") as night:
         night.order(order_of_night(settings, ()))
     silence(ledger, night.run_id)
     tick()

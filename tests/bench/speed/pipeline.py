@@ -22,7 +22,7 @@ from colormodel.neutral import neutral_mask
 from colormodel.planes import Plane
 from tasks.batch.worker import Worker, open_worker
 from tasks.ledger import Claim, ClaimedItem, Ledger, Outcome
-from tasks.orders.night import begin_night
+from tasks.orders.run import begin_run
 from tasks.scans.reader import open_scan
 from tasks.settings import Settings
 from tests.bench.speed.material import small_scans
@@ -87,10 +87,10 @@ def settings_for(folder: Path, source: str, output: str, **given: object) -> Set
 @contextmanager
 def enqueued(settings: Settings) -> Iterator[Worker]:
     """A worker whose ledger knows every scan of the source."""
-    with begin_night(settings, kind="benchmark", name="benchmark") as night:
+    with begin_run(settings, kind="benchmark", name="benchmark") as run:
         for source in settings.sources:
-            night.discover(source)
-        enqueue_missing(settings, night.ledger)
+            run.discover(source)
+        enqueue_missing(settings, run.ledger)
         with open_worker(settings) as worker:
             yield worker
 

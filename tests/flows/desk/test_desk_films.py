@@ -17,7 +17,7 @@ from tasks.ledger import ItemFilter, films
 from tasks.ledger.curating import desk_item
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.people import Role, add_person
-from tasks.orders.night import begin_night
+from tasks.orders.run import begin_run
 from tasks.schema import DecisionKind, ItemStatus, ShotVerdict
 from tasks.settings import Settings
 from tests.browser import browsing, find_browser
@@ -44,10 +44,10 @@ def coloured(make_settings: MakeSettings, tmp_path: Path, pixels: PixelPool) -> 
 
 def colour(settings: Settings, pixels: PixelPool) -> None:
     """Colour what waits."""
-    with begin_night(settings, kind="test", name="a test") as night:
+    with begin_run(settings, kind="test", name="a test") as run:
         for source in settings.sources:
-            night.discover(source)
-        enqueue_missing(settings, night.ledger)
+            run.discover(source)
+        enqueue_missing(settings, run.ledger)
         with open_worker(settings, pixels=pixels) as worker:
             work_off(worker)
 

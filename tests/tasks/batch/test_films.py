@@ -16,7 +16,7 @@ from tasks.films.header import FilmHeader
 from tasks.films.shots import Shot
 from tasks.ledger import ItemFilter, films
 from tasks.ledger.done import list_done
-from tasks.orders.night import begin_night
+from tasks.orders.run import begin_run
 from tasks.schema import ItemStatus, ShotStatus
 from tasks.storage.folder import FolderStore
 from tests.films import SHOT_FRAMES, write_reel
@@ -87,8 +87,8 @@ def test_film_stops_between_two_shots_and_goes_on(worker: Worker) -> None:
 def add_film(worker: Worker, path: Path) -> None:
     """Put another film of one shot into the archive, to be coloured too."""
     write_reel(path, shots=1)
-    with begin_night(worker.settings, kind="test", name="a test") as night:
-        night.discover(worker.settings.sources[0])
+    with begin_run(worker.settings, kind="test", name="a test") as run:
+        run.discover(worker.settings.sources[0])
     enqueue_missing(worker.settings, worker.ledger)
 
 
@@ -119,8 +119,8 @@ def is_held(worker: Worker, reel: Path) -> None:
 def is_replaced(worker: Worker, reel: Path) -> None:
     """Another film lies in its place, and a discovery has found it."""
     write_reel(reel, shots=2)
-    with begin_night(worker.settings, kind="test", name="a test") as night:
-        night.discover(worker.settings.sources[0])
+    with begin_run(worker.settings, kind="test", name="a test") as run:
+        run.discover(worker.settings.sources[0])
 
 
 @pytest.mark.parametrize("take_away", [is_held, is_replaced])

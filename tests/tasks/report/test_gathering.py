@@ -13,7 +13,7 @@ from PIL import ExifTags, Image
 from tasks.errors import Reason
 from tasks.ledger import Ledger, RunEnding
 from tasks.ledger.orders import Order, OrderKind
-from tasks.orders.night import begin_night
+from tasks.orders.run import begin_run
 from tasks.orders.working import work_here
 from tasks.report import gathering
 from tasks.report.gathering import ReportPlace, make_report, make_report_again, write_report
@@ -23,16 +23,16 @@ from tests.workers import MakeSettings
 
 def work(settings: Settings, *, name: str = "one second") -> tuple[ReportPlace, int]:
     """A whole night, its report, and its number."""
-    with begin_night(settings, kind="nightly", name=name) as night:
-        order = night.order(Order(kind=OrderKind.NIGHT))
+    with begin_run(settings, kind="nightly", name=name) as run:
+        order = run.order(Order(kind=OrderKind.NIGHT))
         for source in settings.sources:
-            night.discover(source)
-        night.plan(order.id)
-        assert work_here(settings, night.ledger, order.id, stop=threading.Event()) == ""
-        summary = night.count(order.id)
-        night.end(summary.ending(), detail=summary.aborted)
-        make = partial(make_report, night, summary, ending=summary.ending())
-        return write_report(make, night), night.run_id
+            run.discover(source)
+        run.plan(order.id)
+        assert work_here(settings, run.ledger, order.id, stop=threading.Event()) == ""
+        summary = run.count(order.id)
+        run.end(summary.ending(), detail=summary.aborted)
+        make = partial(make_report, run, summary, ending=summary.ending())
+        return write_report(make, run), run.run_id
 
 
 def reports(settings: Settings) -> dict[str, dict[str, Any]]:

@@ -1,14 +1,13 @@
-"""A night, or `autochrome run`: sources are listed, what is missing is ordered, and reported.
+"""A run over the archive: sources are listed, what is missing is ordered, worked off, reported.
 
-Plain functions over one opened ledger. The flows wrap them into Prefect tasks; `autochrome run`
-calls them as they are.
+A night and `autochrome run` are such: plain functions over one opened ledger, which the flow wraps
+into Prefect tasks.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 
 from tasks.batch.recipe import recipe_in_service
 from tasks.batch.summary import BatchSummary
@@ -23,12 +22,13 @@ from tasks.ledger.opening import open_ledger, open_output
 from tasks.ledger.orders import Order, OrderKind, OrderRow, OrderState, Scope
 from tasks.orders.planning import plan_order
 from tasks.processes import has_ended, worker_name
+from tasks.runs import ending_of
 from tasks.settings import Settings
 from tasks.storage import ObjectStore, check_apart
 
 
 @dataclass
-class Night:
+class Run:
     """One run over the archive: its place in the ledger, and what it has done so far."""
 
     settings: Settings
@@ -92,9 +92,9 @@ class Night:
 
 
 @contextmanager
-def begin_night(
+def begin_run(
     settings: Settings, *, kind: str, name: str, resumes: int | None = None
-) -> Iterator[Night]:
+) -> Iterator[Run]:
     """Open the ledger and the output for a run, and record how it ended.
 
     Args:
@@ -113,18 +113,18 @@ def begin_night(
         output = open_output(settings, ledger)
         lost = None if resumes is None else ledger.get_run(orders.get(ledger, resumes).run_id)
         run_id = ledger.start_run(kind, name) if lost is None else lost.id
-        night = Night(settings, ledger, output, run_id, name)
+        run = Run(settings, ledger, output, run_id, name)
         if lost is not None:
-            night.name, night.figures = lost.name, lost.figures
+            run.name, run.figures = lost.name, lost.figures
             ledger.beat_run(run_id)
         try:
             with beating(lambda: ledger.beat_run(run_id), every_s=RUN_BEAT_S):
-                yield night
+                yield run
         except BaseException as error:
-            ending = RunEnding.ABORTED if isinstance(error, Exception) else RunEnding.CANCELLED
+            ending, why = ending_of(error)
             with suppress(DatabaseUnavailable):
-                _stop_orders(ledger, run_id, ending, str(error) or type(error).__name__)
-                ledger.finish_run(run_id, ending, detail=str(error) or type(error).__name__)
+                _stop_orders(ledger, run_id, ending, why)
+                ledger.finish_run(run_id, ending, detail=why)
             raise
 
 
@@ -145,11 +145,6 @@ def sources_of(settings: Settings) -> tuple[str, ...]:
             "no source is set; name one in AUTOCHROME_SOURCES (s3://bucket/prefix, file:///folder)"
         )
     return settings.sources
-
-
-def name_of_night(started: datetime) -> str:
-    """How a person calls a run: by when it began. Names folders, too."""
-    return started.strftime("%Y-%m-%d-%H%M%S")
 
 
 def _sum(one: Discovered, other: Discovered) -> Discovered:
