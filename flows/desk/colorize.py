@@ -17,6 +17,7 @@ from flows.desk.api import REFUSALS, Refusal
 from flows.desk.desk import Desk
 from flows.desk.identity import Deciding, OpenDesk
 from tasks.errors import AutochromeError, Reason, UsageError, Verdict, reason_of
+from tasks.filetypes import Format
 from tasks.pictures.colouring import Coloured, Wanted, colour_picture
 
 router = APIRouter(prefix="/api", tags=["colorize"], responses=REFUSALS)
@@ -61,7 +62,7 @@ def _colour(desk: Desk, path: Path, wanted: Wanted) -> Coloured:
             "required": True,
             "content": {
                 kind: {"schema": {"type": "string", "format": "binary"}}
-                for kind in ("image/jpeg", "image/png", "image/tiff", "image/jp2")
+                for kind in sorted(one.media_type for one in Format)
             },
         },
     },

@@ -1,7 +1,6 @@
 """Figures, the output's files, the way on to Prefect's UI: for whoever runs the archive."""
 
 import logging
-import mimetypes
 import re
 from itertools import chain
 from urllib.parse import quote
@@ -14,6 +13,7 @@ from flows.desk.identity import OpenDesk, Program
 from flows.web.addresses import ui_url
 from flows.web.login import LOGIN_PATH
 from tasks.errors import AutochromeError
+from tasks.filetypes import media_type_of
 from tasks.report.metrics import exposition
 from tasks.storage import ObjectInfo, ObjectStore
 from tasks.storage.keys import is_storable
@@ -82,7 +82,7 @@ def send_file(output: ObjectStore, key: str, request: Request) -> Response:
         "Accept-Ranges": "bytes",
         "Content-Length": str(len(part)),
         "Content-Security-Policy": _SANDBOX,
-        "Content-Type": mimetypes.guess_type(key)[0] or "application/octet-stream",
+        "Content-Type": media_type_of(key),
         "ETag": f'"{info.etag}"',
     }
     if not is_whole:

@@ -5,14 +5,11 @@ import re
 from typing import Protocol
 
 from tasks.derivatives.policy import WrittenFile
+from tasks.filetypes import SUFFIXES
 from tasks.storage.keys import WORK, safe_key
 
-_PICTURES = {".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".png", ".jp2", ".j2k", ".jpf", ".json"}
-_FILMS = {".mkv", ".mp4", ".m4v", ".mov", ".avi", ".mxf", ".mpg", ".mpeg", ".framemd5", ".xmp"}
-_NAMED = _PICTURES | _FILMS
 _LIKE_A_FILE = re.compile(
-    r"\.(?:jpe?g|jpe|tiff?|png|jp2|j2k|jpf|json|xmp|mkv|mp4|framemd5)(?:\.d)*(?=/)",
-    re.IGNORECASE,
+    rf"(?:{'|'.join(map(re.escape, sorted(SUFFIXES)))})(?:\.d)*(?=/)", re.IGNORECASE
 )
 _MARK = re.compile(r"\.(?:page|rev|correction)-\d{4,}$")
 _UNNAMED = ".scan"
@@ -78,9 +75,9 @@ def _named(item: Item, suffix: str, correction: int) -> str:
         looks_marked = _MARK.search(item.key) or item.key.endswith(_UNNAMED)
         return f"{item.key}{_UNNAMED if looks_marked else ''}{page}{revision}{corrected}{suffix}"
     stem = item.key[: -len(suffix)] if item.key.lower().endswith(suffix) else ""
-    if stem and not _MARK.search(stem) and _extension(stem) not in {*_NAMED, _UNNAMED}:
+    if stem and not _MARK.search(stem) and _extension(stem) not in {*SUFFIXES, _UNNAMED}:
         return item.key
-    if _extension(item.key) in _NAMED:
+    if _extension(item.key) in SUFFIXES:
         return f"{item.key}{suffix}"
     return f"{item.key}{_UNNAMED}{suffix}"
 

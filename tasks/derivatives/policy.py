@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
+from tasks.filetypes import media_type_of
 from tasks.provenance import Provenance
 from tasks.scans.metadata.packet import Packet
 from tasks.scans.metadata.read import Metadata
@@ -99,17 +100,6 @@ class ToneCheck:
     doubt: str = ""
 
 
-_CONTENT_TYPES = {
-    ".framemd5": "text/plain",
-    ".jpg": "image/jpeg",
-    ".json": "application/json",
-    ".mkv": "video/x-matroska",
-    ".mp4": "video/mp4",
-    ".tif": "image/tiff",
-    ".xmp": "application/rdf+xml",
-}
-
-
 @dataclass(frozen=True)
 class WrittenFile:
     """A derivative on the local disk, gated.
@@ -150,5 +140,5 @@ class WrittenFile:
         """What a file is that was just written."""
         with path.open("rb") as opened:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
-        content_type, size = _CONTENT_TYPES[path.suffix], path.stat().st_size
+        content_type, size = media_type_of(path.name), path.stat().st_size
         return cls(kind, path, path.suffix, content_type, size, digest, tone, note, luma_identical)

@@ -12,6 +12,7 @@ from pathspec import GitIgnoreSpec
 from pathspec.patterns.gitignore import GitIgnorePatternError
 
 from tasks.errors import UsageError
+from tasks.filetypes import Format
 
 #: Folders that are left out with all that is in them. In small letters: case does not matter here.
 FOLDERS = """
@@ -48,7 +49,7 @@ thumbs.db thumbs.db:* ehthumbs*.db autorun.inf .directory .picasa.ini
 """
 _ICON = "icon[\r]"  # the file of that name, a carriage return included, in folders of macOS
 #: Names that no default but those of folders can match: nearly all, and asking costs 40 µs.
-_PLAIN = (".tif", ".tiff", ".jpg", ".jpeg", ".jpe", ".png", ".jp2", ".j2k", ".jpx", ".jpf")
+_PLAIN = tuple(suffix for kind in Format for suffix in kind.suffixes)
 _FOLDERS_KEPT = 4096
 
 NOT_INCLUDED = "(not included)"

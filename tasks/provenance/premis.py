@@ -5,13 +5,13 @@ each attempt that made none is the event that failed; each decision of a person 
 what was odd about the scan is a validation that ends with a warning.
 """
 
-import mimetypes
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tasks.errors import Reason, Verdict
+from tasks.filetypes import media_type_of
 from tasks.ledger.records import (
     AttemptRow,
     CorrectionRow,
@@ -260,8 +260,7 @@ def _event(said: _EventDraft, history: ItemHistory, scan: File, known: list[Agen
 
 
 def _scan_file(row: ScanRow) -> File:
-    content_type = mimetypes.guess_type(row.key)[0] or "application/octet-stream"
-    return File(row.uri, row.key, row.sha256, row.size_bytes, content_type)
+    return File(row.uri, row.key, row.sha256, row.size_bytes, media_type_of(row.key))
 
 
 def _derivative_file(row: DerivativeRow, scan: File, event: Event) -> File:

@@ -38,7 +38,6 @@ from tasks.storage.streams import file_chunks, sha256_of
 
 #: Pictures of one delivery whose colours are asked about: more say nothing new.
 _ASKED = 200
-_CONTENT_TYPES = {"jpeg": "image/jpeg", "png": "image/png", "tiff": "image/tiff"}
 
 
 @dataclass(frozen=True)
@@ -212,7 +211,7 @@ class _Judge:
         verdict = judge_look(look) or judge_against(look, sha256, others, split=linked.split)
         if verdict is not None:
             return verdict
-        return _Candidate(linked, path, look, _CONTENT_TYPES[look.header.format])
+        return _Candidate(linked, path, look, look.header.format.media_type)
 
     def _linked(self, new: NewReference) -> NewReference | Verdict:
         """Tie it to the scan or the item that it is said to belong to."""

@@ -3,10 +3,12 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from tasks.errors import AutochromeError, SourceNotFound, UsageError
 from tasks.ledger.reference_records import Description
+from tasks.references.look import READ
 from tasks.references.manifest import ManifestEntry, read_manifest
 from tasks.settings import Settings
 from tasks.storage import ObjectStore, open_store
@@ -14,7 +16,7 @@ from tasks.storage.keys import key_from_name
 from tasks.storage.location import BucketLocation, FolderLocation, parse_location
 
 #: What is taken of folders; a file that is named itself may be called anything.
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff"})
+SUFFIXES = frozenset(chain(*(kind.suffixes for kind in READ)))
 _MANIFEST = ".csv"
 
 

@@ -10,10 +10,14 @@ from numpy.typing import NDArray
 
 from colormodel.srgb import to_linear
 from tasks.errors import UnreadableScan, UnsupportedFormat
+from tasks.filetypes import Format
 from tasks.references.alike import hashes_turned
 from tasks.scans.decode import verify_data
 from tasks.scans.header import ReadLimits, ScanHeader, header_of, read_structure
 from tasks.scans.hue import Chroma, HueRule, measure_chroma
+
+#: What references may be.
+READ = frozenset(Format) - {Format.JP2}
 
 #: Shorter side at which references are learnt from and compared; smaller ones stay as they are.
 REFERENCE_PX = 256
@@ -57,18 +61,20 @@ def look_at_reference(request: LookRequest) -> Look:
     header = header_of(structure, page=0)
     codes = _decode(request.path, header)
     verify_data(request.path, structure)
-    if header.format == "jpeg" and header.stored_bits == 8:
+    if header.format == Format.JPEG and header.stored_bits == 8:
         _verify_jpeg(request.path)
     light = _linear(codes).transpose(2, 0, 1)
     return Look(header, codes, measure_chroma(light, HueRule()), hashes_turned(codes))
 
 
 def _decode(path: Path, header: ScanHeader) -> Codes:
-    if header.format == "jp2":
-        raise UnsupportedFormat(f"{path.name}: JPEG 2000 is not read here; convert it to TIFF")
+    if header.format not in READ:
+        raise UnsupportedFormat(
+            f"{path.name}: {header.format} is not read here; convert it to TIFF"
+        )
     scale = min(1.0, REFERENCE_PX / min(header.width, header.height))
     # As scans are: libjpeg goes on through corrupt data with a warning, the others stop.
-    is_jpeg = header.format == "jpeg" or header.compression == "JPEG"
+    is_jpeg = header.format == Format.JPEG or header.compression == "JPEG"
     try:
         image = pyvips.Image.thumbnail(
             str(path),

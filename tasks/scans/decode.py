@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from openjpeg.utils import decode as decode_openjpeg
 
 from tasks.errors import UnsupportedFormat
+from tasks.filetypes import Format
 from tasks.scans.convert import converter
 from tasks.scans.formats.source import ByteSource, damaged
-from tasks.scans.formats.structure import Format, Photometric, Structure
+from tasks.scans.formats.structure import Photometric, Structure
 from tasks.scans.formats.tiffpieces import DAMAGE, Pieces, check_zip, printable
 
 Samples = NDArray[Any]

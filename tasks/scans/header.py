@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from tasks.errors import ScanTooLarge, TruncatedScan, UnreadableScan, UnsupportedFormat
+from tasks.filetypes import Format
 from tasks.scans.descriptive import Descriptive, describe
 from tasks.scans.formats.jp2 import is_jp2, read_jp2
 from tasks.scans.formats.jpeg import read_jpeg
 from tasks.scans.formats.png import read_png
 from tasks.scans.formats.source import ByteSource
-from tasks.scans.formats.structure import Format, Photometric, Structure
+from tasks.scans.formats.structure import Photometric, Structure
 from tasks.scans.formats.tiff import read_tiff
 from tasks.scans.metadata.read import read_metadata
 

@@ -10,7 +10,7 @@ from tasks.derivatives.second_reading.page import StoredPage
 from tasks.derivatives.second_reading.tiff import tiff_page
 from tasks.derivatives.second_reading.tone import White, light_of, white_of
 from tasks.derivatives.second_reading.whole import jp2_page, jpeg_page, png_page
-from tasks.scans.formats.structure import Format
+from tasks.filetypes import Format
 from tasks.scans.reader import Scan
 
 _LEAST_RANGE = 0.5  # share of a guessed range that a picture must reach

@@ -5,13 +5,13 @@ import struct
 from dataclasses import dataclass, field
 
 from tasks.errors import TruncatedScan, UnsupportedFormat
+from tasks.filetypes import Format
 from tasks.scans.formats.blocks import Block, BlockKind
 from tasks.scans.formats.exif import read_exif_block
 from tasks.scans.formats.source import BLOCK_BYTES, ByteSource, Part, Span, cut_off, damaged
 from tasks.scans.formats.statements import statements_of_exif, statements_of_space
 from tasks.scans.formats.structure import (
     CONVERTED,
-    Format,
     Photometric,
     Structure,
     Values,

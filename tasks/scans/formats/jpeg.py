@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 import simplejpeg
 
 from tasks.errors import TruncatedScan, UnsupportedFormat
+from tasks.filetypes import Format
 from tasks.scans.formats import markers
 from tasks.scans.formats.blocks import Block, BlockKind
 from tasks.scans.formats.exif import decode_text, read_exif_block
 from tasks.scans.formats.markers import walk_markers
 from tasks.scans.formats.source import ByteSource, Part, Span, damaged, joined
 from tasks.scans.formats.statements import statements_of_exif
-from tasks.scans.formats.structure import Format, Photometric, Structure, press_profile
+from tasks.scans.formats.structure import Photometric, Structure, press_profile
 
 _JPEG_LS = "JPEG-LS"
 _CODINGS = {

@@ -3,12 +3,13 @@
 import zlib
 from dataclasses import dataclass, field
 
+from tasks.filetypes import Format
 from tasks.scans.formats.exif import read_exif_block
 from tasks.scans.formats.markers import EXIF
 from tasks.scans.formats.pngtext import inflated, png_blocks
 from tasks.scans.formats.source import BLOCK_BYTES, ByteSource, Part, Span, cut_off, damaged, joined
 from tasks.scans.formats.statements import statements_of_chunks, statements_of_exif
-from tasks.scans.formats.structure import Format, Photometric, Statement, Structure
+from tasks.scans.formats.structure import Photometric, Statement, Structure
 
 _COLOUR_TYPES = {  # depths that the specification allows, and what the samples mean
     0: ({1, 2, 4, 8, 16}, Photometric.MIN_IS_BLACK, False),

@@ -8,18 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.errors import UnsupportedFormat
+from tasks.filetypes import Format
 from tasks.scans.formats.blocks import Block
 from tasks.scans.formats.exif import Exif
 from tasks.scans.formats.source import Part
-
-
-class Format(enum.StrEnum):
-    """The formats that are read."""
-
-    JPEG = "jpeg"
-    TIFF = "tiff"
-    PNG = "png"
-    JP2 = "jp2"
 
 
 class Photometric(enum.StrEnum):

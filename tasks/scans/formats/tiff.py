@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from tasks.errors import AutochromeError, UnreadableScan, UnsupportedFormat
+from tasks.filetypes import Format
 from tasks.scans.formats import tags
 from tasks.scans.formats.exif import read_exif
 from tasks.scans.formats.ifd import Directory, read_directory
@@ -16,7 +17,6 @@ from tasks.scans.formats.source import ByteSource, cut_off
 from tasks.scans.formats.statements import statements_of_tags
 from tasks.scans.formats.structure import (
     CONVERTED,
-    Format,
     Photometric,
     Statement,
     Structure,

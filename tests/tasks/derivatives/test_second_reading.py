@@ -11,7 +11,7 @@ from tasks.derivatives.second_reading.light import lightness
 from tasks.derivatives.second_reading.reading import PAGES
 from tasks.derivatives.second_reading.tiff import tiff_page
 from tasks.derivatives.second_reading.tone import light_of
-from tasks.scans.formats.structure import Format
+from tasks.filetypes import Format
 from tasks.scans.reader import Scan, open_scan
 from tests import scanfiles
 from tests.tasks.derivatives.scanmaker import colour
