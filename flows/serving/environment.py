@@ -23,7 +23,7 @@ _LOOKS_S = {
 }
 
 #: Runs that ended so long ago are deleted, with their logs and artifacts: the ledger remembers.
-_RUNS_KEPT_S = 30 * 86_400
+RUNS_KEPT_S = 30 * 86_400
 
 
 def prefect_home(settings: Settings) -> Path:
@@ -107,7 +107,7 @@ def server_environment(settings: Settings) -> dict[str, str]:
         "PREFECT_SERVER_UI_V2_ENABLED": "false",
         "PREFECT_EVENTS_RETENTION_PERIOD": _EVENTS_KEPT,
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
-        "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(_RUNS_KEPT_S),
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(RUNS_KEPT_S),
         **{f"PREFECT_SERVER_SERVICES_{name}_LOOP_SECONDS": s for name, s in _LOOKS_S.items()},
         **TASK_RUNS_TOGETHER,
     }

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -229,7 +230,7 @@ def _blue_and_red_difference(encode: Plane, linear: Plane) -> Plane:
     """Cb and Cr around 0 of linear RGB (3, rows, w), unrounded, (2, rows, w); spoils *linear*."""
     linear *= 65535
     linear += 0.5
-    red, green, blue = encode.take(linear.astype(np.uint16))
+    red, green, blue = (cv2.LUT(one, encode) for one in linear.astype(np.uint16))
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
     blue -= luma
     red -= luma

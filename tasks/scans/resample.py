@@ -51,29 +51,27 @@ def resize(picture: NDArray[Any], height: int, width: int) -> Floats32:
 @lru_cache(maxsize=64)
 def _weights(old: int, new: int) -> csr_array:
     """How much of each old pixel is in each new one, float32 (new, old); rows add up to 1."""
-    rows, columns, shares = _stretched(old, new) if new > old else _covered(old, new)
-    return csr_array((shares.astype(np.float32), (rows, columns)), shape=(new, old))
+    columns, shares, ends = _stretched(old, new) if new > old else _covered(old, new)
+    return csr_array((shares.astype(np.float32), columns, ends), shape=(new, old))
 
 
 def _covered(old: int, new: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """By the part of it that each old pixel covers."""
+    """By the part of it that each old pixel covers: old pixels, shares, and where rows end."""
     edges = np.linspace(0, old, new + 1)
-    first, stop = np.floor(edges[:-1]).astype(int), np.ceil(edges[1:]).astype(int)
-    rows = np.repeat(np.arange(new), stop - first)
-    columns = np.arange(len(rows)) - np.repeat(np.cumsum(stop - first) - stop, stop - first)
-    ends = np.minimum(columns + 1, edges[1:][rows])
-    return rows, columns, (ends - np.maximum(columns, edges[:-1][rows])) * (new / old)
+    first, stop = np.floor(edges[:-1]).astype(np.int32), np.ceil(edges[1:]).astype(np.int32)
+    counts = stop - first
+    row_ends = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    columns = np.arange(row_ends[-1], dtype=np.int32) - np.repeat(row_ends[:-1] - first, counts)
+    begins, ends = np.repeat(edges[:-1], counts), np.repeat(edges[1:], counts)
+    shares = (np.minimum(columns + 1, ends) - np.maximum(columns, begins)) * (new / old)
+    return columns, shares, row_ends
 
 
 def _stretched(old: int, new: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """By interpolation between pixel centres; beyond the outermost, these go on."""
     places = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
-    below = np.minimum(places.astype(int), max(0, old - 2))
-    above = np.minimum(below + 1, old - 1)
+    below = np.minimum(places.astype(np.int32), max(0, old - 2))
+    columns = np.stack([below, np.minimum(below + 1, old - 1)], axis=1)
     share = places - below
-    rows = np.arange(new)
-    return (
-        np.concatenate([rows, rows]),
-        np.concatenate([below, above]),
-        np.concatenate([1 - share, share]),
-    )
+    shares = np.stack([1 - share, share], axis=1)
+    return columns.ravel(), shares.ravel(), np.arange(0, 2 * new + 1, 2, dtype=np.int32)

@@ -45,10 +45,16 @@ class Light:
             asked: Floats32 = np.clip(_lab(self.levels.take(codes), self.icc)[..., 0], 0, 100)
             return asked
         if len(self.tables) == 1:
+            if codes.dtype == np.uint8 and self._lightness_of_codes.size == 256:
+                return np.asarray(cv2.LUT(codes[..., 0], self._lightness_of_codes), np.float32)
             return self._lightness_of_codes.take(codes[..., 0])
-        light = self.tables[0].take(codes[..., 0])
-        for channel in range(1, len(self.tables)):
-            light += self.tables[channel].take(codes[..., channel])
+        if codes.dtype == np.uint8 and len(self.tables) == 3 and codes.shape[2] == 3:
+            parts = cv2.LUT(codes, self._by_code)  # a quarter of `take`'s time
+            light = np.asarray(cv2.transform(parts, np.ones((1, 3), np.float32)), np.float32)
+        else:
+            light = self.tables[0].take(codes[..., 0])
+            for channel in range(1, len(self.tables)):
+                light += self.tables[channel].take(codes[..., channel])
         np.clip(light, 0, 1, out=light)
         np.sqrt(light, out=light)
         light *= _CELLS
@@ -67,6 +73,11 @@ class Light:
             light += np.interp(levels[..., channel], places, table)
         found: Floats32 = lightness(np.clip(light, 0, 1)).astype(np.float32)
         return found
+
+    @cached_property
+    def _by_code(self) -> Floats32:
+        """The tables of three channels as OpenCV wants them, float32 (1, 256, 3)."""
+        return np.ascontiguousarray(self.tables.T[None])
 
     @cached_property
     def _lightness_of_codes(self) -> Floats32:

@@ -59,11 +59,13 @@ def walk_markers(source: ByteSource) -> Iterator[Marker]:
     """
     position, end_of_data = 2, _END_OF_DATA
     for _ in range(_MAX_SEGMENTS):
-        at = _next(source, position, _MARKER)
-        # Fill bytes, 0xFF, may come before each marker.
-        is_fill = not source.read_up_to(position, min(at - position, BLOCK_BYTES)).strip(b"\xff")
-        stray = 0 if is_fill else at - position
-        pair = source.read_up_to(at, 2)
+        at, stray, pair = position, 0, source.read_up_to(position, 2)
+        if not _MARKER.fullmatch(pair):
+            at = _next(source, position, _MARKER)
+            # Fill bytes, 0xFF, may come before each marker.
+            between = source.read_up_to(position, min(at - position, BLOCK_BYTES))
+            stray = at - position if between.strip(b"\xff") else 0
+            pair = source.read_up_to(at, 2)
         if len(pair) < 2:
             raise cut_off(f"the JPEG ends at byte {source.size:,} without its end-of-image marker")
         code, end, payload = pair[1], at + 2, b""

@@ -9,6 +9,7 @@ import contextlib
 import io
 import os
 import resource
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from unittest.mock import patch
 
 from flows.cli.running import run_here
 from flows.prefect_home import use_local_prefect
+from flows.serving.environment import RUNS_KEPT_S
 from flows.serving.processes import descendants
 from tasks.settings import Settings, settings_in_force
 from tests.bench.speed.material import small_scans
@@ -27,6 +29,8 @@ from tests.bench.speed.rows import Row, at_most
 
 #: Prefect's server writes task runs and events down every 5 s.
 SETTLE_S = 6.0
+#: Runs are deleted after so many days: `serve`'s settings.
+NIGHTS_KEPT = RUNS_KEPT_S // 86_400
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -72,11 +76,12 @@ def measure(folder: Path, *, scans: int) -> list[Row]:
     with settings_in_force(settings("warm-flow", few)):
         nightly()  # the server starts
     time.sleep(SETTLE_S)
-    server_before = _server_cpu_s()
+    server_before, kept_before = _server_cpu_s(), _database_bytes(folder / "prefect")
     with settings_in_force(settings("flow", source)), _timing_the_engine() as around_batches:
         flow = _spent(nightly)
     time.sleep(SETTLE_S)
     server, engine = _server_cpu_s() - server_before, sum(around_batches)
+    grown = _database_bytes(folder / "prefect") - kept_before
     main = flow.main_thread - bare.main_thread
     prefect = server + main + engine + flow.other_threads
     detail = (
@@ -93,7 +98,25 @@ def measure(folder: Path, *, scans: int) -> list[Row]:
             "%",
             detail="the same",
         ),
+        at_most(
+            "Prefect's database after a year of such nights",
+            grown * NIGHTS_KEPT / 1e9,
+            1,
+            f"{grown / 1e3:,.0f} KB a night with {len(around_batches) // 2:,} task runs, of which "
+            f"{NIGHTS_KEPT} nights are kept; their events for 7 days only, which is not counted",
+            unit="GB",
+        ),
     ]
+
+
+def _database_bytes(home: Path) -> int:
+    """What the server's database holds, without pages that are free."""
+    with contextlib.closing(sqlite3.connect(home / "prefect.db")) as database:
+        pages, free, page = (
+            database.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+    return int((pages - free) * page)
 
 
 @contextlib.contextmanager
