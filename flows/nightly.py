@@ -119,7 +119,7 @@ def _end(night: Run, row: OrderRow, aborted: str) -> NightSummary:
     place = write_report(make, night)
     show_counts(place.counts, place.samples, key="counts")
     show_pictures(place.pictures, key="before-after")
-    waiting = [outage.in_words() for outage in night.ledger.outages()]
+    waiting = [outage.in_words() for outage in night.ledger.list_outages()]
     told = [*night.figures.incomplete, *waiting, summary.in_words(), place.failure]
     show_report(place.link, "\n\n".join(filter(None, told)))
     get_run_logger().info("report: %s", place.link or place.failure)

@@ -14,15 +14,17 @@ RUN_LOST_S = 5 * RUN_BEAT_S
 
 
 @contextmanager
-def beating(beat: Callable[[], object], *, every_s: float) -> Iterator[None]:
-    """Call *beat* in a thread of its own while the block lasts.
+def beating(beat: Callable[[], object], *, every_s: float, at_once: bool = False) -> Iterator[None]:
+    """Call *beat* in a thread of its own while the block lasts, *at once* or after the first wait.
 
     A database that is away for a while costs a beat and no more.
     """
     ended = threading.Event()
 
     def work() -> None:
-        while not ended.wait(every_s):
+        wait_s = 0.0 if at_once else every_s
+        while not ended.wait(wait_s):
+            wait_s = every_s
             with suppress(DatabaseUnavailable):
                 beat()
 

@@ -9,7 +9,7 @@ from sqlalchemy import true
 
 from tasks.batch.summary import BatchSummary
 from tasks.batch.worker import Worker
-from tasks.ledger import Claim, Ledger, RunEnding, orders
+from tasks.ledger import Claim, ClaimRequest, Ledger, RunEnding, orders
 from tasks.ledger.enqueue import adopt, enqueue_scans
 from tasks.ledger.orders import (
     Order,
@@ -100,13 +100,15 @@ def claim_batch(
     """A batch of whatever waits."""
     order = order_for(ledger, recipe_id)
     return ledger.claim(
-        worker,
-        recipe_id=recipe_id,
-        order_id=order.id,
-        run_id=run_id or order.run_id,
-        limit=limit,
-        lease_s=lease_s,
-        max_attempts=max_attempts,
+        ClaimRequest(
+            worker=worker,
+            recipe_id=recipe_id,
+            order_id=order.id,
+            run_id=run_id or order.run_id,
+            limit=limit,
+            lease_s=lease_s,
+            max_attempts=max_attempts,
+        )
     )
 
 

@@ -113,7 +113,7 @@ def items_of(ledger: Ledger) -> dict[str, ItemRow]:
 
 def attempts_of(ledger: Ledger) -> list[AttemptRow]:
     """Every attempt at every item that has ended."""
-    stories = [ledger.story(row.uri) for row in ledger.list_items(ItemFilter(), limit=10_000)]
+    stories = [ledger.get_story(row.uri) for row in ledger.list_items(ItemFilter(), limit=10_000)]
     attempts = [one for story in stories for item in story.items for one in item.attempts]
     return [one for one in attempts if one.ending]
 

@@ -199,7 +199,7 @@ def run_here(settings: Settings, *, as_json: bool, pixels: PixelPool | None = No
         current.end(ending, detail=aborted)
         make = partial(make_report, current, summary, ending=ending, pixels=pixels)
         report = write_report(make, current)
-        outages = current.ledger.outages()
+        outages = current.ledger.list_outages()
     seconds = time.monotonic() - began
     if as_json:
         data = counts_as_dict(report.counts)

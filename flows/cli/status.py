@@ -41,7 +41,7 @@ def status(database: options.Database = None, as_json: options.AsJson = False) -
     with open_ledger(load_settings(database_url=database)) as ledger:
         recipe = ledger.current_recipe()
         counts = ledger.counts(recipe.id if recipe else None)
-        outages = ledger.outages()
+        outages = ledger.list_outages()
         frames = frames_of_archive(ledger, recipe.id if recipe else None)
     if as_json:
         told = [asdict(outage) | {"url": outage.url} for outage in outages]
@@ -71,7 +71,7 @@ def item(
     from tasks.settings import load_settings
 
     with open_ledger(load_settings(database_url=database)) as ledger:
-        story = ledger.story(uri_given(uri))
+        story = ledger.get_story(uri_given(uri))
     if as_premis:
         from tasks.provenance import this_program
         from tasks.provenance.premis import premis_item
@@ -132,7 +132,7 @@ def _run_as_premis(ledger: Ledger, name: str | None) -> bytes:
     from tasks.provenance.premis import premis_run
 
     run = _chosen_run(ledger, name)
-    stories = [ledger.story(uri) for uri in ledger.uris_of_run(run.id)]
+    stories = [ledger.get_story(uri) for uri in ledger.uris_of_run(run.id)]
     if not stories:
         raise UsageError(
             f"the run {run.name!r} worked on no scan, and PREMIS has no empty document"

@@ -6,12 +6,11 @@ stored then would lie over the new holder's. So it asks, by its own monotonic cl
 lease was renewed lately, and where it was not, the ledger.
 """
 
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 
-from tasks.errors import AutochromeError, DatabaseUnavailable, Reason
+from tasks.errors import AutochromeError, Reason
+from tasks.heartbeat import beating
 from tasks.ledger import Ledger, films
 
 
@@ -58,25 +57,13 @@ class Lease:
         if self.is_lost:
             raise LeaseLost("the lease ran out; another worker does this scan")
 
-    @contextmanager
-    def kept(self) -> Iterator[None]:
-        """Renew every third of its length for as long as the block lasts."""
-        ended = threading.Event()
+    def kept(self) -> AbstractContextManager[None]:
+        """Renew every third of its length, and now, for as long as a block lasts."""
+        return beating(self._beat, every_s=self._lease_s / 3, at_once=True)
 
-        def beat() -> None:
-            while not self.is_lost:
-                with suppress(DatabaseUnavailable):  # the next beat may reach it; leases are long
-                    self.renew()
-                if ended.wait(self._lease_s / 3):
-                    return
-
-        thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
+    def _beat(self) -> None:
+        if not self.is_lost:
+            self.renew()
 
 
 class ShotLease(Lease):

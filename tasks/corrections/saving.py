@@ -54,7 +54,7 @@ def withdraw_correction(ledger: Ledger, uri: str, *, who: str, why: str) -> Corr
     Raises:
         UsageError: There is none.
     """
-    scan = ledger.story(uri).scan
+    scan = ledger.get_story(uri).scan
     standing = corrections.standing(ledger, scan.sha256 or "", scan.page)
     if standing is None:
         raise UsageError(f"{uri}: nobody has corrected it, or all of that is withdrawn")

@@ -35,7 +35,7 @@ def teach(settings: Settings, ledger: Ledger, uri: str, *, who: str, note: str =
         UsageError: The scan has no derivative that was made with a correction.
         AutochromeError: A store, the database or the champion cannot be used.
     """
-    story = ledger.story(uri)
+    story = ledger.get_story(uri)
     history, derivative = _corrected_derivative(story)
     said = next(one for one in story.corrections if one.id == derivative.correction_id)
     words = f"coloured by {corrected(said).in_words()}"

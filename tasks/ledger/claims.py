@@ -8,7 +8,6 @@ for longer than his lease cannot know.
 
 import secrets
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -36,7 +35,7 @@ from sqlalchemy.sql.selectable import FromClause
 from tasks.errors import Reason
 from tasks.ledger import corrections, outages, sql
 from tasks.ledger.engine import writes
-from tasks.ledger.records import Claim, ClaimedItem
+from tasks.ledger.records import Claim, ClaimedItem, ClaimRequest
 from tasks.ledger.refusals import ARE_THERE
 from tasks.ledger.sweeping import IS_EXPIRED, sweep, uncount
 from tasks.ledger.uris import uri_of
@@ -57,19 +56,6 @@ from tasks.schema import (
 )
 
 _OPEN = claim.c.ended_at.is_(None)
-
-
-@dataclass(frozen=True)
-class ClaimRequest:
-    """What a worker asks for; see `Ledger.claim`."""
-
-    worker: str
-    recipe_id: int
-    limit: int
-    lease_s: float
-    max_attempts: int
-    run_id: int
-    order_id: int
 
 
 def new_token() -> str:
@@ -274,7 +260,7 @@ def _take(
     return expires_at
 
 
-def reread_claim(connection: Connection, token: str, *, order_id: int) -> Claim | None:
+def reread_claim(connection: Connection, token: str, order_id: int) -> Claim | None:
     """A claim that was made although the answer never arrived."""
     found = connection.execute(
         select(claim.c.id, claim.c.expires_at).where(claim.c.token == token)

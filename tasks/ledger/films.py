@@ -198,14 +198,12 @@ def reopen(connection: Connection, token: str, item_id: int, numbers: Sequence[i
 
 
 @writes
-def forget_segments(connection: Connection, item_id: int) -> list[str]:
-    """Where the reel is whole, its segments are not needed any more; returns their keys."""
+def forget_segments(connection: Connection, item_id: int) -> bool:
+    """Where the reel is whole, its segments are not needed any more; whether there were any."""
     made = status_in(ItemStatus.PUBLISHED, ItemStatus.REVIEW)
     is_whole = select(item.c.id).where(item.c.id == item_id, made).exists()
     mine = and_(shot.c.item_id == item_id, shot.c.segment_key.is_not(None), is_whole)
-    keys = connection.execute(select(shot.c.segment_key).where(mine)).scalars().all()
-    connection.execute(update(shot).where(mine).values(segment_key=null()))
-    return list(keys)
+    return connection.execute(update(shot).where(mine).values(segment_key=null())).rowcount > 0
 
 
 # --- whoever colours a shot ----------------------------------------------------------------------

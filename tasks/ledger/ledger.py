@@ -25,9 +25,8 @@ from tasks.ledger import (
     sweeping,
     waiting,
 )
-from tasks.ledger.claims import ClaimRequest
 from tasks.ledger.engine import Database, open_engine
-from tasks.ledger.records import Backoff, Claim, Ending, ItemFilter, Outcome
+from tasks.ledger.records import Backoff, Claim, ClaimRequest, Ending, ItemFilter, Outcome
 from tasks.schema import DecisionKind
 
 
@@ -89,43 +88,23 @@ class Ledger(Database):
 
     # --- working ---------------------------------------------------------------------------------
 
-    def claim(  # noqa: PLR0913 - what a worker must say
-        self,
-        worker: str,
-        *,
-        recipe_id: int,
-        order_id: int,
-        run_id: int,
-        limit: int,
-        lease_s: float,
-        max_attempts: int,
-    ) -> Claim | None:
+    def claim(self, wanted: ClaimRequest) -> Claim | None:
         """Take a batch of an order's pending items, and count an attempt for each.
 
         First, leases of others that ran out are swept up: an item goes back to pending, to be
         claimed once more *alone*, or after its last attempt to quarantined: killed_worker. Such
         suspects come before all others, one a batch. Then the longest-waiting ones.
 
-        Args:
-            worker: Who claims, for people.
-            recipe_id: Under which recipe.
-            order_id: Whose items.
-            run_id: The run whose failure budget this counts for.
-            limit: At most so many items.
-            lease_s: How long the claim lasts unless renewed.
-            max_attempts: After so many attempts an item is not tried again.
-
         Returns:
             The batch; None where none is ready, or the order is not running, or is late.
         """
         token = claims.new_token()
-        wanted = ClaimRequest(worker, recipe_id, limit, lease_s, max_attempts, run_id, order_id)
         is_retry = False
 
         def work(connection: Connection) -> Claim | None:
             # When the connection was lost at the commit, the claim may have been made all the same.
             nonlocal is_retry
-            made = claims.reread_claim(connection, token, order_id=order_id) if is_retry else None
+            made = claims.reread_claim(connection, token, wanted.order_id) if is_retry else None
             is_retry = True
             return made or claims.claim_items(connection, wanted, token=token)
 
@@ -166,7 +145,7 @@ class Ledger(Database):
     give_back = claims.give_back
     begin_outage = outages.begin
     end_outages = outages.end
-    outages = outages.rows
+    list_outages = outages.rows
     sweep = sweeping.sweep
     next_due_s = waiting.next_due_s
     open_workers = waiting.open_workers
@@ -217,9 +196,9 @@ class Ledger(Database):
     list_items = reading.list_items
     samples = reading.samples
     oldest_pending = waiting.oldest_waiting
-    pace = pace.pace
+    measure_pace = pace.measure_pace
     uris_of_run = story.uris_of_run
-    story = story.story
+    get_story = story.get_story
 
     # --- runs ------------------------------------------------------------------------------------
 

@@ -33,7 +33,7 @@ class Pace:
 
 
 @reads
-def pace(connection: Connection, *, limit: int = 200) -> Pace:
+def measure_pace(connection: Connection, *, limit: int = 200) -> Pace:
     """The last *limit* batches, without those that are open, and the database's time."""
     now: datetime = connection.execute(select(sql.now())).scalar_one()
     latest = (

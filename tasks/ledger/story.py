@@ -45,7 +45,7 @@ from tasks.schema import (
 
 
 @reads
-def story(connection: Connection, uri: str) -> ItemStory:
+def get_story(connection: Connection, uri: str) -> ItemStory:
     """All that happened to the scan at *uri* (a page of a file: ``URI#page=2``).
 
     Raises:

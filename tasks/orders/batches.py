@@ -15,7 +15,7 @@ from tasks.batch.summary import BatchSummary
 from tasks.batch.worker import Worker, open_worker
 from tasks.errors import UsageError
 from tasks.heartbeat import beating
-from tasks.ledger import Claim, films, orders
+from tasks.ledger import Claim, ClaimRequest, films, orders
 from tasks.settings import Settings, current_settings
 
 #: A process of a cluster looks so often whether the share that its batch belongs to is still open.
@@ -66,16 +66,16 @@ def _help(worker: Worker, request: BatchRequest, goes_on: Callable[[], bool]) ->
 
 
 def _claim(worker: Worker, request: BatchRequest) -> Claim | None:
-    settings = worker.settings
-    return worker.ledger.claim(
-        worker.name,
+    wanted = ClaimRequest(
+        worker=worker.name,
         recipe_id=worker.recipe_id,
-        limit=request.limit,
-        lease_s=settings.lease_s,
-        max_attempts=settings.max_attempts,
-        run_id=request.run_id,
         order_id=request.order_id,
+        run_id=request.run_id,
+        limit=request.limit,
+        lease_s=worker.settings.lease_s,
+        max_attempts=worker.settings.max_attempts,
     )
+    return worker.ledger.claim(wanted)
 
 
 class _Inside:

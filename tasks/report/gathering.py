@@ -198,7 +198,8 @@ def _gather(  # noqa: PLR0913, PLR0917  what a report is made of
         confidence=Confidence(summary.mean_confidence, _previous_confidence(run)),
         backlog=_backlog(run, counts),
         outages=tuple(
-            Outage(shown(one.url), one.why, one.since, one.scans) for one in run.ledger.outages()
+            Outage(shown(one.url), one.why, one.since, one.scans)
+            for one in run.ledger.list_outages()
         ),
         noted=noted,
         pictures=tuple(pictures),

@@ -88,7 +88,7 @@ def _counts(ledger: Ledger) -> Iterator[Metric]:
 
 
 def _waiting(ledger: Ledger) -> Iterator[Metric]:
-    pace = ledger.pace(limit=_BATCHES)
+    pace = ledger.measure_pace(limit=_BATCHES)
     oldest = ledger.oldest_pending()
     age_s = max((pace.now - oldest).total_seconds(), 0.0) if oldest else 0.0
     yield _gauge(
@@ -99,7 +99,7 @@ def _waiting(ledger: Ledger) -> Iterator[Metric]:
     yield _gauge(
         "autochrome_scans_waiting_for_source",
         "Items that wait for a source, or a folder in one, of which nothing can be read",
-        sum(outage.scans for outage in ledger.outages()),
+        sum(outage.scans for outage in ledger.list_outages()),
     )
     yield _gauge(
         "autochrome_workers_busy", "Processes that hold a lease", len(ledger.open_workers())

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 
 from tasks.batch.summary import BatchSummary
-from tasks.ledger import DerivativeRecord, ItemStatus, Ledger, Outcome, Recipe, orders
+from tasks.ledger import ClaimRequest, DerivativeRecord, ItemStatus, Ledger, Outcome, Recipe, orders
 from tasks.ledger.migrate import upgrade
 from tasks.ledger.orders import Order, OrderKind, OrderState, Size
 from tasks.orders.batches import BatchRequest
@@ -37,13 +37,15 @@ def sleeping(ledger: Ledger, recipe_id: int, name: str, stop: threading.Event) -
 
     def colorize(request: BatchRequest) -> BatchSummary:
         claim = ledger.claim(
-            name,
-            recipe_id=recipe_id,
-            limit=request.limit,
-            lease_s=300,
-            max_attempts=3,
-            run_id=request.run_id,
-            order_id=request.order_id,
+            ClaimRequest(
+                worker=name,
+                recipe_id=recipe_id,
+                limit=request.limit,
+                lease_s=300,
+                max_attempts=3,
+                run_id=request.run_id,
+                order_id=request.order_id,
+            )
         )
         summary = BatchSummary()
         if claim is None:

@@ -206,9 +206,9 @@ def test_scans_none_of_which_may_be_got_wait_for_their_source(
     with open_ledger(settings) as ledger:
         items = items_of(ledger).values()
         assert {(item.status, item.attempts) for item in items} == {(ItemStatus.PENDING, 0)}
-        assert "s3:GetObject" in ledger.outages()[0].why
+        assert "s3:GetObject" in ledger.list_outages()[0].why
         for item in items:
-            attempt = ledger.story(item.uri).items[0].attempts[-1]
+            attempt = ledger.get_story(item.uri).items[0].attempts[-1]
             assert attempt.reason is Reason.SOURCE_AWAY
             assert "s3:GetObject" in attempt.detail
 

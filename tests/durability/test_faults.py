@@ -211,7 +211,7 @@ def test_a_source_whose_key_is_withdrawn_is_waited_for(
     assert not summary.aborted
     assert summary.given_back == SCANS
     assert standing(worker) == {(ItemStatus.PENDING, 0)}
-    (outage,) = worker.ledger.outages()
+    (outage,) = worker.ledger.list_outages()
     assert "credentials are refused" in outage.why
     road.faults.clear()
     worker.ledger.end_outages(outage.source)

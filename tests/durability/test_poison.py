@@ -113,7 +113,7 @@ def test_a_scan_that_kills_whole_workers_is_found_alone_and_quarantined(
         victim = named(ledger, 4)
         assert (victim.status, victim.reason) == (ItemStatus.QUARANTINED, Reason.KILLED_WORKER)
         assert (victim.attempts, killed) == (3, 3)
-        history = ledger.story(victim.uri).items[0]
+        history = ledger.get_story(victim.uri).items[0]
         assert [one.ending for one in history.attempts] == [AttemptEnding.EXPIRED] * 3
         others = [item for item in items_of(ledger).values() if item.id != victim.id]
         assert {item.status for item in others} == {ItemStatus.REVIEW}

@@ -42,7 +42,7 @@ class Box:
         """Where each scan stands, by key; each has one item."""
         with Ledger.open(self.url) as ledger:
             rows = ledger.list_items(ItemFilter(), limit=99)
-            keys = [ledger.story(row.uri).scan.key for row in rows]
+            keys = [ledger.get_story(row.uri).scan.key for row in rows]
             assert max(Counter(keys).values()) == 1
             return {
                 key: f"{row.status}" + (f": {row.reason}" if row.reason else "")
@@ -52,7 +52,7 @@ class Box:
     def revision(self, name: str) -> int:
         """The revision of a scan."""
         with Ledger.open(self.url) as ledger:
-            return ledger.story((self.folder / name).as_uri()).scan.revision
+            return ledger.get_story((self.folder / name).as_uri()).scan.revision
 
     def touch(self) -> None:
         """Give every file another time."""

@@ -102,7 +102,7 @@ def test_film_keeps_its_tone_and_has_its_files(
     """Master, access copy, poster, digests and XMP; Y′ of each frame is the film's own."""
     assert Command(reels, tmp_path, sqlite_url, quick_checkpoint).counts() == {"review": 1}
     with Ledger.open(sqlite_url) as ledger:
-        story = ledger.story((reels / "newsreel.mkv").as_uri())
+        story = ledger.get_story((reels / "newsreel.mkv").as_uri())
         told = film_figures.frames_of_archive(ledger, None)
     assert (story.scan.frames, story.scan.width, story.scan.height) == (6 * SHOT_FRAMES, 96, 64)
     assert (told.films, told.frames, told.done) == (1, 6 * SHOT_FRAMES, 6 * SHOT_FRAMES)
@@ -144,7 +144,7 @@ def test_killed_run_goes_on_from_the_shots_that_are_done(
         after = {shot.number: shot for shot in films.list_shots(ledger, the_film(ledger))}
         (master,) = (
             one
-            for one in ledger.story((reels / "newsreel.mkv").as_uri()).items[0].derivatives
+            for one in ledger.get_story((reels / "newsreel.mkv").as_uri()).items[0].derivatives
             if one.kind == "master"
         )
     assert {number: after[number].finished_at for number in before} == before

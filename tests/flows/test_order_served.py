@@ -193,14 +193,14 @@ def test_a_backfill_is_done_once_whatever_happens(
             len(
                 [
                     one
-                    for one in ledger.story(item.uri).items[0].attempts
+                    for one in ledger.get_story(item.uri).items[0].attempts
                     if one.ending == "finished"
                 ]
             )
             for item in ledger.list_items(ItemFilter(), limit=1000)
         ]
         assert ended == [1] * ITEMS
-        film = ledger.story((archive / "reel.mkv").as_uri()).items[0]
+        film = ledger.get_story((archive / "reel.mkv").as_uri()).items[0]
         assert sum(shot.frames for shot in film.shots) == REEL_SHOTS * SHOT_FRAMES
         assert len({shot.worker for shot in film.shots}) > 1, "several have shared the reel"
 
@@ -232,7 +232,7 @@ def test_what_people_correct_goes_through_the_same_workers(
         until(is_done)
         assert not _corrected(ledger, scans[2])
         for path in scans[:2]:
-            (history,) = ledger.story(path.as_uri()).items
+            (history,) = ledger.get_story(path.as_uri()).items
             assert history.item.status == "review"
             masters = [one for one in history.derivatives if one.kind == "master"]
             assert len(masters) == 2
@@ -245,4 +245,4 @@ def test_what_people_correct_goes_through_the_same_workers(
 
 def _corrected(ledger: Ledger, path: Path) -> bool:
     """Whether the derivative in use was made by what a person said."""
-    return bool(ledger.story(path.as_uri()).items[-1].item.correction_id)
+    return bool(ledger.get_story(path.as_uri()).items[-1].item.correction_id)

@@ -185,7 +185,7 @@ def test_a_killed_run_that_is_restarted_finishes_each_item_once(worker: Worker) 
         items = items_of(ledger)
         assert Counter(item.status for item in items.values()) == {"review": 43}
         for item in items.values():
-            attempts = ledger.story(item.uri).items[0].attempts
+            attempts = ledger.get_story(item.uri).items[0].attempts
             assert [attempt.ending for attempt in attempts].count("finished") == 1
     names = Counter(path.stem for path in worker.out.glob("*/master/**/*.*"))
     assert len(names) == 43
@@ -491,7 +491,7 @@ def test_after_a_promotion_only_a_backfill_colours_again(
     assert run_cli("approve", *new, "--why", "better", "--db", database)[0] == 0
     with Ledger.open(database) as ledger:
         for uri in {one.uri for one in items_of(ledger).values()}:
-            told = {one.recipe.digest: one.item.status for one in ledger.story(uri).items}
+            told = {one.recipe.digest: one.item.status for one in ledger.get_story(uri).items}
             assert told == {of_first[0]: "superseded", of_second[0]: "published"}
     after = files_under(tmp_path / "colour")
     masters = [name for name in before if "/master/" in name]

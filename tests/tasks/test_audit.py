@@ -85,7 +85,7 @@ def test_damage_is_found_told_with_a_remedy_and_mended(
     assert summary.outcomes[FixityOutcome.CHANGED] == 1  # its time of change says so
     assert (summary.damaged, summary.redone) == (2, 2)
     pending = [i for i in items_of(ledger).values() if i.status is ItemStatus.PENDING]
-    (decision,) = ledger.story(pending[0].uri).items[0].decisions
+    (decision,) = ledger.get_story(pending[0].uri).items[0].decisions
     assert (decision.kind, decision.who) == (DecisionKind.REDO, "a curator")
     work_off(worker_for(settings))
     mended = run_audit(settings, ledger, AuditPlan((FixitySubject.DERIVATIVE,)), name="two")

@@ -47,7 +47,7 @@ def test_what_was_decided_in_a_file_is_carried_out_and_recorded(ledger: Ledger) 
     done = carry_out(ledger, reviews, undecided=undecided)
     assert (done.approved, done.rejected, done.undecided, done.passed_over) == (2, 1, 1, ())
     assert statuses(ledger, recipe_id) == {"published": 2, "rejected": 1, "review": 1}
-    stories = [ledger.story(row.uri) for row in ledger.list_items(ItemFilter(), limit=9)]
+    stories = [ledger.get_story(row.uri) for row in ledger.list_items(ItemFilter(), limit=9)]
     said = [[(d.who, d.why) for d in story.items[0].decisions] for story in stories]
     assert said == [
         [("Mme B", "")],

@@ -10,6 +10,19 @@ from tasks.words import count
 
 
 @dataclass(frozen=True)
+class ClaimRequest:
+    """What a worker asks for; see `Ledger.claim`."""
+
+    worker: str  #: who claims, for people
+    recipe_id: int
+    order_id: int  #: whose items
+    run_id: int  #: whose failure budget this counts for
+    limit: int  #: items at most
+    lease_s: float  #: how long the claim lasts unless renewed
+    max_attempts: int  #: after so many, an item is not tried again
+
+
+@dataclass(frozen=True)
 class OutageRow:
     """A place of which nothing can be read, and what waits for it."""
 

@@ -90,7 +90,7 @@ def test_what_is_said_is_shown_kept_and_taught(house: House) -> None:
     made = anna.post(f"/api/items/{item}/correction", said=SAID, note="a letter", seen=0).json()
     assert (made["who"], made["note"]) == ("Anna", "a letter")
     wait_until_coloured(anna, item)
-    history = house.ledger.story(house.desk.item(item).row.uri).items[-1]  # type: ignore[union-attr]
+    history = house.ledger.get_story(house.desk.item(item).row.uri).items[-1]  # type: ignore[union-attr]
     assert distances(path_of(in_use(history)), STROKES[:1])[0] < 3
     taught = anna.post(f"/api/items/{item}/teach")
     assert taught.status_code == 200, taught.text
@@ -275,7 +275,7 @@ def test_a_curator_corrects_in_a_browser(
     """Three hints by click and key, undo, save, teach; the TIFF has the hinted colours."""
     with open_ledger(coloured) as ledger:
         uri = (archive / "deep.tif").as_uri()
-        item = ledger.story(uri).items[-1].item.id
+        item = ledger.get_story(uri).items[-1].item.id
         with serving(coloured) as url, browsing(browser_folder) as page:
             page.see(1400, 900)
             begin = url.replace("http://", f"http://{':'.join(LOCAL)}@")
@@ -296,7 +296,7 @@ def test_a_curator_corrects_in_a_browser(
             page.wait_for("The scan is coloured by what was said", seconds=150)
             page.run("document.querySelector('[data-teach]').click()")
             page.wait_for("Taught as reference")
-        story = ledger.story(uri)
+        story = ledger.get_story(uri)
         for hint, stroke in zip(story.corrections[-1].said["hints"], STROKES, strict=True):
             assert hint["points"][0] == pytest.approx(stroke.points[0], abs=0.005)
             assert hint["rgb"] == list(stroke.rgb)

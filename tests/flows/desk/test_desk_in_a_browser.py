@@ -110,7 +110,7 @@ def test_a_morning_by_key(elsewhere: Settings, tmp_path: Path) -> None:
             page.press("a")
             time.sleep(0.3)
         page.wait_for("Nothing of what you chose waits", seconds=20)
-        story = ledger.story(ledger.list_items(ItemFilter(ids=[first]), limit=1)[0].uri)
+        story = ledger.get_story(ledger.list_items(ItemFilter(ids=[first]), limit=1)[0].uri)
         made = story.items[0].decisions
         assert [one.kind for one in made] == ["approve", "undo", "reject"]
         assert {one.who for one in made} == {"Anna"}

@@ -57,7 +57,7 @@ def test_what_is_ticked_is_decided_at_once_and_taken_back(
     assert moved == set(ids)
     page = anna.client.get(done.headers["location"], headers=HTML).text
     undo = fields_in(page, "/wall/undo")
-    story = house.ledger.story(house.ledger.list_items(ItemFilter(ids=ids), limit=1)[0].uri)
+    story = house.ledger.get_story(house.ledger.list_items(ItemFilter(ids=ids), limit=1)[0].uri)
     made = story.items[0].decisions[-1]
     assert (made.who, made.why, str(made.id)) == ("Anna", "as one", undo["decision"])
     back = anna.client.post("/wall/undo", data=undo, headers=HTML)
@@ -230,7 +230,9 @@ def test_where_two_must_agree_the_second_person_confirms(open_house: OpenHouse) 
     assert "Noted: <b>approve</b>, 2 scans" in page
     moved = {n for n, status in statuses_of(house).items() if status is ItemStatus.PUBLISHED}
     assert moved == set(ids[1:4])
-    story = house.ledger.story(house.ledger.list_items(ItemFilter(ids=ids[1:2]), limit=1)[0].uri)
+    story = house.ledger.get_story(
+        house.ledger.list_items(ItemFilter(ids=ids[1:2]), limit=1)[0].uri
+    )
     assert story.items[0].decisions[-1].who == "Anna and Ben <i>"
     back = anna.client.post("/wall/undo", data=fields_in(page, "/wall/undo") | {"csrf": anna.token})
     assert back.status_code == 303

@@ -227,7 +227,7 @@ def test_an_archive_is_served_interrupted_and_served_again(machine: Machine) -> 
         items = items_of(ledger)
         assert Counter(item.status for item in items.values()) == {"review": SCANS}
         for item in items.values():
-            endings = [one.ending for one in ledger.story(item.uri).items[0].attempts]
+            endings = [one.ending for one in ledger.get_story(item.uri).items[0].attempts]
             assert endings.count("finished") == 1
 
 

@@ -89,7 +89,7 @@ def test_a_source_that_goes_costs_no_attempt_and_is_named(
     go(archive)
     assert set(work(worker).values()) == {UNTRIED}
     assert claim_all(worker) is None
-    (outage,) = worker.ledger.outages()
+    (outage,) = worker.ledger.list_outages()
     assert (outage.url, outage.scans) == (archive.as_uri(), 6)
     assert archive.name in outage.why
     assert "mount" in outage.why or "folder" in outage.why
@@ -110,7 +110,7 @@ def test_a_folder_that_goes_takes_only_its_own_scans_along(
     away = {name: stands.pop(name) for name in ("deep.tif", "flat.tif", "small.png")}
     assert set(away.values()) == {UNTRIED}
     assert set(stands.values()) == {(ItemStatus.REVIEW, 1)}
-    (outage,) = worker.ledger.outages()
+    (outage,) = worker.ledger.list_outages()
     assert (outage.place, outage.scans) == ("box 1/", 3)
 
 
@@ -129,7 +129,7 @@ def test_one_scan_that_cannot_be_read_pays_alone(
         3,
     )
     assert {one.status for one in items.values()} == {ItemStatus.REVIEW}
-    assert not worker.ledger.outages()
+    assert not worker.ledger.list_outages()
 
 
 def test_the_only_scan_of_a_source_that_cannot_be_read_pays(
@@ -174,7 +174,7 @@ def test_a_source_that_comes_back_in_the_middle_is_done_by_the_same_run(
     # One that failed at the moment when it came back may have paid for it.
     assert {status for status, _ in stands.values()} == {ItemStatus.REVIEW}
     assert sorted(attempts for _, attempts in stands.values())[:3] == [1, 1, 1]
-    assert not worker.ledger.outages()
+    assert not worker.ledger.list_outages()
 
 
 def test_of_two_sources_the_other_goes_on_whole_and_the_run_ends_with_3(
@@ -199,7 +199,7 @@ def test_of_two_sources_the_other_goes_on_whole_and_the_run_ends_with_3(
         stands = standing(ledger)
         assert {one for name, one in stands.items() if "other" in name} == {(ItemStatus.REVIEW, 1)}
         assert {one for name, one in stands.items() if "other" not in name} == {UNTRIED}
-        (outage,) = ledger.outages()
+        (outage,) = ledger.list_outages()
         assert outage.scans == 6
     told = (
         CliRunner().invoke(app, ["status", "--db", settings.database_url.get_secret_value()]).stdout
@@ -212,7 +212,7 @@ def test_of_two_sources_the_other_goes_on_whole_and_the_run_ends_with_3(
     assert run_here(settings, as_json=False) is ExitCode.CLEAN
     with open_ledger(settings) as ledger:
         assert set(standing(ledger).values()) == {(ItemStatus.REVIEW, 1)}
-        assert not ledger.outages()
+        assert not ledger.list_outages()
 
 
 def test_an_output_that_goes_stops_the_run_and_costs_no_attempt(
@@ -319,7 +319,7 @@ def test_a_bucket_that_goes_costs_no_attempt(
     worker = worker_for(in_s3())
     road.faults += faults
     assert set(work(worker).values()) == {UNTRIED}
-    assert {one.scans for one in worker.ledger.outages()} <= {3, 6}
+    assert {one.scans for one in worker.ledger.list_outages()} <= {3, 6}
     assert claim_all(worker) is None
     road.faults.clear()
     for source in worker.settings.sources:
@@ -360,5 +360,5 @@ def test_several_workers_share_what_one_finds_out(
         third = replace(workers[0], name="a third")
         assert claim_all(third) is None
         assert set(standing(third.ledger).values()) == {UNTRIED}
-        (outage,) = third.ledger.outages()
+        (outage,) = third.ledger.list_outages()
         assert (outage.place, outage.scans) == ("", 6)

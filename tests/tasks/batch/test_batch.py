@@ -76,7 +76,7 @@ def test_every_scan_of_the_archive_is_stored_and_verified(
     assert files_under(archive) == before
     stored = files_under(tmp_path / "colour")
     for name, item in items_of(worker.ledger).items():
-        story = worker.ledger.story(item.uri)
+        story = worker.ledger.get_story(item.uri)
         scan = next(data for key, data in before.items() if key.endswith(name))
         assert story.scan.sha256 == hashlib.sha256(scan).hexdigest()
         derivatives = story.items[0].derivatives

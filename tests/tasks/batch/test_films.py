@@ -276,7 +276,7 @@ def test_film_in_a_bucket_is_made_over_postgresql(
     s3_bucket.client.delete_object(**bucket, Key=listed["Key"])
     assert dict(work_off(worker).statuses) == {ItemStatus.REVIEW: 1}
     item = items_of(worker.ledger)[NAME]
-    made = [one.kind for one in worker.ledger.story(item.uri).items[0].derivatives]
+    made = [one.kind for one in worker.ledger.get_story(item.uri).items[0].derivatives]
     assert sorted(made) == ["access", "framemd5", "master", "poster", "xmp"]
     kept = s3_bucket.client.list_objects_v2(**bucket, Prefix="colour/work/")
     assert kept["KeyCount"] == 2, "no account of ours may delete there"

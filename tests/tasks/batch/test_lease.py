@@ -110,7 +110,7 @@ def test_a_defect_of_ours_in_the_middle_gives_attempts_back(
         work_off(worker)
     items = items_of(worker.ledger)
     assert {(item.status, item.attempts) for item in items.values()} == {(ItemStatus.PENDING, 0)}
-    history = worker.ledger.story(items[VICTIM].uri).items[0]
+    history = worker.ledger.get_story(items[VICTIM].uri).items[0]
     assert [one.ending for one in history.attempts] == [AttemptEnding.GIVEN_BACK]
 
 

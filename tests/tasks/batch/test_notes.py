@@ -68,7 +68,7 @@ def test_lost_rights_wait_for_a_person_and_oddities_do_not(
     for item in (lost, odd):
         name = item.uri.rpartition("/")[2]
         assert tuple(told[name]["notes"]) == item.notes
-        story = worker.ledger.story(item.uri)
+        story = worker.ledger.get_story(item.uri)
         print_story(story)
         printed = " ".join(capsys.readouterr().out.split())
         premis = premis_item([story], software="Autochrome 1").decode()

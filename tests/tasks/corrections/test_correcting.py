@@ -29,7 +29,7 @@ from tasks.corrections.saving import (
 )
 from tasks.corrections.teaching import teach
 from tasks.errors import UsageError
-from tasks.ledger import Claim, ItemStatus, Ledger, orders
+from tasks.ledger import Claim, ClaimRequest, ItemStatus, Ledger, orders
 from tasks.ledger.corrections import CorrectedMeanwhile
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.orders import Order, OrderMode, Scope
@@ -91,7 +91,7 @@ def colour(settings: Settings, ledger: Ledger, fanout: OpenFanout) -> Colour:
 
 def latest(ledger: Ledger, uri: str) -> ItemHistory:
     """The scan's last item."""
-    return ledger.story(uri).items[-1]
+    return ledger.get_story(uri).items[-1]
 
 
 def test_hints_hold_in_the_files_and_the_tone_is_kept(
@@ -145,7 +145,7 @@ def test_provenance_says_who_gave_how_many_hints(ledger: Ledger, deep: str, colo
     words = "3 hints, 1 mask and strength 0.8 by"
     assert words in told["photoshop:Instructions"][0]
     assert words in " ".join(latest(ledger, deep).item.notes)
-    story = ledger.story(deep)
+    story = ledger.get_story(deep)
     assert [(one.who, one.note) for one in story.corrections] == [(who, "from a <letter>")]
     premis = premis_item([story], software=this_program()).decode()
     assert "modification" in premis
@@ -163,7 +163,7 @@ def test_a_later_recipe_takes_the_hints_along(
     order = Order(OrderMode.CHANGED_RECIPE, Scope(uris=(deep,)), who="the archive")
     made = plan_order(ledger, make_order(later, ledger, order, name="changed").id)
     assert work_here(later, ledger, made.id, stop=threading.Event(), open_fanout=fanout) == ""
-    old, new = ledger.story(deep).items
+    old, new = ledger.get_story(deep).items
     assert (old.item.status, new.item.status) == (ItemStatus.SUPERSEDED, ItemStatus.PUBLISHED)
     assert new.item.correction_id == row.id
     assert max(distances(path_of(in_use(new)))) < 3
@@ -229,7 +229,7 @@ def test_two_people_at_one_scan(ledger: Ledger, deep: str) -> None:
         save_correction(ledger, deep, Correction(HINTS[:1]), who="Ben", seen=0)
     assert told.value.last == ann
     ben = save_correction(ledger, deep, Correction(HINTS[:1]), who="Ben", seen=ann.id)
-    assert [one.id for one in ledger.story(deep).corrections] == [ann.id, ben.id]
+    assert [one.id for one in ledger.get_story(deep).corrections] == [ann.id, ben.id]
 
 
 def test_whoever_colours_it_just_now_begins_again(
@@ -241,13 +241,15 @@ def test_whoever_colours_it_just_now_begins_again(
 
     def claim() -> Claim:
         held = ledger.claim(
-            "worker",
-            recipe_id=order.recipe_id,
-            order_id=order.id,
-            run_id=order.run_id,
-            limit=9,
-            lease_s=60,
-            max_attempts=3,
+            ClaimRequest(
+                worker="worker",
+                recipe_id=order.recipe_id,
+                order_id=order.id,
+                run_id=order.run_id,
+                limit=9,
+                lease_s=60,
+                max_attempts=3,
+            )
         )
         assert held is not None
         return held
@@ -316,7 +318,7 @@ def test_the_command_line_does_the_same(
         app, _cli(settings, deep, "--hints", str(hints), "--strength", "0.5", "--who", "Ann")
     )
     assert made.exit_code == 0, made.output
-    said = ledger.story(deep).corrections[-1]
+    said = ledger.get_story(deep).corrections[-1]
     assert (said.who, said.said["strength"]) == ("Ann", 0.5)
     assert max(distances(path_of(in_use(latest(ledger, deep))), HINTS[:1])) < 3
     taken_back = CliRunner().invoke(app, _cli(settings, deep, "--withdraw"))
@@ -349,7 +351,7 @@ def test_killed_in_the_middle_it_is_done_once_and_by_the_hints(
     take_over_leases(ledger)  # as every worker does when it starts
     assert work_here(settings, ledger, order.id, stop=threading.Event(), open_fanout=fanout) == ""
     history = latest(ledger, deep)
-    said = ledger.story(deep).corrections[-1]
+    said = ledger.get_story(deep).corrections[-1]
     assert (history.item.status, history.item.correction_id) == (ItemStatus.PUBLISHED, said.id)
     assert max(distances(path_of(in_use(history)), HINTS[:1])) < 3
     assert sum(one.correction_id == said.id for one in history.derivatives) == 2

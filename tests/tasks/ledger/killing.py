@@ -8,7 +8,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from tasks.errors import DatabaseUnavailable
-from tasks.ledger import Ledger
+from tasks.ledger import ClaimRequest, Ledger
 from tests.orders import order_for
 from tests.tasks.ledger.building import done
 
@@ -36,13 +36,15 @@ def work(todo: Work, worker: str) -> None:
         order = order_for(ledger, todo.recipe_id)
         while True:
             claim = ledger.claim(
-                worker,
-                recipe_id=todo.recipe_id,
-                order_id=order.id,
-                run_id=order.run_id,
-                limit=todo.limit,
-                lease_s=todo.lease_s,
-                max_attempts=todo.max_attempts,
+                ClaimRequest(
+                    worker=worker,
+                    recipe_id=todo.recipe_id,
+                    order_id=order.id,
+                    run_id=order.run_id,
+                    limit=todo.limit,
+                    lease_s=todo.lease_s,
+                    max_attempts=todo.max_attempts,
+                )
             )
             if claim is None:
                 due_s = ledger.next_due_s(order.id)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from tasks.errors import Reason
-from tasks.ledger import Backoff, ItemFilter, Ledger, Outcome
+from tasks.ledger import Backoff, ClaimRequest, ItemFilter, Ledger, Outcome
 from tasks.schema import AttemptEnding, ItemStatus
 from tests.orders import claim_batch, enqueue, next_due_s, order_for
 from tests.outcomes import outcome_for
@@ -56,13 +56,15 @@ def test_claims_keep_to_the_recipe(ledger: Ledger) -> None:
     enqueue(ledger, recipe_id)
     order = order_for(ledger, recipe_id)
     other = ledger.claim(
-        "other",
-        recipe_id=recipe(ledger, "z"),
-        order_id=order.id,
-        run_id=order.run_id,
-        limit=3,
-        lease_s=60,
-        max_attempts=3,
+        ClaimRequest(
+            worker="other",
+            recipe_id=recipe(ledger, "z"),
+            order_id=order.id,
+            run_id=order.run_id,
+            limit=3,
+            lease_s=60,
+            max_attempts=3,
+        )
     )
     assert other is None
     held = claim(ledger, recipe_id)
@@ -75,7 +77,7 @@ def test_finish_records_everything_that_a_worker_found_out(ledger: Ledger) -> No
     run_id = ledger.start_run("nightly", "a night")
     held = claim(ledger, recipe_id, run_id=run_id)
     finish_all(ledger, held)
-    story = ledger.story(held.items[0].uri)
+    story = ledger.get_story(held.items[0].uri)
     assert story.scan.sha256 == DIGEST
     assert (story.scan.width, story.scan.height, story.scan.bits, story.scan.pages) == (
         600,
@@ -103,7 +105,7 @@ def test_derivative_written_again_replaces_its_record(ledger: Ledger) -> None:
         failed = Outcome(item_id, ItemStatus.FAILED, Reason.TONE_GATE, derivatives=(record,))
         ledger.finish(held.token, [failed])
         ledger.retry(ItemFilter(), who="engineer", why="mended")
-    (written,) = ledger.story(held.items[0].uri).items[0].derivatives
+    (written,) = ledger.get_story(held.items[0].uri).items[0].derivatives
     assert written.sha256 == "2" * 64
 
 
@@ -181,7 +183,7 @@ def test_give_back_does_not_count_the_attempt(ledger: Ledger) -> None:
     assert ledger.give_back(held.token) == 2
     assert ledger.give_back(held.token) == 0
     assert ledger.finish(held.token, [done(others[0].id)]) == {}
-    endings = [a.ending for a in ledger.story(others[0].uri).items[0].attempts]
+    endings = [a.ending for a in ledger.get_story(others[0].uri).items[0].attempts]
     assert endings == [AttemptEnding.GIVEN_BACK]
 
 
@@ -230,7 +232,7 @@ def test_late_finisher_is_refused_and_the_new_holder_is_not(
     assert late.finish(lost.token, [blank]) == {}
     finish_all(prompt, held)
     assert statuses(late, recipe_id) == {"review": 1}
-    attempts = late.story(held.items[0].uri).items[0].attempts
+    attempts = late.get_story(held.items[0].uri).items[0].attempts
     assert [(a.worker, a.ending) for a in attempts] == [
         ("late", AttemptEnding.EXPIRED),
         ("prompt", AttemptEnding.FINISHED),
@@ -278,7 +280,7 @@ def test_item_that_kills_its_worker_is_quarantined(ledger: Ledger) -> None:
     assert statuses(ledger, recipe_id) == {"quarantined": 1, "review": 3}
     assert ledger.counts(recipe_id).reasons == {Reason.KILLED_WORKER: 1}
     for key in keys(4):
-        attempts = ledger.story(f"{SOURCE}/{key}").items[0].attempts
+        attempts = ledger.get_story(f"{SOURCE}/{key}").items[0].attempts
         assert len(attempts) == (3 if key == poison else 2)
         assert attempts[0].ending is AttemptEnding.EXPIRED
 

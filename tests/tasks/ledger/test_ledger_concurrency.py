@@ -90,7 +90,7 @@ def test_runs_of_every_kind_do_not_disturb_each_other(open_ledger: Callable[[], 
         counts = ledgers[3].counts(recipe_id)
         assert counts.enqueued <= counts.scans
         derivatives(ledgers[3])
-        ledgers[3].story(f"{SOURCE}/{keys(1)[0]}")
+        ledgers[3].get_story(f"{SOURCE}/{keys(1)[0]}")
 
     def vanish() -> None:
         held = claim_batch(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tasks.errors import UsageError
-from tasks.ledger import Claim, Ledger, corrections, enqueue, orders
+from tasks.ledger import Claim, ClaimRequest, Ledger, corrections, enqueue, orders
 from tasks.ledger.corrections import CorrectedMeanwhile, NewCorrection
 from tasks.ledger.orders import Order, OrderKind, OrderMode, Scope
 from tasks.ledger.records import CorrectionRow
@@ -54,13 +54,15 @@ def take(ledger: Ledger, number: int) -> Claim:
     """A batch of an order, which must be there."""
     order = orders.get(ledger, number)
     held = ledger.claim(
-        "worker",
-        recipe_id=order.recipe_id,
-        order_id=number,
-        run_id=order.run_id,
-        limit=9,
-        lease_s=60,
-        max_attempts=3,
+        ClaimRequest(
+            worker="worker",
+            recipe_id=order.recipe_id,
+            order_id=number,
+            run_id=order.run_id,
+            limit=9,
+            lease_s=60,
+            max_attempts=3,
+        )
     )
     assert held is not None
     return held
@@ -80,12 +82,12 @@ def test_a_correction_is_ordered_claimed_and_done(ledger: Ledger, coloured: int)
     outcome = done(item.id, ItemStatus.PUBLISHED)
     record = replace(outcome.derivatives[0], key="recipe/1.correction-0001.jpg", sha256="ef" * 32)
     ledger.finish(held.token, [replace(outcome, correction_id=row.id, derivatives=(record,))])
-    history = ledger.story(uri()).items[-1]
+    history = ledger.get_story(uri()).items[-1]
     assert history.item.correction_id == row.id
     assert [one.correction_id for one in history.derivatives] == [0, row.id]
     assert enqueue.list_corrected(ledger, coloured, limit=9) == []
-    assert ledger.story(uri()).corrections == (row,)
-    assert ledger.story(uri(1)).corrections == ()
+    assert ledger.get_story(uri()).corrections == (row,)
+    assert ledger.get_story(uri(1)).corrections == ()
 
 
 def test_the_latest_that_stands_counts(ledger: Ledger, coloured: int) -> None:

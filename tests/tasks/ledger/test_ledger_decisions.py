@@ -67,7 +67,7 @@ def test_hold_takes_what_is_not_decided_yet(ledger: Ledger, dry_run: bool) -> No
     assert ledger.hold(ItemFilter(), who="curator", why="rights", dry_run=dry_run) == 4
     expected = before if dry_run else {"held": 4}
     assert statuses(ledger, recipe_id) == expected
-    decisions = ledger.story(failed.uri).items[0].decisions
+    decisions = ledger.get_story(failed.uri).items[0].decisions
     assert len(decisions) == (0 if dry_run else 1)
     accepted = ledger.finish(held.token, [done(working.id)])
     assert set(accepted) == ({working.id} if dry_run else set())
@@ -84,7 +84,7 @@ def test_held_item_shows_why_and_is_released_afresh(ledger: Ledger) -> None:
     assert ledger.counts(recipe_id).reasons == {}
     ledger.release(ItemFilter(), who="curator", why="cleared")
     assert claim(ledger, recipe_id).items[0].attempt == 1
-    hold, release = ledger.story(held.items[0].uri).items[0].decisions
+    hold, release = ledger.get_story(held.items[0].uri).items[0].decisions
     assert (hold.kind, hold.who, hold.why) == (DecisionKind.HOLD, "curator", "family asked")
     assert (hold.was, hold.was_reason, hold.became) == (
         ItemStatus.FAILED,
@@ -121,7 +121,7 @@ def test_decision_about_nothing_leaves_no_record(ledger: Ledger) -> None:
     """Nothing moved, nothing noted."""
     enqueued(ledger, 1)
     assert ledger.release(ItemFilter(), who="curator", why="none held") == 0
-    assert ledger.story(f"{SOURCE}/{keys(1)[0]}").items[0].decisions == ()
+    assert ledger.get_story(f"{SOURCE}/{keys(1)[0]}").items[0].decisions == ()
 
 
 def test_filter_fields_narrow_each_other(ledger: Ledger) -> None:
@@ -206,7 +206,7 @@ def test_uri_outside_of_every_source_is_an_error_that_names_them(ledger: Ledger)
     with pytest.raises(UsageError, match="the sources are: s3://archive/scans"):
         ledger.list_items(ItemFilter(uri="s3://archiv/scans/x"), limit=1)
     with pytest.raises(UsageError, match="no scan is known at"):
-        ledger.story(f"{SOURCE}/no-such.tif")
+        ledger.get_story(f"{SOURCE}/no-such.tif")
 
 
 def test_decisions_of_two_people_at_once_move_each_item_once(

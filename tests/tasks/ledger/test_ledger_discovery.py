@@ -69,7 +69,7 @@ def test_keys_are_kept_apart_to_the_character(ledger: Ledger) -> None:
     assert discover(ledger, listing(odd)).new == len(odd)
     assert discover(ledger, listing(odd)).unchanged == len(odd)
     for key in odd:
-        assert ledger.story(f"{SOURCE}/{key}").scan.key == key
+        assert ledger.get_story(f"{SOURCE}/{key}").scan.key == key
 
 
 def test_changed_file_is_a_new_revision(ledger: Ledger) -> None:
@@ -79,7 +79,7 @@ def test_changed_file_is_a_new_revision(ledger: Ledger) -> None:
     first, second = listing(keys(2))
     found = discover(ledger, [Listed(first.key, size_bytes=7), second])
     assert found == Discovered(found=2, changed=1, unchanged=1)
-    story = ledger.story(f"{SOURCE}/{first.key}")
+    story = ledger.get_story(f"{SOURCE}/{first.key}")
     assert (story.scan.revision, story.scan.sha256) == (2, None)
     assert [(old.revision, old.etag) for old in story.revisions] == [(1, "first")]
     assert statuses(ledger, recipe_id) == {"published": 2}
@@ -98,7 +98,7 @@ def test_file_that_changes_under_a_worker_is_taken_from_it(ledger: Ledger) -> No
     assert ledger.renew(held.token, lease_s=60) == 1
     lost, kept = held.items
     assert ledger.finish(held.token, [done(lost.id), done(kept.id)]).keys() == {kept.id}
-    history = ledger.story(lost.uri).items[0]
+    history = ledger.get_story(lost.uri).items[0]
     assert (history.item.status, history.item.attempts) == (ItemStatus.PENDING, 0)
     assert [one.ending for one in history.attempts] == [AttemptEnding.REVOKED]
     assert claim(ledger, recipe_id).items[0].revision == 2
@@ -116,7 +116,7 @@ def test_vanished_scan_is_marked_and_waits_no_more(ledger: Ledger) -> None:
     again = discover(ledger, objects)
     assert (again.reappeared, again.vanished, again.new) == (2, 0, 0)
     assert statuses(ledger, recipe_id) == {"pending": 2, "published": 2}
-    kinds = [d.kind for d in ledger.story(f"{SOURCE}/{objects[3].key}").items[0].decisions]
+    kinds = [d.kind for d in ledger.get_story(f"{SOURCE}/{objects[3].key}").items[0].decisions]
     assert kinds == [DecisionKind.SCAN_VANISHED, DecisionKind.SCAN_REAPPEARED]
 
 
@@ -172,7 +172,7 @@ def test_what_a_pattern_leaves_out_waits_no_more_and_comes_back(ledger: Ledger) 
     assert (left.vanished, left.left_out) == (0, 4)
     assert statuses(ledger, recipe_id) == {"review": 1, "skipped": 3}
     assert ledger.counts(recipe_id).reasons == {Reason.LEFT_OUT: 3}
-    story = ledger.story(held.items[1].uri).items[0]
+    story = ledger.get_story(held.items[1].uri).items[0]
     assert story.item.detail == "left out by the pattern *.tif"
     assert story.decisions[-1].kind is DecisionKind.SCAN_LEFT_OUT
     assert discover(ledger, [], leaves_out=lambda _: "*.tif").left_out == 0

@@ -82,12 +82,12 @@ CHANGES = {
 def test_same_bytes_are_no_change(ledger: Ledger, status: str, change: dict[str, object]) -> None:
     """No revision, no work, no other status, nothing in the story: whatever the listing tells."""
     recipe_id = decided(ledger, status)
-    before = ledger.story(f"{SOURCE}/{keys(1)[0]}")
+    before = ledger.get_story(f"{SOURCE}/{keys(1)[0]}")
     found = discover(ledger, replace(Listed(keys(1)[0]), **change))  # type: ignore[arg-type]
     assert found == Discovered(found=1, unchanged=1, doubted=1)
     assert compare(ledger, DIGEST) == 0
     assert ledger.doubts(SOURCE) == []
-    after = ledger.story(f"{SOURCE}/{keys(1)[0]}")
+    after = ledger.get_story(f"{SOURCE}/{keys(1)[0]}")
     assert (after.scan.revision, after.revisions) == (1, ())
     assert after.items == before.items
     assert enqueue(ledger, recipe_id) == 0
@@ -111,7 +111,7 @@ def test_other_bytes_are_a_new_revision(ledger: Ledger) -> None:
     discover(ledger, first.touched())
     discover(ledger, first.touched().touched())
     assert compare(ledger, OTHER) == 1
-    story = ledger.story(f"{SOURCE}/{first.key}")
+    story = ledger.get_story(f"{SOURCE}/{first.key}")
     assert (story.scan.revision, story.scan.sha256, story.scan.etag) == (2, OTHER, "first''")
     assert [(old.revision, old.etag, old.sha256) for old in story.revisions] == [
         (1, "first", DIGEST)
@@ -140,7 +140,7 @@ def test_bytes_that_were_read_before_the_latest_listing_settle_nothing(ledger: L
     (doubt,) = ledger.doubts(SOURCE)
     discover(ledger, touched.touched())
     assert ledger.record_digests([Digest(doubt.scan_id, doubt.listing, OTHER)]) == 0
-    assert ledger.story(f"{SOURCE}/{touched.key}").scan.revision == 1
+    assert ledger.get_story(f"{SOURCE}/{touched.key}").scan.revision == 1
     assert len(ledger.doubts(SOURCE)) == 1
 
 
@@ -186,7 +186,7 @@ def test_damaged_bytes_do_not_become_those_on_record(ledger: Ledger) -> None:
         outcome_for(held.items[0].id, Reason.FIXITY_MISMATCH), scan_sha256=OTHER, listing=1
     )
     ledger.finish(held.token, [damaged])
-    assert ledger.story(held.items[0].uri).scan.sha256 == DIGEST
+    assert ledger.get_story(held.items[0].uri).scan.sha256 == DIGEST
 
 
 def test_pages_go_with_their_file(ledger: Ledger) -> None:
@@ -250,7 +250,7 @@ def test_restored_scans_are_taken_up_by_the_next_discovery(ledger: Ledger) -> No
     assert statuses(ledger, recipe_id) == {"pending": 1, "skipped": 1}
     discover(ledger, first, second)
     assert statuses(ledger, recipe_id) == {"pending": 2}
-    decisions = ledger.story(f"{SOURCE}/{first.key}").items[0].decisions
+    decisions = ledger.get_story(f"{SOURCE}/{first.key}").items[0].decisions
     assert [one.kind for one in decisions] == [
         DecisionKind.SCAN_ARCHIVED,
         DecisionKind.SCAN_RESTORED,

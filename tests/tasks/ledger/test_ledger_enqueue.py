@@ -153,7 +153,7 @@ def test_publishing_supersedes_the_older_recipes_derivative(ledger: Ledger) -> N
     finish_all(ledger, held, ItemStatus.PUBLISHED)
     assert statuses(ledger, old) == {"superseded": 2}
     assert statuses(ledger, new) == {"published": 2}
-    older, newer = ledger.story(held.items[0].uri).items
+    older, newer = ledger.get_story(held.items[0].uri).items
     assert [d.kind for d in older.decisions] == [DecisionKind.SUPERSEDE]
     assert older.decisions[0].who == "worker"
     assert newer.decisions == ()

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import update
 
 from tasks.errors import Reason, UsageError
-from tasks.ledger import Claim, ItemFilter, Ledger, orders, sql
+from tasks.ledger import Claim, ClaimRequest, ItemFilter, Ledger, orders, sql
 from tasks.ledger.orders import (
     Budget,
     Order,
@@ -71,13 +71,15 @@ def claim(ledger: Ledger, recipe_id: int, order_id: int, *, limit: int = 100) ->
     """A batch of an order, or None."""
     run_id = orders.get(ledger, order_id).run_id
     return ledger.claim(
-        "worker",
-        recipe_id=recipe_id,
-        limit=limit,
-        lease_s=60,
-        max_attempts=3,
-        run_id=run_id,
-        order_id=order_id,
+        ClaimRequest(
+            worker="worker",
+            recipe_id=recipe_id,
+            limit=limit,
+            lease_s=60,
+            max_attempts=3,
+            run_id=run_id,
+            order_id=order_id,
+        )
     )
 
 
@@ -381,7 +383,7 @@ def test_cancel_restores_what_had_ended_before(ledger: Ledger) -> None:
     assert statuses(ledger) == {"published": 1, "review": 1, "failed": 1}
     (row,) = ledger.list_items(ItemFilter(ids=[failed]), limit=1)
     assert (row.reason, row.detail) == (Reason.TONE_GATE, "0.7 L* off")
-    decisions = ledger.story(row.uri).items[0].decisions
+    decisions = ledger.get_story(row.uri).items[0].decisions
     assert [(one.kind, one.became) for one in decisions] == [
         (DecisionKind.ENQUEUE, ItemStatus.PENDING),
         (DecisionKind.WITHDRAW, ItemStatus.FAILED),

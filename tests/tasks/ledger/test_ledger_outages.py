@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import update
 
 from tasks.errors import Reason
-from tasks.ledger import Claim, ItemStatus, Ledger, orders, outages, sql
+from tasks.ledger import Claim, ClaimRequest, ItemStatus, Ledger, orders, outages, sql
 from tasks.ledger.orders import Order, OrderKind, OrderState
 from tasks.schema import outage
 from tests.orders import end_orders, enqueue
@@ -34,13 +34,15 @@ def claim_of(ledger: Ledger, number: int) -> Claim | None:
     """A batch of an order."""
     row = orders.get(ledger, number)
     return ledger.claim(
-        "w",
-        recipe_id=row.recipe_id,
-        order_id=number,
-        run_id=row.run_id,
-        limit=9,
-        lease_s=60,
-        max_attempts=3,
+        ClaimRequest(
+            worker="w",
+            recipe_id=row.recipe_id,
+            order_id=number,
+            run_id=row.run_id,
+            limit=9,
+            lease_s=60,
+            max_attempts=3,
+        )
     )
 
 
@@ -52,14 +54,17 @@ def test_what_lies_in_a_place_that_is_away_is_passed_by(ledger: Ledger) -> None:
     assert ledger.begin_outage(OTHER, "x/", "x is empty") == outages.FIRST_WAIT_S
     held = claim(ledger, recipe_id)
     assert [one.key for one in held.items] == ["y/c.tif"]
-    assert {(one.url, one.scans) for one in ledger.outages()} == {(SOURCE, 3), (f"{OTHER}/x/", 2)}
+    assert {(one.url, one.scans) for one in ledger.list_outages()} == {
+        (SOURCE, 3),
+        (f"{OTHER}/x/", 2),
+    }
     ledger.end_outages(OTHER, "y/c.tif")
     assert claims_nothing(ledger, recipe_id)
     ledger.end_outages(OTHER, "x/b.tif")
     assert len(claim(ledger, recipe_id).items) == 2
     ledger.end_outages(SOURCE)
     assert len(claim(ledger, recipe_id).items) == 3
-    assert not ledger.outages()
+    assert not ledger.list_outages()
 
 
 def test_what_is_given_back_counts_no_attempt_and_tells_why(ledger: Ledger) -> None:
@@ -68,7 +73,7 @@ def test_what_is_given_back_counts_no_attempt_and_tells_why(ledger: Ledger) -> N
     held = claim(ledger, recipe_id, limit=1)
     ledger.begin_outage(SOURCE, "", WHY)
     ledger.give_back(held.token, reason=Reason.SOURCE_AWAY, detail=WHY, wait_s=30)
-    (item,) = ledger.story(held.items[0].uri).items
+    (item,) = ledger.get_story(held.items[0].uri).items
     assert (item.item.status, item.item.attempts) == (ItemStatus.PENDING, 0)
     assert (item.attempts[0].reason, item.attempts[0].detail) == (Reason.SOURCE_AWAY, WHY)
     ledger.end_outages(SOURCE)

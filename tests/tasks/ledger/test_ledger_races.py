@@ -35,7 +35,7 @@ WAITING_S = 1.0
 
 def endings(ledger: Ledger, uri: str) -> list[AttemptEnding | None]:
     """How the attempts of a scan's only item ended."""
-    return [one.ending for one in ledger.story(uri).items[0].attempts]
+    return [one.ending for one in ledger.get_story(uri).items[0].attempts]
 
 
 @pytest.mark.parametrize("rival", ["sweep", "finish", "give_back"])
@@ -80,7 +80,7 @@ def test_an_item_is_claimed_for_the_scan_as_it_is_read(ledger: Ledger) -> None:
     held = claim(ledger, recipe_id)
     assert (held.items[0].revision, held.items[0].etag) == (2, "first'")
     finish_all(ledger, held)
-    assert ledger.story(held.items[0].uri).items[0].item.revision == 2
+    assert ledger.get_story(held.items[0].uri).items[0].item.revision == 2
 
 
 def test_scans_that_another_discovery_makes_meanwhile_have_not_vanished(
@@ -160,7 +160,7 @@ def overwrite(ledger: Ledger, *, sha256: str) -> tuple[int, str]:
 def test_a_derivative_that_a_late_worker_wrote_over_is_made_again(ledger: Ledger) -> None:
     """Nobody can tell which of the two is stored, so neither is trusted."""
     recipe_id, uri = overwrite(ledger, sha256="ee" * 32)
-    (history,) = ledger.story(uri).items
+    (history,) = ledger.get_story(uri).items
     assert history.item.status is ItemStatus.PENDING
     assert [one.kind for one in history.decisions] == [DecisionKind.OVERWRITTEN]
     finish_all(ledger, claim(ledger, recipe_id))
@@ -179,7 +179,7 @@ def test_a_derivative_that_a_late_worker_may_have_written_over_is_made_again(
     assert [mine.id for mine in held.items] == [one.id]
     assert ledger.finish(late.token, [done(one.id)]) == {}
     finish_all(ledger, held, ItemStatus.PUBLISHED)
-    (history,) = ledger.story(one.uri).items
+    (history,) = ledger.get_story(one.uri).items
     assert history.item.status is ItemStatus.PENDING
     assert history.item.reason is Reason.WRITE_UNVERIFIED
     assert [attempt.ending for attempt in history.attempts] == [
@@ -207,5 +207,5 @@ def test_a_late_worker_that_stored_nothing_disturbs_nobody(ledger: Ledger) -> No
 def test_a_late_worker_that_wrote_the_same_bytes_did_no_harm(ledger: Ledger) -> None:
     """The derivative stays what it is."""
     _, uri = overwrite(ledger, sha256=derivative(0).sha256)
-    assert ledger.story(uri).items[0].item.status is ItemStatus.PUBLISHED
+    assert ledger.get_story(uri).items[0].item.status is ItemStatus.PUBLISHED
     assert derivatives(ledger)[0].store == OUTPUT

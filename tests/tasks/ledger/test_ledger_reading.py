@@ -49,13 +49,13 @@ def test_story_tells_the_open_attempt_too(ledger: Ledger) -> None:
     """Who holds it since when, before anything came of it."""
     recipe_id = enqueued(ledger, 1)
     held = claim(ledger, recipe_id, worker="host:1")
-    (attempt,) = ledger.story(held.items[0].uri).items[0].attempts
+    (attempt,) = ledger.get_story(held.items[0].uri).items[0].attempts
     assert (attempt.worker, attempt.number, attempt.status) == ("host:1", 1, ItemStatus.CLAIMED)
     assert attempt.ending is None
     assert attempt.ended_at is None
     assert abs((datetime.now(UTC) - attempt.claimed_at).total_seconds()) < 600
     ledger.give_back(held.token)
-    (attempt,) = ledger.story(held.items[0].uri).items[0].attempts
+    (attempt,) = ledger.get_story(held.items[0].uri).items[0].attempts
     assert attempt.ending is AttemptEnding.GIVEN_BACK
     assert attempt.ended_at is not None
 
@@ -69,7 +69,7 @@ def test_story_tells_what_was_noted_of_a_scan(ledger: Ledger) -> None:
     again = replace(outcome_for(item_id, Reason.TIMEOUT), notes=(*notes, notes[1]), retry_in_s=0)
     ledger.finish(held.token, [again])
     shown = ("Copyright: [31mtwo places disagree", "a private tag lies beyond its end")
-    assert ledger.story(uri).items[0].item.notes == shown
+    assert ledger.get_story(uri).items[0].item.notes == shown
     held = claim(ledger, recipe_id)
     unread = replace(outcome_for(item_id, Reason.STORAGE_UNAVAILABLE), retry_in_s=0)
     ledger.finish(held.token, [unread])
@@ -77,7 +77,7 @@ def test_story_tells_what_was_noted_of_a_scan(ledger: Ledger) -> None:
     held = claim(ledger, recipe_id)
     many = tuple(f"tag {n}: " + "x" * 1000 for n in range(100))
     ledger.finish(held.token, [replace(done(item_id), notes=many)])
-    kept = ledger.story(uri).items[0].item.notes
+    kept = ledger.get_story(uri).items[0].item.notes
     assert len(kept) == MAX_NOTES
     assert kept[-1] == "and 81 more"
     assert max(map(len, kept)) == MAX_LENGTH
@@ -89,8 +89,8 @@ def test_story_finds_pages_and_names_the_recipe(ledger: Ledger) -> None:
     held = claim(ledger, recipe_id)
     add_pages(ledger, held.items[0].scan_id, 2)
     uri = held.items[0].uri
-    assert ledger.story(uri).scan.page == 0
-    page = ledger.story(f"{uri}#page=2")
+    assert ledger.get_story(uri).scan.page == 0
+    page = ledger.get_story(f"{uri}#page=2")
     assert (page.scan.page, page.scan.uri) == (1, f"{uri}#page=2")
     assert page.items[0].recipe.checkpoint_digest == "a" * 8
 

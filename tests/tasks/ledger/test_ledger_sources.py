@@ -70,7 +70,7 @@ def test_a_folder_by_another_name_is_the_same_source(ledger: Ledger, tmp_path: P
     assert ledger.counts().scans == 1
     for name in ("link", "in"):
         uri = f"file://{tmp_path}/{name}/box 7/x.tif"
-        assert ledger.story(uri).scan.key == "box 7/x.tif"
+        assert ledger.get_story(uri).scan.key == "box 7/x.tif"
     recipe_id = recipe(ledger)
     enqueue(ledger, recipe_id)
     finish_all(ledger, claim(ledger, recipe_id))

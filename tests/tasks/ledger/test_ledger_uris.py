@@ -68,7 +68,7 @@ def test_what_is_shown_can_be_given_back(ledger: Ledger, source: str) -> None:
         assert row.uri.isprintable()
         assert " " not in row.uri
         assert ledger.list_items(ItemFilter(uri=row.uri), limit=99) == [row]
-        story = ledger.story(uri_given(row.uri))
+        story = ledger.get_story(uri_given(row.uri))
         assert (story.scan.id, uri_of(source, story.scan.key)) == (row.scan_id, row.uri)
 
 
@@ -78,8 +78,8 @@ def test_names_as_they_are_typed(ledger: Ledger) -> None:
     for name, key in zip(NAMES, KEYS, strict=True):
         if name not in {b"a%20b.tif", b"%2A.tif"}:  # these are URIs of others
             typed = f"{SOURCE}/{os.fsdecode(name)}"
-            assert ledger.story(uri_given(typed)).scan.key == key
-    assert ledger.story(f"{SOURCE}/a%20b.tif").scan.key == "a b.tif"
+            assert ledger.get_story(uri_given(typed)).scan.key == key
+    assert ledger.get_story(f"{SOURCE}/a%20b.tif").scan.key == "a b.tif"
 
 
 def test_paths_as_they_are_typed(ledger: Ledger, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_paths_as_they_are_typed(ledger: Ledger, tmp_path: Path) -> None:
     for name, key in zip(NAMES, KEYS, strict=True):
         given_ = uri_of_path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
         assert given_ == uri_of(tmp_path.as_uri(), key)
-        assert [ledger.story(given_).scan.key] == [key]
+        assert [ledger.get_story(given_).scan.key] == [key]
     pattern = uri_of_path(f"{tmp_path}/[1]*")
     assert len(ledger.list_items(ItemFilter(uri=pattern), limit=99)) == 1
     everything = uri_of_path(f"{tmp_path}/*")
@@ -142,8 +142,8 @@ def test_a_wildcard_in_a_name_means_that_name(ledger: Ledger) -> None:
 def test_accents_may_be_composed_or_not(ledger: Ledger) -> None:
     """Systems write the same name in two ways; the way it is known is found."""
     ledger.record_listing(SOURCE, listing(["e\u0301.tif", "\u00f6.tif"]), collection="p")
-    assert ledger.story(f"{SOURCE}/\u00e9.tif").scan.key == "e\u0301.tif"
-    assert ledger.story(f"{SOURCE}/o\u0308.tif").scan.key == "\u00f6.tif"
+    assert ledger.get_story(f"{SOURCE}/\u00e9.tif").scan.key == "e\u0301.tif"
+    assert ledger.get_story(f"{SOURCE}/o\u0308.tif").scan.key == "\u00f6.tif"
 
 
 def test_a_tilde_is_a_home_or_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
