@@ -27,14 +27,14 @@ MOST_PLACES = 240
 
 
 @dataclass(frozen=True)
-class _Said:
+class _Statement:
     """What hints say of a plane's pixels, one of each at most."""
 
     places: Sequence[Place]
     chroma: Plane  # (K, 2)
 
     @classmethod
-    def by(cls, hints: Sequence[Hint], height: int, width: int) -> "_Said":
+    def by(cls, hints: Sequence[Hint], height: int, width: int) -> "_Statement":
         said: dict[Place, tuple[float, float]] = {}
         for hint in hints:
             place = min(int(hint.y * height), height - 1), min(int(hint.x * width), width - 1)
@@ -68,7 +68,7 @@ def settle(
         colour under masks. Confidence is the network's own, as if it had not been told.
     """
     height, width = untold.lightness.shape
-    said = _Said.by(correction.network_hints(height, width), height, width)
+    said = _Statement.by(correction.network_hints(height, width), height, width)
     if said.places:
         chroma = _with_hints(untold.chroma, told.chroma, said, correction.strength, spreader)
     else:
@@ -81,7 +81,7 @@ def settle(
 
 
 def _with_hints(
-    untold: Plane, told: Plane, said: _Said, strength: float, spreader: Spreader
+    untold: Plane, told: Plane, said: _Statement, strength: float, spreader: Spreader
 ) -> Plane:
     rows, columns = np.array(said.places).T
     reach = spreader.reach(said.places)
@@ -91,7 +91,7 @@ def _with_hints(
     return _with_exact(chroma + reach * spreader.field(said.places, missing), said, spreader)
 
 
-def _with_exact(chroma: Plane, said: _Said, spreader: Spreader) -> Plane:
+def _with_exact(chroma: Plane, said: _Statement, spreader: Spreader) -> Plane:
     """Give pixels next to a hint, and like it, its very colour; each is the nearest hint's."""
     wanted, share = chroma.copy(), np.zeros(chroma.shape[1:], np.float32)
     nearest = np.full(chroma.shape[1:], np.inf, np.float32)

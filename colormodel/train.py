@@ -36,7 +36,7 @@ from colormodel.losses import (
     mean_square,
     rarity_weights,
 )
-from colormodel.networks import ColorNetwork, Every, Heads, build_network
+from colormodel.networks import ColorNetwork, Heads, Lattice, build_network
 from colormodel.networks.unet import COARSE_PX, UNet
 from colormodel.peers import Peers
 from colormodel.photos import Photos, load_photos
@@ -164,7 +164,7 @@ class Trainer:
             heads = self.network.heads(
                 lightness,
                 hints if is_hinted else None,
-                every=Every(2, self.step // 2 % 2, self.step % 2),
+                every=Lattice(2, self.step // 2 % 2, self.step % 2),
             )
         loss = self.criterion(heads, chroma)
         self.optimizer.zero_grad(set_to_none=True)

@@ -13,7 +13,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import Artifact as Shown
+from prefect.client.schemas.objects import Artifact as StoredArtifact
 from prefect.runtime import flow_run
 
 from tasks.errors import Reason
@@ -47,7 +47,9 @@ def show_order(ledger: Ledger, row: OrderRow) -> None:
     """Move the order's progress bar: always the same one, whichever run moves it."""
     told = progress_in_words(ledger, row)
     key = f"{row.kind}-{row.id}"
-    shown = cast("Shown | None", Artifact.get(key))  # a coroutine only in asynchronous callers
+    shown = cast(
+        "StoredArtifact | None", Artifact.get(key)
+    )  # a coroutine only in asynchronous callers
     if shown is None:
         create_progress_artifact(told.percent, key=key, description=told.description)
     else:

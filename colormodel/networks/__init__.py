@@ -3,8 +3,8 @@
 from colormodel.networks.base import (
     ColorNetwork,
     Encoding,
-    Every,
     Heads,
+    Lattice,
     NetworkConfig,
     NetworkFault,
     Prediction,
@@ -15,8 +15,8 @@ from colormodel.networks.fold import cast_convolutions, fold_batch_norm
 __all__ = [
     "ColorNetwork",
     "Encoding",
-    "Every",
     "Heads",
+    "Lattice",
     "NetworkConfig",
     "NetworkFault",
     "Prediction",

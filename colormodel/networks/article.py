@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from colormodel.networks.base import (
     EVERYWHERE,
     ColorNetwork,
-    Every,
     Heads,
+    Lattice,
     NetworkConfig,
     Prediction,
     require_multiple_of_32,
@@ -50,7 +50,7 @@ class ArticleNetwork(ColorNetwork):
         )
 
     def heads(
-        self, lightness: Tensor, hints: Tensor | None = None, *, every: Every = EVERYWHERE
+        self, lightness: Tensor, hints: Tensor | None = None, *, every: Lattice = EVERYWHERE
     ) -> Heads:
         """Give the regression, the only head there is."""
         del every  # of the distribution's places

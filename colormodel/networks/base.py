@@ -54,7 +54,7 @@ class NetworkConfig:
     confidence_scale: float = 20.0
 
 
-class Every(NamedTuple):
+class Lattice(NamedTuple):
     """Places of a plane: every so many rows and columns, from some on.
 
     Neighbours have nearly the same colours: a loss over 261 bins learns as much from a quarter of
@@ -70,7 +70,7 @@ class Every(NamedTuple):
         return plane[..., self.row :: self.step, self.column :: self.step]
 
 
-EVERYWHERE = Every()
+EVERYWHERE = Lattice()
 
 
 class Heads(NamedTuple):
@@ -78,7 +78,7 @@ class Heads(NamedTuple):
 
     regression: Tensor  # a*, b*; (N, 2, H, W), unclamped
     logits: Tensor | None = None  # (N, bins, h, w)
-    every: Every = EVERYWHERE  # the places of the coarse plane that the logits are of
+    every: Lattice = EVERYWHERE  # the places of the coarse plane that the logits are of
 
 
 class Prediction(NamedTuple):
@@ -114,7 +114,7 @@ class ColorNetwork(nn.Module, ABC):
 
     @abstractmethod
     def heads(
-        self, lightness: Tensor, hints: Tensor | None = None, *, every: Every = EVERYWHERE
+        self, lightness: Tensor, hints: Tensor | None = None, *, every: Lattice = EVERYWHERE
     ) -> Heads:
         """Give what the losses are taken of; arguments as for `forward`.
 

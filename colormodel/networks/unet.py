@@ -15,8 +15,8 @@ from colormodel.networks.base import (
     EVERYWHERE,
     ColorNetwork,
     Encoding,
-    Every,
     Heads,
+    Lattice,
     NetworkConfig,
     Prediction,
     require_multiple_of_32,
@@ -53,10 +53,10 @@ class UNet(ColorNetwork):
         self.bins = ColorBins(config.bin_spacing)
         self.encoder = _ENCODERS[config.encoder]()
         c4, c8, c16, c32 = self.encoder.channels
-        self.up16 = Fuse(c32, c16 + 3, 3 * width)
-        self.up8 = Fuse(3 * width, c8 + 3, 2 * width)
+        self.up16 = UpBlock(c32, c16 + 3, 3 * width)
+        self.up8 = UpBlock(3 * width, c8 + 3, 2 * width)
         self.attention = HintAttention(2 * width)
-        self.up4 = Fuse(2 * width + self.attention.outputs, c4 + 3, width)
+        self.up4 = UpBlock(2 * width + self.attention.outputs, c4 + 3, width)
         self.distribution = nn.Conv2d(width, len(self.bins), 1)
         self.regression = nn.Conv2d(width, 2, 1)
         self.kernel = nn.Sequential(
@@ -66,7 +66,7 @@ class UNet(ColorNetwork):
         )
 
     def heads(
-        self, lightness: Tensor, hints: Tensor | None = None, *, every: Every = EVERYWHERE
+        self, lightness: Tensor, hints: Tensor | None = None, *, every: Lattice = EVERYWHERE
     ) -> Heads:
         """Give distribution, regression and upsampling kernel."""
         coarse = self._coarse(self.prepare(lightness), hints, every)
@@ -97,7 +97,7 @@ class UNet(ColorNetwork):
         return Prediction(self.clamp(fine[:, :2]), fine[:, 2:].clamp(0, 1), logits)
 
     def _coarse(
-        self, prepared: Encoding, hints: Tensor | None, every: Every = EVERYWHERE
+        self, prepared: Encoding, hints: Tensor | None, every: Lattice = EVERYWHERE
     ) -> "_CoarseFeatures":
         lightness, features = prepared
         if features is None:
@@ -153,7 +153,7 @@ class _CoarseFeatures(NamedTuple):
     kernel: Tensor  # (N, 9, 16, h, w)
 
 
-class Fuse(nn.Module):
+class UpBlock(nn.Module):
     """Double the size of coarse features and join them with fine ones."""
 
     def __init__(self, coarse: int, fine: int, outputs: int) -> None:

@@ -60,7 +60,7 @@ class Me(BaseModel):
     form_token: str = Field(description="For the header X-CSRF-Token of whatever changes something")
 
 
-class Heap(BaseModel):
+class QueueCount(BaseModel):
     """How many wait for a curator, by collection and reason."""
 
     collection: str
@@ -98,7 +98,7 @@ class Decision(BaseModel):
     became: ItemStatus | None
 
 
-class OpinionOf(BaseModel):
+class ItemOpinion(BaseModel):
     """What one of two who must agree thinks."""
 
     who: str
@@ -130,7 +130,7 @@ class Item(BaseModel):
     scan: str = Field(description="An image service (IIIF 3, level 1); empty: there is none")
     colour: str = Field(description="The same for the derivative")
     decisions: list[Decision]
-    opinions: list[OpinionOf]
+    opinions: list[ItemOpinion]
 
 
 class Caption(BaseModel):
@@ -145,7 +145,7 @@ class Caption(BaseModel):
     date: str
 
 
-class Decide(BaseModel):
+class DecisionRequest(BaseModel):
     """A decision about an item as it was seen."""
 
     model_config = ConfigDict(strict=True)
@@ -156,7 +156,7 @@ class Decide(BaseModel):
     seconds: float | None = Field(None, ge=0, le=86_400, description="How long it was looked at")
 
 
-class DecidedNow(BaseModel):
+class DecisionResult(BaseModel):
     """What became of a decision."""
 
     decision: int | None = Field(description="None: a second person must want the same")
@@ -165,7 +165,7 @@ class DecidedNow(BaseModel):
     differs_from: list[str] = Field(description="Who wants the other, where two must agree")
 
 
-class Meanwhile(BaseModel):
+class DecisionConflict(BaseModel):
     """The item is not what was seen."""
 
     detail: str
@@ -174,13 +174,13 @@ class Meanwhile(BaseModel):
     last: Decision | None
 
 
-class UndoneNow(BaseModel):
+class UndoResult(BaseModel):
     """What was taken back."""
 
     items: int
 
 
-def meanwhile(error: DecidedMeanwhile) -> Meanwhile:
+def meanwhile(error: DecidedMeanwhile) -> DecisionConflict:
     """Who was faster, as the API says it."""
     last = error.last
     told = None
@@ -193,7 +193,7 @@ def meanwhile(error: DecidedMeanwhile) -> Meanwhile:
             at=last.decided_at,
             became=last.became,
         )
-    return Meanwhile(detail=str(error), item=error.item_id, status=error.status, last=told)
+    return DecisionConflict(detail=str(error), item=error.item_id, status=error.status, last=told)
 
 
 @router.get("/me")
@@ -203,11 +203,11 @@ def me(visitor: Looking) -> Me:
 
 
 @router.get("/waiting")
-def what_waits(desk: OpenDesk, visitor: Looking) -> list[Heap]:
+def what_waits(desk: OpenDesk, visitor: Looking) -> list[QueueCount]:
     """How many wait for a curator, by collection and reason."""
     del visitor
     return [
-        Heap(
+        QueueCount(
             collection=heap.collection,
             reason=Reason(heap.reason) if heap.reason else None,
             items=heap.items,
@@ -293,9 +293,11 @@ def what_the_file_says(item_id: Number, desk: OpenDesk, visitor: Looking) -> Cap
 
 @router.post(
     "/items/{item_id}/decision",
-    responses={404: {"model": Refusal}, 409: {"model": Meanwhile}},
+    responses={404: {"model": Refusal}, 409: {"model": DecisionConflict}},
 )
-def decide_about(item_id: Number, asked: Decide, desk: OpenDesk, visitor: Deciding) -> DecidedNow:
+def decide_about(
+    item_id: Number, asked: DecisionRequest, desk: OpenDesk, visitor: Deciding
+) -> DecisionResult:
     """Approve, reject or hold an item as it was seen. 409: it is not that any more."""
     seen_item(desk, visitor, item_id)
     judged = Judgement(
@@ -308,7 +310,7 @@ def decide_about(item_id: Number, asked: Decide, desk: OpenDesk, visitor: Decidi
     )
     made = decide(desk.ledger, judged, must_agree=desk.settings.desk_agreement)
     desk.decided(item_id)
-    return DecidedNow(
+    return DecisionResult(
         decision=made.decision_id,
         status=made.status,
         waits_for_another=made.decision_id is None,
@@ -325,11 +327,11 @@ def undo_about(
     desk: OpenDesk,
     visitor: Deciding,
     decision: Annotated[int, Query(ge=0, lt=1 << 60, description="0: one's opinion")],
-) -> UndoneNow:
+) -> UndoResult:
     """Take a decision about an item back: one's own, or anybody's with the role run."""
     seen_item(desk, visitor, item_id)
     try:
-        return UndoneNow(items=undo_own(desk, visitor, decision, item_id=item_id))
+        return UndoResult(items=undo_own(desk, visitor, decision, item_id=item_id))
     except UsageError as error:
         raise HTTPException(404, str(error)) from error
 
@@ -383,7 +385,7 @@ def item_told(one: DeskItem) -> Item:
             for made in one.decisions
         ],
         opinions=[
-            OpinionOf(who=said.who, kind=said.kind, why=said.why, at=said.given_at)
+            ItemOpinion(who=said.who, kind=said.kind, why=said.why, at=said.given_at)
             for said in one.opinions
         ],
     )

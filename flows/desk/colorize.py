@@ -18,7 +18,7 @@ from flows.desk.desk import Desk
 from flows.desk.identity import Deciding, OpenDesk
 from tasks.errors import AutochromeError, Reason, UsageError, Verdict, reason_of
 from tasks.filetypes import Format
-from tasks.pictures.colouring import Coloured, Wanted, colour_picture
+from tasks.pictures.colouring import ColourPicture, ColourRequest, colour_picture
 
 router = APIRouter(prefix="/api", tags=["colorize"], responses=REFUSALS)
 
@@ -28,7 +28,7 @@ _MOST_SAID = 200_000
 _ITS_OWN = frozenset({Verdict.SKIP, Verdict.QUARANTINE, Verdict.FAIL})
 
 
-def _colour(desk: Desk, path: Path, wanted: Wanted) -> Coloured:
+def _colour(desk: Desk, path: Path, wanted: ColourRequest) -> ColourPicture:
     with desk.colours.line.turn():
         colorizer = desk.colours.sessions.colorizer
         return colour_picture(desk.settings, desk.pictures, colorizer, path, wanted)
@@ -55,7 +55,9 @@ def _colour(desk: Desk, path: Path, wanted: Wanted) -> Coloured:
                 "name": "said",
                 "in": "query",
                 "description": "What a person says, as for corrections; at most 200,000 characters",
-                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Said"}}},
+                "content": {
+                    "application/json": {"schema": {"$ref": "#/components/schemas/Statement"}}
+                },
             }
         ],
         "requestBody": {
@@ -79,7 +81,7 @@ async def colorize(
 ) -> Response:
     """Colour one picture, sent as the body: JPEG, PNG, TIFF or JPEG 2000. Nothing of it is kept."""
     said = _correction(request.query_params.get("said", ""))
-    wanted = Wanted(uri, said, visitor.name, answer == "master")
+    wanted = ColourRequest(uri, said, visitor.name, answer == "master")
     line = desk.colours.line
     if wait_s := line.enter():
         raise HTTPException(

@@ -94,7 +94,7 @@ class Mask(BaseModel):
     radius: Share = Field(description="Of the brush, as a share of the shorter side")
 
 
-class Said(BaseModel):
+class Statement(BaseModel):
     """All that a person says of a scan."""
 
     hints: list[Hint] = Field(default_factory=list, max_length=200)
@@ -111,7 +111,7 @@ _SOMETHING: list[JsonValue] = [
 ]
 
 
-class Something(Said):
+class NonEmptyStatement(Statement):
     """What a person says, if it is anything."""
 
     model_config = ConfigDict(json_schema_extra={"anyOf": _SOMETHING})
@@ -123,13 +123,13 @@ class Something(Said):
         return self
 
 
-class Asked(BaseModel):
+class PreviewRequest(BaseModel):
     """What a picture would look like if a person said so."""
 
-    said: Said = Field(default_factory=Said)
+    said: Statement = Field(default_factory=Statement)
 
 
-class AskedAt(Asked):
+class PlaceRequest(PreviewRequest):
     """What is likely at a place."""
 
     x: Share
@@ -150,7 +150,7 @@ class Place(BaseModel):
     likely: list[Likely] = Field(description="Most likely first")
 
 
-class AlternativeOf(BaseModel):
+class AlternativePicture(BaseModel):
     """Another plausible colouring."""
 
     said: dict[str, Any] = Field(description="What makes it, to be sent back as `said`")
@@ -158,17 +158,17 @@ class AlternativeOf(BaseModel):
     jpeg: str = Field(description="A small picture, in Base64")
 
 
-class Save(BaseModel):
+class SaveRequest(BaseModel):
     """A correction to be put on record."""
 
-    said: Something
+    said: NonEmptyStatement
     note: str = Field("", max_length=1000)
     seen: Annotated[int, Field(ge=0), BeforeValidator(_no_truth)] | None = Field(
         None, description="The correction that it goes on from, 0: none; else whatever stands"
     )
 
 
-class Saved(BaseModel):
+class SavedCorrection(BaseModel):
     """A correction on record."""
 
     id: int
@@ -179,24 +179,24 @@ class Saved(BaseModel):
     withdrawn_by: str | None
 
 
-class Standing(BaseModel):
+class CorrectionState(BaseModel):
     """What people have said of a scan."""
 
     id: int = Field(description="The correction that counts, 0: none; for `seen`")
     said: dict[str, Any] | None
     is_coloured: bool = Field(description="The derivative in use was made with it")
-    history: list[Saved]
+    history: list[SavedCorrection]
 
 
-class Overtaken(BaseModel):
+class CorrectionConflict(BaseModel):
     """Somebody else has corrected the scan meanwhile."""
 
     detail: str
     id: int
-    last: Saved | None
+    last: SavedCorrection | None
 
 
-class Taught(BaseModel):
+class TaughtReference(BaseModel):
     """A reference that was made of a corrected picture."""
 
     reference: int
@@ -239,20 +239,20 @@ def reference(number: Number, desk: OpenDesk, visitor: Deciding) -> Response:
 
 
 @router.get("/items/{item_id}/correction")
-def what_stands(item_id: Number, desk: OpenDesk, visitor: Looking) -> Standing:
+def what_stands(item_id: Number, desk: OpenDesk, visitor: Looking) -> CorrectionState:
     """What people have said of a scan's colours, and what of it counts."""
     return _standing(desk, seen_item(desk, visitor, item_id))
 
 
 @router.post("/items/{item_id}/colours", response_class=Response, responses=_JPEG)
-def colours(item_id: Number, asked: Asked, desk: OpenDesk, visitor: Deciding) -> Response:
+def colours(item_id: Number, asked: PreviewRequest, desk: OpenDesk, visitor: Deciding) -> Response:
     """What the whole picture would look like, at screen size."""
     opened = desk.colours.sessions.open(_scan(desk, visitor, item_id))
     return Response(opened.picture(_read(asked.said)), media_type="image/jpeg")
 
 
 @router.post("/items/{item_id}/likely")
-def likely(item_id: Number, asked: AskedAt, desk: OpenDesk, visitor: Deciding) -> Place:
+def likely(item_id: Number, asked: PlaceRequest, desk: OpenDesk, visitor: Deciding) -> Place:
     """What is at a place, and what the network thinks likely there."""
     opened = desk.colours.sessions.open(_scan(desk, visitor, item_id))
     shown = opened.place(asked.x, asked.y, _read(asked.said))
@@ -264,12 +264,12 @@ def likely(item_id: Number, asked: AskedAt, desk: OpenDesk, visitor: Deciding) -
 
 @router.post("/items/{item_id}/alternatives")
 def alternatives(
-    item_id: Number, asked: Asked, desk: OpenDesk, visitor: Deciding
-) -> list[AlternativeOf]:
+    item_id: Number, asked: PreviewRequest, desk: OpenDesk, visitor: Deciding
+) -> list[AlternativePicture]:
     """Other plausible colourings, in which all that was said holds."""
     opened = desk.colours.sessions.open(_scan(desk, visitor, item_id))
     return [
-        AlternativeOf(
+        AlternativePicture(
             said=one.alternative.correction.as_json(),
             difference=one.alternative.difference,
             jpeg=base64.b64encode(one.jpeg).decode("ascii"),
@@ -278,8 +278,8 @@ def alternatives(
     ]
 
 
-@router.post("/items/{item_id}/correction", responses={409: {"model": Overtaken}})
-def save(item_id: Number, asked: Save, desk: OpenDesk, visitor: Deciding) -> Saved:
+@router.post("/items/{item_id}/correction", responses={409: {"model": CorrectionConflict}})
+def save(item_id: Number, asked: SaveRequest, desk: OpenDesk, visitor: Deciding) -> SavedCorrection:
     """Put a correction on record, and have the scan coloured by it. 409: somebody was faster."""
     one = seen_item(desk, visitor, item_id)
     row = save_correction(
@@ -301,7 +301,7 @@ def withdraw(
     desk: OpenDesk,
     visitor: Deciding,
     why: Annotated[str, Query(max_length=1000)] = "",
-) -> Saved:
+) -> SavedCorrection:
     """Take the correction that counts back; the one before counts again. 409: there is none."""
     one = seen_item(desk, visitor, item_id)
     try:
@@ -314,7 +314,7 @@ def withdraw(
 
 
 @router.post("/items/{item_id}/teach", responses={409: {"model": Refusal}})
-def teach_it(item_id: Number, desk: OpenDesk, visitor: Deciding) -> Taught:
+def teach_it(item_id: Number, desk: OpenDesk, visitor: Deciding) -> TaughtReference:
     """Make a reference of the corrected picture: for training alone. 409: it cannot be one now."""
     one = seen_item(desk, visitor, item_id)
     try:
@@ -324,13 +324,13 @@ def teach_it(item_id: Number, desk: OpenDesk, visitor: Deciding) -> Taught:
     if answer.verdict is not None or answer.reference_id is None:
         detail = answer.verdict.detail if answer.verdict else "somebody has taught it just now"
         raise HTTPException(409, f"it is not learnt from: {detail}")
-    return Taught(reference=answer.reference_id)
+    return TaughtReference(reference=answer.reference_id)
 
 
 def overtaken(error: CorrectedMeanwhile) -> Response:
     """Who was faster, as the API says it."""
     last = error.last
-    told = Overtaken(
+    told = CorrectionConflict(
         detail=str(error),
         id=last.id if last else 0,
         last=_saved(last) if last else None,
@@ -338,7 +338,7 @@ def overtaken(error: CorrectedMeanwhile) -> Response:
     return JSONResponse(told.model_dump(mode="json"), 409)
 
 
-def _read(said: Said) -> Correction:
+def _read(said: Statement) -> Correction:
     try:
         return Correction.from_json(json.loads(said.model_dump_json()), "said")
     except HintError as error:
@@ -360,12 +360,12 @@ def _scan_of(one: DeskItem) -> PictureFile:
     return file
 
 
-def _standing(desk: Desk, one: DeskItem) -> Standing:
+def _standing(desk: Desk, one: DeskItem) -> CorrectionState:
     rows = corrections.of_bytes(desk.ledger, one.scan.sha256, one.scan.page)
     stands = [row for row in rows if row.withdrawn_at is None]
     counts = stands[-1] if stands else None
     number = counts.id if counts else 0
-    return Standing(
+    return CorrectionState(
         id=number,
         said=dict(counts.said) if counts else None,
         is_coloured=one.row.correction_id == number,
@@ -373,9 +373,9 @@ def _standing(desk: Desk, one: DeskItem) -> Standing:
     )
 
 
-def _saved(row: CorrectionRow) -> Saved:
+def _saved(row: CorrectionRow) -> SavedCorrection:
     said: Mapping[str, Any] = row.said
-    return Saved(
+    return SavedCorrection(
         id=row.id,
         who=row.who,
         at=row.made_at,

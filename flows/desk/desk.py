@@ -11,7 +11,7 @@ from flows.desk.colours import Colours
 from flows.desk.news import Newsroom
 from tasks.batch.children import PixelPool
 from tasks.ledger import ItemStatus, Ledger
-from tasks.ledger.curating import DeskItem, Queue, Waiting, desk_item, queue, waiting
+from tasks.ledger.curating import DeskItem, Queue, QueueCount, desk_item, queue, waiting
 from tasks.ledger.opening import open_output
 from tasks.pictures.showing import Pictures, open_pictures
 from tasks.settings import Settings
@@ -35,7 +35,7 @@ class Desk:
     colours: Colours
     local_name: str = field(default_factory=getuser)  #: who decides, without a login by name
     _items: dict[int, tuple[float, DeskItem | None]] = field(default_factory=dict)
-    _waiting: dict[tuple[ItemStatus, int | None], tuple[float, list[Waiting]]] = field(
+    _waiting: dict[tuple[ItemStatus, int | None], tuple[float, list[QueueCount]]] = field(
         default_factory=dict
     )
     _lock: Lock = field(default_factory=Lock)
@@ -60,7 +60,7 @@ class Desk:
 
     def waiting(
         self, status: ItemStatus = ItemStatus.REVIEW, order_id: int | None = None
-    ) -> list[Waiting]:
+    ) -> list[QueueCount]:
         """How many wait, by collection and reason, as of some seconds ago; see `queue.waiting`."""
         now, asked = monotonic(), (status, order_id)
         with self._lock:

@@ -80,7 +80,7 @@ class NotSignedIn(Exception):
     """Nobody is known to ask."""
 
 
-class Tries:
+class AttemptLimit:
     """Bounds how often somebody may be wrong: so many times in so many minutes."""
 
     def __init__(self, *, most: int = 10, within_s: float = 300.0) -> None:
@@ -151,7 +151,7 @@ class Identity:
         self._proxies = frozenset(settings.desk_proxies)
         self._secret = secrets.token_hex(16)
         self._memory = _Memory()
-        self._tries = Tries()
+        self._tries = AttemptLimit()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the application answer somebody it knows, or knows not."""

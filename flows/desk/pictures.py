@@ -10,7 +10,7 @@ from flows.desk.desk import Desk
 from flows.desk.identity import Looking, OpenDesk, Visitor
 from flows.desk.views import seen_item, shown_file
 from tasks.errors import AutochromeError
-from tasks.pictures.cache import Kept
+from tasks.pictures.cache import CachedPyramid
 from tasks.pictures.region import cut, describe_service, read_region
 from tasks.pictures.showing import which_of
 
@@ -70,7 +70,7 @@ def doubt(item_id: Number, desk: OpenDesk, visitor: Looking) -> Response:
     return Response(png, media_type="image/png", headers={"Cache-Control": "private, max-age=600"})
 
 
-def _kept(desk: Desk, visitor: Visitor, identifier: str) -> Kept:
+def _kept(desk: Desk, visitor: Visitor, identifier: str) -> CachedPyramid:
     match = _IDENTIFIER.fullmatch(identifier)
     if match is None:
         raise HTTPException(404)

@@ -46,7 +46,7 @@ Number = Annotated[int, InPath(ge=1, lt=1 << 60)]
 Token = Annotated[str, InPath(pattern=r"^[0-9a-f]{16}$")]
 
 
-class Taken(BaseModel):
+class FileResult(BaseModel):
     """What became of one file of a delivery."""
 
     number: int
@@ -136,7 +136,7 @@ async def deliver_by_form(
     return render(request, "delivered.html.j2", taken=taken)
 
 
-def _take_form(desk: Desk, visitor: Visitor, files: list[Part], form: Form) -> list[Taken]:
+def _take_form(desk: Desk, visitor: Visitor, files: list[Part], form: Form) -> list[FileResult]:
     folder = _folder(desk, visitor, secrets.token_hex(8))
     _forget(desk, visitor)
     folder.mkdir(parents=True)
@@ -173,7 +173,7 @@ async def upload(  # noqa: PLR0913, PLR0917  the parameters of a URL
 
 
 @router.post("/references/deliveries/{token}")
-def hand_in(token: Token, desk: OpenDesk, visitor: Deciding, form: Form) -> list[Taken]:
+def hand_in(token: Token, desk: OpenDesk, visitor: Deciding, form: Form) -> list[FileResult]:
     """Check what was received, all together, and take in what may be a reference."""
     folder = _folder(desk, visitor, token)
     numbers = sorted(int(file.stem) for file in folder.glob("*.name")) if folder.is_dir() else []
@@ -197,7 +197,7 @@ def hand_in(token: Token, desk: OpenDesk, visitor: Deciding, form: Form) -> list
     finally:
         _forget(desk, visitor)
     return [
-        Taken(
+        FileResult(
             number=one,
             name=names[one],
             reference=answer.reference_id,

@@ -9,9 +9,9 @@ from starlette.responses import RedirectResponse, Response
 from flows.desk.identity import (
     COOKIE,
     FORM_COOKIE,
+    AttemptLimit,
     Form,
     OpenDesk,
-    Tries,
     cookie_of,
     desk_of,
     form_token,
@@ -33,7 +33,7 @@ def sign_in(request: Request, desk: OpenDesk, form: Form) -> Response:
     """Begin a session, if name and password fit."""
     name, password = form.get("name", "").strip()[:200], form.get("password", "")[:1000]
     onward = next_page(form.get("next", ""))
-    tries: Tries = request.state.tries
+    tries: AttemptLimit = request.state.tries
     whose = (f"name {name}", f"from {request.client.host if request.client else ''}")
     if (wait_s := tries.wait_s(*whose)) > 0:
         said = f"Too many tries: wait {max(1, round(wait_s / 60))} min, then try again."

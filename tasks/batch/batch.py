@@ -22,7 +22,7 @@ from colormodel.networks import NetworkFault
 from colormodel.planes import ChromaMap
 from colormodel.session import PictureSession
 from tasks.batch.lease import Lease
-from tasks.batch.stages import Done, Work, end_with_error, read_item, write_item
+from tasks.batch.stages import ItemResult, Work, end_with_error, read_item, write_item
 from tasks.batch.summary import BatchSummary
 from tasks.batch.worker import Worker
 from tasks.errors import (
@@ -83,12 +83,12 @@ class _Batch:
         self._lease = lease
         self._folder = folder
         self._todo = deque(claim.items)
-        self._reading: set[Future[Work | Done]] = set()
+        self._reading: set[Future[Work | ItemResult]] = set()
         self._ready: dict[tuple[int, ...], list[Work]] = {}  # by shape of the network's input
-        self._writing: set[Future[Done]] = set()
+        self._writing: set[Future[ItemResult]] = set()
         self._films: deque[Work] = deque()
         self._goes_on = goes_on
-        self._done: list[Done] = []
+        self._done: list[ItemResult] = []
         self._finished_at = time.monotonic()
         self._summary = BatchSummary()
         self._tried_again = set(claim.tried_again)
@@ -224,10 +224,10 @@ class _Batch:
         done, _ = wait(futures, timeout=FINISH_EVERY_S, return_when=FIRST_COMPLETED)
         for future in done:
             result = future.result()
-            work = result.work if isinstance(result, Done) else result
+            work = result.work if isinstance(result, ItemResult) else result
             if work.sha256 and self._tried_again:
                 self._end_outages(work.item)
-            if isinstance(result, Done):
+            if isinstance(result, ItemResult):
                 self._end(result)
             elif result.is_film:
                 self._put_aside(result)
@@ -263,7 +263,7 @@ class _Batch:
             self._finish()
             discard_segments(self._worker, work.item)
 
-    def _end(self, done: Done) -> None:
+    def _end(self, done: ItemResult) -> None:
         """Keep an outcome for the ledger; what would stop every item stops the batch instead."""
         shutil.rmtree(done.work.folder, ignore_errors=True)
         reason = done.outcome.reason
@@ -277,7 +277,7 @@ class _Batch:
         else:
             self._done.append(done)
 
-    def _wait_for(self, source: str, place: str, done: Done) -> None:
+    def _wait_for(self, source: str, place: str, done: ItemResult) -> None:
         """Give back an item whose source is away, with what was not begun of the same place."""
         why = done.outcome.detail
         if (source, place) not in self._away:
@@ -319,7 +319,7 @@ class _Batch:
             self._count(done, accepted.get(done.outcome.item_id))
         self._done.clear()
 
-    def _count(self, done: Done, ending: Ending | None) -> None:
+    def _count(self, done: ItemResult, ending: Ending | None) -> None:
         self._summary.add_seconds(done.work.seconds)
         if ending is None:
             self._summary.lost_leases += 1

@@ -30,7 +30,7 @@ from tasks.batch.lease import Lease, LeaseLost, ShotLease
 from tasks.batch.reels import make_reel
 from tasks.batch.stages import (
     DETAIL_LIMIT,
-    Done,
+    ItemResult,
     Work,
     asking,
     end_item,
@@ -95,7 +95,7 @@ class FilmShare:
 # --- the item's holder ---------------------------------------------------------------------------
 
 
-def colour_film(worker: Worker, work: Work, token: str, share: FilmShare) -> Done | None:
+def colour_film(worker: Worker, work: Work, token: str, share: FilmShare) -> ItemResult | None:
     """Take a fetched film to its end; None where it is asked to stop: the shots done stay done.
 
     Args:

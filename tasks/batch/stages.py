@@ -119,7 +119,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Done:
+class ItemResult:
     """An item at its end: what the ledger is to record, and what the work told."""
 
     work: Work
@@ -128,7 +128,7 @@ class Done:
     away: str | None = None  #: the place of its source that is, where it is not its own fault
 
 
-def read_item(worker: Worker, item: ClaimedItem, folder: Path, lease: Lease) -> Work | Done:
+def read_item(worker: Worker, item: ClaimedItem, folder: Path, lease: Lease) -> Work | ItemResult:
     """Fetch and decode a scan into its own *folder*; an outcome if that is where it ends.
 
     A film, which its content tells, is fetched and no more, and a large one not yet.
@@ -153,7 +153,7 @@ def read_item(worker: Worker, item: ClaimedItem, folder: Path, lease: Lease) -> 
     return work
 
 
-def write_item(worker: Worker, work: Work, chroma_map: ChromaMap) -> Done:
+def write_item(worker: Worker, work: Work, chroma_map: ChromaMap) -> ItemResult:
     """Encode, put and verify the derivatives of a scan."""
     work.confidence = chroma_map.score
     try:
@@ -181,7 +181,7 @@ def _tone_doubt(work: Work, files: list[WrittenFile]) -> str:
 
 def end_with_error(
     worker: Worker, work: Work, error: BaseException, *, is_final: bool = False
-) -> Done:
+) -> ItemResult:
     """What an exception means for its item.
 
     The ledger decides whether it is tried again, unless it is *final*.
@@ -359,7 +359,7 @@ def end_item(
     detail: str,
     *,
     is_final: bool = False,
-) -> Done:
+) -> ItemResult:
     """An item's outcome, with all that is known of it by now."""
     header = work.read.header if work.read else None
     outcome = Outcome(
@@ -381,7 +381,7 @@ def end_item(
         correction_id=work.correction.id if work.correction else 0,
         is_final=is_final,
     )
-    return Done(work, outcome)
+    return ItemResult(work, outcome)
 
 
 def _notes(work: Work) -> tuple[str, ...] | None:

@@ -24,7 +24,7 @@ class LookRequest:
 
 
 @dataclass(frozen=True)
-class Looked:
+class ScanView:
     """A scan as the network and a person see it.
 
     Attributes:
@@ -40,7 +40,7 @@ class Looked:
     own: np.ndarray | None = None
 
 
-def look_to_correct(request: LookRequest) -> Looked:
+def look_to_correct(request: LookRequest) -> ScanView:
     """Read a scan; runs in a child process.
 
     Raises:
@@ -56,4 +56,4 @@ def look_to_correct(request: LookRequest) -> Looked:
     scale = min(1.0, request.screen_px / max(height, width))
     screen = scan.thumbnail(max(1, round(height * scale)), max(1, round(width * scale)))
     neutral = findings.keep_neutral(*size) | neutral_mask(lightness)
-    return Looked(lightness, neutral, screen, scan.colour_light(request.screen_px))
+    return ScanView(lightness, neutral, screen, scan.colour_light(request.screen_px))

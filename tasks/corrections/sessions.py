@@ -26,7 +26,7 @@ from tasks.batch.recipe import read_limits
 from tasks.batch.scratch import scratch_folder
 from tasks.batch.worker import load_colorizer
 from tasks.checkpoints import find_champion, find_checkpoint
-from tasks.corrections.looking import Looked, LookRequest, look_to_correct
+from tasks.corrections.looking import LookRequest, ScanView, look_to_correct
 from tasks.errors import InvalidPrediction, NoDevice
 from tasks.ledger import Ledger
 from tasks.pictures.showing import PictureFile, Pictures
@@ -52,7 +52,7 @@ _DENSEST, _DOUBT_RGB = 200, (190, 30, 230)
 
 
 @dataclass(frozen=True)
-class Shown:
+class PlaceColours:
     """A place of a picture: what is there, and what might be."""
 
     here: tuple[int, int, int]  #: sRGB under the correction, 0 to 255
@@ -70,7 +70,7 @@ class SmallAlternative:
 class OpenPicture:
     """One scan and what the network says of it, under whatever a person says."""
 
-    def __init__(self, colorizer: Colorizer, looked: Looked) -> None:
+    def __init__(self, colorizer: Colorizer, looked: ScanView) -> None:
         self._session = PictureSession(colorizer, looked.lightness, neutral=looked.neutral)
         self._screen: Plane = looked.screen
         self._own = None if looked.own is None else _fitted(looked.own, looked.screen.shape)
@@ -110,7 +110,7 @@ class OpenPicture:
         png: bytes = pyvips.Image.new_from_array(tinted, interpretation="srgb").pngsave_buffer()
         return png
 
-    def place(self, x: float, y: float, correction: Correction) -> Shown:
+    def place(self, x: float, y: float, correction: Correction) -> PlaceColours:
         """What is at a place, and what the network thinks likely there.
 
         Raises:
@@ -120,7 +120,7 @@ class OpenPicture:
         row, column = min(int(y * height), height - 1), min(int(x * width), width - 1)
         chroma = _watched(lambda: self._session.colours(correction)).chroma[:, row, column]
         here = self._session.as_rgb(row, column, (float(chroma[0]), float(chroma[1])))
-        return Shown(here, tuple(_watched(lambda: self._session.likely(x, y, correction))))
+        return PlaceColours(here, tuple(_watched(lambda: self._session.likely(x, y, correction))))
 
     def alternatives(self, correction: Correction) -> list[SmallAlternative]:
         """Other plausible colourings.

@@ -8,7 +8,7 @@ import pyvips
 from PIL import Image
 
 from tasks.derivatives.jpegfile import Segment
-from tasks.derivatives.policy import OutputPolicy, Said
+from tasks.derivatives.policy import OutputPolicy, WrittenMetadata
 from tasks.derivatives.segments import insert_segments, iptc_segments, xmp_segments
 from tasks.scans.formats import exif
 from tasks.scans.formats.markers import APP1
@@ -47,7 +47,7 @@ def write_access(  # noqa: PLR0913  what a copy is made of
     *,
     header: ScanHeader,
     policy: OutputPolicy,
-    said: Said,
+    said: WrittenMetadata,
     in_srgb: bool,
 ) -> None:
     """Write a plain interleaved JPEG of a colour file, upright.
@@ -100,7 +100,7 @@ def reduced_size(height: int, width: int, longest_px: int) -> tuple[int, int]:
 
 
 def write_thumbnail(
-    source: Path, path: Path, *, header: ScanHeader, longest_px: int, said: Said
+    source: Path, path: Path, *, header: ScanHeader, longest_px: int, said: WrittenMetadata
 ) -> None:
     """Write a small JPEG in sRGB of any colour file.
 
@@ -148,7 +148,7 @@ def _eight_bits(image: pyvips.Image) -> pyvips.Image:
 
 
 def _save(
-    image: pyvips.Image, path: Path, header: ScanHeader, said: Said, **options: int | str
+    image: pyvips.Image, path: Path, header: ScanHeader, said: WrittenMetadata, **options: int | str
 ) -> None:
     """Save, with libvips' options; of its source's metadata only the profile stays."""
     try:
@@ -163,7 +163,7 @@ def _save(
     insert_segments(path, [block, *further])
 
 
-def _exif(header: ScanHeader, said: Said, width: int, height: int) -> bytes:
+def _exif(header: ScanHeader, said: WrittenMetadata, width: int, height: int) -> bytes:
     """What stands in EXIF of a copy of that size: the scan's own words, where it has them there.
 
     The resolution is that at which it is as large on paper as the scan's subject is. Texts are

@@ -10,7 +10,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from tasks.derivatives.policy import Said
+from tasks.derivatives.policy import WrittenMetadata
 from tasks.provenance.packet import serialize
 from tasks.scans.header import ScanHeader
 from tasks.scans.tone import ToneCurve
@@ -34,7 +34,12 @@ _Tag = tuple[int, int, int, bytes | tuple[float, ...], bool]
 
 
 def write_master(
-    path: Path, strips: Iterable[Samples], *, header: ScanHeader, tone: ToneCurve, said: Said
+    path: Path,
+    strips: Iterable[Samples],
+    *,
+    header: ScanHeader,
+    tone: ToneCurve,
+    said: WrittenMetadata,
 ) -> None:
     """Write a colour TIFF; memory is that of a few rows of tiles.
 
@@ -91,7 +96,7 @@ def _coded_tiles(strips: Iterable[Samples]) -> Iterator[bytes]:
             yield bytes(imagecodecs.deflate_encode(differences.tobytes(), level=DEFLATE_LEVEL))
 
 
-def _descriptive_tags(said: Said) -> list[_Tag]:
+def _descriptive_tags(said: WrittenMetadata) -> list[_Tag]:
     """What the scan's file says of its subject, its IPTC, and the packet."""
     subject = said.provenance.descriptive
     texts = {

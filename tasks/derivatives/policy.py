@@ -69,7 +69,7 @@ class OutputPolicy:
         return {"format_version": FORMAT_VERSION, **asdict(self)}
 
 
-class Said(NamedTuple):
+class WrittenMetadata(NamedTuple):
     """What a file says of itself: in tags, in XMP, and in the words of the scan's own file."""
 
     provenance: Provenance

@@ -18,7 +18,7 @@ from tasks.derivatives.colour import (
 from tasks.derivatives.gate import check_access, check_master, check_splice, decoded_luma
 from tasks.derivatives.jpegfile import JpegLayoutError
 from tasks.derivatives.master import TILE_PX, write_master
-from tasks.derivatives.policy import Kind, OutputPolicy, Said, ToneCheck, WrittenFile
+from tasks.derivatives.policy import Kind, OutputPolicy, ToneCheck, WrittenFile, WrittenMetadata
 from tasks.derivatives.segments import xmp_segments
 from tasks.derivatives.sidecar import write_sidecar
 from tasks.derivatives.splice import read_grey_jpeg, splice_luma
@@ -49,9 +49,9 @@ class _Item:
     own: Metadata
     own_colour: OwnColour | None = None
 
-    def said(self, kind: Kind) -> Said:
+    def said(self, kind: Kind) -> WrittenMetadata:
         """What one kind of file says of itself."""
-        return Said(self.provenance, self.packet(kind), self.own)
+        return WrittenMetadata(self.provenance, self.packet(kind), self.own)
 
     def packet(self, kind: Kind) -> Packet:
         """The properties of XMP for one kind of file."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from tasks.discovery.comparison import compare_doubts, read_refused
 from tasks.discovery.selection import Selection
 from tasks.errors import AutochromeError
-from tasks.ledger import Discovered, Ledger, Missing
+from tasks.ledger import Ledger, ListingCounts, MissingScans
 from tasks.ledger.outages import LONGEST_WAIT_S
 from tasks.ledger.uris import key_between
 from tasks.settings import Settings
@@ -39,7 +39,7 @@ class Listing:
         left_out: Files and folders that patterns left out, by pattern.
     """
 
-    discovered: Discovered
+    discovered: ListingCounts
     incomplete: str = ""
     left_out: Mapping[str, int] = field(default_factory=dict)
 
@@ -84,7 +84,7 @@ def record_source(
         if not known:
             raise
         ledger.begin_outage(address, "", str(error), wait_s=LONGEST_WAIT_S)
-        return _told(Listing(Discovered(), f"{error} ({count(known, 'scan')} of it known)"))
+        return _told(Listing(ListingCounts(), f"{error} ({count(known, 'scan')} of it known)"))
     look = _Look(store, selection)
     doubts = _Doubts(look, settings.missing_limit, accept_missing=accept_missing)
     found = ledger.record_listing(
@@ -201,7 +201,7 @@ class _Doubts:
         self._limit = limit
         self._accept = accept_missing
 
-    def may_vanish(self, missing: Missing) -> bool:
+    def may_vanish(self, missing: MissingScans) -> bool:
         """Decide when the listing is over; what speaks against it is in `said`."""
         if self._look.trouble:
             self.said.append(self._look.trouble)
@@ -212,7 +212,7 @@ class _Doubts:
             )
         return not self.said
 
-    def _doubt(self, missing: Missing) -> str:
+    def _doubt(self, missing: MissingScans) -> str:
         if not self._look.count:
             self.empty.add("")
             return f"{count(missing.known, 'scan')} known there, and it is empty now"

@@ -35,7 +35,7 @@ class Finetuning:
 
 
 @dataclass(frozen=True)
-class Shown:
+class TrainingReport:
     """Where what people look at is, and what it holds."""
 
     table: str  #: Markdown
@@ -50,7 +50,7 @@ class TrainingResult:
 
     judgement: Judgement
     challenger: Checkpoint | None
-    shown: Shown
+    shown: TrainingReport
     figures: dict[str, object]
 
 

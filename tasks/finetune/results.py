@@ -11,14 +11,14 @@ from colormodel.checkpoint import Card, Checkpoint, TrainingData, read_checkpoin
 from colormodel.finetune import Look
 from tasks.finetune.judging import Judgement, Scores
 from tasks.finetune.material import SetPictures, source_weights
-from tasks.finetune.records import Finetuning, Shown
+from tasks.finetune.records import Finetuning, TrainingReport
 from tasks.finetune.showing import curves_svg, table_markdown
 from tasks.ledger.opening import open_output
 
 
 def show(
     finetuning: Finetuning, judgement: Judgement, looks: Sequence[Look], examples: bytes
-) -> Shown:
+) -> TrainingReport:
     """Put what people look at into the output store."""
     table, curves = table_markdown(judgement), curves_svg(looks)
     output = open_output(finetuning.settings, finetuning.ledger)
@@ -41,7 +41,7 @@ def show(
             path.write_bytes(content)
             digest = hashlib.sha256(content).hexdigest()
             output.put(f"{prefix}/{name}", path, content_type=content_type, sha256=digest)
-    return Shown(table, curves, examples, output.link(f"{prefix}/report.md"))
+    return TrainingReport(table, curves, examples, output.link(f"{prefix}/report.md"))
 
 
 def figures_of(

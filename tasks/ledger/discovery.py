@@ -40,7 +40,7 @@ from tasks.ledger.changes import (
 from tasks.ledger.engine import Database, reads
 from tasks.ledger.filters import LAST_CHARACTER
 from tasks.ledger.holds import hold_moved_files
-from tasks.ledger.records import Discovered, Doubt, ListedObject, Missing
+from tasks.ledger.records import Doubt, ListedObject, ListingCounts, MissingScans
 from tasks.ledger.refusals import hold_found
 from tasks.ledger.sources import Router, find_routes
 from tasks.ledger.vanishing import (
@@ -79,7 +79,7 @@ class Listing:
     prefix: str
     complete: bool
     leaves_out: Callable[[str], str]
-    may_vanish: Callable[[Missing], bool]
+    may_vanish: Callable[[MissingScans], bool]
 
 
 @dataclass
@@ -157,8 +157,8 @@ def record_listing(  # noqa: PLR0913 - each may be left out but three
     prefix: str = "",
     complete: bool = True,
     leaves_out: Callable[[str], str] = lambda _: "",
-    may_vanish: Callable[[Missing], bool] = lambda _: True,
-) -> Discovered:
+    may_vanish: Callable[[MissingScans], bool] = lambda _: True,
+) -> ListingCounts:
     """Record what a source holds, in bounded memory and in many short transactions.
 
     What a file is, its bytes say. Where another ETag, time or version is listed, it is in doubt
@@ -204,11 +204,11 @@ def record_listing(  # noqa: PLR0913 - each may be left out but three
     if listing.complete:
         absent = _absent(database, router, seen, listing, newest=newest)
         left_out = _mark_left_out(database, absent)
-        if listing.may_vanish(Missing(absent.known, absent.folders)):
+        if listing.may_vanish(MissingScans(absent.known, absent.folders)):
             vanished = _mark_all(database, mark_vanished, absent.missing)
         # Whatever the loss is taken for: a held file may just have another name now.
         hold_moved_files(database, absent.missing)
-    return Discovered(
+    return ListingCounts(
         found=found,
         new=new,
         changed=changed,

@@ -44,7 +44,7 @@ class Person:
 
 
 @dataclass(frozen=True)
-class SignedIn:
+class SignIn:
     """A person who is signed in with one browser."""
 
     person: Person
@@ -135,7 +135,7 @@ def begin_session(connection: Connection, who: Person, *, hours: float) -> str:
 
 
 @reads
-def find_session(connection: Connection, token: str) -> SignedIn | None:
+def find_session(connection: Connection, token: str) -> SignIn | None:
     """Who is signed in with that token, with the role that he or she has now."""
     wanted = (
         select(person, desk_session.c.expires_at)
@@ -143,7 +143,7 @@ def find_session(connection: Connection, token: str) -> SignedIn | None:
         .where(desk_session.c.digest == _digest(token), desk_session.c.expires_at > sql.now())
     )
     row = connection.execute(wanted).first()
-    return None if row is None else SignedIn(_person(row), row.expires_at)
+    return None if row is None else SignIn(_person(row), row.expires_at)
 
 
 @writes

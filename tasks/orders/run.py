@@ -15,7 +15,7 @@ from tasks.batch.worker import take_over_leases
 from tasks.discovery.listing import Listing, record_source
 from tasks.errors import DatabaseUnavailable, UsageError
 from tasks.heartbeat import RUN_BEAT_S, beating
-from tasks.ledger import Discovered, ItemStatus, Ledger, RunEnding, RunFigures, RunRow, orders
+from tasks.ledger import ItemStatus, Ledger, ListingCounts, RunEnding, RunFigures, RunRow, orders
 from tasks.ledger.done import list_done
 from tasks.ledger.migrate import make_if_missing
 from tasks.ledger.opening import open_ledger, open_output
@@ -147,9 +147,9 @@ def sources_of(settings: Settings) -> tuple[str, ...]:
     return settings.sources
 
 
-def _sum(one: Discovered, other: Discovered) -> Discovered:
-    names = Discovered.__dataclass_fields__
-    return Discovered(**{name: getattr(one, name) + getattr(other, name) for name in names})
+def _sum(one: ListingCounts, other: ListingCounts) -> ListingCounts:
+    names = ListingCounts.__dataclass_fields__
+    return ListingCounts(**{name: getattr(one, name) + getattr(other, name) for name in names})
 
 
 # --- which order ---------------------------------------------------------------------------------

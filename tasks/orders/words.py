@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tasks.ledger import ItemStatus, Ledger, film_figures, orders
 from tasks.ledger.orders import (
     Budget,
-    LeftOut,
+    LeftOutScans,
     Order,
     OrderRow,
     OrderState,
@@ -44,7 +44,7 @@ class ProgressBar:
     description: str
 
 
-def why_left_out(left: LeftOut) -> str:
+def why_left_out(left: LeftOutScans) -> str:
     """Why scans that stand there are not enqueued."""
     return _WHY_LEFT_OUT[left.status]
 

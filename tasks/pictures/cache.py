@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Kept:
+class CachedPyramid:
     """A pyramid in the cache."""
 
     path: Path
@@ -37,11 +37,11 @@ class PyramidCache:
         self._folder = folder
         self._most_bytes = most_bytes
         self._lock = threading.Lock()
-        self._kept: OrderedDict[str, Kept] = OrderedDict()
-        self._making: dict[str, Future[Kept]] = {}
+        self._kept: OrderedDict[str, CachedPyramid] = OrderedDict()
+        self._making: dict[str, Future[CachedPyramid]] = {}
         self._number = 0
 
-    def get(self, key: str, make: Callable[[Path], Pyramid]) -> Kept:
+    def get(self, key: str, make: Callable[[Path], Pyramid]) -> CachedPyramid:
         """The pyramid of that key; *make* writes it to the path that it is given.
 
         Raises:
@@ -61,7 +61,7 @@ class PyramidCache:
             self._make(key, make, path, future)
         return future.result()
 
-    def peek(self, key: str) -> Kept | None:
+    def peek(self, key: str) -> CachedPyramid | None:
         """The pyramid, if it is there now."""
         with self._lock:
             return self._kept.get(key)
@@ -73,10 +73,10 @@ class PyramidCache:
             return sum(kept.size_bytes for kept in self._kept.values())
 
     def _make(
-        self, key: str, make: Callable[[Path], Pyramid], path: Path, future: "Future[Kept]"
+        self, key: str, make: Callable[[Path], Pyramid], path: Path, future: "Future[CachedPyramid]"
     ) -> None:
         try:
-            kept = Kept(path, make(path), path.stat().st_size)
+            kept = CachedPyramid(path, make(path), path.stat().st_size)
         except Exception as error:  # noqa: BLE001  told to all who wait for it
             with self._lock:
                 del self._making[key]

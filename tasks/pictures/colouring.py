@@ -32,7 +32,7 @@ from tasks.storage.streams import file_chunks, sha256_of
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ColourRequest:
     """What somebody asks for.
 
     Attributes:
@@ -49,7 +49,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Coloured:
+class ColourPicture:
     """A coloured picture, gated.
 
     Attributes:
@@ -66,8 +66,8 @@ class Coloured:
 
 
 def colour_picture(
-    settings: Settings, pictures: Pictures, colorizer: Colorizer, path: Path, wanted: Wanted
-) -> Coloured:
+    settings: Settings, pictures: Pictures, colorizer: Colorizer, path: Path, wanted: ColourRequest
+) -> ColourPicture:
     """Colour one picture.
 
     Args:
@@ -96,7 +96,7 @@ def colour_picture(
     )
     files = {file.kind: file for file in pictures.run(write_scan, made, pixels=pixels)}
     chosen = files["master"] if wanted.is_master else files.get("access", files["master"])
-    return Coloured(chosen.path, chosen.content_type, chroma_map.score, read.notes)
+    return ColourPicture(chosen.path, chosen.content_type, chroma_map.score, read.notes)
 
 
 def _map(colorizer: Colorizer, read: ReadScan, correction: Correction) -> ChromaMap:
@@ -118,7 +118,7 @@ def _provenance(  # noqa: PLR0913, PLR0917 - each is said in it
     colorizer: Colorizer,
     read: ReadScan,
     path: Path,
-    wanted: Wanted,
+    wanted: ColourRequest,
     confidence: float,
 ) -> Provenance:
     digest, card, now = sha256_of(file_chunks(path)), colorizer.checkpoint.card, datetime.now(UTC)

@@ -15,7 +15,7 @@ from tasks.batch.recipe import read_limits
 from tasks.batch.scratch import scratch_folder
 from tasks.errors import UsageError
 from tasks.ledger.curating import DeskItem
-from tasks.pictures.cache import Kept, PyramidCache
+from tasks.pictures.cache import CachedPyramid, PyramidCache
 from tasks.pictures.pyramid import SMALL_PX, Pyramid, PyramidRequest, make_pyramid, make_small
 from tasks.pictures.region import cut, read_region
 from tasks.settings import Settings
@@ -88,7 +88,7 @@ class Pictures:
         self._stores: dict[str, ObjectStore] = {}
         self._cache = PyramidCache(folder, most_bytes=settings.desk_cache_mb << 20)
 
-    def pyramid(self, file: PictureFile) -> Kept:
+    def pyramid(self, file: PictureFile) -> CachedPyramid:
         """The pyramid of a file; made, if nobody has looked at it lately.
 
         Raises:
@@ -110,7 +110,7 @@ class Pictures:
         within = f"!{SMALL_PX},{SMALL_PX}" if max(size.width, size.height) > SMALL_PX else "max"
         return cut(kept.path, read_region("full", within, width=size.width, height=size.height))
 
-    def peek(self, file: PictureFile) -> Kept | None:
+    def peek(self, file: PictureFile) -> CachedPyramid | None:
         """The pyramid, if somebody has looked at it lately."""
         return self._cache.peek(_name(file))
 

@@ -25,7 +25,7 @@ from tasks.references.finding import Found
 from tasks.references.look import Look, LookRequest, look_at_reference
 from tasks.references.plausible import LEAST_PICTURES, judge_colours
 from tasks.references.rules import (
-    Known,
+    KnownReference,
     Refusal,
     Verdict,
     judge_against,
@@ -121,7 +121,7 @@ class _Judge:
     def __init__(self, settings: Settings, ledger: Ledger, pool: PixelPool, scratch: Path) -> None:
         self._settings, self._ledger, self._pool, self._scratch = settings, ledger, pool, scratch
         self._output = open_output(settings, ledger)
-        self._known = [Known.of(row) for row in list_references(ledger, withdrawn=None)]
+        self._known = [KnownReference.of(row) for row in list_references(ledger, withdrawn=None)]
         self._candidates: list[_Candidate] = []
         self._delivery = uuid4().hex
 
@@ -139,7 +139,7 @@ class _Judge:
         self._candidates.append(judged)
         new = judged.new
         item = new.corrects_item_id
-        self._known.append(Known(new.origin, new.sha256, new.phash, new.split, "", item))
+        self._known.append(KnownReference(new.origin, new.sha256, new.phash, new.split, "", item))
         return Answer(found.origin, split=new.split)
 
     def suspicion(self) -> str:

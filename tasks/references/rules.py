@@ -75,7 +75,7 @@ def judge_look(look: Look) -> Verdict | None:
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownReference:
     """A reference that a new one is compared with.
 
     Attributes:
@@ -97,7 +97,7 @@ class Known:
     id: int | None = None
 
     @classmethod
-    def of(cls, row: ReferenceRow) -> "Known":
+    def of(cls, row: ReferenceRow) -> "KnownReference":
         """One on record."""
         withdrawn = "" if row.stands else f"withdrawn by {row.withdrawn_by}: {row.withdrawn_why}"
         name = f"reference {row.id}"
@@ -105,7 +105,7 @@ class Known:
 
 
 def judge_against(
-    look: Look, sha256: str, known: Iterable[Known], *, split: Split | None = None
+    look: Look, sha256: str, known: Iterable[KnownReference], *, split: Split | None = None
 ) -> Verdict | None:
     """Say which known reference stands in the way of a new one, of a split; None: none does."""
     for other in known:
@@ -116,7 +116,7 @@ def judge_against(
     return None
 
 
-def _clash(other: Known, split: Split, *, same: bool, bits: int) -> Verdict:
+def _clash(other: KnownReference, split: Split, *, same: bool, bits: int) -> Verdict:
     if other.withdrawn:
         # What was withdrawn may have been learnt from: held out, its twin would be no test.
         return Verdict(Refusal.WITHDRAWN, f"{other.name} shows the same, and was {other.withdrawn}")

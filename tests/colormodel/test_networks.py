@@ -16,7 +16,7 @@ from torchvision import models
 
 from colormodel.networks import (
     ColorNetwork,
-    Every,
+    Lattice,
     NetworkConfig,
     build_network,
     cast_convolutions,
@@ -310,7 +310,7 @@ def test_logits_at_some_places_are_those_of_all_places() -> None:
     """What training asks of a quarter of the places is what it would get there anyway."""
     torch.manual_seed(2)
     network = build_network(NetworkConfig("unet", width=16)).eval()
-    lightness, every = torch.rand(1, 1, 64, 64) * 100, Every(2, 1, 0)
+    lightness, every = torch.rand(1, 1, 64, 64) * 100, Lattice(2, 1, 0)
     with torch.no_grad():
         some, everything = network.heads(lightness, every=every), network.heads(lightness)
     assert some.logits is not None

@@ -12,8 +12,8 @@ from colormodel.color import lightness_to_grey, srgb_to_lab
 from colormodel.networks.base import (
     EVERYWHERE,
     ColorNetwork,
-    Every,
     Heads,
+    Lattice,
     NetworkConfig,
     NetworkFault,
     Prediction,
@@ -99,7 +99,7 @@ class ForeignNetwork(ColorNetwork):
         self._outputs = _outputs(self.session, config.profile, name=name)
 
     def heads(
-        self, lightness: Tensor, hints: Tensor | None = None, *, every: Every = EVERYWHERE
+        self, lightness: Tensor, hints: Tensor | None = None, *, every: Lattice = EVERYWHERE
     ) -> Heads:
         """There are none: what was made elsewhere is not trained here."""
         del lightness, hints, every

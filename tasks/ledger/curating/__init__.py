@@ -2,29 +2,29 @@
 
 from tasks.ledger.curating.deciding import (
     DECIDED_AT_DESK,
-    Decided,
     DecidedMeanwhile,
     Judgement,
+    JudgementResult,
     decide,
     take_back_opinion,
 )
 from tasks.ledger.curating.item import DeskItem, desk_item
 from tasks.ledger.curating.news import News, latest_decision, news_since
-from tasks.ledger.curating.queue import Place, Queue, Waiting, queue, waiting
+from tasks.ledger.curating.queue import Place, Queue, QueueCount, queue, waiting
 from tasks.ledger.curating.shots import ShotJudgement, judge_shot, make_anew
 from tasks.ledger.curating.undoing import undo
 
 __all__ = [
     "DECIDED_AT_DESK",
-    "Decided",
     "DecidedMeanwhile",
     "DeskItem",
     "Judgement",
+    "JudgementResult",
     "News",
     "Place",
     "Queue",
+    "QueueCount",
     "ShotJudgement",
-    "Waiting",
     "decide",
     "desk_item",
     "judge_shot",

@@ -71,7 +71,7 @@ class Judgement:
 
 
 @dataclass(frozen=True)
-class Decided:
+class JudgementResult:
     """What became of a judgement.
 
     Attributes:
@@ -86,7 +86,7 @@ class Decided:
 
 
 @writes
-def decide(connection: Connection, judged: Judgement, *, must_agree: int = 1) -> Decided:
+def decide(connection: Connection, judged: Judgement, *, must_agree: int = 1) -> JudgementResult:
     """Carry out what a curator decides, or note it where a second person must agree.
 
     Args:
@@ -111,7 +111,7 @@ def decide(connection: Connection, judged: Judgement, *, must_agree: int = 1) ->
         agreeing = [one for one in others if one.kind == judged.kind]
         if not agreeing:
             _note(connection, judged)
-            return Decided(None, status, tuple(others))
+            return JudgementResult(None, status, tuple(others))
         who = f"{agreeing[0].who} and {who}"
         why = "; ".join(dict.fromkeys(filter(None, (agreeing[0].why, why))))
     chosen = ItemFilter(ids=[judged.item_id], statuses=[status])
@@ -131,7 +131,7 @@ def decide(connection: Connection, judged: Judgement, *, must_agree: int = 1) ->
     if judged.seconds is not None and 0 <= judged.seconds <= _LONGEST_S:
         timed = update(decision).where(decision.c.id == last[0].id)
         connection.execute(timed.values(seconds=judged.seconds))
-    return Decided(last[0].id, last[0].became)
+    return JudgementResult(last[0].id, last[0].became)
 
 
 @writes

@@ -41,7 +41,7 @@ class CountChanged(AutochromeError):
 
 
 @dataclass(frozen=True)
-class Latest:
+class RecentDecision:
     """A decision that a person made lately, and how many items it moved."""
 
     id: int
@@ -52,7 +52,7 @@ class Latest:
 
 
 @dataclass(frozen=True)
-class DecidedMany:
+class BulkResult:
     """What became of a decision about many."""
 
     decision_id: int  #: to take it back with; 0 where all wait for a second person
@@ -98,7 +98,7 @@ def decide_many(  # noqa: PLR0913  who, what and why
     why: str,
     confirmed: int,
     must_agree: int = 1,
-) -> DecidedMany:
+) -> BulkResult:
     """Carry a decision out about all that the filter finds.
 
     Where two must agree, about what somebody else has wanted the same for; the rest is noted as
@@ -117,7 +117,7 @@ def decide_many(  # noqa: PLR0913  who, what and why
         _note_rest(connection, kind, chosen, who, why, passed_over=others)
         wanted = len(others)
         if not wanted:
-            return DecidedMany(0, 0, confirmed)
+            return BulkResult(0, 0, confirmed)
         chosen = replace(chosen, ids=sorted(others))
         who = " and ".join([*sorted(set(others.values())), who])
     if kind is DecisionKind.HOLD:
@@ -136,7 +136,7 @@ def decide_many(  # noqa: PLR0913  who, what and why
         number = connection.execute(made).scalar_one()
         ids = select(decision_item.c.item_id).where(decision_item.c.decision_id == number)
         connection.execute(delete(opinion).where(opinion.c.item_id.in_(ids)))
-    return DecidedMany(int(connection.execute(made).scalar_one()), moved, confirmed - wanted)
+    return BulkResult(int(connection.execute(made).scalar_one()), moved, confirmed - wanted)
 
 
 @reads
@@ -190,7 +190,7 @@ def _note_rest(  # noqa: PLR0913  a row's columns
 
 
 @reads
-def latest_decisions(connection: Connection, who: str, *, limit: int = 8) -> list[Latest]:
+def latest_decisions(connection: Connection, who: str, *, limit: int = 8) -> list[RecentDecision]:
     """What a person decided lately that can be taken back, the latest first."""
     newest = select(func.max(decision.c.id)).scalar_subquery()
     moved = (
@@ -210,7 +210,7 @@ def latest_decisions(connection: Connection, who: str, *, limit: int = 8) -> lis
         .limit(limit)
     )
     return [
-        Latest(row.id, DecisionKind(row.kind), row.why, row.decided_at, row.items)
+        RecentDecision(row.id, DecisionKind(row.kind), row.why, row.decided_at, row.items)
         for row in connection.execute(wanted)
     ]
 

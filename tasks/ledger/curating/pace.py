@@ -16,7 +16,7 @@ _MOST = 20_000
 
 
 @dataclass(frozen=True)
-class Taken:
+class TimeTaken:
     """Decisions of one kind of row: how many, and how long half of them took at most."""
 
     name: str
@@ -28,9 +28,9 @@ class Taken:
 class DecisionPace:
     """How long decisions about one item took, those that were measured."""
 
-    people: tuple[Taken, ...]
-    days: tuple[Taken, ...]  #: the latest first, by UTC
-    total: Taken | None
+    people: tuple[TimeTaken, ...]
+    days: tuple[TimeTaken, ...]  #: the latest first, by UTC
+    total: TimeTaken | None
 
     def needs_s(self, items: int) -> float | None:
         """How long so many items take one person at this pace."""
@@ -62,6 +62,6 @@ def decision_pace(connection: Connection, *, days: int) -> DecisionPace:
     return DecisionPace(tuple(by_name), tuple(by_day), total)
 
 
-def _taken(name: str, seconds: Iterable[float]) -> Taken:
+def _taken(name: str, seconds: Iterable[float]) -> TimeTaken:
     taken = list(seconds)
-    return Taken(name, len(taken), median(taken))
+    return TimeTaken(name, len(taken), median(taken))

@@ -124,7 +124,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Waiting:
+class QueueCount:
     """How many wait, by collection and reason ("" for none)."""
 
     collection: str
@@ -135,7 +135,7 @@ class Waiting:
 @reads
 def waiting(
     connection: Connection, status: ItemStatus = ItemStatus.REVIEW, *, order_id: int | None = None
-) -> list[Waiting]:
+) -> list[QueueCount]:
     """What waits for a curator, by collection and reason: summed from tallies, at any size.
 
     Args:
@@ -149,7 +149,7 @@ def waiting(
     if order_id is not None:
         wanted = wanted.where(order_tally.c.order_id == order_id)
     rows = connection.execute(wanted.group_by(*by).having(func.sum(tally.c.n) > 0).order_by(*by))
-    return [Waiting(collection, reason, int(n)) for collection, reason, n in rows]
+    return [QueueCount(collection, reason, int(n)) for collection, reason, n in rows]
 
 
 @reads

@@ -45,7 +45,7 @@ UNDOABLE = frozenset(
 
 
 @dataclass(frozen=True)
-class Undone:
+class Reversal:
     """What was taken back.
 
     Attributes:
@@ -60,7 +60,7 @@ class Undone:
 
 
 @writes
-def undo(connection: Connection, decision_id: int, *, who: str, why: str = "") -> Undone:
+def undo(connection: Connection, decision_id: int, *, who: str, why: str = "") -> Reversal:
     """Take a decision back, about one item or many: they are what they were before.
 
     Items that somebody decided about since are passed over.
@@ -76,7 +76,7 @@ def undo(connection: Connection, decision_id: int, *, who: str, why: str = "") -
         raise UsageError(f"decision {decision_id} is to {made.kind}: that is not taken back")
     ids, moved = _still_so(connection, decision_id)
     if not ids:
-        return Undone(None, {}, moved)
+        return Reversal(None, {}, moved)
     undone = decisions.record(
         connection, DecisionKind.UNDO, who=who, why=why, scope={"decision": decision_id}
     )
@@ -90,7 +90,9 @@ def undo(connection: Connection, decision_id: int, *, who: str, why: str = "") -
         select(item.c.id, item.c.status).where(item.c.id.in_(sql.given_ids(connection))),
         sql.as_ids(ids),
     )
-    return Undone(undone, {number: ItemStatus(status) for number, status in now}, moved - len(ids))
+    return Reversal(
+        undone, {number: ItemStatus(status) for number, status in now}, moved - len(ids)
+    )
 
 
 def _still_so(connection: Connection, decision_id: int) -> tuple[list[int], int]:

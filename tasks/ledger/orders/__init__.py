@@ -13,7 +13,7 @@ from tasks.ledger.orders.reading import (
 )
 from tasks.ledger.orders.records import (
     Budget,
-    LeftOut,
+    LeftOutScans,
     Order,
     OrderPlan,
     OrderRow,
@@ -22,7 +22,7 @@ from tasks.ledger.orders.records import (
     ShareFigures,
     ShareRow,
     Transition,
-    Withdrawn,
+    Withdrawal,
 )
 from tasks.ledger.orders.shares import (
     Size,
@@ -57,7 +57,7 @@ from tasks.schema import OrderKind, OrderMode, OrderState
 __all__ = [
     "PATIENCE_S",
     "Budget",
-    "LeftOut",
+    "LeftOutScans",
     "Order",
     "OrderKind",
     "OrderMode",
@@ -70,7 +70,7 @@ __all__ = [
     "ShareRow",
     "Size",
     "Transition",
-    "Withdrawn",
+    "Withdrawal",
     "beat_share",
     "begin_share",
     "cancel",

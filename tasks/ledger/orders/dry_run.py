@@ -10,8 +10,8 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_,
 from tasks.errors import Reason
 from tasks.ledger import enqueue
 from tasks.ledger.engine import Database
-from tasks.ledger.orders.planning import Due, Room, cut, in_view, is_due
-from tasks.ledger.orders.records import LeftOut, Order, OrderPlan
+from tasks.ledger.orders.planning import BudgetLeft, DueScans, cut, in_view, is_due
+from tasks.ledger.orders.records import LeftOutScans, Order, OrderPlan
 from tasks.schema import ItemStatus, item, scan
 
 
@@ -21,7 +21,7 @@ class _Tally:
     items: int = 0
     size_bytes: int = 0
     largest_bytes: int = 0
-    within: Due = field(default_factory=lambda: Due(0, 0, 0))
+    within: DueScans = field(default_factory=lambda: DueScans(0, 0, 0))
     is_full: bool = False
 
 
@@ -52,7 +52,9 @@ def plan(database: Database, order: Order, recipe_id: int) -> OrderPlan:
         largest_bytes=tally.largest_bytes,
         beyond_budget=tally.items - tally.within.items,
         left_out=tuple(
-            LeftOut(ItemStatus(status) if status else None, Reason(reason) if reason else None, n)
+            LeftOutScans(
+                ItemStatus(status) if status else None, Reason(reason) if reason else None, n
+            )
             for (status, reason), n in left_out.most_common()
         ),
     )
@@ -73,7 +75,7 @@ def _plan_window(  # noqa: PLR0913, PLR0917 - the two last are what it adds to
     window = and_(wanted, scan.c.id > after, scan.c.id <= last)
     due = is_due(window, recipe_id, order)
     rows = connection.execute(_grouped(window, due, recipe_id)).all()
-    room = Room.of(order.budget, items=tally.within.items, size_bytes=tally.within.size_bytes)
+    room = BudgetLeft.of(order.budget, items=tally.within.items, size_bytes=tally.within.size_bytes)
     items = size_bytes = 0
     for row in rows:
         tally.scans += row.scans
@@ -87,12 +89,12 @@ def _plan_window(  # noqa: PLR0913, PLR0917 - the two last are what it adds to
     tally.size_bytes += size_bytes
     if tally.is_full:
         return last
-    taken = Due(items, size_bytes, last)
+    taken = DueScans(items, size_bytes, last)
     if not room.holds(items, size_bytes):
         taken = cut(connection, and_(window, due), room, before=after)
         tally.is_full = True
     tally.within = reduce(
-        lambda one, other: Due(
+        lambda one, other: DueScans(
             one.items + other.items, one.size_bytes + other.size_bytes, other.last
         ),
         (tally.within, taken),

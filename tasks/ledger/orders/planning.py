@@ -45,14 +45,14 @@ _PASSING_BY = (OrderKind.RETRY, OrderKind.BACKFILL)
 
 
 @dataclass(frozen=True)
-class Room:
+class BudgetLeft:
     """What the budget has left."""
 
     items: int | None
     size_bytes: int | None
 
     @classmethod
-    def of(cls, budget: Budget, *, items: int = 0, size_bytes: int = 0) -> "Room":
+    def of(cls, budget: Budget, *, items: int = 0, size_bytes: int = 0) -> "BudgetLeft":
         """What so much leaves."""
         return cls(
             None if budget.max_items is None else budget.max_items - items,
@@ -66,7 +66,7 @@ class Room:
 
 
 @dataclass(frozen=True)
-class Due:
+class DueScans:
     """Scans to enqueue in a window, up to the last that the budget allows."""
 
     items: int
@@ -222,7 +222,7 @@ def enqueue_window(connection: Connection, order_id: int) -> OrderState:
         change_state(connection, row.id, OrderState.RUNNING, "")
         return OrderState.RUNNING
     window = and_(wanted, scan.c.id > row.looked_at, scan.c.id <= last)
-    room = Room.of(row.budget, items=row.items, size_bytes=row.size_bytes)
+    room = BudgetLeft.of(row.budget, items=row.items, size_bytes=row.size_bytes)
     due = _take(connection, window, row, room, last=last)
     window = and_(window, scan.c.id <= due.last, _is_eligible(row.recipe_id, row))
     items = 0
@@ -261,28 +261,30 @@ def _take(
     connection: Connection,
     window: ColumnElement[bool],
     row: OrderRow,
-    room: Room,
+    room: BudgetLeft,
     *,
     last: int,
-) -> Due:
+) -> DueScans:
     due = and_(window, is_due(window, row.recipe_id, row))
     items, size_bytes = connection.execute(
         select(func.count(), func.coalesce(func.sum(scan.c.size_bytes), 0)).where(due)
     ).one()
     if room.holds(items, int(size_bytes)):
-        return Due(items, int(size_bytes), last)
+        return DueScans(items, int(size_bytes), last)
     return cut(connection, due, room, before=row.looked_at)
 
 
-def cut(connection: Connection, due: ColumnElement[bool], room: Room, *, before: int) -> Due:
+def cut(
+    connection: Connection, due: ColumnElement[bool], room: BudgetLeft, *, before: int
+) -> DueScans:
     """The first of the scans that are due, by id, that the budget holds."""
     limit = enqueue.WINDOW_SCANS if room.items is None else max(room.items, 0)
     found = connection.execute(
         select(scan.c.id, scan.c.size_bytes).where(due).order_by(scan.c.id).limit(limit)
     )
-    taken = Due(0, 0, before)
+    taken = DueScans(0, 0, before)
     for scan_id, size_bytes in found:
         if not room.holds(taken.items + 1, taken.size_bytes + size_bytes):
             break
-        taken = Due(taken.items + 1, taken.size_bytes + size_bytes, scan_id)
+        taken = DueScans(taken.items + 1, taken.size_bytes + size_bytes, scan_id)
     return taken

@@ -63,7 +63,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class LeftOutScans:
     """Scans in the scope that are not enqueued, and where they stand instead."""
 
     status: ItemStatus | None  #: None: no recipe has an item of them
@@ -80,7 +80,7 @@ class OrderPlan:
     size_bytes: int
     largest_bytes: int
     beyond_budget: int  #: that are due, and that the budget leaves out
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[LeftOutScans, ...]
 
 
 @dataclass(frozen=True)
@@ -189,15 +189,15 @@ class Transition:
 
 
 @dataclass(frozen=True)
-class Withdrawn:
+class Withdrawal:
     """What became of the items of a cancelled order that had not come to an end."""
 
     removed: int = 0  #: the order had made them, and nobody had worked on them
     restored: int = 0  #: are what they were before
     kept: int = 0  #: had been begun: they wait for the next order
 
-    def __add__(self, other: "Withdrawn") -> "Withdrawn":
-        return Withdrawn(
+    def __add__(self, other: "Withdrawal") -> "Withdrawal":
+        return Withdrawal(
             self.removed + other.removed, self.restored + other.restored, self.kept + other.kept
         )
 

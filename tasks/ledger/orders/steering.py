@@ -6,7 +6,7 @@ from tasks.errors import UsageError
 from tasks.ledger import decisions, outages, sql
 from tasks.ledger.engine import Database, writes
 from tasks.ledger.orders.reading import is_late, lock, progress
-from tasks.ledger.orders.records import Budget, Order, OrderRow, Progress, Withdrawn
+from tasks.ledger.orders.records import Budget, Order, OrderRow, Progress, Withdrawal
 from tasks.ledger.orders.withdrawing import withdraw_window
 from tasks.ledger.records import RunEnding, RunFigures
 from tasks.ledger.runs import finish_run, start_run
@@ -158,7 +158,7 @@ def _begin_new_run(connection: Connection, row: OrderRow) -> None:
     connection.execute(update(work_order).where(work_order.c.id == row.id).values(run_id=run_id))
 
 
-def cancel(database: Database, order_id: int, *, who: str, why: str = "") -> Withdrawn:
+def cancel(database: Database, order_id: int, *, who: str, why: str = "") -> Withdrawal:
     """End it: what was not begun is as it was before, what is in work comes to its end.
 
     Returns:
@@ -203,8 +203,8 @@ def settle(database: Database, order_id: int) -> OrderRow:
     return database.write(lambda c: _settle(c, order_id))
 
 
-def _withdraw(database: Database, order_id: int) -> Withdrawn:
-    total = Withdrawn()
+def _withdraw(database: Database, order_id: int) -> Withdrawal:
+    total = Withdrawal()
     while (some := database.write(lambda c: withdraw_window(c, order_id))).items:
         total += some
     return total

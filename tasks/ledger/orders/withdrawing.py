@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from tasks.ledger import decisions, sql
 from tasks.ledger.orders.reading import lock
-from tasks.ledger.orders.records import Withdrawn
+from tasks.ledger.orders.records import Withdrawal
 from tasks.schema import (
     PENDING_ALONE,
     PENDING_IN_ORDER,
@@ -42,14 +42,14 @@ WINDOW_ITEMS = 10_000
 WHO = "order"
 
 
-def withdraw_window(connection: Connection, order_id: int) -> Withdrawn:
+def withdraw_window(connection: Connection, order_id: int) -> Withdrawal:
     """Take back some of a cancelled order's pending items; none left: `Withdrawn()`."""
     row = lock(connection, order_id)
     if row.state is not OrderState.CANCELLING:
-        return Withdrawn()
+        return Withdrawal()
     ids = _pending(connection, order_id)
     if not ids:
-        return Withdrawn()
+        return Withdrawal()
     decision_id = decisions.record(
         connection,
         DecisionKind.WITHDRAW,
@@ -59,7 +59,7 @@ def withdraw_window(connection: Connection, order_id: int) -> Withdrawn:
     )
     restored = _restore(connection, ids, decision_id, order_id)
     removed = _remove(connection, ids, decision_id, order_id)
-    return Withdrawn(removed, restored, _keep(connection, ids, decision_id, order_id))
+    return Withdrawal(removed, restored, _keep(connection, ids, decision_id, order_id))
 
 
 def _pending(connection: Connection, order_id: int) -> list[int]:

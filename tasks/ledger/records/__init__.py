@@ -13,7 +13,7 @@ from tasks.ledger.records.claims import (
     OutageRow,
     Outcome,
 )
-from tasks.ledger.records.discovery import Digest, Discovered, Doubt, ListedObject, Missing
+from tasks.ledger.records.discovery import Digest, Doubt, ListedObject, ListingCounts, MissingScans
 from tasks.ledger.records.films import (
     FilmFacts,
     FilmStanding,
@@ -55,7 +55,6 @@ __all__ = [
     "DerivativeRecord",
     "DerivativeRow",
     "Digest",
-    "Discovered",
     "Doubt",
     "Ending",
     "Failures",
@@ -72,7 +71,8 @@ __all__ = [
     "ItemStory",
     "LeasedShot",
     "ListedObject",
-    "Missing",
+    "ListingCounts",
+    "MissingScans",
     "OutageRow",
     "Outcome",
     "Recipe",

@@ -34,7 +34,7 @@ class ListedObject(Protocol):
 
 
 @dataclass(frozen=True)
-class Discovered:
+class ListingCounts:
     """What a listing brought: found = new + changed + unchanged."""
 
     found: int = 0
@@ -48,7 +48,7 @@ class Discovered:
 
 
 @dataclass(frozen=True)
-class Missing:
+class MissingScans:
     """Known scans that a listing did not bring, before anything is made of that.
 
     Attributes:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
-from tasks.ledger.records.discovery import Discovered
+from tasks.ledger.records.discovery import ListingCounts
 
 
 class RunEnding(enum.StrEnum):
@@ -21,7 +21,7 @@ class RunEnding(enum.StrEnum):
 class RunFigures:
     """What a run did so far; stored as JSON, and shown by `status` and the report."""
 
-    discovered: Discovered = field(default_factory=Discovered)
+    discovered: ListingCounts = field(default_factory=ListingCounts)
     incomplete: Sequence[str] = ()  # sources that could not be listed whole, and why
     left_out: Mapping[str, int] = field(default_factory=dict)  # files, by pattern
     enqueued: int = 0
@@ -44,8 +44,8 @@ class RunFigures:
                 known[name] = tuple(listed)  # JSON knows lists only
         listing = known.pop("discovered", None)
         if isinstance(listing, Mapping):
-            fields = Discovered.__dataclass_fields__
-            known["discovered"] = Discovered(**{k: v for k, v in listing.items() if k in fields})
+            fields = ListingCounts.__dataclass_fields__
+            known["discovered"] = ListingCounts(**{k: v for k, v in listing.items() if k in fields})
         return cls(**known)  # type: ignore[arg-type] # JSON of this class, by the line above
 
 

@@ -83,7 +83,7 @@ def _is_of_rights(element: ET.Element) -> bool:
 
 
 @dataclass
-class _Said:
+class _Statement:
     """What one kind of place says, by property."""
 
     place: str
@@ -98,7 +98,7 @@ class _Reading:
         self._notes = list(found.notes)
         self._unread = list(found.unread)
         self._digest = b""
-        self._rights = _Said("Photoshop", {})
+        self._rights = _Statement("Photoshop", {})
         self._blocks = list(self._whole(blocks))
 
     def joined(self) -> Metadata:
@@ -106,15 +106,15 @@ class _Reading:
         packet = self._packet()
         records = self._records()
         said = [
-            _Said("XMP", {one.tag: one for one in reversed(packet.properties)}),
-            _Said("IPTC", _of_records(records.texts())),
+            _Statement("XMP", {one.tag: one for one in reversed(packet.properties)}),
+            _Statement("IPTC", _of_records(records.texts())),
         ]
         if self._is_newer(records):
             said.reverse()
             self._notes.append(
                 "IPTC was changed after XMP was written; where they differ, it counts"
             )
-        said += [self._rights, _Said("EXIF", _of_exif(self._exif)), self._texts()]
+        said += [self._rights, _Statement("EXIF", _of_exif(self._exif)), self._texts()]
         properties: dict[str, ET.Element] = {}
         for one in said:
             self._note_differences(properties, one)
@@ -187,7 +187,7 @@ class _Reading:
         self, properties: dict[str, ET.Element], prefixes: dict[str, str], found: Packet
     ) -> None:
         new = {one.tag: one for one in reversed(found.properties)}
-        self._note_differences(properties, _Said("another packet of XMP", new))
+        self._note_differences(properties, _Statement("another packet of XMP", new))
         for name, element in reversed(new.items()):
             properties.setdefault(name, element)
         for uri, prefix in found.prefixes.items():
@@ -204,7 +204,7 @@ class _Reading:
             self._notes += [f"IPTC in {block.place} {note}" for note in records.notes]
             self._unread += [f"IPTC in {block.place} {fault}" for fault in records.unread]
             says = _of_records(records.texts())
-            self._note_differences(before, _Said("IPTC", says))
+            self._note_differences(before, _Statement("IPTC", says))
             before = {**says, **before}
             places.append(records)
         return join_records(places) if places else Records()
@@ -220,8 +220,8 @@ class _Reading:
             for end in (None, len(data.rstrip(b"\0")))
         }
 
-    def _texts(self) -> _Said:
-        said = _Said("the format's text", {})
+    def _texts(self) -> _Statement:
+        said = _Statement("the format's text", {})
         for block in (block for block in self._blocks if block.kind is BlockKind.TEXT):
             text = block.data.decode("utf-8", "replace").strip()
             if block.name in terms.PNG and text:
@@ -229,7 +229,7 @@ class _Reading:
                 said.properties.setdefault(tag(name), make_property(name, form, (text,)))
         return said
 
-    def _note_differences(self, stands: Mapping[str, ET.Element], said: _Said) -> None:
+    def _note_differences(self, stands: Mapping[str, ET.Element], said: _Statement) -> None:
         for name, what in _WEIGHED.items():
             if name not in stands or name not in said.properties:
                 continue

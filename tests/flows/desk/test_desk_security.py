@@ -7,7 +7,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from flows.desk.app import ROUTERS
-from flows.desk.identity import FORM_COOKIE, Tries, form_token
+from flows.desk.identity import FORM_COOKIE, AttemptLimit, form_token
 from flows.desk.signing import next_page
 from tasks.ledger import ItemFilter
 from tasks.ledger.people import Role, add_person, remove_person
@@ -168,7 +168,7 @@ def test_wrong_passwords_are_counted(house: House) -> None:
 
 def test_tries_are_forgotten_after_a_while() -> None:
     """And those of others are their own."""
-    tries = Tries(most=2, within_s=0.05)
+    tries = AttemptLimit(most=2, within_s=0.05)
     tries.failed("Anna")
     assert tries.wait_s("Anna") == 0
     tries.failed("Anna", "Ben")

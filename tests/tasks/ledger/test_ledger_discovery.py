@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tasks.errors import Reason
-from tasks.ledger import Discovered, ItemFilter, Ledger, Missing, discovery
+from tasks.ledger import ItemFilter, Ledger, ListingCounts, MissingScans, discovery
 from tasks.ledger.pages import add_pages
 from tasks.schema import AttemptEnding, DecisionKind, ItemStatus
 from tests.orders import enqueue
@@ -25,7 +25,7 @@ from tests.tasks.ledger.building import (
 )
 
 
-def discover(ledger: Ledger, objects: list[Listed], **options: object) -> Discovered:
+def discover(ledger: Ledger, objects: list[Listed], **options: object) -> ListingCounts:
     """Record a listing."""
     return ledger.record_listing(SOURCE, objects, collection="photographs", **options)  # type: ignore[arg-type]
 
@@ -39,8 +39,8 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_second_listing_of_the_same_finds_nothing_new(ledger: Ledger) -> None:
     """Found = new + changed + unchanged, and a second look changes nothing."""
     objects = listing(keys(10))
-    assert discover(ledger, objects) == Discovered(found=10, new=10)
-    assert discover(ledger, objects) == Discovered(found=10, unchanged=10)
+    assert discover(ledger, objects) == ListingCounts(found=10, new=10)
+    assert discover(ledger, objects) == ListingCounts(found=10, unchanged=10)
     assert ledger.counts().scans == 10
     check_tallies(ledger)
 
@@ -50,7 +50,7 @@ def test_listing_need_not_be_sorted_and_may_repeat_itself(ledger: Ledger) -> Non
     objects = listing(keys(10))
     shuffled = [*objects[5:], *objects[:5], objects[7]]
     assert discover(ledger, shuffled).new == 10
-    assert discover(ledger, shuffled) == Discovered(found=10, unchanged=10)
+    assert discover(ledger, shuffled) == ListingCounts(found=10, unchanged=10)
 
 
 def test_keys_are_kept_apart_to_the_character(ledger: Ledger) -> None:
@@ -78,7 +78,7 @@ def test_changed_file_is_a_new_revision(ledger: Ledger) -> None:
     finish_all(ledger, claim(ledger, recipe_id), ItemStatus.PUBLISHED)
     first, second = listing(keys(2))
     found = discover(ledger, [Listed(first.key, size_bytes=7), second])
-    assert found == Discovered(found=2, changed=1, unchanged=1)
+    assert found == ListingCounts(found=2, changed=1, unchanged=1)
     story = ledger.get_story(f"{SOURCE}/{first.key}")
     assert (story.scan.revision, story.scan.sha256) == (2, None)
     assert [(old.revision, old.etag) for old in story.revisions] == [(1, "first")]
@@ -146,14 +146,14 @@ def test_listing_that_breaks_off_marks_nothing_vanished(ledger: Ledger) -> None:
 def test_whoever_lists_may_doubt_what_is_missing(ledger: Ledger) -> None:
     """Asked with the numbers, by folder; where it is doubted, nothing is marked."""
     discover(ledger, listing(["a/1", "a/2", "b/c/3", "d"]))
-    asked: list[Missing] = []
+    asked: list[MissingScans] = []
 
-    def doubts(missing: Missing) -> bool:
+    def doubts(missing: MissingScans) -> bool:
         asked.append(missing)
         return False
 
     assert discover(ledger, listing(["a/1"]), may_vanish=doubts).vanished == 0
-    assert asked == [Missing(4, {"a/": 1, "b/c/": 1, "": 1})]
+    assert asked == [MissingScans(4, {"a/": 1, "b/c/": 1, "": 1})]
     assert ledger.counts().vanished == 0
 
 

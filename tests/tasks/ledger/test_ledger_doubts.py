@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tasks.errors import Reason
-from tasks.ledger import Digest, Discovered, ItemFilter, Ledger, Outcome
+from tasks.ledger import Digest, ItemFilter, Ledger, ListingCounts, Outcome
 from tasks.ledger.orders import OrderMode
 from tasks.schema import DecisionKind, ItemStatus
 from tests.orders import enqueue, planned
@@ -30,7 +30,7 @@ LATER = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC)
 OTHER = "cd" * 32
 
 
-def discover(ledger: Ledger, *objects: Listed) -> Discovered:
+def discover(ledger: Ledger, *objects: Listed) -> ListingCounts:
     """Record a listing."""
     return ledger.record_listing(SOURCE, objects, collection="photographs")
 
@@ -84,7 +84,7 @@ def test_same_bytes_are_no_change(ledger: Ledger, status: str, change: dict[str,
     recipe_id = decided(ledger, status)
     before = ledger.get_story(f"{SOURCE}/{keys(1)[0]}")
     found = discover(ledger, replace(Listed(keys(1)[0]), **change))  # type: ignore[arg-type]
-    assert found == Discovered(found=1, unchanged=1, doubted=1)
+    assert found == ListingCounts(found=1, unchanged=1, doubted=1)
     assert compare(ledger, DIGEST) == 0
     assert ledger.doubts(SOURCE) == []
     after = ledger.get_story(f"{SOURCE}/{keys(1)[0]}")
@@ -93,14 +93,14 @@ def test_same_bytes_are_no_change(ledger: Ledger, status: str, change: dict[str,
     assert enqueue(ledger, recipe_id) == 0
     assert statuses(ledger, recipe_id) == {status: 1}
     again = discover(ledger, replace(Listed(keys(1)[0]), **change))  # type: ignore[arg-type]
-    assert again == Discovered(found=1, unchanged=1)
+    assert again == ListingCounts(found=1, unchanged=1)
 
 
 @pytest.mark.parametrize("listed", ["W/second", "W/first", "modified-12-3e8", ""])
 def test_weak_and_absent_etags_say_nothing(ledger: Ledger, listed: str) -> None:
     """A proxy adds, weakens or drops them: at the same time and size nothing is read."""
     decided(ledger, "published")
-    assert discover(ledger, Listed(keys(1)[0], etag=listed)) == Discovered(found=1, unchanged=1)
+    assert discover(ledger, Listed(keys(1)[0], etag=listed)) == ListingCounts(found=1, unchanged=1)
     assert ledger.doubts(SOURCE) == []
 
 
@@ -125,7 +125,7 @@ def test_doubts_that_nobody_could_settle_stay(ledger: Ledger) -> None:
     recipe_id = decided(ledger, "published")
     touched = Listed(keys(1)[0]).touched()
     discover(ledger, touched)
-    assert discover(ledger, touched) == Discovered(found=1, unchanged=1)
+    assert discover(ledger, touched) == ListingCounts(found=1, unchanged=1)
     assert enqueue(ledger, recipe_id) == 0
     assert [one.key for one in ledger.doubts(SOURCE)] == [touched.key]
     assert compare(ledger, DIGEST) == 0
@@ -261,7 +261,7 @@ def test_done_scans_that_are_archived_stay_as_they_are(ledger: Ledger) -> None:
     """A lifecycle rule moves them: no revision, no work, no other status, no backfill of them."""
     recipe_id = decided(ledger, "published")
     away = replace(Listed(keys(1)[0]), is_archived=True)
-    assert discover(ledger, away) == Discovered(found=1, unchanged=1)
+    assert discover(ledger, away) == ListingCounts(found=1, unchanged=1)
     assert enqueue(ledger, recipe_id) == 0
     assert statuses(ledger, recipe_id) == {"published": 1}
     other = recipe(ledger, "b")

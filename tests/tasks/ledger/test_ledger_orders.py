@@ -17,7 +17,7 @@ from tasks.ledger.orders import (
     Scope,
     Size,
 )
-from tasks.ledger.orders.records import LeftOut
+from tasks.ledger.orders.records import LeftOutScans
 from tasks.ledger.pages import add_pages
 from tasks.ledger.rates import measured_rates
 from tasks.ledger.records import RunEnding
@@ -217,11 +217,11 @@ def test_modes_under_a_new_recipe(
     plan = orders.plan(ledger, order, new)
     assert (plan.scans, plan.items, plan.size_bytes) == (8, len(taken), 1000 * len(taken))
     assert sum(left.scans for left in plan.left_out) == 8 - len(taken)
-    assert LeftOut(ItemStatus.HELD, None, 1) in plan.left_out
-    assert LeftOut(ItemStatus.REJECTED, None, 1) in plan.left_out
+    assert LeftOutScans(ItemStatus.HELD, None, 1) in plan.left_out
+    assert LeftOutScans(ItemStatus.REJECTED, None, 1) in plan.left_out
     if mode is not OrderMode.ALL:
-        assert LeftOut(ItemStatus.SKIPPED, Reason.BLANK, 1) in plan.left_out
-        assert LeftOut(ItemStatus.QUARANTINED, Reason.TRUNCATED, 1) in plan.left_out
+        assert LeftOutScans(ItemStatus.SKIPPED, Reason.BLANK, 1) in plan.left_out
+        assert LeftOutScans(ItemStatus.QUARANTINED, Reason.TRUNCATED, 1) in plan.left_out
     number = ordered(ledger, new, mode=mode, scope=order.scope)
     found = ledger.list_items(ItemFilter(recipe_id=new), limit=10)
     assert {keys(8).index(row.uri.removeprefix(f"{SOURCE}/")) for row in found} == taken

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from tasks.errors import Reason
-from tasks.ledger import Discovered, ItemFilter, Ledger, RunEnding, RunFigures
+from tasks.ledger import ItemFilter, Ledger, ListingCounts, RunEnding, RunFigures
 from tasks.ledger.notes import MAX_LENGTH, MAX_NOTES
 from tasks.ledger.pages import add_pages
 from tasks.schema import AttemptEnding, ItemStatus
@@ -140,7 +140,7 @@ def test_run_keeps_its_figures(ledger: Ledger) -> None:
     recipe_id = enqueued(ledger, 1)
     run_id = ledger.start_run("nightly", "2026-01-02", flow_run_id="f" * 36)
     figures = RunFigures(
-        discovered=Discovered(found=3, new=2, unchanged=1),
+        discovered=ListingCounts(found=3, new=2, unchanged=1),
         enqueued=2,
         finished={"review": 2},
         stage_s={"decode": 1.5},
@@ -175,7 +175,7 @@ def test_runs_are_listed_newest_first(ledger: Ledger) -> None:
 def test_figures_of_another_version_can_be_read() -> None:
     """Unknown ones are passed over, missing ones take their defaults."""
     stored = {"enqueued": 3, "invented_later": 1, "discovered": {"found": 4, "later": 5}}
-    assert RunFigures.from_json(stored) == RunFigures(discovered=Discovered(found=4), enqueued=3)
+    assert RunFigures.from_json(stored) == RunFigures(discovered=ListingCounts(found=4), enqueued=3)
 
 
 def test_oldest_pending_waits_for_nobody(ledger: Ledger) -> None:

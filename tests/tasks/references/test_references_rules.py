@@ -11,7 +11,14 @@ from tasks.ledger.reference_records import Certainty, Description, ReferenceKind
 from tasks.references.alike import ALIKE_BITS, differing_bits, hashes_turned
 from tasks.references.look import Look, LookRequest, look_at_reference
 from tasks.references.manifest import read_manifest
-from tasks.references.rules import HELD_OUT, Known, Refusal, judge_against, judge_look, split_of
+from tasks.references.rules import (
+    HELD_OUT,
+    KnownReference,
+    Refusal,
+    judge_against,
+    judge_look,
+    split_of,
+)
 from tasks.scans.header import ReadLimits
 from tests.tasks.references.colours import Codes, make_colour, write_colour
 
@@ -94,16 +101,16 @@ def test_what_is_known_already_is_refused_with_the_reason(tmp_path: Path) -> Non
     look = look_at(write_colour(tmp_path / "a.jpg", make_colour(1)))
     phash = look.hashes[0]
     for known, expected in (
-        (Known("a", ONE, phash, Split.TRAIN), Refusal.DUPLICATE),
-        (Known("a", "e" * 64, phash, Split.TRAIN), Refusal.NEAR_DUPLICATE),
-        (Known("a", OTHER, phash, Split.EVALUATION), Refusal.LEAKAGE),
-        (Known("a", "e" * 64, phash, Split.TRAIN, "withdrawn"), Refusal.WITHDRAWN),
+        (KnownReference("a", ONE, phash, Split.TRAIN), Refusal.DUPLICATE),
+        (KnownReference("a", "e" * 64, phash, Split.TRAIN), Refusal.NEAR_DUPLICATE),
+        (KnownReference("a", OTHER, phash, Split.EVALUATION), Refusal.LEAKAGE),
+        (KnownReference("a", "e" * 64, phash, Split.TRAIN, "withdrawn"), Refusal.WITHDRAWN),
     ):
         verdict = judge_against(look, ONE, [known])
         assert verdict is not None
         assert verdict.refusal is expected
     other = look_at(write_colour(tmp_path / "b.jpg", make_colour(2))).hashes[0]
-    assert judge_against(look, ONE, [Known("b", OTHER, other, Split.EVALUATION)]) is None
+    assert judge_against(look, ONE, [KnownReference("b", OTHER, other, Split.EVALUATION)]) is None
 
 
 def test_a_manifest_describes_each_file() -> None:
