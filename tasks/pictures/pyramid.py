@@ -111,7 +111,8 @@ def _open_derivative(request: PyramidRequest) -> pyvips.Image:
 
 def _in_srgb(picture: pyvips.Image) -> pyvips.Image:
     if picture.get_typeof("icc-profile-data"):
-        picture = picture.icc_transform("srgb", embedded=True, intent="relative")
+        # From libvips 8.17 on, the depth is otherwise the file's own.
+        picture = picture.icc_transform("srgb", embedded=True, intent="relative", depth=8)
     else:
         picture = picture.colourspace("srgb")
     return picture.cast("uchar")

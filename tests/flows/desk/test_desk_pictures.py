@@ -11,7 +11,7 @@ from PIL import Image
 
 from tasks.errors import UsageError
 from tasks.pictures.cache import PyramidCache
-from tasks.pictures.pyramid import Pyramid, PyramidRequest, make_pyramid
+from tasks.pictures.pyramid import Pyramid, PyramidRequest, make_pyramid, make_small
 from tasks.pictures.region import cut, describe_service, read_region
 from tasks.scans.header import ReadLimits
 from tasks.settings import Settings
@@ -254,3 +254,23 @@ def test_a_coloured_scan_is_shown_in_its_colours(
     found = pyvips.Image.new_from_file(str(tmp_path / "made.tif")).numpy().astype(int)
     assert (made.height, made.width) == upright.shape[:2] == found.shape[:2]
     assert np.abs(found - upright).mean() < 4
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("profile", ["", "srgb", "p3"])
+def test_a_derivative_is_shown_as_its_file_means_it(
+    tmp_path: Path, bits: int, profile: str
+) -> None:
+    """Of either depth, with a profile or without; small among many, too."""
+    light = photograph(90, 130)
+    colours = np.stack([codes_of(light**power, bits) for power in (0.8, 1.0, 1.3)], axis=2)
+    stored = pyvips.Image.new_from_array(colours)
+    stored = stored.copy(interpretation="srgb" if bits == 8 else "rgb16")
+    if profile:
+        stored = stored.icc_transform(profile, input_profile="srgb", depth=bits)
+    stored.tiffsave(str(tmp_path / "made.tif"), **({"profile": profile} if profile else {}))
+    wanted = np.round(colours / (2**bits - 1) * 255)
+    for make, coding in ((make_pyramid, 4), (make_small, 8)):
+        make(PyramidRequest(tmp_path / "made.tif", tmp_path / "shown", ReadLimits()))
+        shown = pyvips.Image.new_from_file(str(tmp_path / "shown")).numpy().astype(int)
+        assert np.abs(shown - wanted).mean() < coding, make
