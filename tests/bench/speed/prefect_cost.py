@@ -6,6 +6,7 @@ in the main thread beyond what that of the bare night uses, and around each batc
 """
 
 import contextlib
+import functools
 import io
 import os
 import resource
@@ -135,6 +136,7 @@ def _timing_the_engine() -> Iterator[list[float]]:
 
 
 def _timed(work: Callable[P, R], tell: Callable[[float], None]) -> Callable[P, R]:
+    @functools.wraps(work)  # Prefect looks at its parameters
     def timed(*args: P.args, **kwargs: P.kwargs) -> R:
         start = time.thread_time()
         try:
@@ -147,7 +149,7 @@ def _timed(work: Callable[P, R], tell: Callable[[float], None]) -> Callable[P, R
 
 def _spent(work: Callable[[], object]) -> Spent:
     before = _so_far()
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO())):
         work()
     return _so_far() - before
 
