@@ -92,6 +92,7 @@ def desk_app(desk: Desk) -> FastAPI:
         redoc_url=None,
         dependencies=[Depends(check_form)],
         middleware=[
+            Middleware(_Head),
             Middleware(Guard, host=settings.host, names=allowed_names(settings)),
             Middleware(_Headers),
             Middleware(_BodyLimit, most_upload_bytes=settings.desk_upload_mb << 20),
@@ -174,7 +175,8 @@ def _methods_at(request: Request) -> list[str]:
     """What may be done at a path: by all of its routes, of which Starlette names the first's."""
     routes = [route for router in ROUTERS for route in router.routes if isinstance(route, Route)]
     fits = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
-    return sorted({method for route in fits for method in route.methods or ()})
+    methods = {method for route in fits for method in route.methods or ()}
+    return sorted(methods | {"HEAD"} if "GET" in methods else methods)
 
 
 def _not_understood(request: Request, error: Exception) -> Response:
@@ -182,6 +184,32 @@ def _not_understood(request: Request, error: Exception) -> Response:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"][1:])
     return _say(request, 422, f"{where or 'the request'}: {first['msg']}", None)
+
+
+class _Head:
+    """Answers HEAD, wherever GET is answered, with what that would say of its body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+        is_answered = False
+
+        async def send_head(message: Message) -> None:
+            nonlocal is_answered
+            if not is_answered:
+                is_answered = True
+                await send(message)
+                await send({"type": "http.response.body"})
+
+        async def receive_until_answered() -> Message:
+            # Files and events end here: nobody listens to what they hold.
+            return {"type": "http.disconnect"} if is_answered else await receive()
+
+        await self._app({**scope, "method": "GET"}, receive_until_answered, send_head)
 
 
 class _Headers:

@@ -51,7 +51,7 @@ def enter(request: Request, visitor: Program) -> Response:
     return RedirectResponse(f"{request.url.scheme}://{request.headers['host']}/", 303)
 
 
-@router.api_route("/files/{key:path}", methods=["GET", "HEAD"])
+@router.get("/files/{key:path}")
 def file(request: Request, key: str, desk: OpenDesk, visitor: Program) -> Response:
     """A file of the output. For whoever runs the archive: a report may show what is held since."""
     del visitor
@@ -88,8 +88,6 @@ def send_file(output: ObjectStore, key: str, request: Request) -> Response:
     if not is_whole:
         headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{info.size_bytes}"
     status = 200 if is_whole else 206
-    if request.method == "HEAD":
-        return Response(status_code=status, headers=headers)
     return StreamingResponse(chain([first], chunks), status_code=status, headers=headers)
 
 

@@ -30,6 +30,16 @@ def listening(url: str) -> Iterator[Iterator[dict[str, object]]]:
         yield events(answer)
 
 
+def test_whoever_asks_about_events_does_not_wait_for_them(
+    coloured: Settings, pixels: PixelPool
+) -> None:
+    """HEAD ends, although what GET sends does not; the connection is good for the next request."""
+    with serving(coloured, pixels) as url, httpx.Client(base_url=url, auth=LOCAL) as client:
+        answer = client.head("/api/events")
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert client.get("/api/me").json()["name"]
+
+
 @pytest.mark.parametrize("where", ["here", "command line"])
 def test_what_is_decided_is_told(coloured: Settings, pixels: PixelPool, where: str) -> None:
     """Within a second or so, to whoever listens; with who, and what became of which item."""

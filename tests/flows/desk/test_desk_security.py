@@ -82,14 +82,31 @@ def test_what_a_path_is_not_for_is_refused_with_what_it_is_for(house: House) -> 
     rita = house.signed_in("Rita", Role.RUN)
     headers = {"X-CSRF-Token": rita.token}
     allowed = {
-        "/api/items/1/correction": "GET, POST",
-        "/sign-in": "GET, POST",
+        "/api/items/1/correction": "GET, HEAD, POST",
+        "/sign-in": "GET, HEAD, POST",
         "/api/items/1/decision": "POST",
         "/files/a/b": "GET, HEAD",
     }
     for path, methods in allowed.items():
         answer = rita.client.request("DELETE", path, headers=headers)
         assert (answer.status_code, answer.headers["allow"]) == (405, methods), path
+
+
+def test_what_can_be_got_can_be_asked_about(house: House) -> None:
+    """HEAD says what GET says, wherever that is answered, and sends no body."""
+    rita = house.signed_in("Rita", Role.RUN)
+    item = house.ids()[0]
+    pages = ("/", "/review", "/wall", "/archive", "/orders", "/models", "/references", "/pace")
+    urls = [*pages, f"/items/{item}", f"/items/{item}/files/access", f"/items/{item}/doubt.png"]
+    urls += ["/api/me", "/api/openapi.json", "/metrics", "/static/0/nothing", "/files/nothing"]
+    for url in urls:
+        got = rita.client.get(url, headers=HTML)
+        asked = rita.client.head(url, headers=HTML)
+        assert (asked.status_code, asked.content) == (got.status_code, b""), url
+        assert asked.headers.get("content-type") == got.headers.get("content-type"), url
+    answer = rita.client.head("/api/items/1/decision")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert house.client().head("/review", headers=HTML).headers["location"].startswith("/sign-in")
 
 
 def test_roles_bound_what_a_person_may_do(house: House) -> None:
