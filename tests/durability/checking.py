@@ -11,6 +11,7 @@ from tasks.ledger import Ledger
 from tasks.schema import (
     AttemptEnding,
     DecisionKind,
+    ItemStatus,
     attempt,
     claim,
     decision,
@@ -70,11 +71,12 @@ def _check_attempts(ledger: Ledger, verdict: Verdict) -> None:
                 item.c.id,
                 item.c.attempts,
                 attempt.c.ending,
+                (attempt.c.status == ItemStatus.PENDING).label("is_tried_again"),
                 func.count(attempt.c.id),
                 func.count(func.distinct(attempt.c.claim_id)),
             )
             .join(attempt, attempt.c.item_id == item.c.id)
-            .group_by(item.c.id, item.c.attempts, attempt.c.ending)
+            .group_by(item.c.id, item.c.attempts, attempt.c.ending, attempt.c.status)
         ).all()
     )
     again = Counter(
@@ -95,14 +97,14 @@ def _check_attempts(ledger: Ledger, verdict: Verdict) -> None:
     counted: Counter[int] = Counter()
     finished: Counter[int] = Counter()
     attempts: dict[int, int] = {}
-    for item_id, number, ending, n, claims in rows:
+    for item_id, number, ending, is_tried_again, n, claims in rows:
         endings[ending] += n
         attempts[item_id] = number
         if n != claims:
             verdict.wrong.append(f"item {item_id}: a claim of it ended twice")
         if ending in COUNTED:
             counted[item_id] += n
-        if ending == AttemptEnding.FINISHED:
+        if ending == AttemptEnding.FINISHED and not is_tried_again:
             finished[item_id] += n
     verdict.endings = dict(endings)
     verdict.most_attempts = max(attempts.values(), default=0)

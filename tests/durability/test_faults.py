@@ -4,9 +4,6 @@ A proxy stands between the batch and an S3 server, and does what networks and se
 scans of the batch are done, whatever happens to the victim.
 """
 
-import ctypes
-import ctypes.util
-import os
 import sqlite3
 import threading
 import time
@@ -24,6 +21,7 @@ from tasks.ledger.migrate import upgrade
 from tasks.settings import Settings
 from tests.databases import Server, running_server
 from tests.durability.checking import check_all
+from tests.durability.disks import fill, make_read_only, small_disk
 from tests.durability.workers import OwnPixels, enqueue_all, make_archive, make_checkpoint, usual
 from tests.orders import work_off
 from tests.s3server import S3Bucket
@@ -240,23 +238,16 @@ def test_what_passes_within_the_clients_patience_costs_no_attempt(
 
 
 @pytest.fixture
-def mount(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
-    """Mounts disks of so many bytes; needs leave to mount, which root in a container may lack."""
-    libc = ctypes.CDLL(ctypes.util.find_library("c"), use_errno=True)
-    mounted: list[Path] = []
+def mount(tmp_path: Path, opened: ExitStack) -> Callable[[int], Path]:
+    """Mounts a disk of so many bytes."""
 
     def mount_one(size_bytes: int) -> Path:
-        disk = tmp_path / f"disk-{len(mounted)}"
-        disk.mkdir()
-        size = f"size={size_bytes}".encode()
-        if libc.mount(b"tmpfs", os.fsencode(disk), b"tmpfs", 0, size) != 0:
-            pytest.skip(f"no small disk can be mounted here: {os.strerror(ctypes.get_errno())}")
-        mounted.append(disk)
-        return disk
+        try:
+            return opened.enter_context(small_disk(tmp_path / "disk", size_bytes))
+        except OSError as error:
+            pytest.skip(f"no small disk can be mounted here: {error.strerror}")
 
-    yield mount_one
-    for disk in mounted:
-        libc.umount2(os.fsencode(disk), 2)
+    return mount_one
 
 
 @pytest.fixture
@@ -275,7 +266,7 @@ def test_a_full_disk_stops_the_run_and_costs_no_attempt(
     disk = mount(1 << 20)
     worker = begin({**in_folders, full: str(disk)}, opened)
     hog = disk / ".autochrome" / "hog.part" if full == "output" else disk / "hog"
-    hog.write_bytes(bytes(_free(disk) - 512))
+    fill(hog, leave_bytes=512)
     summary = work_off(worker)
     assert "space" in summary.aborted
     assert standing(worker) == {(ItemStatus.PENDING, 0)}
@@ -288,20 +279,13 @@ def test_a_full_disk_stops_the_run_and_costs_no_attempt(
     assert verdict.wrong == []
 
 
-def _free(disk: Path) -> int:
-    found = os.statvfs(disk)
-    return found.f_bavail * found.f_bsize
-
-
 def test_a_disk_that_becomes_read_only_stops_the_run(
     in_folders: dict[str, object], mount: Callable[[int], Path], opened: ExitStack
 ) -> None:
     """As Linux does with a failing one."""
     disk = mount(4 << 20)
     worker = begin({**in_folders, "output": str(disk)}, opened)
-    libc = ctypes.CDLL(ctypes.util.find_library("c"), use_errno=True)
-    read_only, remount = 1, 32
-    assert libc.mount(None, os.fsencode(disk), None, read_only | remount, None) == 0
+    make_read_only(disk)
     summary = work_off(worker)
     assert "read-only file system" in summary.aborted
     assert standing(worker) == {(ItemStatus.PENDING, 0)}

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ from colormodel.networks import NetworkConfig, build_network
 from tasks.batch import stages
 from tasks.batch.worker import open_worker
 from tasks.discovery.listing import record_source
+from tasks.errors import AutochromeError
 from tasks.ledger import Ledger
 from tasks.settings import Settings
 from tests.orders import enqueue, work_off
@@ -35,15 +37,20 @@ CONTEXT.set_forkserver_preload(["tests.durability.workers"])
 
 
 class OwnPixels:
-    """Pixel work in this process; poison kills it, as a decoder's defect or the kernel would."""
+    """Pixel work in this process; poison kills it, as a decoder's defect or the kernel would.
 
-    def __init__(self, poison: bytes = b"") -> None:
+    Each turn of it takes *slow_s* longer than it has to, as large scans would.
+    """
+
+    def __init__(self, poison: bytes = b"", slow_s: float = 0.0) -> None:
         self._poison = poison
+        self._slow_s = slow_s
 
     def run(self, work: Callable[[Any], Any], request: Any, **_: object) -> Any:  # noqa: ANN401
         """Do it."""
         if self._poison and request.path.read_bytes() == self._poison:
             os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(self._slow_s)
         return work(request)
 
     def close(self) -> None:
@@ -58,6 +65,7 @@ class Order:
     clock_off_s: float = 0.0  #: how wrong its clock is
     max_items: int | None = None
     poison: bytes = b""  #: the content of a scan that kills whoever reads it
+    slow_s: float = 0.0  #: how much longer it takes over each turn of pixel work
 
 
 def work(order: Order) -> None:
@@ -69,9 +77,12 @@ def work(order: Order) -> None:
     if order.clock_off_s:
         _shift_clock(order.clock_off_s)
     settings = Settings.model_validate(order.settings)
-    with open_worker(settings, stop=stop) as worker:
-        own = replace(worker, pixels=OwnPixels(order.poison))  # type: ignore[arg-type]
-        summary = work_off(own, max_items=order.max_items)
+    try:
+        with open_worker(settings, stop=stop) as worker:
+            own = replace(worker, pixels=OwnPixels(order.poison, order.slow_s))  # type: ignore[arg-type]
+            summary = work_off(own, max_items=order.max_items)
+    except AutochromeError as error:
+        sys.exit(f"ended: {error}")
     if summary.aborted:
         sys.stderr.write(f"aborted: {summary.aborted}\n")
         sys.exit(1)

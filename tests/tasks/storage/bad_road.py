@@ -4,7 +4,7 @@ import contextlib
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,7 +21,7 @@ class Fault:
     """What happens to the next *times* requests with *method* whose path holds *path*.
 
     Attributes:
-        method: "GET", "PUT", …
+        method: "GET", "PUT", …; "" for each.
         path: Part of the path with its query.
         status: Answer with this instead of asking the server; `code` is S3's word for it.
         cut: Send the head and half of the body, then "reset" or "close" the connection.
@@ -50,12 +50,17 @@ class Fault:
 
 @dataclass
 class BadRoad:
-    """The proxy as a test sees it: `faults` to come, `requests` and `headers` that came."""
+    """The proxy as a test sees it: `faults` to come, `requests` and `headers` that came.
+
+    While it is closed, connections are refused, and those that were open are cut.
+    """
 
     endpoint: str
+    is_closed: bool = False
     faults: list[Fault] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    closed: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take_fault(self, method: str, path: str) -> Fault | None:
@@ -63,7 +68,7 @@ class BadRoad:
         with self._lock:
             self.requests.append((method, path))
             for fault in self.faults:
-                if fault.method == method and fault.path in path and fault.times > 0:
+                if fault.method in {"", method} and fault.path in path and fault.times > 0:
                     fault.times -= 1
                     return fault
         return None
@@ -89,6 +94,9 @@ class _Handler(BaseHTTPRequestHandler):
     def handle_any(self) -> None:
         """Pass a request on, or have its fault happen."""
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.server.road.is_closed:
+            self.close_connection = True
+            return
         self.server.road.headers.append({k.lower(): v for k, v in self.headers.items()})
         fault = self.server.road.take_fault(self.command, self.path)
         if fault is None:
@@ -150,12 +158,35 @@ class _Handler(BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def bad_road_to(endpoint: str) -> Iterator[BadRoad]:
     """Run the proxy in front of *endpoint*."""
-    server = _Server(("127.0.0.1", 0), _Handler)
+    road = BadRoad("")
+    server = _serve(road, endpoint, port=0)
+    port = server.server_address[1]
+    road.endpoint = f"http://127.0.0.1:{port}"
+
+    @contextlib.contextmanager
+    def closed() -> Iterator[None]:
+        nonlocal server
+        road.is_closed = True
+        _end(server)
+        yield
+        road.is_closed = False
+        server = _serve(road, endpoint, port=port)
+
+    road.closed = closed
+    yield road
+    _end(server)
+
+
+def _serve(road: BadRoad, endpoint: str, *, port: int) -> _Server:
+    server = _Server(("127.0.0.1", port), _Handler)
     server.upstream = urlsplit(endpoint).netloc
-    server.road = BadRoad(f"http://127.0.0.1:{server.server_address[1]}")
+    server.road = road
     threading.Thread(
         target=server.serve_forever, daemon=True, kwargs={"poll_interval": 0.05}
     ).start()
-    yield server.road
+    return server
+
+
+def _end(server: _Server) -> None:
     server.shutdown()
     server.server_close()
