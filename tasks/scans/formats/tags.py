@@ -23,7 +23,9 @@ BYTES = STRIP_BYTES, TILE_BYTES
 #: What signed and floating-point samples need.
 RANGE = SMIN_SAMPLE, SMAX_SAMPLE
 
+DESCRIPTION, SOFTWARE = 270, 305
 REDUCED, MASK = 1, 4  # bits of NewSubfileType
+BESIDE = 9  # that, both bits of it: a slide's macro picture by Aperio, a preview's depths by DNG
 UNSIGNED, SIGNED, FLOAT, UNTYPED = 1, 2, 3, 4  # of SampleFormat; only its writer knew the last
 RGB, PALETTE, CMYK, YCBCR = 2, 3, 5, 6  # of PhotometricInterpretation
 LAB = {8, 9, 10}

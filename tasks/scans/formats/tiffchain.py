@@ -4,6 +4,7 @@ Geometry is no meaning, and a mark is a hint: a smaller directory is a thumbnail
 level where it shows the same picture, and a page where it shows another.
 """
 
+import re
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,6 +30,7 @@ _MAX_LOOKS = 64  # directories of a file whose pixels are looked at
 _MAX_PARTNERS = 32  # larger ones, the nearest in the chain, that one is compared with
 _SAME_PICTURE = 0.7  # correlation; archive scans, reduced: 0.79 and more, of two pictures 0.55
 _FLAT = 1e-3  # deviation of a look, of its range 0 to 1, below which it shows nothing to compare
+_BESIDE = re.compile(rb"(label|macro|thumbnail)( \d+x\d+)?", re.IGNORECASE)
 _LEAST_PX = 48  # sides below which a mark is believed: so small a picture looks like any other
 
 LOOK_CELLS = 64  #: Rows and columns that a picture is reduced to, to be looked at.
@@ -158,11 +160,17 @@ def _are_raw(directories: list[Directory], *, is_whole: bool) -> bool:
 def page_numbers(directories: list[Directory], look: Looker) -> list[int]:
     """Tell pages from pyramid levels, masks and thumbnails.
 
-    A mask is none. A picture that is marked as reduced is none, unless all are marked, or it shows
-    another picture than any that is not. Of the rest a smaller one is none where it shows the same
-    picture as a larger one.
+    A mask is none, nor is what a microscope's scanner adds to a slide: a picture of its label, say.
+    A picture that is marked as reduced is none, unless all are marked, or it shows another picture
+    than any that is not. Of the rest a smaller one is none where it shows the same picture as a
+    larger one.
     """
-    pictures = [n for n, directory in enumerate(directories) if not _is_mask(directory)]
+    of_slide = _is_slide(directories[0])
+    pictures = [
+        n
+        for n, directory in enumerate(directories)
+        if not _is_mask(directory) and not (n and _is_beside(directory, of_slide=of_slide))
+    ]
     unmarked = [n for n in pictures if not _is_marked(directories[n])] or pictures or [0]
     looks: dict[int, Look | None] = {}
 
@@ -203,6 +211,26 @@ def page_numbers(directories: list[Directory], look: Looker) -> list[int]:
 def _is_mask(directory: Directory) -> bool:
     is_marked = directory.integer(tags.NEW_SUBFILE_TYPE, 0) & tags.MASK
     return bool(is_marked) or directory.integer(tags.PHOTOMETRIC, -1) == tags.TRANSPARENCY_MASK
+
+
+def _is_slide(first: Directory) -> bool:
+    """Whether a file is a slide's, by the words of those who make such files."""
+    description, software = (first.data(tag) or b"" for tag in (tags.DESCRIPTION, tags.SOFTWARE))
+    return description.startswith(b"Aperio") or software.startswith(b"Philips DP")
+
+
+def _is_beside(directory: Directory, *, of_slide: bool) -> bool:
+    """Whether the file says that a picture is its slide's label, macro picture or thumbnail.
+
+    The last line of its description does: in Aperio's files as "macro 1280x431", in Philips' alone.
+    Of another file it is believed where a mark says so, too.
+    """
+    if directory.integer(tags.NEW_SUBFILE_TYPE, 0) & tags.BESIDE == tags.BESIDE:
+        return True
+    if not of_slide and not _is_marked(directory):
+        return False
+    lines = (directory.data(tags.DESCRIPTION) or b"").rstrip(b"\0 \r\n").splitlines()
+    return bool(lines) and _BESIDE.fullmatch(lines[-1].strip()) is not None
 
 
 def _is_marked(directory: Directory) -> bool:

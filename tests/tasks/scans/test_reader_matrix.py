@@ -154,6 +154,55 @@ def test_another_picture_is_a_page_though_marked_as_reduced(
             check_directory(file, number, opened.directory)
 
 
+_APERIO = "Aperio Image Library v11.2.1\r\n"
+#: What else lies in a slide's file, as its writers describe it: by subfile type and description.
+_BESIDE = {
+    "label": (1, _APERIO + "label 120x200"),
+    "macro": (9, _APERIO + "macro 200x120"),
+    "macro by its type": (9, ""),
+    "unmarked": (0, _APERIO + "label 120x200"),
+}
+
+
+@pytest.mark.parametrize("kind", _BESIDE)
+def test_what_a_slide_s_file_calls_its_label_or_macro_picture_is_no_page(
+    kind: str, tmp_path: Path
+) -> None:
+    """They show something else than the slide, and are no scans; its levels are none, too."""
+    subfile, description = _BESIDE[kind]
+    slide, beside = codes_of(photograph(420, 560, seed=4)), codes_of(photograph(120, 200, seed=5))
+    path = tmp_path / "slide.svs"
+    plain = {"photometric": "minisblack", "metadata": None}
+    with scanfiles.tifffile.TiffWriter(path) as writer:
+        about = _APERIO + "560x420 (64x64) JPEG/RGB Q=30|AppMag = 20"
+        writer.write(slide, **plain, tile=(64, 64), description=about)
+        writer.write(slide[::4, ::4], **plain, description=_APERIO + "560x420 -> 140x105 - |")
+        writer.write(beside, **plain, subfiletype=subfile, description=description)
+    assert read_header(path, limits=ReadLimits()).pages == 1
+    assert np.array_equal(whole(open_scan(path)), slide)
+
+
+@pytest.mark.parametrize("subfile", [0, 1])
+@pytest.mark.parametrize("description", ["", "The label on its back", "macro 9x9, no slide's"])
+def test_another_picture_whose_caption_speaks_of_labels_is_a_page(
+    description: str, subfile: int, tmp_path: Path
+) -> None:
+    """Words count only as slides' files have them."""
+    front, back = codes_of(photograph(420, 560, seed=4)), codes_of(photograph(210, 280, seed=5))
+    path = tmp_path / "print.tif"
+    with scanfiles.tifffile.TiffWriter(path) as writer:
+        writer.write(front, photometric="minisblack", metadata=None)
+        writer.write(
+            back,
+            photometric="minisblack",
+            metadata=None,
+            subfiletype=subfile,
+            description=description,
+        )
+    assert read_header(path, limits=ReadLimits()).pages == 2
+    assert np.array_equal(whole(open_scan(path, page=1)), back)
+
+
 def _between_bars(codes: np.ndarray) -> np.ndarray:
     return np.pad(codes, ((60, 60), (0, 0)))
 
