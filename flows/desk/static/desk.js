@@ -68,3 +68,6 @@ export function listen(onDecided, onMissed) {
   source.addEventListener("missed", onMissed);
   return source;
 }
+
+// What a filter says is what is shown: nobody decides about one thing while the form names another.
+for (const field of document.querySelectorAll(".choose .filters")) field.addEventListener("change", () => field.requestSubmit());

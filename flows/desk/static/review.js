@@ -405,9 +405,6 @@ if (helpButton) {
   helpButton.hidden = false;
   helpButton.addEventListener("click", () => help.showModal());
 }
-for (const field of document.querySelectorAll(".filters select")) {
-  field.addEventListener("change", () => field.form.requestSubmit());
-}
 
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) session.pauseClock(); else session.resumeClock();

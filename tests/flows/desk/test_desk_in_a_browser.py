@@ -27,6 +27,20 @@ _SHOWN = (
     "!document.querySelector('.viewer').dataset.fault"
 )
 
+_PAGES = (
+    "/items/1",
+    "/items/1/correct",
+    "/search?q=*",
+    "/pace",
+    "/wall",
+    "/archive",
+    "/archive/cell?order=1",
+    "/orders",
+    "/orders/1",
+    "/models",
+    "/references",
+)
+
 
 @pytest.fixture
 def elsewhere(coloured: Settings) -> Settings:
@@ -170,6 +184,43 @@ def test_many_at_once(elsewhere: Settings, tmp_path: Path) -> None:
         page.wait_for("3 scans are what they were before")
 
 
+def test_a_filter_is_what_is_shown(elsewhere: Settings, tmp_path: Path) -> None:
+    """On the wall, too: what is ticked is of the filter that the form names."""
+    with (
+        serving(elsewhere) as served,
+        signed_in(tmp_path / "anna", served.replace("0.0.0.0", "127.0.0.1"), "Anna") as page,  # noqa: S104
+    ):
+        page.open(served.replace("0.0.0.0", "127.0.0.1") + "/wall")  # noqa: S104
+        page.wait_until(
+            "document.querySelectorAll('.tile').length === 6 && document.readyState === 'complete'"
+        )
+        page.run(
+            "(field => { field.value = 'rejected'; field.dispatchEvent("
+            "new Event('change', { bubbles: true })); })(document.getElementById('status'))"
+        )
+        page.wait_for("Nothing of what you chose is rejected")
+
+
+def test_on_a_phone(elsewhere: Settings, tmp_path: Path) -> None:
+    """A picture is decided without scrolling, and no page is wider than the screen."""
+    with (
+        serving(elsewhere) as served,
+        signed_in(tmp_path / "anna", served.replace("0.0.0.0", "127.0.0.1"), "Anna") as page,  # noqa: S104
+    ):
+        page.see(390, 844)
+        page.open(served.replace("0.0.0.0", "127.0.0.1") + "/review")  # noqa: S104
+        page.wait_until(_SHOWN)
+        for kind in ("approve", "reject", "hold"):
+            box = f"document.querySelector('[data-kind={kind}]').getBoundingClientRect()"
+            assert page.run(f"{box}.top") > 0
+            assert page.run(f"{box}.bottom") <= 844
+        for path in (*_PAGES, "/review"):
+            page.open(served.replace("0.0.0.0", "127.0.0.1") + path)  # noqa: S104
+            there = f"location.pathname === '{path.partition('?')[0]}'"
+            page.wait_until(f"{there} && document.readyState === 'complete'")
+            assert page.run("document.documentElement.scrollWidth") == 390, path
+
+
 def axe_core() -> str:
     """The script of axe-core, where `npm install axe-core` has put it; empty: nowhere."""
     named = os.environ.get("AXE_CORE", "node_modules/axe-core/axe.min.js")
@@ -186,22 +237,7 @@ def test_axe_finds_nothing(elsewhere: Settings, tmp_path: Path, width: int, dark
         signed_in(tmp_path / "anna", served.replace("0.0.0.0", "127.0.0.1"), "Anna") as page,  # noqa: S104
     ):
         page.see(width, 900, dark=dark)
-        for path in (
-            "/review",
-            "/items/1",
-            "/items/1/correct",
-            "/search?q=*",
-            "/pace",
-            "/wall",
-            "/archive",
-            "/archive/cell?order=1",
-            "/orders",
-            "/orders/1",
-            "/models",
-            "/references",
-            "/nothing",
-            "/sign-in",
-        ):
+        for path in ("/review", *_PAGES, "/nothing", "/sign-in"):
             page.open(served.replace("0.0.0.0", "127.0.0.1") + path)  # noqa: S104
             page.wait_until("document.readyState === 'complete'")
             for key in ("", "?", "r") if path == "/review" else ("",):
