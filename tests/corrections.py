@@ -24,6 +24,22 @@ HINTS = (
     Stroke(((0.62, 0.9),), GREEN),
 )
 SAID = Correction(HINTS)
+#: What a person does on the correcting page: a click at shares of the picture, a colour, a wait.
+CLICK = """(([x, y]) => {
+  const board = document.querySelector("[data-canvas]");
+  board.setPointerCapture = () => {};
+  const box = document.querySelector("[data-picture]").getBoundingClientRect();
+  const at = { clientX: box.left + x * box.width, clientY: box.top + y * box.height,
+    bubbles: true, button: 0, pointerId: 1 };
+  board.dispatchEvent(new PointerEvent("pointerdown", at));
+  board.dispatchEvent(new PointerEvent("pointerup", at));
+})"""
+FREE = """((colour) => {
+  const free = document.querySelector("[data-free]");
+  free.value = colour;
+  free.dispatchEvent(new Event("change"));
+})"""
+ANSWERED = "document.querySelector('[data-correct]')?.dataset.answered"
 
 
 def write_correctable(folder: Path) -> None:

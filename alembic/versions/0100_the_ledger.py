@@ -399,11 +399,13 @@ def make_items() -> None:
         index(name, "item", columns, where=rows)
     table(
         "correction",
-        "What a person said of a scan's colours; the latest that stands counts. Never deleted",
+        "What a person said of a scan's colours; the latest that stands counts (of a film, of "
+        "each frame). Never deleted",
         own_id(),
         must("scan_id", ID, to="scan"),
         must("sha256", SHA256),
         must("page", WHOLE),
+        may("frame", BIG),
         must("said", JSON),
         may("parent_id", ID, to="correction"),
         must("who", TEXT),
@@ -616,6 +618,7 @@ def make_films() -> None:
         may("seconds", REAL),
         may("finished_at", MOMENT),
         must("is_grey", FLAG, server_default=sa.false()),
+        must("correction_id", ID, server_default="0"),
         may("verdict", WORD),
         may("decision_id", ID, to="decision"),
         sa.UniqueConstraint("item_id", "revision", "number"),

@@ -27,6 +27,7 @@ class Choices:
     """What the command line says beside the scan."""
 
     correction: Correction | None  #: None: nothing is said, something is taken back or taught
+    frame: int | None
     withdraw: bool
     teach: bool
     who: str
@@ -52,6 +53,10 @@ def correct(
         typer.Option(
             "--strength", metavar="S", help="Of the network's own colours: 0 none, 1 as they are."
         ),
+    ] = None,
+    frame: Annotated[
+        int | None,
+        typer.Option("--frame", metavar="N", help="Of a film: which frame is meant, from 0."),
     ] = None,
     withdraw: Annotated[
         bool, typer.Option("--withdraw", help="Take the latest correction back.")
@@ -79,7 +84,7 @@ def correct(
     said = _said(hints, strength)
     if (said is not None) + withdraw + teach != 1:
         raise UsageError("say one thing: --hints or --strength, --withdraw, or --teach")
-    choices = Choices(said, withdraw, teach, who or getuser(), why, here, as_json)
+    choices = Choices(said, frame, withdraw, teach, who or getuser(), why, here, as_json)
     settings = load_settings(database_url=database, output=out)
     with open_ledger(settings) as ledger:
         raise typer.Exit(_carry_out(settings, ledger, uri_given(uri), choices))
@@ -107,10 +112,11 @@ def _carry_out(settings: Settings, ledger: Ledger, uri: str, choices: Choices) -
     if choices.teach:
         return _teach(settings, ledger, uri, choices)
     if choices.withdraw:
-        row = withdraw_correction(ledger, uri, who=who, why=why)
+        row = withdraw_correction(ledger, uri, who=who, why=why, frame=choices.frame)
         say(f"correction {row.id} is withdrawn")
     else:
-        row = save_correction(ledger, uri, choices.correction or _nothing(), who=who, note=why)
+        said = choices.correction or _nothing()
+        row = save_correction(ledger, uri, said, who=who, note=why, frame=choices.frame)
         say(f"correction {row.id} is on record")
     order = order_corrected(settings, ledger, [uri], who=who, why=f"correction {row.id}")
     if not order.items:

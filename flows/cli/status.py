@@ -167,7 +167,8 @@ def print_story(story: ItemStory) -> None:
     for revision in story.revisions:
         _line(f"was revision {revision.revision} until {revision.replaced_at:%Y-%m-%d %H:%M}", 1)
     for said in story.corrections:
-        _print_correction(said)
+        if not said.is_withdrawal:  # said of what it is about
+            _print_correction(said)
     for history in story.items:
         _print_history(history)
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi import APIRouter, HTTPException, Path, Query, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from colormodel.correction import Correction
 from colormodel.hints import HintError
@@ -25,7 +25,7 @@ from tasks.ledger.corrections import CorrectedMeanwhile
 from tasks.ledger.curating import DeskItem
 from tasks.ledger.records import CorrectionRow
 from tasks.ledger.references import list_references
-from tasks.pictures.showing import PictureFile
+from tasks.pictures.showing import PictureFile, frame_file
 
 pages = APIRouter(include_in_schema=False)
 router = APIRouter(
@@ -45,6 +45,11 @@ Line = Annotated[list[tuple[Share, Share]], Field(min_length=1, max_length=2000)
 #: References that colours may be taken from.
 _REFERENCES = 24
 _REFERENCE_PX = 420
+_KEPT = {"Cache-Control": "private, max-age=86400, immutable"}
+Frame = Annotated[
+    Annotated[int, Field(ge=0, lt=1 << 60)] | None,
+    Query(description="Of a film: which frame is meant, from 0; of a scan, none"),
+]
 _JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}}}
 
 #: Colours that things often had, to begin with: names, and sRGB.
@@ -206,20 +211,43 @@ class TaughtReference(BaseModel):
 
 
 @pages.get("/items/{item_id}/correct")
-def correct(request: Request, item_id: Number, desk: OpenDesk, visitor: Deciding) -> Response:
-    """The page on which a scan is corrected."""
+def correct(
+    request: Request, item_id: Number, desk: OpenDesk, visitor: Deciding, frame: Frame = None
+) -> Response:
+    """The page on which a scan, or a frame of a film, is corrected."""
     one = seen_item(desk, visitor, item_id)
-    _scan_of(one)
-    standing = _standing(desk, one)
+    if one.is_film and frame is None:
+        middle = one.shots[0].first + one.shots[0].frames // 2 if one.shots else 0
+        return RedirectResponse(f"/items/{item_id}/correct?frame={middle}", 303)
+    _scan_of(one, frame)
+    standing = _standing(desk, one, frame)
+    view = view_of(desk, one)
+    grey = f"{view.scan_url}/full/!1600,1600/0/default.jpg"
     return render(
         request,
         "correct.html.j2",
-        view=view_of(desk, one),
+        view=view,
+        grey=grey if frame is None else f"/items/{item_id}/frames/{frame}.jpg",
+        frame=frame,
+        shot=next((shot for shot in one.shots if shot.shows(frame or 0)), None),
+        others=_others(desk, one, frame),
         palette=PALETTE,
         standing=standing,
         history=standing.history,
         references=_newest_references(desk),
     )
+
+
+@pages.get("/items/{item_id}/frames/{number}.jpg")
+def frame_picture(
+    item_id: Number,
+    number: Annotated[int, Path(ge=0, lt=1 << 60)],
+    desk: OpenDesk,
+    visitor: Deciding,
+) -> Response:
+    """A frame of a film as it is, in greys."""
+    opened = desk.colours.sessions.open(_scan(desk, visitor, item_id, number))
+    return Response(opened.grey(), media_type="image/jpeg", headers=_KEPT)
 
 
 @pages.get("/correct/references/{number}.jpg")
@@ -231,30 +259,37 @@ def reference(number: Number, desk: OpenDesk, visitor: Deciding) -> Response:
         raise HTTPException(404)
     file = PictureFile(row.store, row.key, row.sha256[:16], pixels=row.width * row.height)
     jpeg = desk.colours.sessions.small_reference(file, longest_px=_REFERENCE_PX)
-    kept = {"Cache-Control": "private, max-age=86400, immutable"}
-    return Response(jpeg, media_type="image/jpeg", headers=kept)
+    return Response(jpeg, media_type="image/jpeg", headers=_KEPT)
 
 
 # --- the API -------------------------------------------------------------------------------------
 
 
 @router.get("/items/{item_id}/correction")
-def what_stands(item_id: Number, desk: OpenDesk, visitor: Looking) -> CorrectionState:
+def what_stands(
+    item_id: Number, desk: OpenDesk, visitor: Looking, frame: Frame = None
+) -> CorrectionState:
     """What people have said of a scan's colours, and what of it counts."""
-    return _standing(desk, seen_item(desk, visitor, item_id))
+    one = seen_item(desk, visitor, item_id)
+    _check_frame(one, frame)
+    return _standing(desk, one, frame)
 
 
 @router.post("/items/{item_id}/colours", response_class=Response, responses=_JPEG)
-def colours(item_id: Number, asked: PreviewRequest, desk: OpenDesk, visitor: Deciding) -> Response:
+def colours(
+    item_id: Number, asked: PreviewRequest, desk: OpenDesk, visitor: Deciding, frame: Frame = None
+) -> Response:
     """What the whole picture would look like, at screen size."""
-    opened = desk.colours.sessions.open(_scan(desk, visitor, item_id))
+    opened = desk.colours.sessions.open(_scan(desk, visitor, item_id, frame))
     return Response(opened.picture(_read(asked.said)), media_type="image/jpeg")
 
 
 @router.post("/items/{item_id}/likely")
-def likely(item_id: Number, asked: PlaceRequest, desk: OpenDesk, visitor: Deciding) -> Place:
+def likely(
+    item_id: Number, asked: PlaceRequest, desk: OpenDesk, visitor: Deciding, frame: Frame = None
+) -> Place:
     """What is at a place, and what the network thinks likely there."""
-    opened = desk.colours.sessions.open(_scan(desk, visitor, item_id))
+    opened = desk.colours.sessions.open(_scan(desk, visitor, item_id, frame))
     shown = opened.place(asked.x, asked.y, _read(asked.said))
     return Place(
         here=shown.here,
@@ -264,10 +299,10 @@ def likely(item_id: Number, asked: PlaceRequest, desk: OpenDesk, visitor: Decidi
 
 @router.post("/items/{item_id}/alternatives")
 def alternatives(
-    item_id: Number, asked: PreviewRequest, desk: OpenDesk, visitor: Deciding
+    item_id: Number, asked: PreviewRequest, desk: OpenDesk, visitor: Deciding, frame: Frame = None
 ) -> list[AlternativePicture]:
     """Other plausible colourings, in which all that was said holds."""
-    opened = desk.colours.sessions.open(_scan(desk, visitor, item_id))
+    opened = desk.colours.sessions.open(_scan(desk, visitor, item_id, frame))
     return [
         AlternativePicture(
             said=one.alternative.correction.as_json(),
@@ -279,7 +314,9 @@ def alternatives(
 
 
 @router.post("/items/{item_id}/correction", responses={409: {"model": CorrectionConflict}})
-def save(item_id: Number, asked: SaveRequest, desk: OpenDesk, visitor: Deciding) -> SavedCorrection:
+def save(
+    item_id: Number, asked: SaveRequest, desk: OpenDesk, visitor: Deciding, frame: Frame = None
+) -> SavedCorrection:
     """Put a correction on record, and have the scan coloured by it. 409: somebody was faster."""
     one = seen_item(desk, visitor, item_id)
     row = save_correction(
@@ -289,6 +326,7 @@ def save(item_id: Number, asked: SaveRequest, desk: OpenDesk, visitor: Deciding)
         who=visitor.name,
         note=asked.note.strip(),
         seen=asked.seen,
+        frame=frame,
     )
     desk.colours.saved()
     desk.decided(item_id)
@@ -301,11 +339,15 @@ def withdraw(
     desk: OpenDesk,
     visitor: Deciding,
     why: Annotated[str, Query(max_length=1000)] = "",
+    frame: Frame = None,
 ) -> SavedCorrection:
     """Take the correction that counts back; the one before counts again. 409: there is none."""
     one = seen_item(desk, visitor, item_id)
+    _check_frame(one, frame)
     try:
-        row = withdraw_correction(desk.ledger, one.row.uri, who=visitor.name, why=why.strip())
+        row = withdraw_correction(
+            desk.ledger, one.row.uri, who=visitor.name, why=why.strip(), frame=frame
+        )
     except UsageError as error:
         raise HTTPException(409, str(error)) from error
     desk.colours.saved()
@@ -345,32 +387,50 @@ def _read(said: Statement) -> Correction:
         raise UsageError(str(error)) from error
 
 
-def _scan(desk: Desk, visitor: Visitor, item_id: int) -> PictureFile:
-    return _scan_of(seen_item(desk, visitor, item_id, fresh=False))
+def _scan(desk: Desk, visitor: Visitor, item_id: int, frame: int | None) -> PictureFile:
+    return _scan_of(seen_item(desk, visitor, item_id, fresh=False), frame)
 
 
-def _scan_of(one: DeskItem) -> PictureFile:
-    if one.is_film:
-        raise HTTPException(
-            404, "a film is not corrected here: its shots are approved or kept grey"
-        )
-    file = shown_file(one, "scan")
-    if file is None or one.scan.sha256 is None:
+def _scan_of(one: DeskItem, frame: int | None) -> PictureFile:
+    _check_frame(one, frame)
+    file = shown_file(one, "scan") if frame is None else frame_file(one, frame)
+    if file is None or one.scan.sha256 is None or not one.is_current:
         raise HTTPException(404, "the scan was not read yet, or holds other bytes by now")
     return file
 
 
-def _standing(desk: Desk, one: DeskItem) -> CorrectionState:
+def _check_frame(one: DeskItem, frame: int | None) -> None:
+    last = (one.scan.frames or 0) - 1
+    if one.is_film and frame is None:
+        raise UsageError(f"item {one.row.id} is a film: say which frame of it, 0 to {last}")
+    if frame is not None and not 0 <= frame <= last:
+        has = f"frames 0 to {last}" if one.is_film else "no frames: it is no film"
+        raise HTTPException(404, f"item {one.row.id} has {has}")
+
+
+def _standing(desk: Desk, one: DeskItem, frame: int | None) -> CorrectionState:
     rows = corrections.of_bytes(desk.ledger, one.scan.sha256, one.scan.page)
-    stands = [row for row in rows if row.withdrawn_at is None]
-    counts = stands[-1] if stands else None
-    number = counts.id if counts else 0
+    counts = corrections.counting(rows, frame)
+    number, made_with = counts.id if counts else 0, one.row.correction_id
+    if frame is not None:
+        told = corrections.of_frames(rows, made_with).get(frame)
+        made_with = told.id if told else 0
     return CorrectionState(
         id=number,
         said=dict(counts.said) if counts else None,
-        is_coloured=one.row.correction_id == number,
-        history=[_saved(row) for row in rows],
+        is_coloured=made_with == number,
+        history=[_saved(row) for row in rows if row.frame == frame and not row.is_withdrawal],
     )
+
+
+def _others(desk: Desk, one: DeskItem, frame: int | None) -> list[CorrectionRow]:
+    """What counts of other frames that the shot of a frame looks at."""
+    rows = corrections.of_bytes(desk.ledger, one.scan.sha256, one.scan.page)
+    shot = next((shot for shot in one.shots if shot.shows(frame or 0)), None)
+    if frame is None or shot is None or not rows:
+        return []
+    found = corrections.of_frames(rows, rows[-1].id)
+    return [found[at] for at in sorted(found) if at != frame and shot.looks_at(at)]
 
 
 def _saved(row: CorrectionRow) -> SavedCorrection:

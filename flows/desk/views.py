@@ -7,8 +7,10 @@ from fastapi import HTTPException
 
 from flows.desk.desk import Desk
 from flows.desk.identity import Visitor
+from tasks.ledger.corrections import of_bytes, of_frames
 from tasks.ledger.curating import DECIDED_AT_DESK, DeskItem
 from tasks.ledger.people import Role
+from tasks.ledger.records import CorrectionRow
 from tasks.pictures.showing import PictureFile, Which, picture_file
 from tasks.scans.descriptive import Descriptive
 
@@ -22,6 +24,7 @@ class ItemView:
     colour_url: str
     said: Descriptive | None  #: what the scan's file says; None where nobody has looked lately
     kinds: tuple[str, ...]  #: what may be decided about it
+    corrections: tuple[CorrectionRow, ...]  #: of a film: what counts, frame by frame
 
 
 def seen_item(desk: Desk, visitor: Visitor, item_id: int, *, fresh: bool = True) -> DeskItem:
@@ -40,12 +43,15 @@ def view_of(desk: Desk, one: DeskItem) -> ItemView:
     """What pages show of an item."""
     scan = shown_file(one, "scan")
     kept = desk.pictures.peek(scan) if scan else None
+    rows = of_bytes(desk.ledger, one.scan.sha256, one.scan.page) if one.is_film else []
+    counts = of_frames(rows, rows[-1].id) if rows else {}
     return ItemView(
         one,
         picture_url(one, "scan"),
         picture_url(one, "colour"),
         kept.pyramid.said if kept else None,
         tuple(kind for kind, sources in DECIDED_AT_DESK.items() if one.row.status in sources),
+        tuple(counts[frame] for frame in sorted(counts)),
     )
 
 

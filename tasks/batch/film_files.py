@@ -6,7 +6,7 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,24 +30,25 @@ class OpenFilm:
 
 
 class FilmFiles:
-    """Films by their items, each fetched once; of those fetched to help, the last is kept.
+    """Films by name, each fetched once; of those fetched here, the last is kept.
 
-    Threads may share it.
+    Threads may share it; none waits for another's film to be fetched.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._films: dict[tuple[int, int], OpenFilm] = {}
-        self._users: Counter[tuple[int, int]] = Counter()
-        self._own: dict[tuple[int, int], Path] = {}  # folders to be removed
+        self._films: dict[Hashable, OpenFilm] = {}
+        self._users: Counter[Hashable] = Counter()
+        self._coming: set[Hashable] = set()
+        self._own: dict[Path, Hashable] = {}  # folders to be removed, and whose they are
         self._left_out: dict[int, float] = {}  # by item: until when
 
     @contextmanager
-    def lent(self, item: ClaimedItem, film: OpenFilm) -> Iterator[None]:
-        """Let others use what the item's holder has, while the block lasts; wait for them then."""
-        name = item.id, item.revision
+    def lent(self, name: Hashable, film: OpenFilm) -> Iterator[None]:
+        """Let others use what its owner has, while the block lasts; wait for them then."""
         with self._changed:
             self._films[name] = film
+            self._changed.notify_all()
         try:
             yield
         finally:
@@ -56,26 +57,38 @@ class FilmFiles:
                 self._changed.wait_for(lambda: not self._users[name])
 
     @contextmanager
-    def opened(self, item: ClaimedItem, fetch: Callable[[], OpenFilm]) -> Iterator[OpenFilm]:
+    def opened(self, name: Hashable, fetch: Callable[[], OpenFilm]) -> Iterator[OpenFilm]:
         """A film that somebody holds; where it is not at hand, what *fetch* brings.
 
         Args:
-            item: The film's.
+            name: The film's.
             fetch: Brings it into a folder of its own.
         """
-        name = item.id, item.revision
         with self._changed:
-            if name not in self._films:
-                self._forget_unused()
-                self._films[name] = fetch()
-                self._own[name] = self._films[name].path.parent
-            film = self._films[name]
+            self._changed.wait_for(lambda: name in self._films or name not in self._coming)
             self._users[name] += 1
+            film = self._films.get(name)
+            if film is None:
+                self._coming.add(name)
+                self._forget_unused()
         try:
-            yield film
+            yield film or self._fetched(name, fetch)
         finally:
             with self._changed:
                 self._users[name] -= 1
+                self._changed.notify_all()
+
+    def _fetched(self, name: Hashable, fetch: Callable[[], OpenFilm]) -> OpenFilm:
+        try:
+            film = fetch()
+            with self._changed:
+                self._own[film.path.parent] = name
+                # Its owner may have lent it meanwhile, and takes that away again.
+                self._films.setdefault(name, film)
+            return film
+        finally:
+            with self._changed:
+                self._coming.discard(name)
                 self._changed.notify_all()
 
     def leave_out(self, item: ClaimedItem) -> None:
@@ -91,6 +104,8 @@ class FilmFiles:
             return frozenset(self._left_out)
 
     def _forget_unused(self) -> None:
-        for name in [one for one in self._own if not self._users[one]]:
-            self._films.pop(name, None)
-            shutil.rmtree(self._own.pop(name), ignore_errors=True)
+        for folder, name in [*self._own.items()]:
+            if not self._users[name]:
+                self._films.pop(name, None)
+                del self._own[folder]
+                shutil.rmtree(folder, ignore_errors=True)

@@ -8,15 +8,19 @@ import hashlib
 import logging
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 
+from colormodel.correction import Correction
 from colormodel.device import DeviceError
+from colormodel.networks import NetworkFault
 from colormodel.planes import ChromaMap, Plane
+from colormodel.session import PictureSession
 from tasks.batch.film_files import OpenFilm
 from tasks.batch.film_work import (
     PartRequest,
@@ -50,11 +54,12 @@ from tasks.errors import (
     Verdict,
     reason_of,
 )
-from tasks.films.colouring import colour_shot
+from tasks.films.colouring import FrameCorrections, colour_shot
 from tasks.films.header import FilmLimits
 from tasks.films.shots import Shot
-from tasks.ledger import ClaimedItem, ItemStatus, films
+from tasks.ledger import ClaimedItem, ItemStatus, corrections, films
 from tasks.ledger.records import FilmFacts, LeasedShot, ShotDone, ShotRequest, ShotRow
+from tasks.provenance.corrections import read_said
 from tasks.storage.streams import file_chunks, sha256_of
 
 logger = logging.getLogger(__name__)
@@ -108,7 +113,7 @@ def colour_film(worker: Worker, work: Work, token: str, share: FilmShare) -> Ite
         with work.stage("decode"):
             film = _open_film(worker, work)
             _take_up(worker, work, token, film)
-        with worker.films.lent(work.item, film):
+        with worker.films.lent(_name(work.item), film):
             while True:
                 if not _colour_shots(worker, work, token, film, share):
                     return None
@@ -152,13 +157,16 @@ def _take_up(worker: Worker, work: Work, token: str, film: OpenFilm) -> None:
     """Find the film's shots, unless they are on record."""
     item_id, header = work.item.id, film.header
     work.notes = film_notes(film)
-    if films.take_up(worker.ledger, token, item_id):
+    said = work.correction.id if work.correction else 0
+    work.frames = tuple(corrections.of_film(worker.ledger, said).values())
+    taken = partial(films.take_up, worker.ledger, token, item_id, correction_id=said)
+    if taken():
         return
     pixels = header.frames * header.width * header.height
     found = worker.pixels.run(part_film, PartRequest(film.path, header), pixels=pixels)
     frames = sum(one.frames for one in found)
     facts = FilmFacts(frames, header.duration_s, header.width, header.height, header.bits)
-    if not films.record_shots(worker.ledger, token, item_id, found, facts):
+    if not films.record_shots(worker.ledger, token, item_id, found, facts) or not taken():
         raise LeaseLost("the lease ran out; another worker does this film")
     logger.info("%s: %d frames in %d shots", work.item.uri, frames, len(found))
 
@@ -216,7 +224,7 @@ def help_with_a_film(worker: Worker, share: FilmShare) -> BatchSummary:
     began = time.perf_counter()
     fetch = partial(_fetched, worker, leased.film)
     try:
-        colour_leased(worker, leased, lambda: worker.films.opened(leased.film, fetch))
+        colour_leased(worker, leased, lambda: worker.films.opened(_name(leased.film), fetch))
     except FilmNotFetched as error:
         logger.warning("%s; its film is left to others", error)
         worker.films.leave_out(leased.film)
@@ -228,6 +236,11 @@ def help_with_a_film(worker: Worker, share: FilmShare) -> BatchSummary:
     summary.shots = 1
     summary.seconds["infer"] = time.perf_counter() - began
     return summary
+
+
+def _name(item: ClaimedItem) -> tuple[int, int]:
+    """What a film is known by in this process: of other bytes it is another."""
+    return item.id, item.revision
 
 
 def _fetched(worker: Worker, item: ClaimedItem) -> OpenFilm:
@@ -302,7 +315,13 @@ def _coloured(
     segment, poster = Path(folder) / "segment.mkv", Path(folder) / "poster.jpg"
     shot = Shot(leased.first, leased.frames, leased.lead, leased.tail, leased.seek)
     network = None if leased.grey else _Network(worker)
-    outcome = colour_shot(film.path, film.header, shot, network, segment)
+    # The later counts where two meet.
+    rows = sorted(
+        corrections.of_film(worker.ledger, leased.correction_id).values(), key=attrgetter("id")
+    )
+    frames = [(row.frame or 0, read_said(row)) for row in rows]
+    said = FrameCorrections(frames, partial(_corrected, worker))
+    outcome = colour_shot(film.path, film.header, shot, network, segment, corrections=said)
     worker.pixels.run(make_poster, PosterRequest(segment, leased.frames // 2, poster))
     folder_key = work_folder(worker.recipe_digest, item, item.id)
     # By the token: whoever was away for too long writes over nobody's.
@@ -338,11 +357,31 @@ class _Network:
         Raises:
             NoDevice: The device has failed.
         """
-        try:
-            with self._worker.inference:
-                return self._worker.colorizer.predict(lightness)
-        except DeviceError as error:
-            raise NoDevice(str(error)) from error
+        with _watched(self._worker):
+            return self._worker.colorizer.predict(lightness)
+
+
+def _corrected(worker: Worker, lightness: Plane, said: Correction) -> ChromaMap | Exception:
+    """The map of a frame under what a person said of it."""
+    try:
+        with _watched(worker):
+            return PictureSession(worker.colorizer, lightness).colours(said)
+    except NetworkFault as fault:
+        return fault
+
+
+@contextmanager
+def _watched(worker: Worker) -> Iterator[None]:
+    """As many at once as the device takes.
+
+    Raises:
+        NoDevice: It has failed.
+    """
+    try:
+        with worker.inference:
+            yield
+    except DeviceError as error:
+        raise NoDevice(str(error)) from error
 
 
 def _store(worker: Worker, lease: Lease, key: str, path: Path, content_type: str) -> str:

@@ -70,7 +70,7 @@ def make_reel(worker: Worker, work: Work, token: str, film: OpenFilm) -> MadeRee
     frames = sum(shot.frames for shot in coloured)
     confidence = sum((shot.confidence or 0.0) * shot.frames for shot in coloured) / max(frames, 1)
     work.confidence = confidence
-    reason, detail = _doubt(worker, film, coloured)
+    reason, detail = _doubt(worker, work, film, coloured)
     return MadeReel(
         tuple(_written(worker, work, film, segments, folder)), confidence, reason, detail
     )
@@ -139,13 +139,18 @@ def _fetched(worker: Worker, key: str, path: Path) -> str:
 
 
 def _doubt(
-    worker: Worker, film: OpenFilm, coloured: Sequence[ShotRow]
+    worker: Worker, work: Work, film: OpenFilm, coloured: Sequence[ShotRow]
 ) -> tuple[Reason | None, str]:
-    """Why a curator has to look at a film."""
+    """Why a curator has to look at a film. Of shots that a person corrected, one has looked."""
     for doubt in film.header.doubts:
         return doubt.reason, doubt.words
     least = worker.settings.review_below_confidence
-    unsure = [shot for shot in coloured if (shot.confidence or 0.0) < least]
+    frames = [row.frame or 0 for row in work.frames]
+    unsure = [
+        shot
+        for shot in coloured
+        if (shot.confidence or 0.0) < least and not any(map(shot.looks_at, frames))
+    ]
     if not worker.checkpoint.tells_confidence:
         return Reason.LOW_CONFIDENCE, ""
     if not unsure:

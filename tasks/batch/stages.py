@@ -52,8 +52,8 @@ from tasks.ledger import (
     Outcome,
 )
 from tasks.ledger.corrections import standing
-from tasks.provenance import Provenance, this_program
-from tasks.provenance.corrections import corrected, read_said
+from tasks.provenance import CorrectionStatement, Provenance, this_program
+from tasks.provenance.corrections import corrected, corrected_film, read_said
 from tasks.scans.descriptive import Descriptive
 from tasks.storage import ChangedSinceListing, ObjectArchived, ObjectStore
 
@@ -82,6 +82,7 @@ class Work:
     tone_doubt: str = ""
     correction: CorrectionRow | None = None  #: what a person said of these bytes
     is_film: bool = False  #: it is for `tasks.batch.films`, fetched or not
+    frames: tuple[CorrectionRow, ...] = ()  #: of a film: what counts, one for each frame
     notes: tuple[str, ...] | None = None  #: of a film; those of a picture are in *read*
     derivatives: list[DerivativeRecord] = field(default_factory=list)
     seconds: StageSeconds = field(default_factory=lambda: defaultdict(float))
@@ -102,6 +103,15 @@ class Work:
     def said(self) -> Correction:
         """What a person said of it; nothing where nobody did."""
         return Correction() if self.correction is None else read_said(self.correction)
+
+    @property
+    def statement(self) -> CorrectionStatement | None:
+        """The same as provenance has it."""
+        if self.correction is None:
+            return None
+        if self.is_film:
+            return corrected_film(self.frames, self.correction.id)
+        return corrected(self.correction)
 
     @property
     def lightness(self) -> np.ndarray:
@@ -269,7 +279,7 @@ def provenance_of(worker: Worker, work: Work) -> Provenance:
         descriptive=work.read.header.descriptive if work.read else Descriptive(),
         page=work.item.page,
         notes=(work.read.notes if work.read else work.notes) or (),
-        correction=None if work.correction is None else corrected(work.correction),
+        correction=work.statement,
     )
 
 
@@ -385,11 +395,10 @@ def end_item(
 
 
 def _notes(work: Work) -> tuple[str, ...] | None:
-    if work.read is None:
-        return work.notes
-    if work.correction is None or work.said.is_empty:
-        return work.read.notes
-    return (*work.read.notes, f"Coloured by {corrected(work.correction).in_words()}.")
+    notes = work.read.notes if work.read else work.notes
+    if notes is None or work.statement is None:
+        return notes
+    return (*notes, f"Coloured by {work.statement.in_words()}.")
 
 
 def _is_full(folder: Path) -> bool:

@@ -24,6 +24,7 @@ def save_correction(  # noqa: PLR0913 - two of them have defaults
     who: str,
     note: str = "",
     seen: int | None = None,
+    frame: int | None = None,
 ) -> CorrectionRow:
     """Put on record what a person says of a scan; `order_corrected` then has it coloured.
 
@@ -34,6 +35,7 @@ def save_correction(  # noqa: PLR0913 - two of them have defaults
         who: Says it.
         note: In words; may be empty.
         seen: The correction that the person went on from, 0 for none; None: whatever stands.
+        frame: Of a film: which frame is meant, from 0.
 
     Raises:
         UsageError: It says nothing, or the scan is not known, or was never read.
@@ -44,18 +46,33 @@ def save_correction(  # noqa: PLR0913 - two of them have defaults
             "this says nothing: no hint, no mask, strength 1; to go back to the network's own "
             "colours, `autochrome correct URI --withdraw`"
         )
-    new = NewCorrection(uri, correction.as_json(), who=who, note=note, seen=seen)
+    if frame is not None and any(mask.kind == "keep" for mask in correction.masks):
+        raise UsageError("of a film no colours are kept: paint what is to stay grey as that")
+    new = NewCorrection(uri, correction.as_json(), who=who, note=note, seen=seen, frame=frame)
     return corrections.correct(ledger, new)
 
 
-def withdraw_correction(ledger: Ledger, uri: str, *, who: str, why: str) -> CorrectionRow:
+def withdraw_correction(
+    ledger: Ledger, uri: str, *, who: str, why: str, frame: int | None = None
+) -> CorrectionRow:
     """Take the latest correction of a scan back; the one before counts again, if there is one.
+
+    Args:
+        ledger: Where the scan is.
+        uri: Of the scan.
+        who: Takes it back.
+        why: In words; may be empty.
+        frame: Of a film: the frame that it is about; None: whichever was corrected last.
 
     Raises:
         UsageError: There is none.
     """
     scan = ledger.get_story(uri).scan
-    standing = corrections.standing(ledger, scan.sha256 or "", scan.page)
+    rows = corrections.of_bytes(ledger, scan.sha256, scan.page)
+    counts = corrections.of_frames(rows, rows[-1].id) if rows and scan.frames is not None else {}
+    if frame is None and counts:
+        frame = max(counts.values(), key=lambda row: row.id).frame
+    standing = corrections.counting(rows, frame) if counts or scan.frames is None else None
     if standing is None:
         raise UsageError(f"{uri}: nobody has corrected it, or all of that is withdrawn")
     return corrections.withdraw(ledger, standing.id, who=who, why=why)

@@ -20,7 +20,7 @@ from colormodel.device import DeviceError
 from colormodel.infer import Colorizer
 from colormodel.networks import NetworkFault
 from colormodel.pictures import Codes, encode_srgb, put_colour
-from colormodel.planes import Plane, ShareUpsampler
+from colormodel.planes import Plane, ShareUpsampler, linear_in_gamut
 from colormodel.session import Alternative, LikelyColour, PictureSession
 from tasks.batch.recipe import read_limits
 from tasks.batch.scratch import scratch_folder
@@ -96,6 +96,11 @@ class OpenPicture:
             linear += painted.rows(self._screen, 0) * (self._own - linear)
         return _jpeg(linear)
 
+    def grey(self) -> bytes:
+        """The whole picture as it is without colours, at screen size, as JPEG."""
+        nothing = np.zeros((2, *self._screen.shape), np.float32)
+        return _jpeg(linear_in_gamut(self._screen, nothing))
+
     def doubt(self) -> bytes:
         """Where the network doubts its colours, as PNG in its own size: the less sure, the denser.
 
@@ -161,12 +166,11 @@ class Sessions:
         """
         with self._lock:
             colorizer = self._network()
-            key = f"{colorizer.checkpoint.digest} {file.store}\0{file.key}\0{file.page}\0{file.tag}"
+            key = f"{colorizer.checkpoint.digest} {file}"
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        looked = self._pictures.look(file, look_to_correct, self._request(file, colorizer))
-        opened = OpenPicture(colorizer, looked)
+        opened = OpenPicture(colorizer, self._look(file, colorizer.checkpoint.network_px))
         with self._lock:
             self._kept[key] = opened
             while len(self._kept) > _KEPT:
@@ -186,15 +190,24 @@ class Sessions:
         step = max(1, -(-max(look.codes.shape[:2]) // longest_px))
         return _coded(look.codes[::step, ::step])
 
-    def _request(self, file: PictureFile, colorizer: Colorizer) -> Callable[..., LookRequest]:
-        settings = self._settings
-        return lambda path: LookRequest(
-            path,
-            file.page or 0,
-            read_limits(settings),
-            colorizer.checkpoint.network_px,
-            SCREEN_PX,
+    def _look(self, file: PictureFile, network_px: int) -> ScanView:
+        if file.frame is None:
+            page, limits = file.page or 0, read_limits(self._settings)
+            return self._pictures.look(
+                file,
+                look_to_correct,
+                lambda path: LookRequest(path, page, limits, network_px, SCREEN_PX),
+            )
+        from tasks.corrections.frames import (  # noqa: PLC0415 - loads FFmpeg
+            FrameRequest,
+            look_at_frame,
         )
+
+        with self._pictures.film(file) as film:
+            at = file.frame
+            request = FrameRequest(film, at.number, at.first, at.seek, network_px, SCREEN_PX)
+            pixels = film.header.frames * film.header.width * film.header.height
+            return self._pictures.run(look_at_frame, request, pixels=pixels)
 
     def _network(self) -> Colorizer:
         now = time.monotonic()

@@ -36,6 +36,8 @@ def teach(settings: Settings, ledger: Ledger, uri: str, *, who: str, note: str =
         AutochromeError: A store, the database or the champion cannot be used.
     """
     story = ledger.get_story(uri)
+    if story.scan.frames is not None:
+        raise UsageError(f"{uri} is a film: a network learns from single pictures alone")
     history, derivative = _corrected_derivative(story)
     said = next(one for one in story.corrections if one.id == derivative.correction_id)
     words = f"coloured by {corrected(said).in_words()}"

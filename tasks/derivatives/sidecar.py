@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tasks.derivatives.policy import WrittenFile
-from tasks.provenance import DIGITAL_SOURCE_TYPE, Provenance
+from tasks.provenance import DIGITAL_SOURCE_TYPE, CorrectionStatement, Provenance
 
 #: Changes when a field is renamed, moved or removed.
 FORMAT_VERSION = 1
@@ -26,7 +26,7 @@ def write_sidecar(path: Path, files: Sequence[WrittenFile], *, provenance: Prove
             **asdict(provenance),
             "page": provenance.page + 1,
             "created_at": provenance.created_at.isoformat(timespec="seconds"),
-            "correction": _correction(provenance),
+            "correction": _correction(provenance.correction),
         },
         "files": [
             {
@@ -44,8 +44,11 @@ def write_sidecar(path: Path, files: Sequence[WrittenFile], *, provenance: Prove
     path.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
-def _correction(provenance: Provenance) -> dict[str, object] | None:
-    said = provenance.correction
+def _correction(said: CorrectionStatement | None) -> dict[str, object] | None:
     if said is None:
         return None
-    return {**asdict(said), "made_at": said.made_at.isoformat(timespec="seconds")}
+    return {
+        **asdict(said),
+        "made_at": said.made_at.isoformat(timespec="seconds"),
+        "parts": [_correction(one) for one in said.parts],
+    }

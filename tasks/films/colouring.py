@@ -2,9 +2,9 @@
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -46,6 +46,26 @@ class Network(Protocol):
 
 
 @dataclass(frozen=True)
+class FrameCorrections:
+    """What people said of single frames of a film.
+
+    Attributes:
+        frames: Their numbers, and what was said; where two meet, the later counts.
+        colours: The network's map of a frame's L*, or what went wrong, under all that is known of
+            it: what `colormodel.session.PictureSession.colours` gives.
+    """
+
+    frames: Sequence[tuple[int, Correction]]
+    colours: Callable[[Plane, Correction], ChromaMap | Exception]
+
+    def within(self, shot: Shot) -> "FrameCorrections":
+        """What of it is about frames that a shot looks at."""
+        first = shot.first - shot.lead
+        seen = range(first, shot.first + shot.frames + shot.tail)
+        return replace(self, frames=[one for one in self.frames if one[0] in seen])
+
+
+@dataclass(frozen=True)
 class ShotOutcome:
     """What came of a shot.
 
@@ -70,7 +90,7 @@ def colour_shot(  # noqa: PLR0913 -- each is a different thing, and the last is 
     network: Network | None,
     segment: Path,
     *,
-    corrections: Sequence[tuple[int, Correction]] = (),
+    corrections: FrameCorrections | None = None,
 ) -> ShotOutcome:
     """Colour one shot and write it as a segment of the master.
 
@@ -83,8 +103,8 @@ def colour_shot(  # noqa: PLR0913 -- each is a different thing, and the last is 
         shot: What `find_shots` says.
         network: Gives chroma; None leaves the shot grey.
         segment: The file to write.
-        corrections: What a person said of single frames, with their numbers in the film: it is
-            carried along from there through all that the shot looks at.
+        corrections: What people said of single frames: it is carried along from there through all
+            that the shot looks at.
 
     Raises:
         TruncatedScan: The film ends before the shot does.
@@ -98,9 +118,12 @@ def colour_shot(  # noqa: PLR0913 -- each is a different thing, and the last is 
     small: list[Plane | None] = [None] * shot.frames
     confidence, keys = 0.0, 0
     if network is not None:
+        said = corrections.within(shot) if corrections else None
         size = network.network_size(header.height, header.width)
-        look = _Look(path, header, shot, size, finder=MotionFinder(exact=bool(corrections)))
-        maps = _maps(look, network, corrections)
+        look = _Look(
+            path, header, shot, size, finder=MotionFinder(exact=bool(said and said.frames))
+        )
+        maps = _maps(look, network, said)
         sure = [found.score for found in maps.values()]
         confidence, keys = float(np.mean(sure)), len(maps)
         weighed = {
@@ -156,21 +179,24 @@ class _Look:
 def _maps(
     look: _Look,
     network: Network,
-    corrections: Sequence[tuple[int, Correction]],
+    corrections: FrameCorrections | None,
 ) -> Mapping[int, ChromaMap]:
     """The network's maps of the key frames, by their place among what is looked at."""
     count = len(look.small)
     keys = [at for at in range(count) if (look.first + at) % KEY_STEP == 0] or [count // 2]
-    said = [(number - look.first, what) for number, what in corrections]
-    moved = moved_corrections([one for one in said if 0 <= one[0] < count], look.motions)
-    keys = sorted({*keys, *(at for at, _ in said if 0 <= at < count)})
+    moved: dict[int, Correction] = {}
+    if corrections is not None:
+        said = [(number - look.first, what) for number, what in corrections.frames]
+        moved = moved_corrections(said, look.motions)
+        keys = sorted({*keys, *(at for at, _ in said)})
     lightness = {at: lightness_of(look.small[at]) for at in keys}
     plain = [at for at in keys if at not in moved]
     found: dict[int, ChromaMap] = {}
     for at, one in zip(plain, network.predict([lightness[at] for at in plain]), strict=True):
         found[at] = _sound(one)
-    for at in set(keys) & set(moved):
-        found[at] = _corrected(network, lightness[at], moved[at])
+    if corrections is not None:
+        for at in set(keys) & set(moved):
+            found[at] = _sound(corrections.colours(lightness[at], moved[at]))
     usual = float(np.median([one.score for one in found.values()]))
     return {at: one for at, one in found.items() if one.score >= _LEAST_SURE * usual}
 
@@ -181,12 +207,6 @@ def _sound(found: ChromaMap | Exception) -> ChromaMap:
     if isinstance(found, Exception):
         raise InvalidPrediction(str(found)) from found
     return found
-
-
-def _corrected(network: Network, lightness: Plane, correction: Correction) -> ChromaMap:
-    from colormodel.session import PictureSession  # noqa: PLC0415 -- brings torch
-
-    return PictureSession(network, lightness).colours(correction)  # type: ignore[arg-type]
 
 
 def _frames(

@@ -2,9 +2,13 @@
 
 A correction is about bytes, as a no is: it counts for them wherever they lie, and under every
 recipe to come. The latest that stands counts; nothing is ever deleted.
+
+Of a film it is about a frame, and of each frame the latest counts. What counts for the film as a
+whole is named by the number of the latest change: a withdrawal is a row of its own there, too. So
+`of_frames` can say of any number what counted then.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +30,7 @@ from tasks.ledger import sql
 from tasks.ledger.decisions import record
 from tasks.ledger.engine import reads, writes
 from tasks.ledger.filters import scans_at
-from tasks.ledger.records import CorrectionRow
+from tasks.ledger.records import CorrectionRow, ShotRow
 from tasks.ledger.sweeping import uncount
 from tasks.ledger.uris import uri_of
 from tasks.schema import CLAIMED, AttemptEnding, DecisionKind, correction, item, scan, store
@@ -53,6 +57,7 @@ class NewCorrection:
         who: Says it.
         note: In words, for the record; may be empty.
         seen: The correction that the person went on from, 0 for none; None: whatever stands.
+        frame: Of a film: which frame it is about, from 0.
     """
 
     uri: str
@@ -60,6 +65,7 @@ class NewCorrection:
     who: str
     note: str = ""
     seen: int | None = None
+    frame: int | None = None
 
 
 # --- on `scan`, `item` ---------------------------------------------------------------------------
@@ -111,9 +117,68 @@ def of_bytes(connection: Connection, sha256: str | None, page: int) -> list[Corr
 
 @reads
 def standing(connection: Connection, sha256: str, page: int) -> CorrectionRow | None:
-    """The correction that counts for some bytes."""
-    found = [one for one in of_bytes(connection, sha256, page) if one.withdrawn_at is None]
-    return found[-1] if found else None
+    """The correction that counts for some bytes; of a film, the latest change."""
+    return counting(of_bytes(connection, sha256, page), None)
+
+
+@reads
+def of_film(connection: Connection, number: int) -> dict[int, CorrectionRow]:
+    """What counted of a film's frames when *number* was its latest change; 0: nothing."""
+    row = by_ids(connection, [number]).get(number)
+    return {} if row is None else of_frames(of_bytes(connection, row.sha256, row.page), number)
+
+
+def of_frames(rows: Iterable[CorrectionRow], number: int) -> dict[int, CorrectionRow]:
+    """What counted of a film's frames when *number* was its latest change.
+
+    Args:
+        rows: All that was said of the film, the latest last.
+        number: Of a correction, or of a withdrawal.
+
+    Returns:
+        By the number of the frame.
+    """
+    known = [row for row in rows if row.id <= number]
+    gone = {row.parent_id for row in known if row.is_withdrawal}
+    return {
+        row.frame: row
+        for row in known
+        if row.frame is not None and not row.is_withdrawal and row.id not in gone
+    }
+
+
+def counting(rows: Sequence[CorrectionRow], frame: int | None) -> CorrectionRow | None:
+    """What counts now: for a scan, or for a frame of a film.
+
+    Args:
+        rows: All that was said of their bytes, the latest last.
+        frame: The frame; None for a scan.
+    """
+    if frame is not None:
+        return of_frames(rows, rows[-1].id).get(frame) if rows else None
+    return next((row for row in reversed(rows) if row.withdrawn_at is None), None)
+
+
+def said_otherwise(connection: Connection, shots: Iterable[ShotRow], number: int) -> list[int]:
+    """The shots, by their ids, for whose frames something else counts by now than they were told.
+
+    Args:
+        connection: To the ledger.
+        shots: Of one film; those that are kept grey are told nothing.
+        number: Of the film's latest change.
+    """
+    others = [one for one in shots if one.correction_id != number and not one.is_grey]
+    known = by_ids(connection, {number, *(one.correction_id for one in others)} if others else ())
+    rows = next((of_bytes(connection, one.sha256, one.page) for one in known.values()), [])
+    now = of_frames(rows, number)
+
+    def differs(one: ShotRow) -> bool:
+        before = of_frames(rows, one.correction_id)
+        return any(
+            before.get(frame) != now.get(frame) for frame in {*before, *now} if one.looks_at(frame)
+        )
+
+    return [one.id for one in others if differs(one)]
 
 
 @writes
@@ -124,11 +189,12 @@ def correct(connection: Connection, new: NewCorrection) -> CorrectionRow:
     colouring them does it once more; what is done already waits for an order (`list_corrected`).
 
     Raises:
-        UsageError: No scan is known there, or nobody has read it yet.
+        UsageError: No scan is known there, nobody has read it yet, or it has no such frame.
         CorrectedMeanwhile: *seen* is not the correction that counts now.
     """
     row = _lock_scan(connection, new.uri)
-    before = standing(connection, row.sha256, row.page)
+    _check_frame(new, row.frames)
+    before = counting(of_bytes(connection, row.sha256, row.page), new.frame)
     if new.seen is not None and new.seen != (before.id if before else 0):
         raise CorrectedMeanwhile(before)
     made = connection.execute(
@@ -137,6 +203,7 @@ def correct(connection: Connection, new: NewCorrection) -> CorrectionRow:
             scan_id=row.id,
             sha256=row.sha256,
             page=row.page,
+            frame=new.frame,
             said=dict(new.said),
             parent_id=before.id if before else None,
             who=sql.storable(new.who),
@@ -146,6 +213,8 @@ def correct(connection: Connection, new: NewCorrection) -> CorrectionRow:
         .returning(correction)
     ).one()
     scope = {"uri": uri_of(row.url, row.key, row.page), "correction": made.id}
+    if new.frame is not None:
+        scope["frame"] = new.frame
     record(connection, DecisionKind.CORRECT, who=new.who, why=new.note, scope=scope)
     _take_from_workers(connection, row.sha256, row.page, new.who)
     return _row(made)
@@ -162,6 +231,8 @@ def withdraw(connection: Connection, correction_id: int, *, who: str, why: str) 
     found = connection.execute(wanted).first()
     if found is None:
         raise UsageError(f"there is no correction {correction_id}; `autochrome item` lists them")
+    if not found.said:
+        raise UsageError(f"number {correction_id} is a withdrawal; say again what was withdrawn")
     if found.withdrawn_at is not None:
         raise UsageError(f"correction {correction_id} was withdrawn by {found.withdrawn_by}")
     values = {
@@ -171,15 +242,29 @@ def withdraw(connection: Connection, correction_id: int, *, who: str, why: str) 
     }
     mine = update(correction).where(correction.c.id == correction_id).values(values)
     row = connection.execute(mine.returning(correction)).one()
+    if row.frame is not None:
+        same = {name: row._mapping[name] for name in ("scan_id", "sha256", "page", "frame")}
+        change = {"said": {}, "parent_id": row.id, "who": values["withdrawn_by"], "note": ""}
+        connection.execute(insert(correction).values(**same, **change, made_at=sql.now()))
     scope = {"correction": correction_id, "withdrawn": True}
     record(connection, DecisionKind.CORRECT, who=who, why=why, scope=scope)
     _take_from_workers(connection, row.sha256, row.page, who)
     return _row(row)
 
 
+def _check_frame(new: NewCorrection, frames: int | None) -> None:
+    """See that a frame is named where there are several, and only there."""
+    if frames is None and new.frame is not None:
+        raise UsageError(f"{new.uri} is no film: leave the frame out")
+    if frames is not None and new.frame is None:
+        raise UsageError(f"{new.uri} is a film: say which frame this is about, 0 to {frames - 1}")
+    if frames is not None and not 0 <= (new.frame or 0) < frames:
+        raise UsageError(f"{new.uri} has frames 0 to {frames - 1}, and no frame {new.frame}")
+
+
 def _lock_scan(connection: Connection, uri: str) -> Row[Any]:
     found = connection.execute(
-        select(scan.c.id, scan.c.sha256, scan.c.page, scan.c.key, store.c.url)
+        select(scan.c.id, scan.c.sha256, scan.c.page, scan.c.key, scan.c.frames, store.c.url)
         .join(store, store.c.id == scan.c.store_id)
         .where(scans_at(connection, uri))
         .order_by(scan.c.page)
@@ -222,4 +307,5 @@ def _row(row: Row[Any]) -> CorrectionRow:
         withdrawn_by=row.withdrawn_by,
         withdrawn_at=row.withdrawn_at,
         withdrawn_why=row.withdrawn_why,
+        frame=row.frame,
     )

@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 
 from tasks.errors import Reason, Verdict
-from tasks.ledger import sql
+from tasks.ledger import corrections, sql
 from tasks.ledger.claims import RUNS, claimed_item, lock_claim, new_token
 from tasks.ledger.engine import Database, reads, writes
 from tasks.ledger.reading import derivative_row, select_derivatives
@@ -122,18 +122,25 @@ def record_shots(
 
 
 @writes
-def take_up(connection: Connection, token: str, item_id: int) -> int:
+def take_up(connection: Connection, token: str, item_id: int, *, correction_id: int = 0) -> int:
     """Go on with a film for the item's present order; returns how many shots are on record.
 
-    Shots of bytes that the scan held before are forgotten.
+    Shots of bytes that the scan held before are forgotten. Those that were coloured, or are just
+    being coloured, by something else than what was said of their frames up to *correction_id* are
+    open again.
     """
     held = _held(connection, token, item_id)
     if held is None:
         return 0
     mine = shot.c.item_id == item_id
     connection.execute(delete(shot).where(mine, shot.c.revision != held.revision))
-    taken = update(shot).where(mine).values(order_id=held.order_id)
-    return sql.affected(connection, taken)
+    shots = [_row(row) for row in connection.execute(select(shot).where(mine))]
+    if anew := corrections.said_otherwise(connection, shots, correction_id):
+        theirs = shot.c.id.in_(sql.given_ids(connection))
+        connection.execute(update(shot).where(theirs).values(OPEN_AGAIN), sql.as_ids(anew))
+    taken = update(shot).where(mine)
+    values = {"order_id": held.order_id, "correction_id": correction_id}
+    return sql.affected(connection, taken.values(values))
 
 
 def _held(connection: Connection, token: str, item_id: int) -> sql.AnyRow | None:
@@ -285,6 +292,7 @@ def _leased(connection: Connection, row: Row[Any]) -> LeasedShot:
         token=row.token,
         attempt=row.attempts,
         grey=row.verdict == ShotVerdict.REJECTED,
+        correction_id=row.correction_id,
         film=claimed_item(connection, row.item_id),
     )
 
@@ -379,10 +387,11 @@ def list_shots(connection: Connection, item_id: int) -> list[ShotRow]:
 
 @reads
 def master_of(connection: Connection, item_id: int) -> DerivativeRow | None:
-    """The master that was made of a film, of the bytes that it holds now."""
+    """The master that was made last of a film, of the bytes that it holds now."""
     mine = and_(derivative.c.item_id == item.c.id, derivative.c.revision == item.c.revision)
     found = select_derivatives().where(item.c.id == item_id, mine, derivative.c.kind == "master")
-    row = connection.execute(found.order_by(derivative.c.id.desc()).limit(1)).first()
+    latest = derivative.c.written_at.desc(), derivative.c.id.desc()
+    row = connection.execute(found.order_by(*latest).limit(1)).first()
     return None if row is None else derivative_row(row)
 
 

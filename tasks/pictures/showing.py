@@ -1,6 +1,7 @@
 """From a ledger's item to the tiles of its pictures."""
 
 import hashlib
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from tasks.batch.children import PixelPool
+from tasks.batch.film_files import FilmFiles, OpenFilm
 from tasks.batch.pool import open_pool
 from tasks.batch.recipe import read_limits
 from tasks.batch.scratch import scratch_folder
@@ -31,6 +33,21 @@ _CHILDREN = 2
 
 
 @dataclass(frozen=True)
+class FrameAt:
+    """A frame of a film, and from where it is found.
+
+    Attributes:
+        number: From 0.
+        first: The frame that reading begins with.
+        seek: The time of that one; None: the film's start.
+    """
+
+    number: int
+    first: int = 0
+    seek: int | None = None
+
+
+@dataclass(frozen=True)
 class PictureFile:
     """A file to be shown: where it lies, and a tag that changes with its bytes."""
 
@@ -41,6 +58,7 @@ class PictureFile:
     version: str | None = None
     etag: str | None = None
     pixels: int = 0
+    frame: FrameAt | None = None  #: of a film
     is_grey: bool = False  #: it is shown without its colours
 
 
@@ -49,19 +67,30 @@ def picture_file(one: DeskItem, which: Which) -> PictureFile | None:
     if one.is_film:  # a frame of it; what it was, its Y′ tells
         poster = _derivative_file(one, ("poster",))
         return None if poster is None else replace(poster, is_grey=which == "scan")
-    if which == "scan":
-        scan = one.scan
-        said = f"{scan.source}\0{scan.key}\0{scan.page}\0{scan.etag}\0{scan.version}\0{scan.sha256}"
-        return PictureFile(
-            scan.source,
-            scan.key,
-            hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:16],
-            page=scan.page,
-            version=scan.version,
-            etag=scan.etag,
-            pixels=(scan.width or 0) * (scan.height or 0),
-        )
-    return _derivative_file(one, _SHOWN)
+    return _scan_file(one) if which == "scan" else _derivative_file(one, _SHOWN)
+
+
+def frame_file(one: DeskItem, number: int) -> PictureFile:
+    """A frame of a film, as its scan has it."""
+    shot = next((shot for shot in one.shots if shot.shows(number)), None)
+    at = FrameAt(number)
+    if shot is not None:
+        at = FrameAt(number, shot.first - shot.lead, shot.seek)
+    return replace(_scan_file(one), frame=at)
+
+
+def _scan_file(one: DeskItem) -> PictureFile:
+    scan = one.scan
+    said = f"{scan.source}\0{scan.key}\0{scan.page}\0{scan.etag}\0{scan.version}\0{scan.sha256}"
+    return PictureFile(
+        scan.source,
+        scan.key,
+        hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:16],
+        page=scan.page,
+        version=scan.version,
+        etag=scan.etag,
+        pixels=(scan.width or 0) * (scan.height or 0),
+    )
 
 
 def small_file(one: DeskItem) -> PictureFile | None:
@@ -87,6 +116,7 @@ class Pictures:
         self._folder = folder
         self._stores: dict[str, ObjectStore] = {}
         self._cache = PyramidCache(folder, most_bytes=settings.desk_cache_mb << 20)
+        self._films = FilmFiles()
 
     def pyramid(self, file: PictureFile) -> CachedPyramid:
         """The pyramid of a file; made, if nobody has looked at it lately.
@@ -140,6 +170,30 @@ class Pictures:
             fetched = Path(folder) / "scan"
             self._store(file.store).fetch(file.key, fetched, version=file.version, etag=file.etag)
             return self._pool.run(work, request(fetched), pixels=file.pixels)
+
+    @contextmanager
+    def film(self, file: PictureFile) -> Iterator[OpenFilm]:
+        """A film on the local disk; the one that was asked for last stays there.
+
+        Raises:
+            AutochromeError: It is not there any more, or cannot be read.
+        """
+        from tasks.batch.film_work import ProbeRequest, probe_film  # noqa: PLC0415 - loads FFmpeg
+        from tasks.films.header import FilmLimits  # noqa: PLC0415
+
+        def fetch() -> OpenFilm:
+            folder = Path(tempfile.mkdtemp(dir=self._folder, prefix="film-"))
+            try:
+                path, store = folder / "scan", self._store(file.store)
+                store.fetch(file.key, path, version=file.version, etag=file.etag)
+                limits = FilmLimits(self._settings.max_film_minutes, self._settings.max_pixels)
+                return OpenFilm(path, self.run(probe_film, ProbeRequest(path, limits)))
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+
+        with self._films.opened((file.store, file.key, file.tag), fetch) as film:
+            yield film
 
     def _make(
         self, work: Callable[[PyramidRequest], Pyramid], file: PictureFile, into: Path

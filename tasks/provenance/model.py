@@ -41,6 +41,8 @@ class CorrectionStatement:
         masks: How many strokes keep colour away.
         strength: Factor on the network's own colours.
         note: In the person's words.
+        frame: Of a film, from 0, where it is about one.
+        parts: Of a film: what was said of each frame; the rest is of all of them together.
     """
 
     number: int
@@ -50,16 +52,21 @@ class CorrectionStatement:
     masks: int
     strength: float
     note: str = ""
+    frame: int | None = None
+    parts: tuple["CorrectionStatement", ...] = ()
 
     def in_words(self) -> str:
-        """Say it: "3 hints and 1 mask by Ann, 2026-11-30"."""
+        """Say it: "3 hints and 1 mask by Ann, 2026-11-30"; of a film, on which frame."""
+        if self.parts:
+            return "; ".join(one.in_words() for one in self.parts)
         parts = [count(self.hints, "hint")]
         if self.masks:
             parts.append(count(self.masks, "mask"))
         if self.strength != 1:
             parts.append(f"strength {self.strength:g}")
         listed = " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
-        return f"{listed} by {self.who}, {self.made_at:%Y-%m-%d}"
+        where = "" if self.frame is None else f" on frame {self.frame}"
+        return f"{listed}{where} by {self.who}, {self.made_at:%Y-%m-%d}"
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from tasks.ledger.records import (
     ScanRow,
 )
 from tasks.provenance import terms
-from tasks.provenance.corrections import corrected
+from tasks.provenance.corrections import corrected, made_with
 from tasks.provenance.premisxml import Agent, Event, File, Link, premis_document
 from tasks.provenance.terms import Term
 from tasks.schema import AttemptEnding, DecisionKind
@@ -104,11 +104,11 @@ def _exported(stories: Iterable[ItemStory], *, software: str, run: RunRow | None
 
 def _said(story: ItemStory, history: ItemHistory) -> Iterator[_EventDraft]:
     """All events of an item; those of a time are neighbours, but the whole is not sorted."""
-    scan, corrections = story.scan, {one.id: one for one in story.corrections}
+    scan = story.scan
     for derivative in history.derivatives:
         attempt = _attempt_of(derivative, history.attempts)
         yield from _of_derivative(derivative, attempt)
-        if (said := corrections.get(derivative.correction_id)) is not None:
+        for said in made_with(story.corrections, derivative.correction_id):
             yield _of_correction(said, derivative, attempt)
     for attempt in history.attempts:
         if attempt.ending is AttemptEnding.EXPIRED:
@@ -170,7 +170,7 @@ def _of_correction(
 ) -> _EventDraft:
     words = corrected(said).in_words()
     return _EventDraft(
-        f"derivative {row.id} corrected",
+        f"derivative {row.id} corrected" + ("" if said.frame is None else f" {said.frame}"),
         terms.MODIFICATION,
         said.made_at,
         f"a person said what colours are (correction {said.id})",

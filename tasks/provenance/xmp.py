@@ -144,6 +144,9 @@ def _declared(provenance: Provenance) -> Iterator[ET.Element]:
         yield _text("autochrome:Hints", str(said.hints))
         yield _text("autochrome:Masks", str(said.masks))
         yield _text("autochrome:Strength", f"{said.strength:g}")
+        if said.parts:
+            frames = (f"{one.frame}" for one in said.parts)
+            yield _text("autochrome:CorrectedFrames", ", ".join(frames))
         if said.note:
             yield _text("autochrome:CorrectionNote", said.note)
 

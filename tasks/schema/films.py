@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 
 from tasks.schema.base import link_to, metadata, own_id
-from tasks.schema.types import Key, Moment, Sha256, Word
+from tasks.schema.types import Id, Key, Moment, Sha256, Word
 from tasks.schema.words import ShotStatus
 
 shot = Table(
@@ -54,6 +54,8 @@ shot = Table(
     Column("seconds", Float),
     Column("finished_at", Moment),
     Column("is_grey", Boolean, nullable=False, server_default=false()),  # it was kept grey
+    # The correction up to which what people said of frames counts for it; 0: nobody said anything.
+    Column("correction_id", Id, nullable=False, server_default="0"),
     Column("verdict", Word),  # ShotVerdict: what a curator said of it
     link_to("decision", nullable=True),
     UniqueConstraint("item_id", "revision", "number"),

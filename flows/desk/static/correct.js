@@ -6,7 +6,9 @@ import { ask, isTyping, toast } from "./desk.js";
 
 const page = document.querySelector("[data-correct]");
 const find = (name) => page.querySelector(`[data-${name}]`);
-const api = (what) => `/api/items/${page.dataset.correct}/${what}`;
+const { correct: item, frame } = page.dataset; // a frame: of a film
+const thing = frame ? "shot" : "scan";
+const api = (what) => `/api/items/${item}/${what}${frame ? `?frame=${frame}` : ""}`;
 const picture = find("picture"), board = find("canvas"), marks = find("marks");
 const NEAR_PX = 14, STEP = 0.01;
 const EMPTY = { hints: [], strength: 1, masks: [] };
@@ -170,7 +172,7 @@ async function save(over = seen) {
     seen = made.id;
     kept = JSON.stringify(said);
     find("withdraw").disabled = false;
-    toast("Saved. The scan is being coloured by it.");
+    toast(`Saved. The ${thing} is being coloured by it.`);
     follow();
   } catch (error) {
     if (error.status === 409) {
@@ -206,16 +208,16 @@ async function teach() {
 
 /** Wait until the workers have coloured it. */
 async function follow() {
-  find("state").textContent = "The scan is being coloured by what was said.";
-  find("teach").disabled = true;
+  find("state").textContent = `The ${thing} is being coloured by what was said.`;
+  if (find("teach")) find("teach").disabled = true;
   for (let n = 0; n < 900; n++) {
     await new Promise((resolve) => setTimeout(resolve, n < 20 ? 1000 : 4000));
     let told;
     try { told = await ask(api("correction")); } catch { continue; }
     if (told.id !== seen) { find("state").textContent = "Somebody has corrected it since: load the page again."; return; }
     if (told.is_coloured) {
-      find("state").textContent = "The scan is coloured by what was said.";
-      find("teach").disabled = !seen;
+      find("state").textContent = `The ${thing} is coloured by what was said.`;
+      if (find("teach")) find("teach").disabled = !seen;
       return;
     }
   }
@@ -491,11 +493,11 @@ board.addEventListener("keydown", (event) => {
 const showBefore = (is) => {
   if (!shownUrl) return;
   find("before").setAttribute("aria-pressed", String(is));
-  picture.src = is ? `${page.dataset.scan}/full/!1600,1600/0/default.jpg` : shownUrl;
+  picture.src = is ? page.dataset.before : shownUrl;
 };
 
 const KEYS = {
-  b: () => setTool("hint"), g: () => setTool("grey"), k: () => setTool("keep"), p: () => setTool("pick"),
+  b: () => setTool("hint"), g: () => setTool("grey"), k: () => { if (!frame) setTool("keep"); }, p: () => setTool("pick"),
   u: () => undo(done, undone), v: lookForOthers,
   Escape: () => { waiting = null; chosen = null; setTool("hint"); show(); },
   Delete: () => { if (typeof chosen === "number") remove("hints", chosen); },
@@ -534,7 +536,7 @@ find("redo").addEventListener("click", () => undo(undone, done));
 find("before").addEventListener("click", (event) => showBefore(event.currentTarget.getAttribute("aria-pressed") !== "true"));
 find("look").addEventListener("click", lookForOthers);
 find("save").addEventListener("click", () => save());
-find("teach").addEventListener("click", teach);
+find("teach")?.addEventListener("click", teach);
 find("withdraw").addEventListener("click", withdraw);
 picture.addEventListener("load", draw);
 new ResizeObserver(draw).observe(board);
@@ -542,4 +544,4 @@ addEventListener("beforeunload", (event) => { if (JSON.stringify(said) !== kept)
 
 show();
 colour();
-if (seen && find("state").textContent) follow();
+if (find("state").textContent) follow();

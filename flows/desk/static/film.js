@@ -37,6 +37,11 @@ class Film {
   #mark() {
     const shown = this.current;
     for (const shot of this.shots) shot.toggleAttribute("data-shown", shot === shown);
+    const frame = shown?.querySelector("[data-frame-at]");
+    const at = Math.floor(this.video.currentTime / this.#length() + 0.01);
+    if (frame && frame !== document.activeElement) {
+      frame.value = Math.min(Number(frame.max), Math.max(Number(frame.min), at));
+    }
   }
 
   #seek(shot) {

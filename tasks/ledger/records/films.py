@@ -70,6 +70,7 @@ class LeasedShot:
     token: str
     attempt: int  #: from 1
     grey: bool  #: it is to be kept grey
+    correction_id: int  #: up to which what people said of frames counts; 0: nobody did
     film: ClaimedItem
 
 

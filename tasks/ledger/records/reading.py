@@ -151,6 +151,12 @@ class CorrectionRow:
     withdrawn_by: str | None = None
     withdrawn_at: datetime | None = None
     withdrawn_why: str | None = None
+    frame: int | None = None  # of a film, from 0
+
+    @property
+    def is_withdrawal(self) -> bool:
+        """Whether it says nothing: what its parent said of a frame of a film is withdrawn."""
+        return not self.said
 
 
 @dataclass(frozen=True)

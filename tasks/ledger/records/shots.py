@@ -15,6 +15,9 @@ class ShotRow:
     number: int
     first: int
     frames: int
+    lead: int
+    tail: int
+    seek: int | None
     status: ShotStatus
     worker: str
     attempts: int
@@ -30,6 +33,15 @@ class ShotRow:
     finished_at: datetime | None
     is_grey: bool
     verdict: ShotVerdict | None
+    correction_id: int
+
+    def shows(self, frame: int) -> bool:
+        """Whether a frame of the film is one of its own."""
+        return self.first <= frame < self.first + self.frames
+
+    def looks_at(self, frame: int) -> bool:
+        """Whether what is said of a frame of the film has a part in it."""
+        return self.first - self.lead <= frame < self.first + self.frames + self.tail
 
     @property
     def is_to_be_made_anew(self) -> bool:

@@ -23,7 +23,7 @@ from tasks.ledger.references import list_references
 from tasks.provenance import read_xmp
 from tasks.settings import Settings
 from tests.browser import browsing, find_browser
-from tests.corrections import BLUE, GREEN, RED, distances, in_use, path_of
+from tests.corrections import ANSWERED, BLUE, CLICK, FREE, GREEN, RED, distances, in_use, path_of
 from tests.desks import HTML, LOCAL, Curator, House, OpenHouse, serving
 from tests.ports import free_port
 from tests.templates import Template
@@ -241,22 +241,6 @@ def test_a_full_line_is_told_when_to_come_back(house: House, archive: Path) -> N
 
 
 # --- a person ------------------------------------------------------------------------------------
-
-CLICK = """(([x, y]) => {
-  const board = document.querySelector("[data-canvas]");
-  board.setPointerCapture = () => {};
-  const box = document.querySelector("[data-picture]").getBoundingClientRect();
-  const at = { clientX: box.left + x * box.width, clientY: box.top + y * box.height,
-    bubbles: true, button: 0, pointerId: 1 };
-  board.dispatchEvent(new PointerEvent("pointerdown", at));
-  board.dispatchEvent(new PointerEvent("pointerup", at));
-})"""
-FREE = """((colour) => {
-  const free = document.querySelector("[data-free]");
-  free.value = colour;
-  free.dispatchEvent(new Event("change"));
-})"""
-ANSWERED = "document.querySelector('[data-correct]')?.dataset.answered"
 
 
 @pytest.fixture

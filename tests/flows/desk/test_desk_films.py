@@ -8,48 +8,25 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
-from pydantic import SecretStr
 
 from flows.desk.desk import open_desk
 from tasks.batch.children import PixelPool
-from tasks.batch.worker import open_worker
 from tasks.ledger import ItemFilter, films
 from tasks.ledger.curating import desk_item
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.people import Role, add_person
-from tasks.orders.run import begin_run
 from tasks.schema import DecisionKind, ItemStatus, ShotVerdict
 from tasks.settings import Settings
 from tests.browser import browsing, find_browser
-from tests.desks import HTML, LOCAL, PASSWORD, House, serving, token_in
-from tests.films import SHOT_FRAMES, write_reel
-from tests.orders import work_off
-from tests.ports import free_port
-from tests.workers import MakeSettings, enqueue_missing
+from tests.desks import HTML, PASSWORD, House, serving, token_in
+from tests.films import PLAYER_READY, SHOT_FRAMES, VIDEO, colour, coloured_reel
+from tests.workers import MakeSettings
 
 
 @pytest.fixture
 def coloured(make_settings: MakeSettings, tmp_path: Path, pixels: PixelPool) -> Settings:
     """A film of three shots that was coloured, and waits for a curator."""
-    (tmp_path / "reels").mkdir()
-    write_reel(tmp_path / "reels" / "newsreel.mkv", shots=3)
-    settings = make_settings(
-        sources=(str(tmp_path / "reels"),),
-        web_port=free_port(),
-        api_auth=SecretStr(":".join(LOCAL)),
-    )
-    colour(settings, pixels)
-    return settings
-
-
-def colour(settings: Settings, pixels: PixelPool) -> None:
-    """Colour what waits."""
-    with begin_run(settings, kind="test", name="a test") as run:
-        for source in settings.sources:
-            run.discover(source)
-        enqueue_missing(settings, run.ledger)
-        with open_worker(settings, pixels=pixels) as worker:
-            work_off(worker)
+    return coloured_reel(make_settings, tmp_path, pixels)
 
 
 def test_film_is_played_piece_by_piece(house: House) -> None:
@@ -108,8 +85,7 @@ def test_shots_are_shown_before_and_after(house: House) -> None:
     grey = ann.client.get(f"{told['scan']}/full/max/0/default.jpg")
     pixels = np.asarray(Image.open(io.BytesIO(grey.content)).convert("RGB")).astype(int)
     assert np.ptp(pixels, axis=2).max() == 0
-    for page in ("correct", "doubt.png"):
-        assert ann.client.get(f"/items/{number}/{page}").status_code == 404
+    assert ann.client.get(f"/items/{number}/doubt.png").status_code == 404
 
 
 def test_shot_that_is_turned_down_is_grey_when_the_film_is_made_anew(
@@ -174,9 +150,6 @@ def test_what_is_said_of_a_shot_is_about_what_was_seen(house: House) -> None:
     assert ann.post(path, verdict="rejected", seen=seen).status_code == 409
 
 
-_VIDEO = "document.querySelector('[data-film] video')"
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(find_browser() is None, reason="needs Chromium: apt-get install chromium")
@@ -194,16 +167,16 @@ def test_film_by_key(coloured: Settings, tmp_path: Path, path: str) -> None:
             page.run(f"document.getElementById('{field}').focus()")
             page.write(text)
         page.press("Enter")
-        page.wait_until(f"{_VIDEO} && {_VIDEO}.readyState >= 1")
-        assert page.run(f"{_VIDEO}.duration") == pytest.approx(3 * SHOT_FRAMES / 25, abs=0.1)
+        page.wait_until(PLAYER_READY)
+        assert page.run(f"{VIDEO}.duration") == pytest.approx(3 * SHOT_FRAMES / 25, abs=0.1)
         page.press("]")
         page.wait_until("document.querySelector('[data-shown]')?.dataset.shot === '2'")
         page.press(".")
-        page.wait_until(f"Math.abs({_VIDEO}.currentTime - {(SHOT_FRAMES + 1) / 25}) < 0.02")
+        page.wait_until(f"Math.abs({VIDEO}.currentTime - {(SHOT_FRAMES + 1) / 25}) < 0.02")
         page.run("document.querySelector('label[for^=before]').click()")
-        assert page.run(f"getComputedStyle({_VIDEO}).filter") == "grayscale(1)"
+        assert page.run(f"getComputedStyle({VIDEO}).filter") == "grayscale(1)"
         page.press("o")
-        assert page.run(f"getComputedStyle({_VIDEO}).filter") == "none", "let go of, it is after"
+        assert page.run(f"getComputedStyle({VIDEO}).filter") == "none", "let go of, it is after"
         page.press("g")
         page.wait_until("document.querySelector('#shot-2').dataset.verdict === 'rejected'")
         page.wait_for("Load the page again to have shots 2 made anew")

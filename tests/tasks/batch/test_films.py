@@ -49,11 +49,13 @@ def fails_at(
     """Have colouring a shot go wrong, so many times."""
     left = [times]
 
-    def faulty(path: Path, header: FilmHeader, shot: Shot, *rest: object) -> object:
+    def faulty(
+        path: Path, header: FilmHeader, shot: Shot, *rest: object, **named: object
+    ) -> object:
         if shot.first == (number - 1) * SHOT_FRAMES and left[0]:
             left[0] -= 1
             raise error
-        return colour_shot(path, header, shot, *rest)  # type: ignore[arg-type]  # as it came
+        return colour_shot(path, header, shot, *rest, **named)  # type: ignore[arg-type]  # as it came
 
     monkeypatch.setattr(stage, "colour_shot", faulty)
     monkeypatch.setattr(stage, "AGAIN_AFTER_S", 0.02)
@@ -134,11 +136,11 @@ def test_film_that_is_taken_away_is_let_go_and_the_batch_goes_on(
     add_film(worker, tmp_path / "reels" / "other.mkv")
     item_id, coloured = items_of(worker.ledger)[NAME].id, []
 
-    def taken(path: Path, header: FilmHeader, shot: Shot, *rest: object) -> object:
+    def taken(path: Path, header: FilmHeader, shot: Shot, *rest: object, **named: object) -> object:
         if path.parent.name == str(item_id):
             coloured.append(shot.first)
             take_away(worker, tmp_path / "reels" / NAME)
-        return colour_shot(path, header, shot, *rest)  # type: ignore[arg-type]  # as it came
+        return colour_shot(path, header, shot, *rest, **named)  # type: ignore[arg-type]  # as it came
 
     monkeypatch.setattr(stage, "colour_shot", taken)
     claim = claim_all(worker)
@@ -182,9 +184,11 @@ def test_segment_that_is_gone_is_coloured_again(
     first.unlink()
     coloured = []
 
-    def noting(path: Path, header: FilmHeader, shot: Shot, *rest: object) -> object:
+    def noting(
+        path: Path, header: FilmHeader, shot: Shot, *rest: object, **named: object
+    ) -> object:
         coloured.append(shot.first)
-        return colour_shot(path, header, shot, *rest)  # type: ignore[arg-type]  # as it came
+        return colour_shot(path, header, shot, *rest, **named)  # type: ignore[arg-type]  # as it came
 
     monkeypatch.setattr(stage, "colour_shot", noting)
     assert dict(work_off(worker).statuses) == {ItemStatus.REVIEW: 1}

@@ -13,9 +13,10 @@ from colormodel.hints import Stroke, chroma_of
 from colormodel.infer import Colorizer
 from colormodel.metrics.flicker import measure_flicker
 from colormodel.planes import ChromaMap
+from colormodel.session import PictureSession
 from tasks.errors import InvalidPrediction
 from tasks.films import shots
-from tasks.films.colouring import colour_shot
+from tasks.films.colouring import FrameCorrections, colour_shot
 from tasks.films.header import probe
 from tasks.films.shots import Shot, find_shots
 from tests.bench.films import as_lab, frame_by_frame
@@ -76,7 +77,10 @@ def test_a_hint_is_carried_through_its_shot(tmp_path: Path, network: Colorizer) 
     (shot,) = find_shots(path, header)
     red = (200.0, 60.0, 50.0)
     place = ((60 + 3 * 6) / 192, 65 / 128)
-    said = [(6, Correction((Stroke((place,), red),)))]
+    said = FrameCorrections(
+        [(6, Correction((Stroke((place,), red),)))],
+        lambda lightness, known: PictureSession(network, lightness).colours(known),
+    )
     colour_shot(path, header, shot, network, tmp_path / "plain.mkv")
     colour_shot(path, header, shot, network, tmp_path / "told.mkv", corrections=said)
     plain, told = frames_of(tmp_path / "plain.mkv"), frames_of(tmp_path / "told.mkv")
