@@ -189,7 +189,7 @@ def _run(command: str, **options: object) -> None:
     """Import a command's module, which loads torch, only now; end with its exit code."""
     module = importlib.import_module(f"colormodel.commands.{command}")
     try:
-        code = module.run(module.Options(**options))
+        code = module.run(**options)
     except module.ERRORS as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error

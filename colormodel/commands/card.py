@@ -1,7 +1,7 @@
 """``python -m colormodel card``: what a person should know of a checkpoint."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import typer
@@ -11,30 +11,17 @@ from colormodel.checkpoint import DEFAULT_CHECKPOINT, Card, CheckpointError, rea
 ERRORS = (CheckpointError,)
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the command line asks for.
-
-    Attributes:
-        checkpoint: Whose card; none: the bundled one's.
-        as_json: Print JSON.
-    """
-
-    checkpoint: Path | None
-    as_json: bool
-
-
-def run(options: Options) -> int:
+def run(*, checkpoint: Path | None, as_json: bool) -> int:
     """Print the card; the exit code.
 
     Raises:
         CheckpointError: The file is no checkpoint.
     """
-    checkpoint = read_checkpoint(options.checkpoint or DEFAULT_CHECKPOINT)
-    if options.as_json:
-        typer.echo(json.dumps({"digest": checkpoint.digest, **asdict(checkpoint.card)}, indent=2))
+    read = read_checkpoint(checkpoint or DEFAULT_CHECKPOINT)
+    if as_json:
+        typer.echo(json.dumps({"digest": read.digest, **asdict(read.card)}, indent=2))
     else:
-        typer.echo("\n".join(_lines(checkpoint.digest, checkpoint.card)))
+        typer.echo("\n".join(_lines(read.digest, read.card)))
     return 0
 
 

@@ -1,6 +1,5 @@
 """``python -m colormodel colorize``: local files in, PNG of the same size and name out."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import typer
@@ -25,39 +24,26 @@ from colormodel.session import PictureSession
 ERRORS = (CheckpointError, DeviceError, HintError, PictureError)
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the command line asks for.
-
-    Attributes:
-        files: Pictures to colourize.
-        out: Folder of the PNG files.
-        checkpoint: The network; none: the bundled one.
-        hints: File of a correction of all pictures, if any.
-        fade: As `Colorizer` takes it.
-        device: As `Colorizer` takes it.
-    """
-
-    files: list[Path]
-    out: Path
-    checkpoint: Path | None
-    hints: Path | None
-    fade: float
-    device: str
-
-
-def run(options: Options) -> int:
+def run(
+    *,
+    files: list[Path],
+    out: Path,
+    checkpoint: Path | None,
+    hints: Path | None,
+    fade: float,
+    device: str,
+) -> int:
     """Colourize every file; one that cannot be read is named and the others go on.
 
     Returns:
         The exit code: 1 if a file could not be colourized.
     """
-    targets = _targets(options)
-    correction = read_correction(options.hints) if options.hints else Correction()
+    targets = _targets(files, out)
+    correction = read_correction(hints) if hints else Correction()
     colorizer = Colorizer(
-        read_checkpoint(options.checkpoint or DEFAULT_CHECKPOINT),
-        device=options.device,
-        fade=options.fade,
+        read_checkpoint(checkpoint or DEFAULT_CHECKPOINT),
+        device=device,
+        fade=fade,
     )
     failed = 0
     with Progress(console=Console(stderr=True), transient=True) as progress:
@@ -72,15 +58,15 @@ def run(options: Options) -> int:
     return 1 if failed else 0
 
 
-def _targets(options: Options) -> dict[Path, Path]:
+def _targets(files: list[Path], out: Path) -> dict[Path, Path]:
     """Each PNG file to be written, and the picture that it is made from.
 
     Raises:
         PictureError: Two pictures would become one file.
     """
     targets: dict[Path, Path] = {}
-    for path in options.files:
-        target = options.out / f"{path.stem}.png"
+    for path in files:
+        target = out / f"{path.stem}.png"
         if target in targets:
             raise PictureError(
                 f"{targets[target]} and {path} would both become {target.name}; colorize them apart"

@@ -5,7 +5,6 @@ import shlex
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -53,62 +52,45 @@ CARD_FIGURES = (
 )
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the command line asks for.
-
-    Attributes:
-        photos: Folder of photographs kept aside.
-        references: Folder of period colour photographs, measured apart.
-        weights: Folder of LPIPS's and MobileNetV2's weights; none: those columns stay empty.
-        checkpoints: Rows of the table; none: the bundled ones.
-        film: Also from inputs degraded as on old film.
-        hints: True points given in the rows with hints; 0: no such rows.
-        fade: Colours faded by doubt in one more row of each network; 0: no such row.
-        limit: Photographs of each set at most.
-        device: As `Colorizer` takes it.
-        json: File for all figures.
-        markdown: File for the table; otherwise it goes to stdout.
-        plot: File for the reliability plot, SVG.
-        write_card: Write the figures into the cards of the checkpoints, in place.
-    """
-
-    photos: Path
-    references: Path | None
-    weights: Path | None
-    checkpoints: list[Path]
-    film: bool
-    hints: int
-    fade: float
-    limit: int | None
-    device: str
-    json: Path | None
-    markdown: Path | None
-    plot: Path | None
-    write_card: bool = False
-
-
-def run(options: Options) -> int:
+def run(
+    *,
+    photos: Path,
+    references: Path | None,
+    weights: Path | None,
+    checkpoints: list[Path],
+    film: bool,
+    hints: int,
+    fade: float,
+    limit: int | None,
+    device: str,
+    json: Path | None,
+    markdown: Path | None,
+    plot: Path | None,
+    write_card: bool,
+) -> int:
     """Measure every set of photographs and write what was asked for."""
-    contestants = _contestants(options)
-    sets = {"Photographs kept aside": options.photos}
-    if options.references:
-        sets["Period references"] = options.references
-    summaries = [_evaluate(title, folder, contestants, options) for title, folder in sets.items()]
+    contestants = _contestants(checkpoints, hints=hints, fade=fade, device=device)
+    sets = {"Photographs kept aside": photos}
+    if references:
+        sets["Period references"] = references
+    summaries = []
+    for title, folder in sets.items():
+        measurer = Measurer(contestants, weights=weights, film=film)
+        summaries.append(_evaluate(title, folder, measurer, limit))
     table = to_markdown(
         summaries, command=shlex.join(["python", "-m", "colormodel", *sys.argv[1:]])
     )
     for path, text in (
-        (options.json, to_json(summaries)),
-        (options.markdown, table),
-        (options.plot, reliability_svg(summaries)),
+        (json, to_json(summaries)),
+        (markdown, table),
+        (plot, reliability_svg(summaries)),
     ):
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-    if not options.markdown:
+    if not markdown:
         typer.echo(table)
-    if options.write_card:
+    if write_card:
         _write_cards(summaries, contestants)
     return 0
 
@@ -131,30 +113,29 @@ def _write_cards(summaries: Sequence[Summary], contestants: Sequence[Contestant]
         typer.echo(f"{checkpoint.path}: sha256 {checkpoint.digest}", err=True)
 
 
-def _contestants(options: Options) -> list[Contestant]:
+def _contestants(
+    checkpoints: Sequence[Path], *, hints: int, fade: float, device: str
+) -> list[Contestant]:
     """A row for each checkpoint, and one more for those that take hints."""
     bundled = sorted(DEFAULT_CHECKPOINT.parent.glob("*.safetensors"))
     contestants = []
-    for path in options.checkpoints or bundled or [DEFAULT_CHECKPOINT]:
+    for path in checkpoints or bundled or [DEFAULT_CHECKPOINT]:
         checkpoint = read_checkpoint(path)
         # The same figures on every processor.
-        load = partial(Colorizer, checkpoint, device=options.device, precision="float32")
+        load = partial(Colorizer, checkpoint, device=device, precision="float32")
         label, colorizer = path.stem, load()
         contestants.append(Contestant(label, colorizer))
-        if options.fade:
-            contestants.append(Contestant(f"{label} faded", load(fade=options.fade)))
-        if options.hints and colorizer.takes_hints:
-            contestants.append(
-                Contestant(f"{label} with {options.hints} hints", colorizer, options.hints)
-            )
+        if fade:
+            contestants.append(Contestant(f"{label} faded", load(fade=fade)))
+        if hints and colorizer.takes_hints:
+            contestants.append(Contestant(f"{label} with {hints} hints", colorizer, hints))
     return contestants
 
 
-def _evaluate(title: str, folder: Path, contestants: list[Contestant], options: Options) -> Summary:
-    measurer = Measurer(contestants, weights=options.weights, film=options.film)
-    photographs = iter_photographs(folder, limit=options.limit)
+def _evaluate(title: str, folder: Path, measurer: Measurer, limit: int | None) -> Summary:
+    photographs = iter_photographs(folder, limit=limit)
     with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task(title, total=count_photographs(folder, limit=options.limit))
+        task = progress.add_task(title, total=count_photographs(folder, limit=limit))
         while together := list(itertools.islice(photographs, TOGETHER)):
             measurer.add(together)
             progress.advance(task, len(together))

@@ -1,6 +1,5 @@
 """``python -m colormodel polarity``: fit what tells negatives from positives."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import typer
@@ -17,24 +16,7 @@ from colormodel.polarity_fit import fit_weights, save_weights
 ERRORS = (CheckpointError, DataError, ValueError)
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the command line asks for.
-
-    Attributes:
-        photos: Folder of the photographs to fit to.
-        out: The file to write.
-        checkpoint: Whose encoder; none: the bundled one's.
-        limit: Photographs at most.
-    """
-
-    photos: Path
-    out: Path
-    checkpoint: Path | None
-    limit: int
-
-
-def run(options: Options) -> int:
+def run(*, photos: Path, out: Path, checkpoint: Path | None, limit: int) -> int:
     """Fit and write; the exit code.
 
     Raises:
@@ -42,10 +24,10 @@ def run(options: Options) -> int:
         DataError: There are no photographs.
         ValueError: The network cannot tell.
     """
-    checkpoint = read_checkpoint(options.checkpoint or DEFAULT_CHECKPOINT)
-    photos = load_photos(options.photos, limit=options.limit)
-    weights = fit_weights(load_network(checkpoint), photos.pictures)
-    fitted: dict[str, str | int] = {"checkpoint": checkpoint.digest, "photographs": len(photos)}
-    save_weights(options.out, weights, fitted=fitted)
-    typer.echo(f"{options.out}: {len(weights)} weights, fitted to {len(photos):,} photographs")
+    read = read_checkpoint(checkpoint or DEFAULT_CHECKPOINT)
+    loaded = load_photos(photos, limit=limit)
+    weights = fit_weights(load_network(read), loaded.pictures)
+    fitted: dict[str, str | int] = {"checkpoint": read.digest, "photographs": len(loaded)}
+    save_weights(out, weights, fitted=fitted)
+    typer.echo(f"{out}: {len(weights)} weights, fitted to {len(loaded):,} photographs")
     return 0

@@ -5,7 +5,6 @@ import dataclasses
 import sys
 import time
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,51 +44,37 @@ MEASURED = 64
 _BY_THE_CLOCK = 10**9
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the command line asks for.
-
-    Attributes:
-        recipe: TOML file.
-        out: Folder of checkpoint and state.
-        resume: Go on from *out*.
-        overrides: ``key=value`` each, with the recipe's keys ("data.minibatch=16").
-        look: Pictures to look at while it trains: a strip of them at every save.
-        processes: That train together, one thread each.
-        minutes: The whole schedule, by the clock, whatever the recipe says.
-    """
-
-    recipe: Path
-    out: Path
-    resume: bool
-    overrides: list[str]
-    look: list[Path]
-    processes: int = 1
-    minutes: float | None = None
-
-
-def run(options: Options) -> int:
+def run(
+    *,
+    recipe: Path,
+    out: Path,
+    resume: bool,
+    overrides: list[str],
+    look: list[Path],
+    processes: int,
+    minutes: float | None,
+) -> int:
     """Train, or go on training; the checkpoint's path goes to stdout."""
-    recipe = override(load_recipe(options.recipe), options.overrides)
-    for path in options.look:
+    wanted = override(load_recipe(recipe), overrides)
+    for path in look:
         read_picture(path)  # an error now, rather than after hours
-    if options.minutes:
-        recipe = dataclasses.replace(recipe, minutes=options.minutes, steps=_BY_THE_CLOCK)
+    if minutes:
+        wanted = dataclasses.replace(wanted, minutes=minutes, steps=_BY_THE_CLOCK)
     with (
         Bar(console=Console(stderr=True)) as bar,
-        peers(options.processes, options.out) as together,
+        peers(processes, out) as together,
     ):
-        watcher = None if together.rank else _Watcher(bar, options)  # the others keep silent
+        watcher = None if together.rank else _Watcher(bar, out, look)  # the others keep silent
         checkpoint = train(
-            recipe,
-            out=options.out,
-            resume=options.resume,
+            wanted,
+            out=out,
+            resume=resume,
             on_progress=watcher.on_progress if watcher else None,
             together=together,
         )
         if watcher:
             watcher.finish()
-            _measure(checkpoint, recipe, options.out)
+            _measure(checkpoint, wanted, out)
     typer.echo(checkpoint.path)
     return 0
 
@@ -135,10 +120,10 @@ def _replaced(part: Part, path: list[str], value: object) -> Part:
 class _Watcher:
     """Shows how far it is, and makes a strip of pictures whenever the training saves."""
 
-    def __init__(self, bar: Bar, options: Options) -> None:
-        self._bar, self._options = bar, options
+    def __init__(self, bar: Bar, out: Path, look: list[Path]) -> None:
+        self._bar, self._out, self._look = bar, out, look
         self._task = bar.add_task("train", total=1.0)
-        self._checkpoint = options.out / "checkpoint.safetensors"
+        self._checkpoint = out / "checkpoint.safetensors"
         self._looked_at = self._saved_at()
         self._told_at = 0.0
         self._last: Progress | None = None
@@ -164,7 +149,7 @@ class _Watcher:
 
     def _note(self, progress: Progress) -> None:
         """A line a save in ``progress.csv``: how far it was, and how it went."""
-        path = self._options.out / "progress.csv"
+        path = self._out / "progress.csv"
         with path.open("a", encoding="utf-8", newline="") as file:
             lines = csv.writer(file)
             if not file.tell():
@@ -173,11 +158,9 @@ class _Watcher:
 
     def look(self) -> None:
         """Colourize the pictures with what is saved, into ``look.jpg`` beside it."""
-        if self._options.look:
+        if self._look:
             colorizer = Colorizer(read_checkpoint(self._checkpoint), device="cpu")
-            make_strip(self._options.look, [colorizer], Strip()).save(
-                self._options.out / "look.jpg"
-            )
+            make_strip(self._look, [colorizer], Strip()).save(self._out / "look.jpg")
 
     def _saved_at(self) -> int:
         return self._checkpoint.stat().st_mtime_ns if self._checkpoint.is_file() else 0

@@ -9,20 +9,3 @@ from colormodel.evaluate.photographs import (
 )
 from colormodel.evaluate.report import reliability_svg, to_json, to_markdown
 from colormodel.evaluate.summary import Summary, TableRow, summarise
-
-__all__ = [
-    "Contestant",
-    "Evidence",
-    "Measurement",
-    "Measurer",
-    "Photograph",
-    "PhotographsError",
-    "Summary",
-    "TableRow",
-    "count_photographs",
-    "iter_photographs",
-    "reliability_svg",
-    "summarise",
-    "to_json",
-    "to_markdown",
-]

@@ -17,25 +17,3 @@ from colormodel.metrics.statistics import (
     spearman,
 )
 from colormodel.metrics.structure import chroma_ms_ssim
-
-__all__ = [
-    "Lpips",
-    "PairedDifference",
-    "Recognition",
-    "Recognizer",
-    "ReliabilityBin",
-    "WeightsError",
-    "blotches",
-    "chroma_ms_ssim",
-    "ciede2000",
-    "colourfulness",
-    "dark_warmth",
-    "edge_band",
-    "edge_band_error",
-    "green_ground",
-    "kid",
-    "paired_bootstrap",
-    "psnr",
-    "reliability",
-    "spearman",
-]

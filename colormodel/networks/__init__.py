@@ -11,16 +11,3 @@ from colormodel.networks.base import (
 )
 from colormodel.networks.build import build_network
 from colormodel.networks.fold import cast_convolutions, fold_batch_norm
-
-__all__ = [
-    "ColorNetwork",
-    "Encoding",
-    "Heads",
-    "Lattice",
-    "NetworkConfig",
-    "NetworkFault",
-    "Prediction",
-    "build_network",
-    "cast_convolutions",
-    "fold_batch_norm",
-]

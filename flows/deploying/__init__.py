@@ -1,5 +1,3 @@
 """Putting the flows onto a Prefect server: work pools, deployments, automations."""
 
 from flows.deploying.deploy import DeployResult, deploy
-
-__all__ = ["DeployResult", "deploy"]

@@ -3,11 +3,3 @@
 from tasks.derivatives.policy import OutputPolicy, ToneCheck, WrittenFile
 from tasks.derivatives.restore import restore_original
 from tasks.derivatives.write import write_derivatives
-
-__all__ = [
-    "OutputPolicy",
-    "ToneCheck",
-    "WrittenFile",
-    "restore_original",
-    "write_derivatives",
-]

@@ -28,32 +28,3 @@ from tasks.ledger.records import (
     RunRow,
 )
 from tasks.schema import ItemStatus
-
-__all__ = [
-    "STATUS_AFTER",
-    "Backoff",
-    "Claim",
-    "ClaimRequest",
-    "ClaimedItem",
-    "CorrectionRow",
-    "Counts",
-    "DerivativeRecord",
-    "Digest",
-    "Doubt",
-    "Ending",
-    "Failures",
-    "ItemFilter",
-    "ItemRow",
-    "ItemStatus",
-    "ItemStory",
-    "Ledger",
-    "ListingCounts",
-    "MissingScans",
-    "OutageRow",
-    "Outcome",
-    "Recipe",
-    "RecipeRow",
-    "RunEnding",
-    "RunFigures",
-    "RunRow",
-]

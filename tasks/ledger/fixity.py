@@ -15,7 +15,6 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
-    func,
     literal,
     or_,
     select,
@@ -167,21 +166,6 @@ def last_derivative(connection: Connection, url: str) -> str | None:
     last = theirs.where(store.c.url == url).order_by(derivative.c.id.desc()).limit(1)
     key: str | None = connection.execute(last).scalar()
     return key
-
-
-@reads
-def fixity_counts(connection: Connection) -> dict[FixitySubject, dict[FixityOutcome, int]]:
-    """How many files by the outcome of their latest check."""
-
-    def count(table: Table) -> dict[FixityOutcome, int]:
-        rows = connection.execute(
-            select(table.c.outcome, func.count())
-            .group_by(table.c.outcome)
-            .order_by(table.c.outcome)
-        )
-        return {FixityOutcome(outcome): n for outcome, n in rows}
-
-    return {one: count(_table_of(one)) for one in FixitySubject}
 
 
 def is_damaged(table: Table) -> ColumnElement[bool]:

@@ -8,14 +8,3 @@ from tasks.provenance.model import (
     this_program,
 )
 from tasks.provenance.xmp import build_xmp, compose_xmp, read_xmp
-
-__all__ = [
-    "DIGITAL_SOURCE_TYPE",
-    "NOTE",
-    "CorrectionStatement",
-    "Provenance",
-    "build_xmp",
-    "compose_xmp",
-    "read_xmp",
-    "this_program",
-]

@@ -16,24 +16,3 @@ from tasks.report.model import (
     Trouble,
 )
 from tasks.report.needs import Need, Urgency, needs_of
-
-__all__ = [
-    "Backlog",
-    "Confidence",
-    "Found",
-    "ItemCounts",
-    "Need",
-    "Outage",
-    "Picture",
-    "RecipeFacts",
-    "ReportFile",
-    "RunFacts",
-    "RunReport",
-    "Sample",
-    "Speed",
-    "Trouble",
-    "Urgency",
-    "needs_of",
-    "render_report",
-    "report_key",
-]

@@ -13,19 +13,3 @@ from tasks.storage.objects import (
     Watch,
 )
 from tasks.storage.opening import address_of, open_for_reading, open_store
-
-__all__ = [
-    "ChangedSinceListing",
-    "ListingIncomplete",
-    "ObjectArchived",
-    "ObjectInfo",
-    "ObjectMissing",
-    "ObjectRefused",
-    "ObjectStore",
-    "Watch",
-    "address_of",
-    "check_apart",
-    "open_for_reading",
-    "open_store",
-    "safe_key",
-]

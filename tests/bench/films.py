@@ -32,7 +32,6 @@ from colormodel.checkpoint import DEFAULT_CHECKPOINT, read_checkpoint
 from colormodel.color import srgb_to_lab
 from colormodel.infer import Colorizer
 from colormodel.metrics import ciede2000
-from colormodel.metrics.flicker import measure_flicker
 from colormodel.planes import ChromaMap
 from tasks.films.chroma import Coding, chroma_planes, lightness_of, small_luma
 from tasks.films.colouring import KEY_STEP, colour_shot
@@ -41,6 +40,7 @@ from tasks.films.luma import luma_of
 from tasks.films.opening import frames_from
 from tasks.films.segment import open_segment
 from tasks.films.shots import Shot, find_shots
+from tests.flicker import measure_flicker
 
 Rgb = NDArray[np.uint8]
 

@@ -7,9 +7,9 @@ import pytest
 
 from colormodel.correction import Correction
 from colormodel.hints import Stroke
-from colormodel.metrics.flicker import measure_flicker
 from colormodel.motion import MotionFinder, carried, moved_corrections, over_shot
 from colormodel.planes import Plane
+from tests.flicker import measure_flicker
 from tests.scanfiles import photograph
 
 STEP = (1.5, 0.75)  # pixels a frame, across and down

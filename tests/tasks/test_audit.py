@@ -14,12 +14,11 @@ from tasks import audit
 from tasks.audit import AuditPlan, run_audit, verify
 from tasks.errors import UsageError
 from tasks.ledger import ItemFilter, Ledger, RunEnding
-from tasks.ledger.fixity import fixity_counts
 from tasks.ledger.records import FixitySubject, SourceRow
 from tasks.schema import DecisionKind, FixityOutcome, ItemStatus
 from tasks.settings import Settings
 from tests.orders import work_off
-from tests.tasks.ledger.building import derivatives, sources
+from tests.tasks.ledger.building import checks, derivatives, sources
 from tests.workers import MakeSettings, OpenWorker, items_of
 
 DAY_S = 86_400.0
@@ -57,7 +56,7 @@ def test_a_whole_archive_is_found_whole_and_not_read_again(
     again = run_audit(settings, ledger, AuditPlan(older_than_s=30 * DAY_S), name="two")
     assert again.files == 0
     assert run_audit(settings, ledger, AuditPlan(), name="three").files == recorded + 6
-    assert fixity_counts(ledger)[FixitySubject.SOURCE] == {FixityOutcome.MATCHED: 6}
+    assert checks(ledger, FixitySubject.SOURCE) == {FixityOutcome.MATCHED: 6}
     assert {run.ending for run in ledger.list_runs(kind="audit")} == {RunEnding.COMPLETED}
 
 

@@ -22,26 +22,3 @@ from colormodel.networks.foreign.profile import (
     to_toml,
 )
 from colormodel.networks.foreign.session import Session
-
-__all__ = [
-    "MODEL_TENSOR",
-    "REFERENCE_PREFIX",
-    "ConfidenceProfile",
-    "ForeignConfig",
-    "ForeignError",
-    "ForeignNetwork",
-    "InputProfile",
-    "MissingRuntime",
-    "OutputProfile",
-    "Profile",
-    "ProfileError",
-    "Session",
-    "check_onnx",
-    "graph_sides",
-    "known_profiles",
-    "load_foreign",
-    "load_profile",
-    "profile_of",
-    "read_onnx",
-    "to_toml",
-]

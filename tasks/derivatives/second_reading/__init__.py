@@ -9,14 +9,3 @@ from tasks.derivatives.second_reading.light import Light, light_of_profile
 from tasks.derivatives.second_reading.reading import Place, Refuted, SecondReading, read_again
 from tasks.derivatives.second_reading.tiff import OtherPage
 from tasks.derivatives.second_reading.tone import Unstated
-
-__all__ = [
-    "Light",
-    "OtherPage",
-    "Place",
-    "Refuted",
-    "SecondReading",
-    "Unstated",
-    "light_of_profile",
-    "read_again",
-]

@@ -13,26 +13,3 @@ from tasks.ledger.curating.news import News, latest_decision, news_since
 from tasks.ledger.curating.queue import Place, Queue, QueueCount, queue, waiting
 from tasks.ledger.curating.shots import ShotJudgement, judge_shot, make_anew
 from tasks.ledger.curating.undoing import undo
-
-__all__ = [
-    "DECIDED_AT_DESK",
-    "DecidedMeanwhile",
-    "DeskItem",
-    "Judgement",
-    "JudgementResult",
-    "News",
-    "Place",
-    "Queue",
-    "QueueCount",
-    "ShotJudgement",
-    "decide",
-    "desk_item",
-    "judge_shot",
-    "latest_decision",
-    "make_anew",
-    "news_since",
-    "queue",
-    "take_back_opinion",
-    "undo",
-    "waiting",
-]

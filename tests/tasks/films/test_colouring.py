@@ -11,7 +11,6 @@ from colormodel.checkpoint import DEFAULT_CHECKPOINT, read_checkpoint
 from colormodel.correction import Correction
 from colormodel.hints import Stroke, chroma_of
 from colormodel.infer import Colorizer
-from colormodel.metrics.flicker import measure_flicker
 from colormodel.planes import ChromaMap
 from colormodel.session import PictureSession
 from tasks.errors import InvalidPrediction
@@ -20,6 +19,7 @@ from tasks.films.colouring import FrameCorrections, colour_shot
 from tasks.films.header import probe
 from tasks.films.shots import Shot, find_shots
 from tests.bench.films import as_lab, frame_by_frame
+from tests.flicker import measure_flicker
 from tests.tasks.films.filmmaking import scene, write_film
 from tests.tasks.films.networks import RestlessNetwork
 

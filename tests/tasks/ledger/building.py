@@ -1,5 +1,6 @@
 """What the ledger's tests build their cases from."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -8,8 +9,17 @@ from sqlalchemy import func, select
 
 from tasks.ledger import Claim, DerivativeRecord, Ledger, Outcome, Recipe
 from tasks.ledger.fixity import due_derivatives, due_sources
-from tasks.ledger.records import DerivativeRow, FixityFilter, SourceRow
-from tasks.schema import ItemStatus, item, item_tally, scan, scan_tally
+from tasks.ledger.records import DerivativeRow, FixityFilter, FixitySubject, SourceRow
+from tasks.schema import (
+    FixityOutcome,
+    ItemStatus,
+    derivative_fixity,
+    item,
+    item_tally,
+    scan,
+    scan_fixity,
+    scan_tally,
+)
 from tests.orders import claim_batch, enqueue
 
 SOURCE = "s3://archive/scans"
@@ -158,3 +168,12 @@ def check_tallies(ledger: Ledger) -> None:
             )
         )
         assert found[0] == found[1]
+
+
+def checks(ledger: Ledger, subject: FixitySubject) -> dict[FixityOutcome, int]:
+    """How many files by the outcome of their latest check."""
+    table = {FixitySubject.DERIVATIVE: derivative_fixity, FixitySubject.SOURCE: scan_fixity}[
+        subject
+    ]
+    rows = ledger.read(lambda c: c.execute(select(table.c.outcome)).scalars().all())
+    return Counter(FixityOutcome(outcome) for outcome in rows)

@@ -6,12 +6,11 @@ from tasks.ledger.fixity import (
     due_derivatives,
     due_sources,
     find_derivatives,
-    fixity_counts,
     record_checks,
 )
 from tasks.ledger.records import FixityCheck, FixityFilter, FixitySubject
 from tasks.schema import FixityOutcome
-from tests.tasks.ledger.building import DIGEST, claim, derivative, enqueued, finish_all
+from tests.tasks.ledger.building import DIGEST, checks, claim, derivative, enqueued, finish_all
 
 ALL, LATELY = FixityFilter(0.0), FixityFilter(3600.0)
 DERIVATIVE, SOURCE = FixitySubject.DERIVATIVE, FixitySubject.SOURCE
@@ -51,10 +50,8 @@ def test_the_latest_check_counts(ledger: Ledger) -> None:
     (source, _) = due_sources(ledger, ALL, after_id=0, limit=9)
     changed = [check(source.scan_id, FixityOutcome.CHANGED)]
     record_checks(ledger, SOURCE, changed, run_id=runs[1])
-    assert fixity_counts(ledger) == {
-        DERIVATIVE: {FixityOutcome.MISSING: 1},
-        SOURCE: {FixityOutcome.CHANGED: 1},
-    }
+    assert checks(ledger, DERIVATIVE) == {FixityOutcome.MISSING: 1}
+    assert checks(ledger, SOURCE) == {FixityOutcome.CHANGED: 1}
     assert [damaged_items(ledger, run_id=run_id) for run_id in runs] == [
         [],
         [rows[0].item_id],
@@ -73,7 +70,7 @@ def test_what_was_replaced_meanwhile_is_passed_over(ledger: Ledger) -> None:
         check(second.id, FixityOutcome.MISMATCHED),
     ]
     assert record_checks(ledger, DERIVATIVE, found, run_id=run_id) == frozenset()
-    assert fixity_counts(ledger)[DERIVATIVE] == {}
+    assert checks(ledger, DERIVATIVE) == {}
 
 
 def test_derivatives_are_found_by_their_key(ledger: Ledger) -> None:
