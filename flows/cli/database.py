@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from flows.cli import options
+from flows.cli.opening import ledger_at
 from flows.terminal import print_json, say, stdout
 from tasks.words import count
 
@@ -26,11 +27,9 @@ def sweep(
     as_json: options.AsJson = False,
 ) -> None:
     """Take back what workers that are gone still hold; every claim does so after their lease."""
-    from tasks.ledger.opening import open_ledger
     from tasks.processes import has_ended
-    from tasks.settings import load_settings
 
-    with open_ledger(load_settings(database_url=database)) as ledger:
+    with ledger_at(database) as ledger:
         ledger.end_lost_runs()
         of_this_host = (worker for worker in ledger.open_workers() if has_ended(worker))
         gone = {*(workers or ()), *of_this_host}

@@ -13,6 +13,7 @@ import typer
 
 from flows.cli import options
 from flows.cli.decisions import word_of
+from flows.cli.opening import ledger_at
 from flows.terminal import print_json, say, stdout
 from tasks.errors import UsageError
 
@@ -94,12 +95,10 @@ def add(
 
     The password is asked for, or read from stdin: a line. Whoever is signed in is signed out.
     """
-    from tasks.ledger.opening import open_ledger
     from tasks.ledger.people import Role, add_person
-    from tasks.settings import load_settings
 
     chosen = word_of(Role, "role", role)
-    with open_ledger(load_settings(database_url=database)) as ledger:
+    with ledger_at(database) as ledger:
         password = None if by_proxy else _ask_password(name)
         add_person(ledger, name, chosen, password=password)
     stdout.print(f"{name} may use the desk, with the role {chosen}")
@@ -108,11 +107,9 @@ def add(
 @user.command("list")
 def list_users(database: options.Database = None, as_json: options.AsJson = False) -> None:
     """Print who may use the desk."""
-    from tasks.ledger.opening import open_ledger
     from tasks.ledger.people import list_people
-    from tasks.settings import load_settings
 
-    with open_ledger(load_settings(database_url=database)) as ledger:
+    with ledger_at(database) as ledger:
         people = list_people(ledger)
     if as_json:
         print_json([asdict(one) for one in people])
@@ -128,11 +125,9 @@ def remove(
     database: options.Database = None,
 ) -> None:
     """Let a person use the desk no more, at once. What was decided stays."""
-    from tasks.ledger.opening import open_ledger
     from tasks.ledger.people import remove_person
-    from tasks.settings import load_settings
 
-    with open_ledger(load_settings(database_url=database)) as ledger:
+    with ledger_at(database) as ledger:
         remove_person(ledger, name)
     stdout.print(f"{name} may use the desk no more")
 

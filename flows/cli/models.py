@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from flows.cli import options
+from flows.cli.opening import ledger_at
 from flows.terminal import print_json, say, stdout
 
 if TYPE_CHECKING:
@@ -161,10 +162,8 @@ def rollback(
 ) -> None:
     """Make the champion before the present one the champion again."""
     from tasks.ledger.checkpoints import roll_back
-    from tasks.ledger.opening import open_ledger
-    from tasks.settings import load_settings
 
-    with open_ledger(load_settings(database_url=database)) as ledger:
+    with ledger_at(database) as ledger:
         _tell(roll_back(ledger, who=who or getuser(), why=why))
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli import options
+from flows.cli.opening import ledger_at
 from flows.terminal import ExitCode, print_json, say
 from tasks.errors import UsageError
 
@@ -59,10 +60,8 @@ MaxHours = Annotated[
 def list_all(database: options.Database = None, as_json: options.AsJson = False) -> None:
     """List the latest orders, and how far each is."""
     from flows.cli.order_story import print_list
-    from tasks.ledger.opening import open_ledger
-    from tasks.settings import load_settings
 
-    with open_ledger(load_settings(database_url=database)) as ledger:
+    with ledger_at(database) as ledger:
         print_list(ledger, as_json=as_json)
 
 
@@ -72,10 +71,8 @@ def show(
 ) -> None:
     """Tell how far an order is, its shares, and who decided what about it."""
     from flows.cli.order_story import print_story
-    from tasks.ledger.opening import open_ledger
-    from tasks.settings import load_settings
 
-    with open_ledger(load_settings(database_url=database)) as ledger:
+    with ledger_at(database) as ledger:
         print_story(ledger, number, as_json=as_json)
 
 

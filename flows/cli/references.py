@@ -12,6 +12,7 @@ import typer
 from rich.table import Table
 
 from flows.cli import options
+from flows.cli.opening import ledger_at
 from flows.terminal import ExitCode, print_json, say, stdout, write_data, write_file
 from tasks.errors import UsageError
 
@@ -153,13 +154,11 @@ def withdraw(
     as_json: options.AsJson = False,
 ) -> None:
     """Use references no more, and say which checkpoints saw them."""
-    from tasks.ledger.opening import open_ledger
     from tasks.ledger.references import find_reference, withdraw_references, witnesses_of
-    from tasks.settings import load_settings
 
     if not why:
         raise UsageError("why? The record needs a reason: --why TEXT")
-    with open_ledger(load_settings(database_url=database)) as ledger:
+    with ledger_at(database) as ledger:
         rows = [find_reference(ledger, name) for name in named]
         withdraw_references(ledger, [row.id for row in rows], who=who or getuser(), why=why)
         seen = {row.id: witnesses_of(ledger, row.id) for row in rows}
@@ -179,12 +178,10 @@ def export(
     database: options.Database = None,
 ) -> None:
     """Write all references as a CSV manifest."""
-    from tasks.ledger.opening import open_ledger
     from tasks.ledger.references import list_references
     from tasks.references.exporting import to_manifest
-    from tasks.settings import load_settings
 
-    with open_ledger(load_settings(database_url=database)) as ledger:
+    with ledger_at(database) as ledger:
         manifest = to_manifest(list_references(ledger, withdrawn=None)).encode()
     if path is None:
         write_data(manifest)

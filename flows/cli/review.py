@@ -11,6 +11,7 @@ import typer
 
 from flows.cli import options
 from flows.cli.decisions import item_filter
+from flows.cli.opening import ledger_at
 from flows.terminal import ExitCode, print_json, read_file, say, stdout, write_data, write_file
 from tasks.words import count
 
@@ -31,9 +32,7 @@ def export(
     database: options.Database = None,
 ) -> None:
     """Write what waits for review as CSV: fill in `decision`, and import it."""
-    from tasks.ledger.opening import open_ledger
     from tasks.review import write_reviews
-    from tasks.settings import load_settings
 
     chosen = item_filter(
         uris=None,
@@ -43,7 +42,7 @@ def export(
         older_than_hours=None,
         everything=False,
     )
-    with open_ledger(load_settings(database_url=database)) as ledger:
+    with ledger_at(database) as ledger:
         lines = (line.encode() for line in write_reviews(ledger, chosen[0]))
         if path is None:
             write_data(b"".join(lines))
@@ -73,12 +72,10 @@ def import_reviews(
 
     Exit code 3: some items no longer waited for review.
     """
-    from tasks.ledger.opening import open_ledger
     from tasks.review import carry_out, read_reviews
-    from tasks.settings import load_settings
 
     content = read_file(path)
-    with open_ledger(load_settings(database_url=database)) as ledger:
+    with ledger_at(database) as ledger:
         reviews, undecided = read_reviews(
             ledger, content, name=path.name, who=who or getuser(), encoding=encoding
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli import options
+from flows.cli.opening import ledger_at
 from flows.terminal import (
     counts_as_dict,
     print_counts,
@@ -35,10 +36,8 @@ def status(database: options.Database = None, as_json: options.AsJson = False) -
 
     with importing():
         from tasks.ledger.film_figures import frames_of_archive
-        from tasks.ledger.opening import open_ledger
-        from tasks.settings import load_settings
 
-    with open_ledger(load_settings(database_url=database)) as ledger:
+    with ledger_at(database) as ledger:
         recipe = ledger.current_recipe()
         counts = ledger.counts(recipe.id if recipe else None)
         outages = ledger.list_outages()
@@ -66,11 +65,9 @@ def item(
     as_premis: options.AsPremis = False,
 ) -> None:
     """Tell the whole story of a scan: attempts, derivatives, decisions."""
-    from tasks.ledger.opening import open_ledger
     from tasks.ledger.uris import uri_given
-    from tasks.settings import load_settings
 
-    with open_ledger(load_settings(database_url=database)) as ledger:
+    with ledger_at(database) as ledger:
         story = ledger.get_story(uri_given(uri))
     if as_premis:
         from tasks.provenance import this_program

@@ -241,12 +241,4 @@ def _line_of_promotions(connection: Connection) -> Sequence[CheckpointRow]:
 
 
 def _row(row: Row[Any]) -> CheckpointRow:
-    return CheckpointRow(
-        id=row.id,
-        digest=row.digest,
-        name=row.name,
-        url=row.url,
-        card=row.card,
-        registered_by=row.registered_by,
-        registered_at=row.registered_at,
-    )
+    return sql.record(CheckpointRow, row)

@@ -294,18 +294,4 @@ def _take_from_workers(connection: Connection, sha256: str, page: int, who: str)
 
 
 def _row(row: Row[Any]) -> CorrectionRow:
-    return CorrectionRow(
-        id=row.id,
-        scan_id=row.scan_id,
-        sha256=row.sha256,
-        page=row.page,
-        said=row.said,
-        parent_id=row.parent_id,
-        who=row.who,
-        note=row.note,
-        made_at=row.made_at,
-        withdrawn_by=row.withdrawn_by,
-        withdrawn_at=row.withdrawn_at,
-        withdrawn_why=row.withdrawn_why,
-        frame=row.frame,
-    )
+    return sql.record(CorrectionRow, row)

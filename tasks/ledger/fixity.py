@@ -82,14 +82,11 @@ def due_sources(
 
 
 def _source_row(row: sql.AnyRow) -> SourceRow:
-    return SourceRow(
+    return sql.record(
+        SourceRow,
+        row,
         scan_id=row.id,
         source=row.url,
-        key=row.key,
-        version=row.version,
-        etag=row.etag,
-        size_bytes=row.size_bytes,
-        sha256=row.sha256,
     )
 
 

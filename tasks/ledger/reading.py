@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, select
 
 from tasks.errors import Reason, UsageError
+from tasks.ledger import sql
 from tasks.ledger.engine import reads
 from tasks.ledger.filters import condition_of, parameters_of, scans_at
 from tasks.ledger.notes import notes_in
@@ -109,14 +110,7 @@ def find_recipe(connection: Connection, digest: str) -> RecipeRow:
 
 def recipe_row(row: Row[Any]) -> RecipeRow:
     """A recipe from its table's row."""
-    return RecipeRow(
-        id=row.id,
-        digest=row.digest,
-        checkpoint_digest=row.checkpoint_digest,
-        outputs=row.outputs,
-        created_at=row.created_at,
-        used_at=row.used_at,
-    )
+    return sql.record(RecipeRow, row)
 
 
 def select_items() -> Select[Any]:
@@ -130,23 +124,14 @@ def select_items() -> Select[Any]:
 
 def item_row(row: Row[Any]) -> ItemRow:
     """An item from a row of `select_items`."""
-    return ItemRow(
-        id=row.id,
-        scan_id=row.scan_id,
-        recipe_id=row.recipe_id,
+    return sql.record(
+        ItemRow,
+        row,
         uri=uri_of(row.url, row.key, row.page),
-        page=row.page,
-        collection=row.collection,
-        revision=row.revision,
         status=ItemStatus(row.status),
         reason=Reason(row.reason) if row.reason else None,
         detail=row.detail or "",
-        attempts=row.attempts,
-        confidence=row.confidence,
-        not_before=row.not_before,
-        changed_at=row.changed_at,
         notes=notes_in(row.notes),
-        correction_id=row.correction_id,
     )
 
 
@@ -216,21 +201,9 @@ def select_derivatives() -> Select[Any]:
 
 def derivative_row(row: Row[Any]) -> DerivativeRow:
     """A derivative from a row of `select_derivatives`."""
-    return DerivativeRow(
-        id=row.id,
-        item_id=row.item_id,
-        recipe_id=row.recipe_id,
+    return sql.record(
+        DerivativeRow,
+        row,
         scan_uri=uri_of(row.source, row.scan_key, row.page),
-        revision=row.revision,
-        kind=row.kind,
         store=row.url,
-        key=row.key,
-        content_type=row.content_type,
-        size_bytes=row.size_bytes,
-        sha256=row.sha256,
-        max_delta_l=row.max_delta_l,
-        mean_delta_l=row.mean_delta_l,
-        luma_identical=row.luma_identical,
-        written_at=row.written_at,
-        correction_id=row.correction_id,
     )

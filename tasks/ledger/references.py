@@ -250,18 +250,11 @@ def _values(connection: Connection, new: NewReference, who: str) -> dict[str, An
 
 
 def _row(row: Row[Any]) -> ReferenceRow:
-    return ReferenceRow(
-        id=row.id,
+    return sql.record(
+        ReferenceRow,
+        row,
         store=row.store_url,
-        key=row.key,
-        origin=row.origin,
-        collection=row.collection,
-        sha256=row.sha256,
-        size_bytes=row.size_bytes,
-        width=row.width,
-        height=row.height,
         split=Split(row.split),
-        phash=row.phash,
         described=Description(
             kind=ReferenceKind(row.kind),
             certainty=Certainty(row.certainty),
@@ -269,15 +262,6 @@ def _row(row: Row[Any]) -> ReferenceRow:
             scan=uri_of(row.source_url, row.scan_key, row.page) if row.scan_id else "",
             corrects=str(row.corrects_item_id or ""),
         ),
-        delivery=row.delivery,
-        vouched=row.vouched,
-        scan_id=row.scan_id,
-        corrects_item_id=row.corrects_item_id,
-        added_by=row.added_by,
-        added_at=row.added_at,
-        withdrawn_by=row.withdrawn_by,
-        withdrawn_at=row.withdrawn_at,
-        withdrawn_why=row.withdrawn_why,
     )
 
 

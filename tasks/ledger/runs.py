@@ -160,14 +160,9 @@ def _as_seen() -> Select[Any]:
 
 def _run_row(row: Row[Any]) -> RunRow:
     ending = RunEnding.LOST if row.is_silent else row.ending and RunEnding(row.ending)
-    return RunRow(
-        id=row.id,
-        kind=row.kind,
-        name=row.name,
-        flow_run_id=row.flow_run_id,
-        recipe_id=row.recipe_id,
-        started_at=row.started_at,
-        seen_at=row.seen_at,
+    return sql.record(
+        RunRow,
+        row,
         ended_at=row.seen_at if row.is_silent else row.ended_at,
         ending=ending or None,
         detail=_LOST_DETAIL if row.is_silent else row.detail or "",

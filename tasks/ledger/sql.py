@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
 from importlib import import_module
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import (
     BigInteger,
@@ -259,3 +260,25 @@ def is_postgresql(connection: Connection) -> bool:
 def storable(words: str) -> str:
     """Text that both databases take: without NUL and without halves of surrogate pairs."""
     return words.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+# --- rows ----------------------------------------------------------------------------------------
+
+
+Record = TypeVar("Record")
+
+
+def record(kind: type[Record], row: Row[Any], /, **others: object) -> Record:
+    """A record whose fields are the row's columns of their names, but for *others*, as given.
+
+    Args:
+        kind: A dataclass. Each of its fields that is not among the others is a column.
+        row: As it was read.
+        others: What is stored otherwise than it is told.
+    """
+    columns = row._mapping
+    return kind(**{name: columns[name] for name in _fields(kind) if name not in others}, **others)
+
+
+def _fields(kind: type[Any]) -> list[str]:
+    return [one.name for one in fields(kind)]

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from tasks.errors import Reason, UsageError
-from tasks.ledger import corrections
+from tasks.ledger import corrections, sql
 from tasks.ledger.engine import reads
 from tasks.ledger.films import list_shots
 from tasks.ledger.filters import scans_at
@@ -96,15 +96,7 @@ def _story(connection: Connection, row: Row[Any]) -> ItemStory:
     return ItemStory(
         scan=_scan_row(row),
         revisions=tuple(
-            RevisionRow(
-                revision=old.revision,
-                size_bytes=old.size_bytes,
-                etag=old.etag,
-                version=old.version,
-                modified_at=old.modified_at,
-                sha256=old.sha256,
-                replaced_at=old.replaced_at,
-            )
+            sql.record(RevisionRow, old)
             for old in connection.execute(before.order_by(scan_revision.c.revision))
         ),
         items=tuple(_histories(connection, row.id)),
@@ -113,28 +105,11 @@ def _story(connection: Connection, row: Row[Any]) -> ItemStory:
 
 
 def _scan_row(row: Row[Any]) -> ScanRow:
-    return ScanRow(
-        id=row.id,
+    return sql.record(
+        ScanRow,
+        row,
         uri=uri_of(row.url, row.key, row.page),
         source=row.url,
-        key=row.key,
-        page=row.page,
-        collection=row.collection,
-        size_bytes=row.size_bytes,
-        etag=row.etag,
-        version=row.version,
-        modified_at=row.modified_at,
-        revision=row.revision,
-        run_id=row.run_id,
-        found_at=row.found_at,
-        vanished_at=row.vanished_at,
-        sha256=row.sha256,
-        width=row.width,
-        height=row.height,
-        bits=row.bits,
-        pages=row.pages,
-        frames=row.frames,
-        film_s=row.film_s,
     )
 
 
@@ -174,18 +149,13 @@ def _attempts(connection: Connection, item_id: int) -> Sequence[AttemptRow]:
         .order_by(attempt.c.id)
     )
     return [
-        AttemptRow(
-            number=row.number,
-            revision=row.revision,
-            worker=row.worker,
-            run_id=row.run_id,
-            claimed_at=row.claimed_at,
-            ended_at=row.ended_at,
+        sql.record(
+            AttemptRow,
+            row,
             ending=AttemptEnding(row.ending),
             status=ItemStatus(row.status),
             reason=Reason(row.reason) if row.reason else None,
             detail=row.detail or "",
-            seconds=row.seconds,
         )
         for row in rows
     ]

@@ -122,16 +122,11 @@ def _get(connection: Connection, training_id: int) -> TrainingRow:
 
 
 def _row(row: Row[Any]) -> TrainingRow:
-    return TrainingRow(
-        id=row.id,
-        run_id=row.run_id,
-        reference_set_id=row.reference_set_id,
-        set_digest=row.set_digest,
+    return sql.record(
+        TrainingRow,
+        row,
         parent=row.parent_digest,
         challenger=row.challenger_digest,
-        started_at=row.started_at,
-        ended_at=row.ended_at,
-        figures=row.figures,
         verdict=TrainingVerdict(row.verdict) if row.verdict else None,
         why=row.why or "",
     )

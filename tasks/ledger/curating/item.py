@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
-from tasks.ledger import refusals
+from tasks.ledger import refusals, sql
 from tasks.ledger.engine import reads
 from tasks.ledger.films import list_shots
 from tasks.ledger.reading import derivative_row, item_row, select_derivatives, select_items
@@ -97,20 +97,10 @@ def desk_item(connection: Connection, item_id: int) -> DeskItem | None:
     )
     return DeskItem(
         row=item_row(row),
-        scan=ScanFile(
+        scan=sql.record(
+            ScanFile,
+            found,
             source=found.url,
-            key=found.key,
-            page=found.page,
-            version=found.version,
-            etag=found.etag,
-            sha256=found.sha256,
-            width=found.width,
-            height=found.height,
-            bits=found.bits,
-            pages=found.pages,
-            size_bytes=found.size_bytes,
-            frames=found.frames,
-            film_s=found.film_s,
             title=found.title or "",
         ),
         derivatives=tuple(map(derivative_row, files)),

@@ -145,26 +145,12 @@ def transitions(connection: Connection, order_id: int) -> list[Transition]:
 
 def row_of(row: Row[Any]) -> OrderRow:
     """An order from its table's row."""
-    return OrderRow(
-        id=row.id,
+    return sql.record(
+        OrderRow,
+        row,
         kind=OrderKind(row.kind),
-        run_id=row.run_id,
-        recipe_id=row.recipe_id,
         state=OrderState(row.state),
         mode=OrderMode(row.mode),
         scope=Scope.from_json(row.scope),
         budget=Budget(row.max_items, row.max_bytes, row.max_seconds),
-        priority=row.priority,
-        deadline_at=row.deadline_at,
-        looked_at=row.looked_at,
-        last_scan_id=row.last_scan_id,
-        items=row.items,
-        size_bytes=row.size_bytes,
-        who=row.who,
-        why=row.why,
-        detail=row.detail,
-        created_at=row.created_at,
-        changed_at=row.changed_at,
-        ended_at=row.ended_at,
-        figures=row.figures,
     )

@@ -269,20 +269,9 @@ def is_due(connection: Connection, order_id: int, *, within_s: float) -> bool:
 
 
 def _share_row(row: Row[Any]) -> ShareRow:
-    return ShareRow(
-        id=row.id,
-        order_id=row.order_id,
-        number=row.number,
-        flow_run_id=row.flow_run_id,
-        worker=row.worker,
-        max_items=row.max_items,
-        max_seconds=row.max_seconds,
-        created_at=row.created_at,
-        begun_at=row.begun_at,
-        seen_at=row.seen_at,
-        ended_at=row.ended_at,
+    return sql.record(
+        ShareRow,
+        row,
         ending=RunEnding(row.ending) if row.ending else None,
-        detail=row.detail,
-        items=row.items,
         figures=ShareFigures(**row.figures),
     )
