@@ -9,7 +9,7 @@ import pytest
 
 from tests.scanfiles import codes_of, photograph, write_jpeg
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:

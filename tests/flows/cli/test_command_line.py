@@ -92,7 +92,7 @@ def test_a_file_that_cannot_be_used_is_one_line_with_a_remedy(
     words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In whatever command a person names it."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
     monkeypatch.chdir(tmp_path)
     assert autochrome("db", "upgrade", "--db", "sqlite:///a.db").returncode == 0
     done = autochrome(*words)

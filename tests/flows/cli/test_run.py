@@ -33,7 +33,7 @@ from tests.s3server import S3Bucket, settings_for
 from tests.scanfiles import codes_of, photograph, write_jpeg
 from tests.workers import MakeSettings, attempts_of, colourfulness, files_under, items_of
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def run_cli(*arguments: str) -> tuple[int, str, str]:
