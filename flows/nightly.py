@@ -19,12 +19,11 @@ from tasks.orders.run import (
     begin_run,
     end_orders_of_the_dead,
     order_of_night,
-    sources_of,
 )
 from tasks.prefect_tasks import discover, plan, report, unsearched
 from tasks.report.gathering import write_report
 from tasks.runs import name_of_run
-from tasks.settings import Settings, current_settings
+from tasks.settings import Settings, current_settings, sources_of
 
 #: A night that waits looks so often how far its order is.
 LOOK_S = 10.0

@@ -268,6 +268,19 @@ def load_settings(**given: object) -> Settings:
         raise UsageError(f"autochrome.toml cannot be read: {error}; mend or remove it") from error
 
 
+def sources_of(settings: Settings) -> tuple[str, ...]:
+    """The addresses that the nightly run reads.
+
+    Raises:
+        UsageError: None is set.
+    """
+    if not settings.sources:
+        raise UsageError(
+            "no source is set; name one in AUTOCHROME_SOURCES (s3://bucket/prefix, file:///folder)"
+        )
+    return settings.sources
+
+
 def _refuse_unknown_variables() -> None:
     # A misspelt variable would be without effect, and nobody would notice.
     known = {f"AUTOCHROME_{name.upper()}" for name in Settings.model_fields}

@@ -74,9 +74,9 @@ def add(
     It colours nothing until it is promoted.
     """
     from colormodel.onnx_import import Origin
-    from tasks.batch.scratch import scratch_folder
     from tasks.checkpoints import add_onnx
     from tasks.ledger.opening import open_ledger
+    from tasks.scratch import scratch_folder
     from tasks.settings import load_settings
 
     settings = load_settings(database_url=database, output=out)
@@ -115,9 +115,9 @@ def export(
     database: options.Database = None,
 ) -> None:
     """Write a checkpoint's network as ONNX, for other programs, and its profile beside it."""
-    from tasks.batch.scratch import scratch_folder
     from tasks.checkpoints import export_checkpoint
     from tasks.ledger.opening import open_ledger
+    from tasks.scratch import scratch_folder
     from tasks.settings import load_settings
 
     settings = load_settings(database_url=database, output=out)

@@ -30,8 +30,7 @@ from flows.web.addresses import allowed_names, api_url, login_url, ui_url, web_u
 from tasks.errors import RunAborted, UsageError
 from tasks.ledger.migrate import upgrade
 from tasks.ledger.opening import open_ledger
-from tasks.orders.run import sources_of
-from tasks.settings import Settings
+from tasks.settings import Settings, sources_of
 from tasks.storage import check_apart, open_store
 
 #: A server on a busy machine takes its time, the more so when it makes its database.

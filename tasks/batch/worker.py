@@ -18,7 +18,6 @@ from tasks.batch.children import PixelPool
 from tasks.batch.film_files import FilmFiles
 from tasks.batch.pool import open_pool
 from tasks.batch.recipe import output_policy, read_limits, recipe_of
-from tasks.batch.scratch import scratch_folder
 from tasks.batch.sources import Sources
 from tasks.checkpoints import find_checkpoint
 from tasks.derivatives import OutputPolicy
@@ -27,6 +26,7 @@ from tasks.ledger import Ledger
 from tasks.ledger.opening import open_ledger, open_output
 from tasks.processes import has_ended, worker_name
 from tasks.scans.header import ReadLimits
+from tasks.scratch import scratch_folder
 from tasks.settings import Settings
 from tasks.storage import ObjectStore
 

@@ -23,7 +23,6 @@ from colormodel.pictures import Codes, encode_srgb, put_colour
 from colormodel.planes import Plane, ShareUpsampler, linear_in_gamut
 from colormodel.session import Alternative, LikelyColour, PictureSession
 from tasks.batch.recipe import read_limits
-from tasks.batch.scratch import scratch_folder
 from tasks.batch.worker import load_colorizer
 from tasks.checkpoints import find_champion, find_checkpoint
 from tasks.corrections.looking import LookRequest, ScanView, look_to_correct
@@ -32,6 +31,7 @@ from tasks.ledger import Ledger
 from tasks.pictures.showing import PictureFile, Pictures
 from tasks.references.look import LookRequest as ReferenceRequest
 from tasks.references.look import look_at_reference
+from tasks.scratch import scratch_folder
 from tasks.settings import Settings
 
 Found = TypeVar("Found")

@@ -13,7 +13,7 @@ from tasks.batch.recipe import recipe_in_service
 from tasks.batch.summary import BatchSummary
 from tasks.batch.worker import take_over_leases
 from tasks.discovery.listing import Listing, record_source
-from tasks.errors import DatabaseUnavailable, UsageError
+from tasks.errors import DatabaseUnavailable
 from tasks.heartbeat import RUN_BEAT_S, beating
 from tasks.ledger import ItemStatus, Ledger, ListingCounts, RunEnding, RunFigures, RunRow, orders
 from tasks.ledger.done import list_done
@@ -132,19 +132,6 @@ def _stop_orders(ledger: Ledger, run_id: int, ending: RunEnding, why: str) -> No
     for row in orders.list_open(ledger):
         if row.run_id == run_id:
             orders.stop(ledger, row.id, ending, why=why)
-
-
-def sources_of(settings: Settings) -> tuple[str, ...]:
-    """The addresses that the nightly run reads.
-
-    Raises:
-        UsageError: None is set.
-    """
-    if not settings.sources:
-        raise UsageError(
-            "no source is set; name one in AUTOCHROME_SOURCES (s3://bucket/prefix, file:///folder)"
-        )
-    return settings.sources
 
 
 def _sum(one: ListingCounts, other: ListingCounts) -> ListingCounts:

@@ -14,12 +14,12 @@ from tasks.batch.children import PixelPool
 from tasks.batch.film_files import FilmFiles, OpenFilm
 from tasks.batch.pool import open_pool
 from tasks.batch.recipe import read_limits
-from tasks.batch.scratch import scratch_folder
 from tasks.errors import UsageError
 from tasks.ledger.curating import DeskItem
 from tasks.pictures.cache import CachedPyramid, PyramidCache
 from tasks.pictures.pyramid import SMALL_PX, Pyramid, PyramidRequest, make_pyramid, make_small
 from tasks.pictures.region import cut, read_region
+from tasks.scratch import scratch_folder
 from tasks.settings import Settings
 from tasks.storage import ObjectStore, open_store
 

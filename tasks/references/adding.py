@@ -8,7 +8,6 @@ from uuid import uuid4
 
 from colormodel.infer import Colorizer
 from tasks.batch.children import PixelPool
-from tasks.batch.scratch import scratch_folder
 from tasks.checkpoints import find_checkpoint
 from tasks.errors import AutochromeError, OutputFull, Reason, SourceNotFound, UsageError
 from tasks.ledger import Ledger
@@ -33,6 +32,7 @@ from tasks.references.rules import (
     split_of,
 )
 from tasks.scans.header import ReadLimits
+from tasks.scratch import scratch_folder
 from tasks.settings import Settings
 from tasks.storage.streams import file_chunks, sha256_of
 

@@ -11,7 +11,6 @@ from urllib.parse import quote
 from tasks.batch.children import PixelPool
 from tasks.batch.pool import open_pool
 from tasks.batch.recipe import read_limits
-from tasks.batch.scratch import scratch_folder
 from tasks.batch.summary import BatchSummary
 from tasks.errors import AutochromeError, DatabaseUnavailable, Reason, UsageError
 from tasks.ledger import Counts, ItemRow, ItemStatus, Ledger, RecipeRow, RunEnding, RunRow
@@ -39,6 +38,7 @@ from tasks.report import (
     report_key,
 )
 from tasks.report.preview import Preview, PreviewRequest, make_preview
+from tasks.scratch import scratch_folder
 from tasks.settings import Settings
 from tasks.storage import open_store
 from tasks.storage.keys import shown

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from tasks.batch import scratch
-from tasks.batch.scratch import scratch_folder
+from tasks import scratch
 from tasks.errors import SourceNotFound
 from tasks.processes import worker_name
+from tasks.scratch import scratch_folder
 from tasks.settings import Settings
 
 RUN = """
 import sys, time
 from pathlib import Path
-from tasks.batch.scratch import scratch_folder
+from tasks.scratch import scratch_folder
 from tasks.settings import Settings
 with scratch_folder(Settings(scratch=sys.argv[1])) as folder:
     (folder / "batch-1").mkdir()
