@@ -16,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-from tasks.finetune.records import Finetuning, Skipped
+from tasks.finetune.records import Finetuning, NoTraining
 from tasks.finetune.steps import begin, conclude, judge_challenger, train
 from tasks.ledger import Ledger
 from tasks.ledger.migrate import make_if_missing
@@ -73,7 +73,7 @@ def supply(settings: Settings, ledger: Ledger, folder: Path) -> None:
 def learn(settings: Settings, ledger: Ledger) -> None:
     """Train, judge, conclude."""
     with begin(settings, ledger, run_id=None, who="experiment") as finetuning:
-        if isinstance(finetuning, Skipped):
+        if isinstance(finetuning, NoTraining):
             say(f"skipped: {finetuning.why}")
             return
         run(finetuning)

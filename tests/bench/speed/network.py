@@ -6,12 +6,14 @@ import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from colormodel.checkpoint import DEFAULT_CHECKPOINT, load_network, read_checkpoint
 from colormodel.infer import CPU_PASS_PX, Colorizer
 from colormodel.networks import fold_batch_norm
+from colormodel.onnx_export import export_onnx
 from tests.bench.speed.rows import Row, in_turn
 
 MINIBATCH = 16
@@ -103,22 +105,24 @@ def _ways(network: nn.Module, lightness: Tensor, folder: Path) -> dict[str, Way]
 
     ways["folded, bfloat16"] = bfloat16
     ways["inductor float32"] = torch.compile(folded)
-    if importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnx"):
-        ways["ONNX Runtime float32"] = _onnx(network, lightness, folder / "network.onnx")
+    if all(importlib.util.find_spec(name) for name in ("onnxruntime", "onnx", "onnxscript")):
+        ways["ONNX Runtime float32"] = _onnx(folder / "network.onnx")
     if importlib.util.find_spec("openvino"):
         ways["OpenVINO float32"] = _openvino(network, lightness)
     return ways
 
 
-def _onnx(network: nn.Module, lightness: Tensor, path: Path) -> Way:
+def _onnx(path: Path) -> Way:
+    """As `autochrome models export` writes it."""
     import onnxruntime  # noqa: PLC0415 -- optional
 
-    torch.onnx.export(network, (lightness,), str(path), dynamo=False, opset_version=17)
+    export_onnx(read_checkpoint(DEFAULT_CHECKPOINT), path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return lambda x: torch.from_numpy(session.run(None, {name: x.numpy()})[0])
+    return lambda x: torch.from_numpy(
+        np.concatenate(session.run(["chroma", "confidence"], {"lightness": x.numpy()}), axis=1)
+    )
 
 
 def _openvino(network: nn.Module, lightness: Tensor) -> Way:

@@ -124,9 +124,10 @@ def _database_bytes(home: Path) -> int:
 def _timing_the_engine() -> Iterator[list[float]]:
     """Collect what a batch's thread uses outside of the batch: Prefect's, to run it as a task."""
     from tasks import prefect_tasks  # noqa: PLC0415 -- as above
+    from tasks.orders.batches import colorize_requested  # noqa: PLC0415 -- as above
 
     spent: list[float] = []
-    inside = _timed(prefect_tasks.colorize_requested, lambda seconds: spent.append(-seconds))
+    inside = _timed(colorize_requested, lambda seconds: spent.append(-seconds))
     outside = _timed(prefect_tasks.colorize_batch.fn, spent.append)
     with (
         patch.object(prefect_tasks, "colorize_requested", inside),

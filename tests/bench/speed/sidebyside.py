@@ -131,5 +131,5 @@ def _code_lines(path: Path) -> int:
 
 def _is_text(statement: ast.stmt) -> bool:
     """Whether a statement is a docstring."""
-    is_value = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
-    return is_value and isinstance(statement.value.value, str)
+    value = statement.value if isinstance(statement, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)
