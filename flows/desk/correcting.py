@@ -190,6 +190,8 @@ class CorrectionState(BaseModel):
     id: int = Field(description="The correction that counts, 0: none; for `seen`")
     said: dict[str, Any] | None
     is_coloured: bool = Field(description="The derivative in use was made with it")
+    status: str = Field(description="Where the item stands")
+    taught: int = Field(description="The reference that was made of that derivative, 0: none")
     history: list[SavedCorrection]
 
 
@@ -363,10 +365,10 @@ def teach_it(item_id: Number, desk: OpenDesk, visitor: Deciding) -> TaughtRefere
         answer = teach(desk.settings, desk.ledger, one.row.uri, who=visitor.name)
     except UsageError as error:
         raise HTTPException(409, str(error)) from error
-    if answer.verdict is not None or answer.reference_id is None:
-        detail = answer.verdict.detail if answer.verdict else "somebody has taught it just now"
-        raise HTTPException(409, f"it is not learnt from: {detail}")
-    return TaughtReference(reference=answer.reference_id)
+    if answer.verdict is not None:
+        raise HTTPException(409, f"it is not learnt from: {answer.verdict.detail}")
+    # Without a number of its own, it was a reference before.
+    return TaughtReference(reference=answer.reference_id or _taught(desk, one))
 
 
 def overtaken(error: CorrectedMeanwhile) -> Response:
@@ -419,8 +421,17 @@ def _standing(desk: Desk, one: DeskItem, frame: int | None) -> CorrectionState:
         id=number,
         said=dict(counts.said) if counts else None,
         is_coloured=made_with == number,
+        status=one.row.status,
+        taught=_taught(desk, one),
         history=[_saved(row) for row in rows if row.frame == frame and not row.is_withdrawal],
     )
+
+
+def _taught(desk: Desk, one: DeskItem) -> int:
+    """The reference that was made of the corrected derivative in use; 0: none."""
+    made = {file.sha256 for file in one.derivatives if file.correction_id}
+    rows = list_references(desk.ledger) if made else []
+    return next((row.id for row in rows if row.sha256 in made), 0)
 
 
 def _others(desk: Desk, one: DeskItem, frame: int | None) -> list[CorrectionRow]:

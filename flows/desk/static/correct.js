@@ -172,7 +172,7 @@ async function save(over = seen) {
     seen = made.id;
     kept = JSON.stringify(said);
     find("withdraw").disabled = false;
-    toast(`Saved. The ${thing} is being coloured by it.`);
+    toast("Saved.");
     follow();
   } catch (error) {
     if (error.status === 409) {
@@ -196,11 +196,13 @@ async function withdraw() {
 
 async function teach() {
   find("teach").disabled = true;
+  find("state").textContent = "Checking it as a reference …";
   try {
     const made = await ask(api("teach"), { method: "POST" });
     toast(`Reference ${made.reference}: the next training learns from it, none is judged by it.`);
-    find("state").textContent = `Taught as reference ${made.reference}.`;
+    find("state").textContent = `It is reference ${made.reference} as it is.`;
   } catch (error) {
+    find("state").textContent = "";
     toast(error.message, { kind: "bad" });
     find("teach").disabled = false;
   }
@@ -216,8 +218,8 @@ async function follow() {
     try { told = await ask(api("correction")); } catch { continue; }
     if (told.id !== seen) { find("state").textContent = "Somebody has corrected it since: load the page again."; return; }
     if (told.is_coloured) {
-      find("state").textContent = `The ${thing} is coloured by what was said.`;
-      if (find("teach")) find("teach").disabled = !seen;
+      find("state").textContent = `The ${thing} is coloured by what was said` + (told.status === "review" ? ", and waits to be looked at." : ".");
+      if (find("teach")) find("teach").disabled = !seen || Boolean(told.taught);
       return;
     }
   }
@@ -417,12 +419,16 @@ function putDown(point) {
 
 const radius = () => (Number(find("radius").value) / 100) ** 2 * 0.3 + 0.004;
 
+const fingers = new Map(); // two of them move the picture and draw nothing
+
 board.addEventListener("pointerdown", (event) => {
   if (event.button) return;
+  fingers.set(event.pointerId, event);
+  if (fingers.size > 1) { stroke = null; draw(); return; }
   const point = pointOf(event);
   cursor = { x: point[0], y: point[1], shown: false };
-  if (tool === "pick") { putDown(point); return; }
   board.setPointerCapture(event.pointerId);
+  if (tool === "pick") { putDown(point); return; }
   const near = tool === "hint" ? hintNear(point) : -1;
   if (near >= 0) {
     stroke = { kind: "hint", moves: near, from: point, points: said.hints[near].points };
@@ -436,6 +442,17 @@ board.addEventListener("pointerdown", (event) => {
 });
 
 board.addEventListener("pointermove", (event) => {
+  const before = fingers.get(event.pointerId);
+  if (before) fingers.set(event.pointerId, event);
+  if (before && fingers.size === 2) {
+    const [, other] = [...fingers].find(([id]) => id !== event.pointerId);
+    const far = (one) => Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY) || 1;
+    zoom(far(event) / far(before), event);
+  }
+  if ((before && fingers.size === 2) || event.buttons & 4) {
+    board.scrollBy(before ? before.clientX - event.clientX : -event.movementX, before ? before.clientY - event.clientY : -event.movementY);
+    return;
+  }
   if (!stroke) return;
   const point = pointOf(event);
   if (stroke.moves !== undefined) {
@@ -449,7 +466,8 @@ board.addEventListener("pointermove", (event) => {
   draw();
 });
 
-board.addEventListener("pointerup", () => {
+board.addEventListener("pointerup", (event) => {
+  fingers.delete(event.pointerId);
   const ended = stroke;
   stroke = null;
   if (!ended) return;
@@ -464,7 +482,34 @@ board.addEventListener("pointerup", () => {
   }
   draw();
 });
-board.addEventListener("pointercancel", () => { stroke = null; draw(); });
+board.addEventListener("pointercancel", (event) => { fingers.delete(event.pointerId); stroke = null; draw(); });
+
+// --- nearer and farther ------------------------------------------------------------------------------
+
+let nearer = 1;
+
+/** Show the picture larger by a factor; what is at a point of the window stays there. */
+function zoom(by, { clientX, clientY } = middle()) {
+  const [x, y] = pointOf({ clientX, clientY });
+  nearer = Math.min(8, Math.max(1, nearer * by));
+  board.style.setProperty("--nearer", nearer);
+  const box = picture.getBoundingClientRect();
+  board.scrollLeft += box.left + x * box.width - clientX;
+  board.scrollTop += box.top + y * box.height - clientY;
+}
+
+function middle() {
+  const box = board.getBoundingClientRect();
+  return { clientX: box.left + box.width / 2, clientY: box.top + box.height / 2 };
+}
+
+board.addEventListener("wheel", (event) => {
+  if (event.shiftKey) return; // moves across
+  event.preventDefault();
+  zoom(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.002)), event);
+}, { passive: false });
+find("nearer").addEventListener("click", () => zoom(1.5));
+find("farther").addEventListener("click", () => zoom(1 / 1.5));
 
 // --- keyboard ----------------------------------------------------------------------------------------
 
@@ -482,6 +527,10 @@ board.addEventListener("keydown", (event) => {
       cursor = { x: clamp(cursor.x + arrow[0] * step), y: clamp(cursor.y + arrow[1] * step), shown: true };
       find("place-said").textContent = percent([cursor.x, cursor.y]);
       draw();
+      const box = picture.getBoundingClientRect(), room = board.getBoundingClientRect();
+      const [x, y] = [box.left + cursor.x * box.width, box.top + cursor.y * box.height];
+      const outside = (at, from, to) => Math.min(0, at - from - 20) + Math.max(0, at - to + 20);
+      board.scrollBy(outside(x, room.left, room.right), outside(y, room.top, room.bottom));
     }
   } else if (event.key === "Enter" && !event.ctrlKey && !event.metaKey) {
     event.preventDefault();
@@ -499,6 +548,7 @@ const showBefore = (is) => {
 const KEYS = {
   b: () => setTool("hint"), g: () => setTool("grey"), k: () => { if (!frame) setTool("keep"); }, p: () => setTool("pick"),
   u: () => undo(done, undone), v: lookForOthers,
+  "+": () => zoom(1.5), "=": () => zoom(1.5), "-": () => zoom(1 / 1.5), z: () => zoom(nearer > 1 ? 1 / 8 : 3),
   Escape: () => { waiting = null; chosen = null; setTool("hint"); show(); },
   Delete: () => { if (typeof chosen === "number") remove("hints", chosen); },
 };
@@ -538,10 +588,14 @@ find("look").addEventListener("click", lookForOthers);
 find("save").addEventListener("click", () => save());
 find("teach")?.addEventListener("click", teach);
 find("withdraw").addEventListener("click", withdraw);
-picture.addEventListener("load", draw);
-new ResizeObserver(draw).observe(board);
+const fit = () => { board.style.setProperty("--ratio", picture.naturalWidth / picture.naturalHeight || 1); draw(); };
+picture.addEventListener("load", fit);
+if (picture.complete) fit();
+new ResizeObserver(draw).observe(picture);
+const back = page.querySelector("[data-back]"); // to the queue that one came from
+if (document.referrer.startsWith(`${location.origin}/review?`)) back.href = document.referrer;
 addEventListener("beforeunload", (event) => { if (JSON.stringify(said) !== kept) event.preventDefault(); });
 
 show();
 colour();
-if (find("state").textContent) follow();
+if ("waits" in find("state").dataset) follow();

@@ -92,8 +92,11 @@ def test_what_is_said_is_shown_kept_and_taught(house: House) -> None:
     wait_until_coloured(anna, item)
     history = house.ledger.get_story(house.desk.item(item).row.uri).items[-1]  # type: ignore[union-attr]
     assert distances(path_of(in_use(history)), STROKES[:1])[0] < 3
-    taught = anna.post(f"/api/items/{item}/teach")
+    assert anna.client.get(f"/api/items/{item}/correction").json()["taught"] == 0
+    taught, again = (anna.post(f"/api/items/{item}/teach") for _ in range(2))
     assert taught.status_code == 200, taught.text
+    assert again.json() == taught.json()
+    assert anna.client.get(f"/api/items/{item}/correction").json()["taught"] == 1
     assert [one.id for one in list_references(house.ledger)] == [taught.json()["reference"]]
     picture = anna.client.get(f"/correct/references/{taught.json()['reference']}.jpg")
     assert pixels(picture).shape[2] == 3
@@ -242,6 +245,8 @@ def test_a_full_line_is_told_when_to_come_back(house: House, archive: Path) -> N
 
 # --- a person ------------------------------------------------------------------------------------
 
+BOX = "((one) => [one.clientWidth, one.clientHeight])"
+
 
 @pytest.fixture
 def browser_folder(tmp_path: Path) -> Path:
@@ -265,6 +270,16 @@ def test_a_curator_corrects_in_a_browser(
             begin = url.replace("http://", f"http://{':'.join(LOCAL)}@")
             page.open(f"{begin}/items/{item}/correct")
             page.wait_until(ANSWERED)
+            # A small scan is as large as the room for it; zoomed, places are where they are.
+            box, room = (
+                page.run(f"{BOX}(document.querySelector('[data-{name}]'))")
+                for name in ("picture", "canvas")
+            )
+            assert box[0] > 288
+            assert min(there - here for here, there in zip(box, room, strict=True)) < 1
+            page.run("document.querySelector('[data-nearer]').click()")
+            nearer = page.wait_until(f"{BOX}(document.querySelector('[data-picture]'))")
+            assert nearer[0] == pytest.approx(1.5 * box[0], abs=1)
             for stroke in STROKES:
                 page.run("document.querySelector('[data-likely]').replaceChildren()")
                 page.run(f"{CLICK}({list(stroke.points[0])})")
@@ -279,7 +294,10 @@ def test_a_curator_corrects_in_a_browser(
             page.run("document.querySelector('[data-save]').click()")
             page.wait_for("The scan is coloured by what was said", seconds=150)
             page.run("document.querySelector('[data-teach]').click()")
-            page.wait_for("Taught as reference")
+            page.wait_for("It is reference 1 as it is")
+            page.open(f"{begin}/items/{item}/correct")
+            page.wait_for("It is reference 1 as it is")
+            assert page.run("document.querySelector('[data-teach]').disabled")
         story = ledger.get_story(uri)
         for hint, stroke in zip(story.corrections[-1].said["hints"], STROKES, strict=True):
             assert hint["points"][0] == pytest.approx(stroke.points[0], abs=0.005)
