@@ -592,8 +592,10 @@ const fit = () => { board.style.setProperty("--ratio", picture.naturalWidth / pi
 picture.addEventListener("load", fit);
 if (picture.complete) fit();
 new ResizeObserver(draw).observe(picture);
-const back = page.querySelector("[data-back]"); // to the queue that one came from
-if (document.referrer.startsWith(`${location.origin}/review?`)) back.href = document.referrer;
+try { // back to the queue that one came from, if it is still at this item
+  const queue = sessionStorage.getItem("queue") ?? "";
+  if (queue.endsWith(`item=${item}`)) find("back").href = queue;
+} catch { /* not kept */ }
 addEventListener("beforeunload", (event) => { if (JSON.stringify(said) !== kept) event.preventDefault(); });
 
 show();

@@ -69,6 +69,7 @@ class Session {
     if (!this.viewer) this.#startClock();
     wireFilm();
     this.#wire(element);
+    try { sessionStorage.setItem("queue", `/review?${with_({ item: this.current.id })}`); } catch { /* not kept */ }
     this.#sayTitle();
     this.fill();
   }
@@ -185,6 +186,7 @@ class Session {
   async undo() {
     const one = this.made.pop();
     if (!one) { toast("You have decided nothing here yet."); return; }
+    this.undoing = one.entry.id; // what is told of it is this
     try {
       await one.done;
       await ask(`/api/items/${one.entry.id}/undo?decision=${one.decision}`, { method: "POST" });
@@ -194,6 +196,8 @@ class Session {
       toast(`${one.name} waits again.`);
     } catch (error) {
       toast(`Not undone: ${error.message}`, { kind: "bad" });
+    } finally {
+      this.undoing = null;
     }
   }
 
@@ -241,8 +245,9 @@ class Session {
   heard(told) {
     for (const [number, status] of Object.entries(told.items)) {
       const id = Number(number);
-      if (this.gone.has(id) || this.made.some((one) => one.entry.id === id)) continue;
-      if (status === "review") continue;
+      if (id === this.undoing || this.made.some((one) => one.entry.id === id)) continue;
+      if (status === "review") { this.#waitsAgain(id, told.who); continue; }
+      if (this.gone.has(id)) continue;
       if (this.ahead.some((entry) => entry.id === id)) this.#count(-1);
       this.ahead = this.ahead.filter((entry) => entry.id !== id);
       this.gone.add(id);
@@ -250,12 +255,23 @@ class Session {
         this.#count(-1);
         Object.assign(this.current.element.dataset, { decides: "", status });
         this.current.element.classList.add("decided");
+        this.current.element.querySelector(".stand b").textContent = status;
+        this.current.element.querySelector(".stand .dot").className = `dot ${status}`;
         this.current.element.querySelectorAll("[data-kind]").forEach((button) => { button.disabled = true; });
         toast(`${told.who} has decided about this one: it is ${status} now.`, { seconds: 12, action: { text: "Next", run: () => this.next() } });
       }
     }
     if (!told.whole) this.missed();
     this.fill();
+  }
+
+  /** Somebody has taken a decision back: whoever is at that item may decide about it. */
+  #waitsAgain(id, who) {
+    if (!this.gone.delete(id)) return;
+    this.#count(1);
+    if (this.current?.id !== id) return;
+    toast(`${who} has taken that back: it waits again.`, { seconds: 12 });
+    this.#goTo(this.current);
   }
 
   missed() {
@@ -364,6 +380,7 @@ const letters = {
   a: () => session.decide("approve"),
   r: () => session.current && askWhy("reject"),
   h: () => session.current && askWhy("hold"),
+  e: () => document.querySelector("[data-correct-link], [data-shown] .frame .button")?.click(),
   u: () => session.undo(),
   s: () => session.viewer?.nextMode(), z: () => session.viewer?.pixels(),
   o: () => session.viewer?.peek(true),

@@ -146,9 +146,24 @@ def test_two_at_once(elsewhere: Settings, tmp_path: Path) -> None:
         second = step(anna, "a")
         wait_for_status(ledger, item, "published")
         ben.wait_for("Anna has decided about this one")
+        assert "published" in ben.run("document.querySelector('.stand').textContent")
         ben.press("a")
         ben.wait_for("approve does not apply")
+        anna.press("u")
+        ben.wait_for("Anna has taken that back: it waits again", "6 scans wait")
+        ben.wait_until("document.querySelector('[data-pane] .approve:not(:disabled)')")
+        anna.wait_until(f"{_CURRENT} === {item} && {_SHOWN}")
+        assert step(anna, "a") == second
+        wait_for_status(ledger, item, "published")
+        ben.wait_until("document.querySelector('[data-pane]').classList.contains('decided')")
         assert step(ben, "j") == second
+        ben.press("e")
+        ben.wait_until(f"location.pathname === '/items/{second}/correct'")
+        back = ben.wait_until("document.querySelector('[data-back]')?.href")
+        assert f"item={second}" in back  # the queue that one came from
+        assert "order=oldest" in back
+        ben.open(back)
+        ben.wait_until(f"{_CURRENT} === {second} && {_SHOWN}")
         third = step(anna, "a")
         ben.wait_until("document.querySelector('[data-pane]').classList.contains('decided')")
         assert step(ben, "j") == third
