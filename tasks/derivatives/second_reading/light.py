@@ -39,6 +39,8 @@ class Light:
         Args:
             codes: Stored codes; or floating-point levels, places from the first code to the last.
         """
+        if not codes.size:  # OpenCV takes none
+            return np.zeros(codes.shape[:2], np.float32)
         if codes.dtype.kind == "f":
             return self._lightness_of_levels(codes)
         if self.icc is not None and self.levels is not None:

@@ -47,17 +47,25 @@ def test_gate_stops_a_splice_with_other_luminance(
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.parametrize(("reported", "at_once", "every"), [(30_000, 1 << 20, 4), (3_000, 1, 40)])
 def test_of_a_large_splice_some_rows_are_measured(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reported: int, at_once: int, every: int
 ) -> None:
-    """And its luminance is compared whole; what is reported is near what all rows would give."""
+    """And its luminance is compared whole; what is reported is near what all rows would give.
+
+    There may be parts without any of these rows.
+    """
     path = tmp_path / "scan.jpg"
     path.write_bytes(make_grey_jpeg(make_picture(400, 300)))
     (whole,) = colour(path, tmp_path)
-    monkeypatch.setattr(gate, "_REPORTED_PIXELS", 30_000)
+    monkeypatch.setattr(gate, "_REPORTED_PIXELS", reported)
+    monkeypatch.setattr(gate, "_REPORTED_AT_ONCE", at_once)
+    monkeypatch.setattr(gate, "_ROWS", 30)
     (some,) = colour(path, tmp_path)
     assert whole.tone.rule == "the Y plane is the scan's, bit for bit"
-    assert some.tone.rule == "the Y plane is the scan's, bit for bit; ΔL* of one row in 4"
+    assert some.tone.rule == "the Y plane is the scan's, bit for bit; ΔL* of one row in " + str(
+        every
+    )
     assert some.tone.luma_identical
     assert some.tone.mean_delta_l == pytest.approx(whole.tone.mean_delta_l, rel=0.1)
     assert 0 < some.tone.max_delta_l <= whole.tone.max_delta_l
