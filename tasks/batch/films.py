@@ -36,15 +36,15 @@ from tasks.batch.stages import (
     DETAIL_LIMIT,
     ItemResult,
     Work,
-    asking,
     end_item,
     end_with_error,
     fetch_item,
     put_verified,
-    verify_stored,
 )
+from tasks.batch.storing import store_verified
 from tasks.batch.summary import BatchSummary
 from tasks.batch.worker import Worker
+from tasks.derivatives import WrittenFile
 from tasks.derivatives.keys import poster_key, work_folder
 from tasks.errors import (
     AutochromeError,
@@ -60,7 +60,6 @@ from tasks.films.shots import Shot
 from tasks.ledger import ClaimedItem, ItemStatus, corrections, films
 from tasks.ledger.records import FilmFacts, LeasedShot, ShotDone, ShotRequest, ShotRow
 from tasks.provenance.corrections import read_said
-from tasks.storage.streams import file_chunks, sha256_of
 
 logger = logging.getLogger(__name__)
 
@@ -327,12 +326,13 @@ def _coloured(
     # By the token: whoever was away for too long writes over nobody's.
     segment_key = f"{folder_key}/shot-{leased.number:05}-{leased.token[:8]}.mkv"
     own_key = poster_key(worker.recipe_digest, item, leased.number)
-    sha256 = _store(worker, lease, segment_key, segment, "video/x-matroska")
-    _store(worker, lease, own_key, poster, "image/jpeg")
+    written = WrittenFile.of("segment", segment, "")
+    store_verified(worker.output, lease, segment_key, written)
+    store_verified(worker.output, lease, own_key, WrittenFile.of("poster", poster, ""))
     return ShotDone(
         segment_key=segment_key,
-        segment_sha256=sha256,
-        segment_bytes=segment.stat().st_size,
+        segment_sha256=written.sha256,
+        segment_bytes=written.size_bytes,
         luma_sha256=hashlib.sha256("\n".join(outcome.digests).encode()).hexdigest(),
         confidence=outcome.confidence,
         seconds=time.perf_counter() - began,
@@ -382,12 +382,3 @@ def _watched(worker: Worker) -> Iterator[None]:
             yield
     except DeviceError as error:
         raise NoDevice(str(error)) from error
-
-
-def _store(worker: Worker, lease: Lease, key: str, path: Path, content_type: str) -> str:
-    sha256 = sha256_of(file_chunks(path))
-    with asking(worker.output):
-        lease.make_sure()
-        worker.output.put(key, path, content_type=content_type, sha256=sha256)
-        verify_stored(worker.output, key, sha256)
-    return sha256

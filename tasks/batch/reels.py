@@ -10,7 +10,8 @@ from tempfile import mkdtemp
 from tasks.batch.film_files import OpenFilm
 from tasks.batch.film_work import Cut, CutRequest, ReelRequest, assemble_reel, cut_master
 from tasks.batch.lease import LeaseLost
-from tasks.batch.stages import Work, asking, provenance_of
+from tasks.batch.stages import Work, provenance_of
+from tasks.batch.storing import asking
 from tasks.batch.worker import Worker
 from tasks.derivatives import WrittenFile
 from tasks.derivatives.sidecar import write_sidecar

@@ -26,6 +26,7 @@ from tasks.batch.pixel_work import (
     read_scan,
     write_scan,
 )
+from tasks.batch.storing import store_verified
 from tasks.batch.worker import Worker
 from tasks.derivatives import WrittenFile
 from tasks.derivatives.colour import OwnColour
@@ -34,12 +35,10 @@ from tasks.errors import (
     AccessDenied,
     AutochromeError,
     FixityMismatch,
-    OutputAway,
     Reason,
     SourceAway,
     StorageUnavailable,
     UsageError,
-    WriteUnverified,
     reason_of,
 )
 from tasks.films.kinds import is_film
@@ -55,7 +54,7 @@ from tasks.ledger.corrections import standing
 from tasks.provenance import CorrectionStatement, Provenance, this_program
 from tasks.provenance.corrections import corrected, corrected_film, read_said
 from tasks.scans.descriptive import Descriptive
-from tasks.storage import ChangedSinceListing, ObjectArchived, ObjectStore
+from tasks.storage import ChangedSinceListing, ObjectArchived
 
 #: Below this much free scratch space an unnamed failure is taken for a full disk.
 SCRATCH_FLOOR_BYTES = 32 << 20
@@ -293,11 +292,7 @@ def put_verified(worker: Worker, work: Work, file: WrittenFile) -> None:
     output = worker.output
     number = work.correction.id if work.correction else 0
     key = derivative_key(worker.recipe_digest, work.item, file, correction=number)
-    with work.stage("put"), asking(output):
-        work.lease.make_sure()
-        output.put(key, file.path, content_type=file.content_type, sha256=file.sha256)
-    with work.stage("verify"), asking(output):
-        verify_stored(output, key, file.sha256)
+    store_verified(output, work.lease, key, file, stage=work.stage)
     work.derivatives.append(
         DerivativeRecord(
             kind=file.kind,
@@ -311,36 +306,6 @@ def put_verified(worker: Worker, work: Work, file: WrittenFile) -> None:
             luma_identical=file.tone.luma_identical if file.tone else file.luma_identical,
         )
     )
-
-
-@contextlib.contextmanager
-def asking(output: ObjectStore) -> Iterator[None]:
-    """Where the output fails, ask whether it does so as a whole: then no scan is at fault."""
-    try:
-        yield
-    except StorageUnavailable:
-        try:
-            output.check()
-        except (StorageUnavailable, UsageError) as away:  # its folder is gone, or no folder now
-            raise OutputAway(str(away)) from away
-        raise
-
-
-def verify_stored(output: ObjectStore, key: str, sha256: str) -> None:
-    """Read an object back.
-
-    Raises:
-        WriteUnverified: It is not what was written.
-    """
-    try:
-        stored = output.digest(key)
-    except FixityMismatch as error:  # by the store's own checksum: our file, not the scan
-        raise WriteUnverified(str(error)) from error
-    if stored != sha256:
-        raise WriteUnverified(
-            f"{output.url}/{key}: wrote sha256 {sha256}, read back {stored}; check the "
-            "output store's health, then `autochrome retry --reason write_unverified`"
-        )
 
 
 def _review_reason(worker: Worker, work: Work) -> Reason | None:

@@ -11,7 +11,7 @@ from tasks.scans.metadata.packet import Packet
 from tasks.scans.metadata.read import Metadata
 
 GreyJpeg = Literal["splice", "interleaved", "lossless"]
-Kind = Literal["master", "access", "thumbnail", "sidecar", "poster", "framemd5", "xmp"]
+Kind = Literal["master", "access", "thumbnail", "sidecar", "poster", "framemd5", "xmp", "segment"]
 
 #: Changes whenever the same policy would give other pixels, so that recipes differ.
 FORMAT_VERSION = 1
