@@ -179,9 +179,9 @@ def _end_shares_without_runs(client: SyncPrefectClient, ledger: Ledger) -> None:
     )
     runs = {run.id: run for run in found}
     for run_id, share in shares.items():
-        told = _ending_of(runs.get(run_id))
-        if told is not None:
-            ending, detail = told
+        ended = _ending_of(runs.get(run_id))
+        if ended is not None:
+            ending, detail = ended
             orders.end_share(ledger, share.id, ending, detail=detail)
 
 

@@ -119,8 +119,8 @@ def _end(night: Run, row: OrderRow, aborted: str) -> NightSummary:
     show_counts(place.counts, place.samples, key="counts")
     show_pictures(place.pictures, key="before-after")
     waiting = [outage.in_words() for outage in night.ledger.list_outages()]
-    told = [*night.figures.incomplete, *waiting, summary.in_words(), place.failure]
-    show_report(place.link, "\n\n".join(filter(None, told)))
+    remarks = [*night.figures.incomplete, *waiting, summary.in_words(), place.failure]
+    show_report(place.link, "\n\n".join(filter(None, remarks)))
     get_run_logger().info("report: %s", place.link or place.failure)
     if is_served():
         keep_if_served(night.settings, night.ledger)

@@ -37,23 +37,23 @@ SHOWN = 4
 SHOWN_PX = 220
 
 
-def show_forecast(told: Forecast, order: Order) -> None:
+def show_forecast(forecast: Forecast, order: Order) -> None:
     """Put what an order would do into the UI."""
-    lines = "\n".join(f"- {line}" for line in forecast_in_words(told, order))
+    lines = "\n".join(f"- {line}" for line in forecast_in_words(forecast, order))
     create_markdown_artifact(f"## {order.kind}, {order.mode}\n\n{lines}", key="order-plan")
 
 
 def show_order(ledger: Ledger, row: OrderRow) -> None:
     """Move the order's progress bar: always the same one, whichever run moves it."""
-    told = progress_in_words(ledger, row)
+    bar = progress_in_words(ledger, row)
     key = f"{row.kind}-{row.id}"
     shown = cast(
         "StoredArtifact | None", Artifact.get(key)
     )  # a coroutine only in asynchronous callers
     if shown is None:
-        create_progress_artifact(told.percent, key=key, description=told.description)
+        create_progress_artifact(bar.percent, key=key, description=bar.description)
     else:
-        update_progress_artifact(shown.id, told.percent, description=told.description)
+        update_progress_artifact(shown.id, bar.percent, description=bar.description)
 
 
 def tag_run(*tags: str) -> None:
@@ -78,12 +78,12 @@ def show_counts(counts: Counts, samples: Samples, *, key: str) -> None:
     create_table_artifact(rows, key=key, description=total)
 
 
-def _row(status: str, reason: str, items: int, told: Help, example: str) -> dict[str, object]:
+def _row(status: str, reason: str, items: int, help_: Help, example: str) -> dict[str, object]:
     return {
         "status": status,
         "reason": reason,
         "items": items,
-        "what to do": told.do,
+        "what to do": help_.do,
         "for example": example,
     }
 
@@ -101,8 +101,8 @@ def show_pictures(pictures: Sequence[Picture], *, key: str) -> None:
         sure = "" if picture.confidence is None else f", confidence {picture.confidence:.2f}"
         name = re.sub(r"([|\\`*_\[\]<>])", r"\\\1", picture.title)
         before, after = (_inline(data) for data in (picture.before, picture.after))
-        told = f"{name}: {picture.status.value}{sure}"
-        lines += [f"| {told} | |", f"| ![before]({before}) | ![after]({after}) |"]
+        caption = f"{name}: {picture.status.value}{sure}"
+        lines += [f"| {caption} | |", f"| ![before]({before}) | ![after]({after}) |"]
     lines.append("\nThe colours are a machine's guess.")
     create_markdown_artifact("\n".join(lines), key=key, description="Before and after")
 

@@ -73,8 +73,8 @@ def audit(
     redo_as = (who or getuser()) if redo_damaged else ""
     stop = threading.Event()
     name = name_of_run(datetime.now().astimezone())
-    told = "what was read is recorded; start it again, and it goes on"
-    with open_ledger(settings) as ledger, stopping(stop, what=told):
+    resumable = "what was read is recorded; start it again, and it goes on"
+    with open_ledger(settings) as ledger, stopping(stop, what=resumable):
         summary = run_audit(settings, ledger, plan, name=name, redo_as=redo_as, stop=stop)
     if as_json:
         print_json(_as_dict(summary))

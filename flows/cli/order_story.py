@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from tasks.orders.planning import Forecast
 
 
-def tell_forecast(told: Forecast, order: Order, *, as_json: bool) -> None:
+def tell_forecast(forecast: Forecast, order: Order, *, as_json: bool) -> None:
     """Say what an order would do and take."""
     if as_json:
-        print_json(_forecast_as_dict(told, order))
+        print_json(_forecast_as_dict(forecast, order))
         return
-    for line in forecast_in_words(told, order):
+    for line in forecast_in_words(forecast, order):
         stdout.print(line)
 
 
-def _forecast_as_dict(told: Forecast, order: Order) -> dict[str, object]:
-    plan = told.plan
+def _forecast_as_dict(forecast: Forecast, order: Order) -> dict[str, object]:
+    plan = forecast.plan
     return {
         "mode": order.mode,
         "scope": order.scope.as_json(),
@@ -39,13 +39,13 @@ def _forecast_as_dict(told: Forecast, order: Order) -> dict[str, object]:
         "beyond_budget": plan.beyond_budget,
         "left_out": [{**asdict(left), "why": why_left_out(left)} for left in plan.left_out],
         "estimate": None
-        if told.rates is None
+        if forecast.rates is None
         else {
-            "worker_seconds": told.worker_s,
-            "seconds": told.seconds,
-            "workers": told.workers,
-            "storage_bytes": told.storage_bytes,
-            "measured_on": asdict(told.rates),
+            "worker_seconds": forecast.worker_s,
+            "seconds": forecast.seconds,
+            "workers": forecast.workers,
+            "storage_bytes": forecast.storage_bytes,
+            "measured_on": asdict(forecast.rates),
         },
     }
 
@@ -89,8 +89,8 @@ def print_story(ledger: Ledger, number: int, *, as_json: bool) -> None:
     for share in orders.list_shares(ledger, number):
         ending = share.ending or ("under way" if share.begun_at else "waits for a worker")
         by = f" by {share.worker}" if share.worker else ""
-        told = f"{ending}, {share.items:,} items {share.detail}"
-        stdout.print(f"share {share.number}{by}: {told}")
+        state = f"{ending}, {share.items:,} items {share.detail}"
+        stdout.print(f"share {share.number}{by}: {state}")
 
 
 def tell(ledger: Ledger, row: OrderRow, *, as_json: bool) -> None:
@@ -103,13 +103,13 @@ def tell(ledger: Ledger, row: OrderRow, *, as_json: bool) -> None:
 
 def print_row(ledger: Ledger, row: OrderRow) -> None:
     """How far an order is, for people."""
-    told = orders.progress(ledger, row.id)
+    progress = orders.progress(ledger, row.id)
     detail = f": {row.detail}" if row.detail else ""
     stdout.print(f"{row.name}, {row.scope.in_words()}: {row.state}{detail}")
-    pace = None if row.ended_at else pace_of(ledger, row, told)
-    left = f", {rate(pace[0])}, about {duration(pace[1])} left" if pace and told.left else ""
+    pace = None if row.ended_at else pace_of(ledger, row, progress)
+    left = f", {rate(pace[0])}, about {duration(pace[1])} left" if pace and progress.left else ""
     stdout.print(f"{_done(ledger, row):,} of {row.items:,} done{left}")
-    statuses = row.figures or {status.value: n for status, n in told.statuses.items()}
+    statuses = row.figures or {status.value: n for status, n in progress.statuses.items()}
     for status, number in statuses.items():
         stdout.print(f"  {status:<12} {number:>9,}")
 
@@ -126,9 +126,9 @@ def _until(row: OrderRow) -> str:
 
 def as_dict(ledger: Ledger, row: OrderRow) -> dict[str, object]:
     """How far an order is, for programs."""
-    told = orders.progress(ledger, row.id)
-    pace = None if row.ended_at else pace_of(ledger, row, told)
-    statuses = row.figures or {status.value: n for status, n in told.statuses.items()}
+    progress = orders.progress(ledger, row.id)
+    pace = None if row.ended_at else pace_of(ledger, row, progress)
+    statuses = row.figures or {status.value: n for status, n in progress.statuses.items()}
     return {
         "order": row.id,
         "kind": row.kind,
@@ -142,12 +142,12 @@ def as_dict(ledger: Ledger, row: OrderRow) -> dict[str, object]:
         "items": row.items,
         "bytes": row.size_bytes,
         "statuses": statuses,
-        "reasons": {reason.value: n for reason, n in told.reasons.items()},
-        "left": 0 if row.ended_at else told.left,
+        "reasons": {reason.value: n for reason, n in progress.reasons.items()},
+        "left": 0 if row.ended_at else progress.left,
         "pictures_per_second": pace[0] if pace else None,
-        "eta_seconds": pace[1] if pace and told.left else None,
-        "worked_seconds": told.worked_s,
-        "shares": {"open": told.shares_open, "all": told.shares},
+        "eta_seconds": pace[1] if pace and progress.left else None,
+        "worked_seconds": progress.worked_s,
+        "shares": {"open": progress.shares_open, "all": progress.shares},
         "who": row.who,
         "why": row.why,
         "created_at": row.created_at,

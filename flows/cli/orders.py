@@ -138,11 +138,11 @@ def cancel(
     def work(ledger: Ledger) -> None:
         if orders.get(ledger, number).ended_at is not None:
             raise UsageError(f"order {number} has ended; there is nothing to cancel")
-        told = orders.cancel(ledger, number, who=who or getuser(), why=why)
+        withdrawal = orders.cancel(ledger, number, who=who or getuser(), why=why)
         say(
-            f"{count(told.items, 'item')} taken back: {told.removed:,} removed, "
-            f"{told.restored:,} as they were before, {told.kept:,} begun before and left to the "
-            "next night"
+            f"{count(withdrawal.items, 'item')} taken back: {withdrawal.removed:,} removed, "
+            f"{withdrawal.restored:,} as they were before, {withdrawal.kept:,} begun before and "
+            "left to the next night"
         )
         if left := orders.progress(ledger, number).left:
             say(f"{count(left, 'item')} in work: what is begun is finished, the rest taken back")

@@ -151,8 +151,8 @@ def discover(
             listing = record_source(settings, ledger, source, accept_missing=accept_missing)
             is_complete = is_complete and not listing.incomplete
             if as_json:
-                told = {"incomplete": listing.incomplete, "left_out_by": listing.left_out}
-                print_json({"source": source, **asdict(listing.discovered), **told})
+                gaps = {"incomplete": listing.incomplete, "left_out_by": listing.left_out}
+                print_json({"source": source, **asdict(listing.discovered), **gaps})
             else:
                 stdout.print(f"{source}: {listing.in_words()}")
     if not is_complete:

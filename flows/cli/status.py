@@ -43,8 +43,8 @@ def status(database: options.Database = None, as_json: options.AsJson = False) -
         outages = ledger.list_outages()
         frames = frames_of_archive(ledger, recipe.id if recipe else None)
     if as_json:
-        told = [asdict(outage) | {"url": outage.url} for outage in outages]
-        more: dict[str, object] = {"outages": told} if told else {}
+        rows = [asdict(outage) | {"url": outage.url} for outage in outages]
+        more: dict[str, object] = {"outages": rows} if rows else {}
         if frames.films:
             more["films"] = asdict(frames)
         print_json(counts_as_dict(counts) | more)
@@ -203,13 +203,13 @@ def _print_shots(shots: Sequence[ShotRow]) -> None:
         of = f"{sum(shot.frames for shot in done):,} of {sum(shot.frames for shot in shots):,}"
         _line(f"{len(done)} of {count(len(shots), 'shot')}, {of} frames", 2)
     for shot in shots:
-        told = [str(shot.verdict)] if shot.verdict else []
-        told += ["kept grey"] if shot.is_grey else []
-        told += [f"{shot.reason}: {shot.detail}"] if shot.reason else []
-        if told or shot.status is ShotStatus.CLAIMED:
+        remarks = [str(shot.verdict)] if shot.verdict else []
+        remarks += ["kept grey"] if shot.is_grey else []
+        remarks += [f"{shot.reason}: {shot.detail}"] if shot.reason else []
+        if remarks or shot.status is ShotStatus.CLAIMED:
             state = f"shot {shot.number}, from frame {shot.first:,}: {shot.status}"
             by = f", by {shot.worker}" if shot.worker else ""
-            _line(", ".join([state, *told]) + by, 3)
+            _line(", ".join([state, *remarks]) + by, 3)
 
 
 def _print_history(history: ItemHistory) -> None:

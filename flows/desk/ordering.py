@@ -79,13 +79,13 @@ def steer(order_id: Number, move: str, desk: OpenDesk, visitor: Running, form: F
 def ask(request: Request, desk: OpenDesk, visitor: Running, form: Form) -> Response:
     """What an order would do and take. Nothing is changed."""
     order = _order(form, who=visitor.name)
-    told = forecast(desk.settings, desk.ledger, order)
+    planned = forecast(desk.settings, desk.ledger, order)
     return render(
         request,
         "order_forecast.html.j2",
         order=order,
-        lines=forecast_in_words(told, order),
-        items=told.plan.items,
+        lines=forecast_in_words(planned, order),
+        items=planned.plan.items,
         form=form,
         is_served=_is_served(),
     )

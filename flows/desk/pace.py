@@ -16,6 +16,6 @@ _DAYS = 30
 def pace(request: Request, desk: OpenDesk, visitor: Looking) -> Response:
     """The median of seconds by person and by day, and how long what waits will take."""
     del visitor
-    told = decision_pace(desk.ledger, days=_DAYS)
+    measured = decision_pace(desk.ledger, days=_DAYS)
     waits = sum(heap.items for heap in desk.waiting())
-    return render(request, "pace.html.j2", pace=told, days=_DAYS, waits=waits)
+    return render(request, "pace.html.j2", pace=measured, days=_DAYS, waits=waits)

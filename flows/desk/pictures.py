@@ -36,8 +36,8 @@ def info(request: Request, identifier: str, desk: OpenDesk, visitor: Looking) ->
     kept = _kept(desk, visitor, identifier)
     base = f"{request.url.scheme}://{request.url.netloc}/iiif/{identifier}"
     size = kept.pyramid
-    told = describe_service(base, width=size.width, height=size.height)
-    return JSONResponse(told, media_type=_JSON, headers=_KEPT)
+    service = describe_service(base, width=size.width, height=size.height)
+    return JSONResponse(service, media_type=_JSON, headers=_KEPT)
 
 
 @router.get("/iiif/{identifier}/{region}/{size}/{rotation}/{form}")

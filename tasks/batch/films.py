@@ -181,12 +181,12 @@ def _colour_shots(worker: Worker, work: Work, token: str, film: OpenFilm, share:
     item_id, revision = work.item.id, work.item.revision
     wanted = replace(_request(worker, share), item_id=item_id, revision=revision)
     while True:
-        told = films.standing(worker.ledger, token, item_id)
-        if not told.is_held:
+        standing = films.standing(worker.ledger, token, item_id)
+        if not standing.is_held:
             raise LeaseLost("the film was taken away: it is held, or changed, or in other hands")
-        if told.failed is not None:
-            raise ShotFailed(told.failed)
-        if told.is_done:
+        if standing.failed is not None:
+            raise ShotFailed(standing.failed)
+        if standing.is_done:
             return True
         if worker.stop.is_set() or not share.goes_on():
             return False
@@ -194,7 +194,7 @@ def _colour_shots(worker: Worker, work: Work, token: str, film: OpenFilm, share:
         leased = films.lease(worker.ledger, wanted)
         if leased is None:
             with work.stage("wait"):
-                worker.stop.wait(min(max(told.due_in_s or 0.0, LEAST_WAIT_S), LOOK_S))
+                worker.stop.wait(min(max(standing.due_in_s or 0.0, LEAST_WAIT_S), LOOK_S))
             continue
         with work.stage("infer"):
             colour_leased(worker, leased, lambda: nullcontext(film))

@@ -18,7 +18,7 @@ def write_sidecar(path: Path, files: Sequence[WrittenFile], *, provenance: Prove
     Raises:
         OSError: The file cannot be written.
     """
-    told = {
+    content = {
         "format_version": FORMAT_VERSION,
         "note": provenance.note,
         "digital_source_type": DIGITAL_SOURCE_TYPE,
@@ -40,7 +40,7 @@ def write_sidecar(path: Path, files: Sequence[WrittenFile], *, provenance: Prove
             for file in files
         ],
     }
-    text = json.dumps(told, indent=2, ensure_ascii=False, sort_keys=True)
+    text = json.dumps(content, indent=2, ensure_ascii=False, sort_keys=True)
     path.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 

@@ -31,7 +31,7 @@ def master_tags(film: Path, provenance: Provenance) -> dict[str, str]:
     """The tags of a master: the film's own, then what was made of it, by what, and from what."""
     own = {key.upper(): value for key, value in source_tags(film).items()}
     said = provenance.descriptive
-    told = {
+    tags = {
         "TITLE": said.title or said.identifier,
         "DESCRIPTION": said.description,
         "ARTIST": said.artist,
@@ -39,7 +39,7 @@ def master_tags(film: Path, provenance: Provenance) -> dict[str, str]:
     }
     comment = own.pop("COMMENT", "")
     return {
-        **{key: value for key, value in told.items() if value},
+        **{key: value for key, value in tags.items() if value},
         **own,
         **({"SOURCE_COMMENT": comment} if comment else {}),
         MASTER: _VERSION,

@@ -357,8 +357,8 @@ def _end_doubts(connection: Connection, scan_ids: Sequence[int]) -> None:
     pages = pages_of(connection, from_page=0)
     settled = update(scan).where(scan.c.id.in_(pages), DOUBTED)
     connection.execute(settled.values(read_listing=scan.c.listing), given)
-    told = select(scan.c.id).where(scan.c.id.in_(pages), _IS_KEPT).correlate(scan_revision)
-    connection.execute(delete(scan_revision).where(told.exists()), given)
+    replaced = select(scan.c.id).where(scan.c.id.in_(pages), _IS_KEPT).correlate(scan_revision)
+    connection.execute(delete(scan_revision).where(replaced.exists()), given)
 
 
 def _try_again(connection: Connection, scan_ids: Sequence[int]) -> None:

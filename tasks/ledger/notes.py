@@ -11,10 +11,10 @@ MAX_LENGTH = 400
 
 def lines_of(notes: Iterable[str]) -> str:
     """Notes as the ledger keeps them: each once, without control characters, not too many."""
-    told = list(dict.fromkeys(" ".join(_shown(note).split()) for note in notes))
-    kept = [note[:MAX_LENGTH] for note in told[:MAX_NOTES] if note]
-    if len(told) > MAX_NOTES:
-        kept[-1] = f"and {len(told) - MAX_NOTES + 1} more"
+    words = list(dict.fromkeys(" ".join(_shown(note).split()) for note in notes))
+    kept = [note[:MAX_LENGTH] for note in words[:MAX_NOTES] if note]
+    if len(words) > MAX_NOTES:
+        kept[-1] = f"and {len(words) - MAX_NOTES + 1} more"
     return sql.storable("\n".join(kept))
 
 

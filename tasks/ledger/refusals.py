@@ -328,8 +328,8 @@ def refuse_changed(
     is_noted = and_(other.c.kind == refusal.c.kind, other.c.scan_id == scan.c.id)
     noted = select(other.c.id).where(is_noted).correlate(refusal, scan).exists()
     names = ["kind", "decision_id", "scan_id", "sha256", "page"]
-    told = (refusal.c[name] if name != "scan_id" else scan.c.id for name in names)
-    theirs = select(*told).join(scan, _SAME_BYTES).where(scans, ~noted).distinct()
+    columns = (refusal.c[name] if name != "scan_id" else scan.c.id for name in names)
+    theirs = select(*columns).join(scan, _SAME_BYTES).where(scans, ~noted).distinct()
     connection.execute(insert(refusal).from_select(names, theirs), given)
 
 

@@ -49,9 +49,9 @@ def why_left_out(left: LeftOutScans) -> str:
     return _WHY_LEFT_OUT[left.status]
 
 
-def forecast_in_words(told: Forecast, order: Order) -> list[str]:
+def forecast_in_words(forecast: Forecast, order: Order) -> list[str]:
     """What a backfill would do, a line each."""
-    plan = told.plan
+    plan = forecast.plan
     lines = [
         f"{plan.scans:,} scans in {order.scope.in_words()}",
         f"{plan.items:,} would be enqueued: {bytes_in_words(plan.size_bytes)}",
@@ -64,11 +64,11 @@ def forecast_in_words(told: Forecast, order: Order) -> list[str]:
         where = left.status or "unknown"
         reason = f" ({left.reason})" if left.reason else ""
         lines.append(f"{left.scans:,} left out: {where}{reason}, {why_left_out(left)}")
-    return [*lines, *_estimate_in_words(told)]
+    return [*lines, *_estimate_in_words(forecast)]
 
 
-def _estimate_in_words(told: Forecast) -> list[str]:
-    rates, worker_s, seconds = told.rates, told.worker_s, told.seconds
+def _estimate_in_words(forecast: Forecast) -> list[str]:
+    rates, worker_s, seconds = forecast.rates, forecast.worker_s, forecast.seconds
     if rates is None or worker_s is None or seconds is None:
         return ["no estimate of time and storage: no batch has been measured in this ledger yet"]
     basis = (
@@ -76,13 +76,13 @@ def _estimate_in_words(told: Forecast) -> list[str]:
     )
     lines = [
         f"about {duration(worker_s)} of one worker's time ({basis})",
-        f"about {duration(seconds)} with {count(told.workers, 'worker')}",
+        f"about {duration(seconds)} with {count(forecast.workers, 'worker')}",
     ]
-    if told.storage_bytes is not None:
+    if forecast.storage_bytes is not None:
         ratio = rates.derivative_bytes / rates.source_bytes
         lines.append(
-            f"about {bytes_in_words(told.storage_bytes)} of derivatives ({ratio:.2f} bytes a byte "
-            "of scan, measured)"
+            f"about {bytes_in_words(forecast.storage_bytes)} of derivatives ({ratio:.2f} bytes a "
+            "byte of scan, measured)"
         )
     return lines
 
@@ -101,7 +101,7 @@ def budget_in_words(budget: Budget) -> str:
 
 def progress_in_words(ledger: Ledger, row: OrderRow) -> ProgressBar:
     """How far an order is: counts, pictures a second, what is left of time."""
-    told = orders.progress(ledger, row.id)
+    progress = orders.progress(ledger, row.id)
     title = f"{row.name} ({row.mode}, {row.scope.in_words()})"
     lines = [f"**{title[:1].upper()}{title[1:]}**: {row.state}"]
     if row.detail:
@@ -112,31 +112,31 @@ def progress_in_words(ledger: Ledger, row: OrderRow) -> ProgressBar:
         lines += [f"{total - waiting:,} of {total:,} scans done", _table(row.figures)]
         percent = 100.0 if row.state is OrderState.COMPLETED else _percent(total - waiting, total)
         return ProgressBar(percent, "\n\n".join(lines))
-    lines.append(f"{told.done:,} of {told.total:,}{_pace(ledger, row, told)}")
+    lines.append(f"{progress.done:,} of {progress.total:,}{_pace(ledger, row, progress)}")
     frames = film_figures.frames_of_order(ledger, row.id)
     if frames.films:
         lines.append(frames.in_words())
     first = orders.has_precedence(ledger, row.id)
     if first is not None:
         lines.append(f"{first.name} goes first.")
-    lines.append(f"{told.shares_open} shares are open, {told.shares} were in all")
-    lines.append(_table({status.value: n for status, n in told.statuses.items()}))
+    lines.append(f"{progress.shares_open} shares are open, {progress.shares} were in all")
+    lines.append(_table({status.value: n for status, n in progress.statuses.items()}))
     # A film under way counts by its frames: it may be all of an order.
-    under_way = frames.share if told.statuses.get(ItemStatus.CLAIMED) else 0.0
-    return ProgressBar(_percent(told.done + under_way, told.total), "\n\n".join(lines))
+    under_way = frames.share if progress.statuses.get(ItemStatus.CLAIMED) else 0.0
+    return ProgressBar(_percent(progress.done + under_way, progress.total), "\n\n".join(lines))
 
 
-def pace_of(ledger: Ledger, row: OrderRow, told: Progress) -> tuple[float, float] | None:
+def pace_of(ledger: Ledger, row: OrderRow, progress: Progress) -> tuple[float, float] | None:
     """Pictures a second of all workers together, and the seconds left; None before any batch."""
     rates = measured_rates(ledger, run_id=row.run_id)
-    return None if rates is None else (rates.items_per_s, rates.eta_s(told.left))
+    return None if rates is None else (rates.items_per_s, rates.eta_s(progress.left))
 
 
-def _pace(ledger: Ledger, row: OrderRow, told: Progress) -> str:
-    pace = pace_of(ledger, row, told)
+def _pace(ledger: Ledger, row: OrderRow, progress: Progress) -> str:
+    pace = pace_of(ledger, row, progress)
     if pace is None:
         return ""
-    left = f", about {duration(pace[1])} left" if told.left else ""
+    left = f", about {duration(pace[1])} left" if progress.left else ""
     return f", {rate(pace[0])}{left}"
 
 

@@ -81,8 +81,8 @@ def give_up(ledger: Ledger, row: OrderRow, why: str) -> None:
 
 def films_in_words(ledger: Ledger, order_id: int) -> str:
     """How far the films of an order are, in frames; nothing where there are none."""
-    told = film_figures.frames_of_order(ledger, order_id)
-    return f"({told.done:,} of {told.frames:,} frames)" if told.frames else ""
+    frames = film_figures.frames_of_order(ledger, order_id)
+    return f"({frames.done:,} of {frames.frames:,} frames)" if frames.frames else ""
 
 
 # --- an order in one process ---------------------------------------------------------------------
@@ -113,26 +113,26 @@ def work_here(  # noqa: PLR0913 - three of them have defaults
     """
     while not stop.is_set():
         row = orders.settle(ledger, order_id)
-        told = orders.progress(ledger, order_id)
-        on_progress(told.done, told.total, films_in_words(ledger, order_id))
+        progress = orders.progress(ledger, order_id)
+        on_progress(progress.done, progress.total, films_in_words(ledger, order_id))
         if row.state is not OrderState.RUNNING:
             return row.detail if row.state is OrderState.ABORTED else ""
         first = orders.has_precedence(ledger, order_id)
         if first is not None:
-            on_progress(told.done, told.total, f"waits for {first.name}")
+            on_progress(progress.done, progress.total, f"waits for {first.name}")
         due_s = ledger.next_due_s(order_id)
         if first is not None or due_s is None or due_s > PATIENCE_S:
             stop.wait(POLL_S)  # what is left is in other hands, or tried again later
             continue
 
-        def show(one: BatchSummary, done: int = told.done, total: int = told.total) -> None:
+        def show(one: BatchSummary, done: int = progress.done, total: int = progress.total) -> None:
             on_progress(done + one.items, total, films_in_words(ledger, order_id))
 
         left_s = None
         if row.budget.max_seconds is not None:
-            left_s = max(row.budget.max_seconds - told.worked_s, 1.0)
+            left_s = max(row.budget.max_seconds - progress.worked_s, 1.0)
         share = orders.open_share(
-            ledger, order_id, Size(told.left, None, left_s), worker=worker_name()
+            ledger, order_id, Size(progress.left, None, left_s), worker=worker_name()
         )
         summary = work_share(
             settings,

@@ -198,7 +198,7 @@ def _failed_step(reason: Reason) -> tuple[Term, str]:
 
 
 def _failure(attempt: AttemptRow, kind: Term, detail: str) -> _EventDraft:
-    told = filter(
+    parts = filter(
         None, (attempt.status.value, attempt.reason and attempt.reason.value, attempt.detail)
     )
     return _EventDraft(
@@ -207,7 +207,7 @@ def _failure(attempt: AttemptRow, kind: Term, detail: str) -> _EventDraft:
         attempt.ended_at or attempt.claimed_at,
         detail,
         outcome=terms.FAIL,
-        note=": ".join(told),
+        note=": ".join(parts),
         attempt=attempt,
     )
 

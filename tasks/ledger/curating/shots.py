@@ -63,8 +63,8 @@ def judge_shot(connection: Connection, judged: ShotJudgement) -> int:
         why=": ".join(filter(None, (said, judged.why))),
         scope={"shot": judged.number, "verdict": judged.verdict},
     )
-    told = {"decision_id": decision_id, "item_id": judged.item_id, "was": status, "became": status}
-    connection.execute(insert(decision_item).values(told))
+    moved = {"decision_id": decision_id, "item_id": judged.item_id, "was": status, "became": status}
+    connection.execute(insert(decision_item).values(moved))
     mine = shot.c.id == known[judged.number].id
     connection.execute(
         update(shot).where(mine).values(verdict=judged.verdict, decision_id=decision_id)

@@ -45,7 +45,7 @@ def standing(connection: Connection, token: str, item_id: int) -> FilmStanding:
     mine = select(shot).join(item, OF_ITEM).where(item.c.id == item_id)
     rows = mine.subquery()
     is_done = rows.c.status == ShotStatus.DONE
-    told = connection.execute(
+    sums = connection.execute(
         select(
             func.count().label("shots"),
             func.coalesce(func.sum(case((is_done, 1), else_=0)), 0).label("done"),
@@ -57,10 +57,10 @@ def standing(connection: Connection, token: str, item_id: int) -> FilmStanding:
     first_failed = connection.execute(failed).first()
     return FilmStanding(
         is_held=connection.execute(held).first() is not None,
-        shots=int(told.shots),
-        done=int(told.done),
-        frames=int(told.frames),
-        frames_done=int(told.ready),
+        shots=int(sums.shots),
+        done=int(sums.done),
+        frames=int(sums.frames),
+        frames_done=int(sums.ready),
         due_in_s=_due_in_s(connection, shot.c.item_id == item_id),
         failed=None if first_failed is None else shot_row(first_failed),
     )

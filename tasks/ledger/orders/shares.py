@@ -50,30 +50,30 @@ def open_shares(
     room = window
     opened: list[ShareRow] = []
     for row in [locked[one.id] for one in list_open(connection)]:
-        told = progress(connection, row.id)
-        room -= told.shares_open
-        size, mine = sizes.get(row.id), told.shares_open
+        reached = progress(connection, row.id)
+        room -= reached.shares_open
+        size, mine = sizes.get(row.id), reached.shares_open
         if row.state is not OrderState.RUNNING or size is None:
             continue
-        while room > 0 and (fitting := _fitting(connection, row, told, size, mine)) is not None:
+        while room > 0 and (fitting := _fitting(connection, row, reached, size, mine)) is not None:
             opened.append(open_share(connection, row.id, fitting))
             room, mine = room - 1, mine + 1
     return opened
 
 
 def _fitting(
-    connection: Connection, row: OrderRow, told: Progress, size: Size, shares: int
+    connection: Connection, row: OrderRow, reached: Progress, size: Size, shares: int
 ) -> Size | None:
     """The size of one more share of an order; None where the *shares* that are open will do.
 
     A shot of a film is worth a worker that has nothing else: several share a reel.
     """
-    for_scans = -(-told.left // size.expected_items)
+    for_scans = -(-reached.left // size.expected_items)
     if shares >= for_scans + films.count_open(connection, row.id):
         return None
     if row.budget.max_seconds is None:
         return size
-    left_s = row.budget.max_seconds - told.worked_s - _reserved_s(connection, row.id)
+    left_s = row.budget.max_seconds - reached.worked_s - _reserved_s(connection, row.id)
     if left_s < SPENT_WITHIN_S:
         return None
     return replace(size, max_seconds=min(size.max_seconds or left_s, left_s))

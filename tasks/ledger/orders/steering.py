@@ -133,8 +133,8 @@ def resume(
     if given:
         connection.execute(update(work_order).where(work_order.c.id == row.id).values(given))
         row = lock(connection, order_id)
-    told = progress(connection, row.id)
-    if not told.shares_open and (spent := spent_budget(row, told)) and not given:
+    reached = progress(connection, row.id)
+    if not reached.shares_open and (spent := spent_budget(row, reached)) and not given:
         raise UsageError(
             f"{spent} spent; give it more with --max-items, --max-bytes or --max-hours"
         )
@@ -215,30 +215,30 @@ def _settle(connection: Connection, order_id: int) -> OrderRow:
     row = lock(connection, order_id)
     if row.ended_at is not None:
         return row
-    told = progress(connection, row.id)
+    reached = progress(connection, row.id)
     if row.state is OrderState.CANCELLING:
-        if not told.left:
+        if not reached.left:
             _end(connection, row, OrderState.CANCELLED)
     elif is_late(connection, row):
-        if not (told.shares_open and told.statuses.get(ItemStatus.CLAIMED)):
-            why = f"its deadline has passed; {told.left:,} items wait for the next order"
+        if not (reached.shares_open and reached.statuses.get(ItemStatus.CLAIMED)):
+            why = f"its deadline has passed; {reached.left:,} items wait for the next order"
             return stop(connection, row.id, RunEnding.CANCELLED, why=why)
     elif row.state is OrderState.RUNNING:
-        _settle_running(connection, row, told)
+        _settle_running(connection, row, reached)
     row = lock(connection, order_id)
     if row.state not in (OrderState.LISTING, OrderState.PLANNING, OrderState.RUNNING):
         _end_shares_not_begun(connection, row)
     return row
 
 
-def _settle_running(connection: Connection, row: OrderRow, told: Progress) -> None:
-    spent = spent_budget(row, told)
+def _settle_running(connection: Connection, row: OrderRow, reached: Progress) -> None:
+    spent = spent_budget(row, reached)
     if not spent:
-        if not told.left:
+        if not reached.left:
             _end(connection, row, OrderState.COMPLETED)
-        elif row.kind is not OrderKind.BACKFILL and not told.shares_open:
-            _stop_if_all_is_away(connection, row, told)
-    elif told.shares_open:
+        elif row.kind is not OrderKind.BACKFILL and not reached.shares_open:
+            _stop_if_all_is_away(connection, row, reached)
+    elif reached.shares_open:
         return  # they may be at the last of it
     elif row.kind is OrderKind.BACKFILL:
         more = f"`autochrome orders resume {row.id}` with more of it goes on"
@@ -247,11 +247,11 @@ def _settle_running(connection: Connection, row: OrderRow, told: Progress) -> No
         stop(connection, row.id, RunEnding.COMPLETED, why=f"{spent} spent")
 
 
-def _stop_if_all_is_away(connection: Connection, row: OrderRow, told: Progress) -> None:
+def _stop_if_all_is_away(connection: Connection, row: OrderRow, reached: Progress) -> None:
     """What waits for sources alone is the next order's. A backfill goes on when they are back."""
     if waits_for_sources_alone(connection, row.id, longer_than_s=PATIENCE_S):
         away = ", ".join(sorted({f"{url}/{place}" for url, place in outages.places(connection)}))
-        why = f"{told.left:,} items wait for what cannot be read: {away}"
+        why = f"{reached.left:,} items wait for what cannot be read: {away}"
         stop(connection, row.id, RunEnding.COMPLETED, why=why)
 
 
@@ -264,11 +264,11 @@ def _end_shares_not_begun(connection: Connection, row: OrderRow) -> None:
     )
 
 
-def spent_budget(row: OrderRow, told: Progress) -> str:
+def spent_budget(row: OrderRow, reached: Progress) -> str:
     """Which budget keeps it from going on, in words; empty: none."""
     limit_s = row.budget.max_seconds
-    if told.left:
-        is_spent = limit_s is not None and told.worked_s >= limit_s - SPENT_WITHIN_S
+    if reached.left:
+        is_spent = limit_s is not None and reached.worked_s >= limit_s - SPENT_WITHIN_S
         return f"its {(limit_s or 0) / 3600:g} hours of work are" if is_spent else ""
     if row.is_planned:
         return ""
@@ -295,8 +295,8 @@ def _end(
     detail: str = "",
 ) -> None:
     """Keep the counts as they are now: its items may belong to another order later."""
-    told = progress(connection, row.id)
-    figures = {status.value: n for status, n in told.statuses.items()}
+    reached = progress(connection, row.id)
+    figures = {status.value: n for status, n in reached.statuses.items()}
     change_state(connection, row.id, state, detail or row.detail)
     connection.execute(
         update(work_order)

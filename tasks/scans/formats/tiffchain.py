@@ -152,8 +152,8 @@ def _are_raw(directories: list[Directory], *, is_whole: bool) -> bool:
     lower = list(below(directories[0]))
     if any(one.integer(tags.PHOTOMETRIC, -1) in tags.RAW for one in (*directories, *lower)):
         return True
-    told = directories[0].entries.get(tags.SUB_IFDS)
-    are_all_read = is_whole and (told is None or told.count == len(lower))
+    listed = directories[0].entries.get(tags.SUB_IFDS)
+    are_all_read = is_whole and (listed is None or listed.count == len(lower))
     return not are_all_read and any(tags.DNG_VERSION in one for one in directories)
 
 

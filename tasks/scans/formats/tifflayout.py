@@ -164,8 +164,8 @@ def _bits(directory: Directory, numbers: int, compression: int, notes: list[str]
     if found:
         return int(found.pop())
     stored = directory.numbers(tags.STRIP_BYTES).sum() + directory.numbers(tags.TILE_BYTES).sum()
-    told = 8 * int(stored) // numbers if compression == 1 else 8 if compression == tags.JPEG else 1
-    bits = told if told in {8, 16} else 1
+    bits = 8 * int(stored) // numbers if compression == 1 else 8 if compression == tags.JPEG else 1
+    bits = bits if bits in {8, 16} else 1
     if bits > 1:
         notes.append(f"the TIFF does not say how deep its samples are: taken as {bits} bits")
     return bits

@@ -168,8 +168,8 @@ class _Reading:
                 self._notes.append(f"XMP in {block.place} {found.mended}; it could be read")
             if found.fault:
                 whole = f"{len(found.properties)} properties were read" if found.properties else ""
-                told = f"XMP in {block.place} {found.fault}"
-                self._unread.append(f"{told}; {whole}" if whole else told)
+                fault = f"XMP in {block.place} {found.fault}"
+                self._unread.append(f"{fault}; {whole}" if whole else fault)
             self._add(properties, prefixes, found)
         parts = [block.data for block in self._blocks if block.kind is BlockKind.EXTENDED_XMP]
         wanted = properties.get(tag("xmpNote:HasExtendedXMP"))
