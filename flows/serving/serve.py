@@ -283,7 +283,7 @@ def _workers(
 
 def _worker_command(pool: str, *, name: str, limit: int) -> Sequence[str]:
     return [
-        *(sys.executable, "-m", "flows.draining"),
+        *(sys.executable, "-m", "flows.serving.worker"),
         *(sys.executable, "-m", "prefect", "worker", "start"),
         *("--pool", pool, "--name", name, "--limit", str(limit)),
     ]

@@ -112,7 +112,7 @@ def test_compose_starts_things_in_order() -> None:
         assert not image.endswith(":latest")
     worker = services["worker-cpu"]
     assert worker["stop_grace_period"] == "60s"
-    assert worker["command"][:3] == ["python", "-m", "flows.draining"]
+    assert worker["command"][:3] == ["python", "-m", "flows.serving.worker"]
 
 
 def test_compose_asks_for_what_its_example_holds() -> None:

@@ -16,7 +16,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect_kubernetes.worker import KubernetesWorker, KubernetesWorkerJobConfiguration
 
 from flows.deploying.pools import GPU_POOL, LIGHT_POOL
-from flows.draining import PATIENCE_S
+from flows.serving.worker import PATIENCE_S
 from tests.deploy.snippets import DEPLOY
 
 FOLDER = DEPLOY / "kubernetes"

@@ -121,7 +121,7 @@ class Host:
     def start_worker(self, pool: str, *, limit: int) -> None:
         """Start a worker as the runbook says."""
         worker = ("prefect", "worker", "start", "--pool", pool, "--name", self.name)
-        self.start(sys.executable, "-m", "flows.draining", *worker, "--limit", str(limit))
+        self.start(sys.executable, "-m", "flows.serving.worker", *worker, "--limit", str(limit))
 
     def run(self, *arguments: str) -> str:
         """Run a command of ours to its end; its output."""

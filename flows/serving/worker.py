@@ -1,6 +1,6 @@
 """Runs a Prefect worker so that its end drains its runs.
 
-    python -m flows.draining prefect worker start --type process --pool autochrome
+    python -m flows.serving.worker prefect worker start --type process --pool autochrome
 
 At SIGTERM Prefect's process worker kills the runs that it started, and ends: what they had begun
 would wait for leases to expire. Here the runs, each a process in a session of its own, are told

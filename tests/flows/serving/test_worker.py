@@ -47,7 +47,7 @@ def test_runs_drain_when_the_worker_is_stopped(tmp_path: Path) -> None:
     (tmp_path / "run.py").write_text(RUN)
     told = tmp_path / "told"
     command = [sys.executable, tmp_path / "worker.py", tmp_path / "run.py", told]
-    draining = subprocess.Popen([sys.executable, "-m", "flows.draining", *command])
+    draining = subprocess.Popen([sys.executable, "-m", "flows.serving.worker", *command])
     wait_for(told, "running")
     draining.send_signal(signal.SIGTERM)
     assert draining.wait(30) == 7
@@ -57,5 +57,5 @@ def test_runs_drain_when_the_worker_is_stopped(tmp_path: Path) -> None:
 def test_the_exit_code_is_the_commands() -> None:
     """Container runtimes decide by it."""
     command = [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
-    ended = subprocess.run([sys.executable, "-m", "flows.draining", *command], check=False)
+    ended = subprocess.run([sys.executable, "-m", "flows.serving.worker", *command], check=False)
     assert ended.returncode == 137
