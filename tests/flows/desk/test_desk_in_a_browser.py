@@ -21,8 +21,8 @@ pytestmark = [
     pytest.mark.skipif(find_browser() is None, reason="needs Chromium: apt-get install chromium"),
 ]
 
-_CURRENT = "Number(document.querySelector('[data-pane]')?.dataset.item || 0)"
-_SHOWN = (
+CURRENT = "Number(document.querySelector('[data-pane]')?.dataset.item || 0)"
+SHOWN = (
     "document.querySelector('.viewer.live')?.getAttribute('aria-busy') === 'false' && "
     "!document.querySelector('.viewer').dataset.fault"
 )
@@ -63,7 +63,7 @@ def signed_in(folder: Path, url: str, name: str) -> Iterator[Page]:
             page.run(f"document.getElementById('{field}').focus()")
             page.write(text)
         page.press("Enter")
-        page.wait_until(_SHOWN)
+        page.wait_until(SHOWN)
         yield page
 
 
@@ -82,10 +82,10 @@ def wait_for_status(ledger: Ledger, item: int, status: str) -> None:
 
 def step(page: Page, key: str) -> int:
     """Press a key and wait for another item; its number."""
-    before = page.run(_CURRENT)
+    before = page.run(CURRENT)
     page.press(key)
-    page.wait_until(f"{_CURRENT} !== {before} && {_SHOWN}", seconds=20)
-    return int(page.run(_CURRENT))
+    page.wait_until(f"{CURRENT} !== {before} && {SHOWN}", seconds=20)
+    return int(page.run(CURRENT))
 
 
 def test_a_morning_by_key(elsewhere: Settings, tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_morning_by_key(elsewhere: Settings, tmp_path: Path) -> None:
         serving(elsewhere) as url,
         signed_in(tmp_path / "anna", url.replace("0.0.0.0", "127.0.0.1"), "Anna") as page,  # noqa: S104
     ):
-        first = int(page.run(_CURRENT))
+        first = int(page.run(CURRENT))
         second = step(page, "j")
         assert step(page, "k") == first
         assert status_of(ledger, first) == "review"
@@ -103,14 +103,14 @@ def test_a_morning_by_key(elsewhere: Settings, tmp_path: Path) -> None:
         wait_for_status(ledger, first, "published")
         page.wait_for("5 scans wait")
         page.press("u")
-        page.wait_until(f"{_CURRENT} === {first}")
+        page.wait_until(f"{CURRENT} === {first}")
         wait_for_status(ledger, first, "review")
         page.wait_for("6 scans wait")
         page.press("r")
         page.wait_until("document.getElementById('why').open")
         page.press("2")
         wait_for_status(ledger, first, "rejected")
-        page.wait_until(f"{_CURRENT} === {second} && {_SHOWN}")
+        page.wait_until(f"{CURRENT} === {second} && {SHOWN}")
         page.press("h")
         page.wait_until("document.getElementById('why').open")
         page.press("Enter")
@@ -141,8 +141,8 @@ def test_two_at_once(elsewhere: Settings, tmp_path: Path) -> None:
         anna, ben = (
             opened.enter_context(signed_in(tmp_path / name, url, name)) for name in ("Anna", "Ben")
         )
-        item = int(anna.run(_CURRENT))
-        assert int(ben.run(_CURRENT)) == item
+        item = int(anna.run(CURRENT))
+        assert int(ben.run(CURRENT)) == item
         second = step(anna, "a")
         wait_for_status(ledger, item, "published")
         ben.wait_for("Anna has decided about this one")
@@ -152,7 +152,7 @@ def test_two_at_once(elsewhere: Settings, tmp_path: Path) -> None:
         anna.press("u")
         ben.wait_for("Anna has taken that back: it waits again", "6 scans wait")
         ben.wait_until("document.querySelector('[data-pane] .approve:not(:disabled)')")
-        anna.wait_until(f"{_CURRENT} === {item} && {_SHOWN}")
+        anna.wait_until(f"{CURRENT} === {item} && {SHOWN}")
         assert step(anna, "a") == second
         wait_for_status(ledger, item, "published")
         ben.wait_until("document.querySelector('[data-pane]').classList.contains('decided')")
@@ -163,7 +163,7 @@ def test_two_at_once(elsewhere: Settings, tmp_path: Path) -> None:
         assert f"item={second}" in back  # the queue that one came from
         assert "order=oldest" in back
         ben.open(back)
-        ben.wait_until(f"{_CURRENT} === {second} && {_SHOWN}")
+        ben.wait_until(f"{CURRENT} === {second} && {SHOWN}")
         third = step(anna, "a")
         ben.wait_until("document.querySelector('[data-pane]').classList.contains('decided')")
         assert step(ben, "j") == third
@@ -224,7 +224,7 @@ def test_on_a_phone(elsewhere: Settings, tmp_path: Path) -> None:
     ):
         page.see(390, 844)
         page.open(served.replace("0.0.0.0", "127.0.0.1") + "/review")  # noqa: S104
-        page.wait_until(_SHOWN)
+        page.wait_until(SHOWN)
         for kind in ("approve", "reject", "hold"):
             box = f"document.querySelector('[data-kind={kind}]').getBoundingClientRect()"
             assert page.run(f"{box}.top") > 0
@@ -257,7 +257,7 @@ def test_axe_finds_nothing(elsewhere: Settings, tmp_path: Path, width: int, dark
             page.wait_until("document.readyState === 'complete'")
             for key in ("", "?", "r") if path == "/review" else ("",):
                 if key:
-                    page.wait_until(_SHOWN)
+                    page.wait_until(SHOWN)
                     page.press(key)
                     page.wait_until("document.querySelector('dialog[open]')")
                 page.run(axe_core())
