@@ -8,11 +8,11 @@ import os
 import statistics
 import subprocess
 import sys
-import threading
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -20,8 +20,10 @@ import torch
 
 from colormodel.neutral import neutral_mask
 from colormodel.planes import Plane
+from tasks.batch.batch import colorize_batch
 from tasks.batch.worker import Worker, open_worker
-from tasks.ledger import Claim, ClaimedItem, Ledger, Outcome
+from tasks.ledger import Claim, Ending, Ledger, Outcome
+from tasks.orders.dispatch import IN_FLIGHT
 from tasks.orders.run import begin_run
 from tasks.scans.reader import open_scan
 from tasks.settings import Settings
@@ -36,24 +38,12 @@ ROUNDS = 3
 
 
 class Unrecorded:
-    """Stands where the ledger stands, and records nothing: hands out items until none is left."""
+    """Stands where the ledger stands, and records nothing."""
 
-    def __init__(self, items: Sequence[ClaimedItem], token: Claim) -> None:
-        self._left = list(items)
-        self._claim = token
-        self._guard = threading.Lock()
-
-    def claim(self, worker: str, *, limit: int, **_: object) -> Claim | None:
-        """Hand out the next items."""
-        del worker
-        with self._guard:
-            items, self._left = self._left[:limit], self._left[limit:]
-        return replace(self._claim, items=tuple(items)) if items else None
-
-    def finish(self, token: str, outcomes: Sequence[Outcome]) -> frozenset[int]:
+    def finish(self, token: str, outcomes: Sequence[Outcome]) -> dict[int, Ending]:
         """Accept everything."""
         del token
-        return frozenset(outcome.item_id for outcome in outcomes)
+        return {one.item_id: Ending(one.status, one.reason) for one in outcomes}
 
     def renew(self, token: str, *, lease_s: float) -> int:
         """Leases do not run out here."""
@@ -63,11 +53,6 @@ class Unrecorded:
     def give_back(self, token: str, item_ids: Collection[int] | None = None, **_: object) -> int:
         """Nothing is given back: a benchmark that stops is void."""
         raise RuntimeError(f"items of {token} were given back: {item_ids}")
-
-    def next_due_s(self, recipe_id: int, **_: object) -> float | None:
-        """Nothing becomes due later."""
-        del recipe_id
-        return None
 
 
 def settings_for(folder: Path, source: str, output: str, **given: object) -> Settings:
@@ -102,10 +87,16 @@ def colour_recorded(worker: Worker) -> None:
         raise RuntimeError(f"the run did not end as it should: {done.in_words()} {done.aborted}")
 
 
-def colour_unrecorded(worker: Worker, items: Sequence[ClaimedItem], claim: Claim) -> None:
+def colour_unrecorded(worker: Worker, claim: Claim) -> None:
     """Colour the same in the same batches, without a ledger."""
-    bare = replace(worker, ledger=Unrecorded(items, claim))  # type: ignore[arg-type]  # in its place
-    colour_recorded(bare)
+    bare = replace(worker, ledger=Unrecorded())  # type: ignore[arg-type]  # in its place
+    size, count = worker.settings.batch_items, len(claim.items)
+    batches = (replace(claim, items=claim.items[at : at + size]) for at in range(0, count, size))
+    with ThreadPoolExecutor(IN_FLIGHT) as threads:
+        summaries = threads.map(partial(colorize_batch, bare), batches)
+        done = sum(one.statuses.total() for one in summaries)
+    if done != count:
+        raise RuntimeError(f"{done} of {count} scans were coloured")
 
 
 def all_items(worker: Worker, ledger: Ledger, count: int) -> Claim:
@@ -143,7 +134,7 @@ def measure(folder: Path, *, scans: int) -> list[Row]:
         colorizer = worker.colorizer
 
         def bare() -> None:
-            colour_unrecorded(worker, claim.items, claim)
+            colour_unrecorded(worker, claim)
 
         def alone() -> None:
             with _all_cores():
