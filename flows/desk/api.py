@@ -23,6 +23,7 @@ from tasks.ledger.curating import (
 )
 from tasks.ledger.people import Role
 from tasks.report.reasons import REASON_HELP
+from tasks.scans.descriptive import Descriptive
 from tasks.schema import DecisionKind
 
 
@@ -131,18 +132,6 @@ class Item(BaseModel):
     colour: str = Field(description="The same for the derivative")
     decisions: list[Decision]
     opinions: list[ItemOpinion]
-
-
-class Caption(BaseModel):
-    """What the scan's file says of its subject and its rights."""
-
-    title: str
-    description: str
-    artist: str
-    copyright: str
-    credit: str
-    identifier: str
-    date: str
 
 
 class DecisionRequest(BaseModel):
@@ -282,13 +271,13 @@ def an_item(item_id: Number, desk: OpenDesk, visitor: Looking) -> Item:
 
 
 @router.get("/items/{item_id}/said", responses={404: {"model": Refusal}})
-def what_the_file_says(item_id: Number, desk: OpenDesk, visitor: Looking) -> Caption:
+def what_the_file_says(item_id: Number, desk: OpenDesk, visitor: Looking) -> Descriptive:
     """What the scan's file says of its subject and its rights; reads the scan if need be."""
     one = seen_item(desk, visitor, item_id)
     file = shown_file(one, "scan")
     if file is None:
         raise HTTPException(404, "the scan holds other bytes by now")
-    return Caption(**vars(desk.pictures.pyramid(file).pyramid.said))
+    return desk.pictures.pyramid(file).pyramid.said
 
 
 @router.post(
@@ -356,7 +345,7 @@ def item_told(one: DeskItem) -> Item:
     return Item(
         id=row.id,
         uri=row.uri,
-        title=scan.title,
+        title=scan.title or "",
         page=row.page,
         collection=row.collection,
         status=row.status,

@@ -16,6 +16,7 @@ from tasks.ledger.records import (
     ItemFilter,
     ItemRow,
     RecipeRow,
+    ScanRow,
 )
 from tasks.ledger.uris import uri_of
 from tasks.schema import (
@@ -206,4 +207,14 @@ def derivative_row(row: Row[Any]) -> DerivativeRow:
         row,
         scan_uri=uri_of(row.source, row.scan_key, row.page),
         store=row.url,
+    )
+
+
+def scan_row(row: Row[Any]) -> ScanRow:
+    """A scan from its table's row, with its store's URL."""
+    return sql.record(
+        ScanRow,
+        row,
+        uri=uri_of(row.url, row.key, row.page),
+        source=row.url,
     )

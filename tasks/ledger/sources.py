@@ -7,7 +7,6 @@ listed, in whatever order, by whatever name of the same folder.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, select, text
@@ -18,6 +17,7 @@ from tasks.ledger.engine import reads
 from tasks.ledger.records import ListedObject
 from tasks.ledger.uris import canonical, key_between
 from tasks.schema import scan, store
+from tasks.storage import ObjectInfo
 
 _LOCK = 0x536F7572  # any number: all that make sources take turns
 
@@ -55,18 +55,6 @@ class Route:
         return self.base if self.inside.startswith(prefix) else None
 
 
-@dataclass(frozen=True)
-class _RoutedObject:
-    """A listed object under its key in the source that it belongs to."""
-
-    key: str
-    size_bytes: int
-    etag: str
-    modified_at: datetime
-    version: str | None
-    is_archived: bool
-
-
 @dataclass
 class Router:
     """The routes of one listing, the innermost first; the last takes all that no other does."""
@@ -88,8 +76,8 @@ class Router:
                 yield route, sorted_[route.inside]
 
 
-def _moved(found: ListedObject, key: str) -> _RoutedObject:
-    return _RoutedObject(
+def _moved(found: ListedObject, key: str) -> ObjectInfo:
+    return ObjectInfo(
         key,
         found.size_bytes,
         found.etag,

@@ -14,6 +14,7 @@ from tasks.ledger.reading import (
     derivative_row,
     item_row,
     recipe_row,
+    scan_row,
     select_derivatives,
     select_items,
 )
@@ -24,7 +25,6 @@ from tasks.ledger.records import (
     ItemStory,
     RecipeRow,
     RevisionRow,
-    ScanRow,
 )
 from tasks.ledger.uris import uri_of
 from tasks.schema import (
@@ -94,22 +94,13 @@ def _story(connection: Connection, row: Row[Any]) -> ItemStory:
         scan_revision.c.scan_id == row.id, scan_revision.c.revision < row.revision
     )
     return ItemStory(
-        scan=_scan_row(row),
+        scan=scan_row(row),
         revisions=tuple(
             sql.record(RevisionRow, old)
             for old in connection.execute(before.order_by(scan_revision.c.revision))
         ),
         items=tuple(_histories(connection, row.id)),
         corrections=tuple(corrections.of_bytes(connection, row.sha256, row.page)),
-    )
-
-
-def _scan_row(row: Row[Any]) -> ScanRow:
-    return sql.record(
-        ScanRow,
-        row,
-        uri=uri_of(row.url, row.key, row.page),
-        source=row.url,
     )
 
 

@@ -6,35 +6,21 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
-from tasks.ledger import refusals, sql
+from tasks.ledger import refusals
 from tasks.ledger.engine import reads
 from tasks.ledger.films import list_shots
-from tasks.ledger.reading import derivative_row, item_row, select_derivatives, select_items
-from tasks.ledger.records import DerivativeRow, ItemRow
+from tasks.ledger.reading import (
+    derivative_row,
+    item_row,
+    scan_row,
+    select_derivatives,
+    select_items,
+)
+from tasks.ledger.records import DerivativeRow, ItemRow, ScanRow
 from tasks.ledger.records.reading import DecisionRow
 from tasks.ledger.records.shots import ShotRow
 from tasks.ledger.story import decisions_of
 from tasks.schema import DecisionKind, ItemStatus, derivative, item, opinion, scan, store
-
-
-@dataclass(frozen=True)
-class ScanFile:
-    """Where a scan lies, and what it is."""
-
-    source: str
-    key: str
-    page: int
-    version: str | None
-    etag: str
-    sha256: str | None
-    width: int | None
-    height: int | None
-    bits: int | None
-    pages: int | None
-    size_bytes: int
-    frames: int | None  #: of a film
-    film_s: float | None  #: how long it plays
-    title: str  #: what the file calls its subject; empty where it does not, or was not read
 
 
 @dataclass(frozen=True)
@@ -52,7 +38,7 @@ class DeskItem:
     """An item, and all that a page about it needs."""
 
     row: ItemRow
-    scan: ScanFile
+    scan: ScanRow
     derivatives: tuple[DerivativeRow, ...]  #: of the scan as the item is about it
     decisions: tuple[DecisionRow, ...]  #: about the item, the latest last
     opinions: tuple[Opinion, ...]
@@ -97,12 +83,7 @@ def desk_item(connection: Connection, item_id: int) -> DeskItem | None:
     )
     return DeskItem(
         row=item_row(row),
-        scan=sql.record(
-            ScanFile,
-            found,
-            source=found.url,
-            title=found.title or "",
-        ),
+        scan=scan_row(found),
         derivatives=tuple(map(derivative_row, files)),
         decisions=tuple(decisions_of(connection, item_id)),
         opinions=tuple(opinions_of(connection, item_id)),

@@ -184,6 +184,7 @@ class ScanRow:
     pages: int | None
     frames: int | None = None  # of a film
     film_s: float | None = None  # how long it plays
+    title: str | None = None  # what its file calls its subject
 
 
 @dataclass(frozen=True)
