@@ -8,7 +8,7 @@ from threading import Lock
 from time import monotonic
 
 from flows.desk.colours import Colours
-from flows.desk.news import Newsroom
+from flows.desk.news import DecisionFeed
 from tasks.batch.children import PixelPool
 from tasks.ledger import ItemStatus, Ledger
 from tasks.ledger.curating import DeskItem, Queue, QueueCount, desk_item, queue, waiting
@@ -31,7 +31,7 @@ class Desk:
     ledger: Ledger
     pictures: Pictures
     output: ObjectStore
-    news: Newsroom
+    news: DecisionFeed
     colours: Colours
     local_name: str = field(default_factory=getuser)  #: who decides, without a login by name
     _items: dict[int, tuple[float, DeskItem | None]] = field(default_factory=dict)
@@ -107,4 +107,4 @@ def open_desk(
         pictures = opened.enter_context(open_pictures(settings, pixels))
         colours = Colours(settings, ledger, pictures)
         opened.callback(colours.close)
-        yield Desk(settings, ledger, pictures, output, Newsroom(ledger), colours)
+        yield Desk(settings, ledger, pictures, output, DecisionFeed(ledger), colours)

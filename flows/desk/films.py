@@ -23,7 +23,7 @@ api = APIRouter(prefix="/api", tags=["review"], responses=REFUSALS)
 ShotNumber = Annotated[int, Path(ge=1, lt=1 << 31)]
 
 
-class JudgeShot(BaseModel):
+class ShotJudgementRequest(BaseModel):
     """What is said of a shot, of a film as it was seen."""
 
     model_config = ConfigDict(strict=True)
@@ -33,7 +33,7 @@ class JudgeShot(BaseModel):
     why: str = Field("", max_length=1000)
 
 
-class JudgedShot(BaseModel):
+class ShotJudgementResult(BaseModel):
     """What became of it."""
 
     decision: int
@@ -97,8 +97,12 @@ def make_anew_by_form(item_id: Number, desk: OpenDesk, visitor: Deciding, form: 
 
 @api.post("/items/{item_id}/shots/{number}", responses={404: {"model": Refusal}})
 def judge(
-    item_id: Number, number: ShotNumber, said: JudgeShot, desk: OpenDesk, visitor: Deciding
-) -> JudgedShot:
+    item_id: Number,
+    number: ShotNumber,
+    said: ShotJudgementRequest,
+    desk: OpenDesk,
+    visitor: Deciding,
+) -> ShotJudgementResult:
     """Say of a shot of a film that it is good, or is to be kept grey."""
     one = seen_item(desk, visitor, item_id)
     if number not in {shot.number for shot in one.shots}:
@@ -110,7 +114,7 @@ def judge(
     desk.decided(item_id)
     now = seen_item(desk, visitor, item_id)
     anew = [shot.number for shot in now.shots if shot.is_to_be_made_anew]
-    return JudgedShot(decision=decision, to_be_made_anew=anew)
+    return ShotJudgementResult(decision=decision, to_be_made_anew=anew)
 
 
 def _verdict(word: str) -> ShotVerdict | None:

@@ -24,7 +24,7 @@ _MOST_KNOWN = 2000
 MOST_LISTENERS = 1000
 
 
-class Newsroom:
+class DecisionFeed:
     """Tells listeners what was decided. It asks the ledger, once for all of them.
 
     All of it runs in the server's event loop, but `look_now`.

@@ -58,7 +58,7 @@ from tasks.films.colouring import FrameCorrections, colour_shot
 from tasks.films.header import FilmLimits
 from tasks.films.shots import Shot
 from tasks.ledger import ClaimedItem, ItemStatus, corrections, films
-from tasks.ledger.records import FilmFacts, LeasedShot, ShotDone, ShotRequest, ShotRow
+from tasks.ledger.records import FilmFacts, LeasedShot, ShotRequest, ShotResult, ShotRow
 from tasks.provenance.corrections import read_said
 
 logger = logging.getLogger(__name__)
@@ -309,7 +309,7 @@ def _folder(worker: Worker) -> TemporaryDirectory[str]:
 
 def _coloured(
     worker: Worker, leased: LeasedShot, film: OpenFilm, folder: str, lease: Lease
-) -> ShotDone:
+) -> ShotResult:
     began, item = time.perf_counter(), leased.film
     segment, poster = Path(folder) / "segment.mkv", Path(folder) / "poster.jpg"
     shot = Shot(leased.first, leased.frames, leased.lead, leased.tail, leased.seek)
@@ -329,7 +329,7 @@ def _coloured(
     written = WrittenFile.of("segment", segment, "")
     store_verified(worker.output, lease, segment_key, written)
     store_verified(worker.output, lease, own_key, WrittenFile.of("poster", poster, ""))
-    return ShotDone(
+    return ShotResult(
         segment_key=segment_key,
         segment_sha256=written.sha256,
         segment_bytes=written.size_bytes,

@@ -78,7 +78,7 @@ def _claim(worker: Worker, request: BatchRequest) -> Claim | None:
     return worker.ledger.claim(wanted)
 
 
-class _Inside:
+class _BatchCount:
     """How many batches this process is at."""
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ class _Inside:
 
 
 _entry = threading.Lock()  # held by whoever claims, and by a suspect to its end
-_inside = _Inside()
+_inside = _BatchCount()
 
 
 # --- what a process keeps open -------------------------------------------------------------------

@@ -24,8 +24,8 @@ from tasks.ledger.engine import Database, writes
 from tasks.ledger.films.reading import IS_DUE, OF_ITEM
 from tasks.ledger.records import (
     LeasedShot,
-    ShotDone,
     ShotRequest,
+    ShotResult,
 )
 from tasks.schema import (
     CLAIMED,
@@ -129,7 +129,7 @@ def renew(connection: Connection, token: str, *, lease_s: float) -> int:
 
 
 @writes
-def finish(connection: Connection, token: str, done: ShotDone) -> bool:
+def finish(connection: Connection, token: str, done: ShotResult) -> bool:
     """Record what was made of a shot; False where it is in other hands, or its film changed.
 
     A film that gets on is no suspect, however often its workers vanish: the attempts of its item

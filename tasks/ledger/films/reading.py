@@ -19,7 +19,7 @@ from tasks.ledger.engine import reads
 from tasks.ledger.reading import derivative_row, select_derivatives
 from tasks.ledger.records import (
     DerivativeRow,
-    FilmStanding,
+    FilmProgress,
     ShotRow,
 )
 from tasks.schema import (
@@ -38,7 +38,7 @@ IS_DUE = and_(SHOT_UNFINISHED, shot.c.due_at <= sql.now())
 
 
 @reads
-def standing(connection: Connection, token: str, item_id: int) -> FilmStanding:
+def standing(connection: Connection, token: str, item_id: int) -> FilmProgress:
     """How far a film is, and whether the claim of *token* still holds it."""
     is_mine = and_(CLAIMED, item.c.id == item_id, claim.c.token == token)
     held = select(item.c.id).join(claim, claim.c.id == item.c.claim_id).where(is_mine)
@@ -55,7 +55,7 @@ def standing(connection: Connection, token: str, item_id: int) -> FilmStanding:
     ).one()
     failed = mine.where(shot.c.status == ShotStatus.FAILED).order_by(shot.c.number).limit(1)
     first_failed = connection.execute(failed).first()
-    return FilmStanding(
+    return FilmProgress(
         is_held=connection.execute(held).first() is not None,
         shots=int(sums.shots),
         done=int(sums.done),

@@ -16,12 +16,12 @@ from tasks.ledger.records.claims import (
 from tasks.ledger.records.discovery import Digest, Doubt, ListedObject, ListingCounts, MissingScans
 from tasks.ledger.records.films import (
     FilmFacts,
-    FilmStanding,
+    FilmProgress,
     FoundShot,
     FrameCount,
     LeasedShot,
-    ShotDone,
     ShotRequest,
+    ShotResult,
 )
 from tasks.ledger.records.fixity import FixityCheck, FixityFilter, FixitySubject, SourceRow
 from tasks.ledger.records.reading import (

@@ -75,7 +75,7 @@ class LeasedShot:
 
 
 @dataclass(frozen=True)
-class ShotDone:
+class ShotResult:
     """A shot that was coloured: its segment is stored, read back and found whole."""
 
     segment_key: str
@@ -89,7 +89,7 @@ class ShotDone:
 
 
 @dataclass(frozen=True)
-class FilmStanding:
+class FilmProgress:
     """How far the shots of one film are."""
 
     is_held: bool  #: by the claim that was asked for; nobody has taken it away

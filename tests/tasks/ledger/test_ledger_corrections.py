@@ -8,7 +8,7 @@ from tasks.errors import UsageError
 from tasks.ledger import Claim, ClaimRequest, Ledger, corrections, enqueue, films, orders
 from tasks.ledger.corrections import CorrectedMeanwhile, NewCorrection
 from tasks.ledger.orders import Order, OrderKind, OrderMode, Scope
-from tasks.ledger.records import CorrectionRow, FilmFacts, LeasedShot, ShotDone, ShotRequest
+from tasks.ledger.records import CorrectionRow, FilmFacts, LeasedShot, ShotRequest, ShotResult
 from tasks.ledger.uris import uri_of
 from tasks.schema import ItemStatus
 from tests.orders import enqueue as enqueue_all
@@ -180,7 +180,7 @@ def colour_shots(ledger: Ledger, held: Claim, order_id: int) -> list[int]:
     numbers = []
     while (one := lease_shot(ledger, order_id)) is not None:
         numbers.append(one.number)
-        made = ShotDone(f"work/{one.number}.mkv", DIGEST, 1000, DIGEST, 0.5, 1.5)
+        made = ShotResult(f"work/{one.number}.mkv", DIGEST, 1000, DIGEST, 0.5, 1.5)
         assert films.finish(ledger, one.token, made)
     assert films.standing(ledger, held.token, held.items[0].id).is_done
     return numbers
@@ -214,7 +214,7 @@ def test_what_is_said_of_a_frame_opens_the_shots_that_look_at_it(ledger: Ledger,
     assert corrections.of_film(ledger, second.id) == {10: second, 205: first}
     held, said = take_up(ledger, number)
     assert said == second
-    late = ShotDone("work/late.mkv", DIGEST, 1000, DIGEST, 0.5, 1.5)
+    late = ShotResult("work/late.mkv", DIGEST, 1000, DIGEST, 0.5, 1.5)
     assert not films.finish(ledger, at_work.token, late)
     assert colour_shots(ledger, held, number) == [1, 2]
     outcome = replace(done(held.items[0].id, ItemStatus.PUBLISHED), correction_id=second.id)

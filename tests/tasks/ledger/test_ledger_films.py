@@ -8,7 +8,7 @@ import pytest
 from tasks.errors import Reason
 from tasks.ledger import Claim, ItemFilter, Ledger, Outcome, film_figures, films, orders
 from tasks.ledger.orders import Size
-from tasks.ledger.records import FilmFacts, LeasedShot, ShotDone, ShotRequest
+from tasks.ledger.records import FilmFacts, LeasedShot, ShotRequest, ShotResult
 from tasks.schema import DecisionKind, ItemStatus, OrderState, ShotStatus
 from tests.orders import claim_batch, next_due_s, order_for
 from tests.tasks.ledger.building import (
@@ -65,10 +65,10 @@ def leased(
     return found
 
 
-def made(one: LeasedShot, *, confidence: float = 0.5) -> ShotDone:
+def made(one: LeasedShot, *, confidence: float = 0.5) -> ShotResult:
     """What came of a shot."""
     key = f"work/{one.film.id}/{one.number}.mkv"
-    return ShotDone(key, DIGEST, 1000, DIGEST, confidence, 1.5, poster_key=f"{key}.jpg")
+    return ShotResult(key, DIGEST, 1000, DIGEST, confidence, 1.5, poster_key=f"{key}.jpg")
 
 
 def finish_shots(ledger: Ledger, recipe_id: int) -> int:
