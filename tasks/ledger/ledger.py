@@ -208,4 +208,4 @@ class Ledger(Database):
     end_lost_runs = runs.end_lost_runs
     get_run = runs.get_run
     list_runs = runs.list_runs
-    failures = runs.failures
+    count_failures = runs.count_failures

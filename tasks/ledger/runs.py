@@ -171,7 +171,7 @@ def _run_row(row: Row[Any]) -> RunRow:
 
 
 @reads
-def failures(connection: Connection, run_ids: Sequence[int]) -> Failures:
+def count_failures(connection: Connection, run_ids: Sequence[int]) -> Failures:
     """How many items these runs finished, and how many failed, for the failure budget."""
     finished, failed = connection.execute(
         select(

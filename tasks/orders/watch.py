@@ -76,7 +76,7 @@ class ShareWatch:
 
     def failures(self) -> Failures:
         """How many items of its order's run have ended, and failed, whoever did them."""
-        return self._ledger.failures([self.order.run_id])
+        return self._ledger.count_failures([self.order.run_id])
 
     def keep_figures(self) -> None:
         """Record what was done."""

@@ -309,7 +309,7 @@ def test_failure_budget_counts_what_failed_of_what_finished(
         held.token, [outcome_for(o.id, r) for o, r in zip(held.items, reasons, strict=False)]
     )
     ledger.finish(held.token, [done(one.id) for one in held.items[4:]])
-    failures = ledger.failures([run_id])
+    failures = ledger.count_failures([run_id])
     assert (failures.finished, failures.failed) == (7, 1)
     assert not failures.exceed(0.10)  # too few to tell
     monkeypatch.setattr("tasks.ledger.records.claims.LEAST_FINISHED", 5)

@@ -287,7 +287,7 @@ def test_what_a_worker_finds_archived_counts_as_no_failure(ledger: Ledger) -> No
     held = claim(ledger, recipe_id, run_id=run_id)
     ledger.finish(held.token, [outcome_for(held.items[0].id, Reason.ARCHIVED)])
     assert statuses(ledger, recipe_id) == {"skipped": 1}
-    assert ledger.failures([run_id]).failed == 0
+    assert ledger.count_failures([run_id]).failed == 0
     discover(ledger, Listed(keys(1)[0]))
     assert [one.attempt for one in claim(ledger, recipe_id).items] == [1]
 
