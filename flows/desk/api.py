@@ -1,7 +1,7 @@
 """The API: the queue, an item, decisions and their undoing, and what others decide meanwhile."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,6 +22,7 @@ from tasks.ledger.curating import (
     queue,
 )
 from tasks.ledger.people import Role
+from tasks.ledger.records import DecisionRow
 from tasks.report.reasons import REASON_HELP
 from tasks.scans.descriptive import Descriptive
 from tasks.schema import DecisionKind
@@ -98,6 +99,18 @@ class Decision(BaseModel):
     at: datetime
     became: ItemStatus | None
 
+    @classmethod
+    def of(cls, row: DecisionRow) -> Self:
+        """One on record."""
+        return cls(
+            id=row.id,
+            kind=row.kind,
+            who=row.who,
+            why=row.why,
+            at=row.decided_at,
+            became=row.became,
+        )
+
 
 class ItemOpinion(BaseModel):
     """What one of two who must agree thinks."""
@@ -171,18 +184,8 @@ class UndoResult(BaseModel):
 
 def meanwhile(error: DecidedMeanwhile) -> DecisionConflict:
     """Who was faster, as the API says it."""
-    last = error.last
-    told = None
-    if last is not None:
-        told = Decision(
-            id=last.id,
-            kind=last.kind,
-            who=last.who,
-            why=last.why,
-            at=last.decided_at,
-            became=last.became,
-        )
-    return DecisionConflict(detail=str(error), item=error.item_id, status=error.status, last=told)
+    last = None if error.last is None else Decision.of(error.last)
+    return DecisionConflict(detail=str(error), item=error.item_id, status=error.status, last=last)
 
 
 @router.get("/me")
@@ -362,17 +365,7 @@ def item_told(one: DeskItem) -> Item:
         seen=one.seen,
         scan=picture_url(one, "scan"),
         colour=picture_url(one, "colour"),
-        decisions=[
-            Decision(
-                id=made.id,
-                kind=made.kind,
-                who=made.who,
-                why=made.why,
-                at=made.decided_at,
-                became=made.became,
-            )
-            for made in one.decisions
-        ],
+        decisions=[Decision.of(made) for made in one.decisions],
         opinions=[
             ItemOpinion(who=said.who, kind=said.kind, why=said.why, at=said.given_at)
             for said in one.opinions
