@@ -306,15 +306,17 @@ def refuse_moved_files(connection: Connection, moved: Iterable[sql.AnyRow]) -> l
 
 
 def refuse_pages(connection: Connection, first_id: int, page_ids: Iterable[int]) -> None:
-    """What was said of a file before anybody knew of its later pages is said of them, too."""
+    """What was said of a file before anybody knew of its later pages is said of them, too.
+
+    So is what was said of it when it held other bytes: nobody knows which page is which.
+    """
     first, page = scan.alias("first"), scan.alias("page")
-    is_of_file = or_(refusal.c.sha256.is_(None), refusal.c.sha256 == first.c.sha256)
     theirs = (
         select(refusal.c.kind, refusal.c.decision_id, page.c.id, refusal.c.sha256, page.c.page)
         .select_from(refusal)
         .join(first, first.c.id == refusal.c.scan_id)
         .join(page, page.c.id.in_(sql.given_ids(connection)))
-        .where(first.c.id == first_id, is_of_file)
+        .where(first.c.id == first_id)
     )
     columns = ["kind", "decision_id", "scan_id", "sha256", "page"]
     connection.execute(insert(refusal).from_select(columns, theirs), sql.as_ids(page_ids))
@@ -323,13 +325,17 @@ def refuse_pages(connection: Connection, first_id: int, page_ids: Iterable[int])
 def refuse_changed(
     connection: Connection, scans: ColumnElement[bool], given: Mapping[str, Any]
 ) -> None:
-    """What was said of the bytes that scans held until now, elsewhere perhaps, is said of these."""
+    """What was said of the bytes that scans held until now, elsewhere perhaps, is said of these.
+
+    What was said of a page is said of all pages: they may have changed places.
+    """
     other = refusal.alias("other")
     is_noted = and_(other.c.kind == refusal.c.kind, other.c.scan_id == scan.c.id)
     noted = select(other.c.id).where(is_noted).correlate(refusal, scan).exists()
     names = ["kind", "decision_id", "scan_id", "sha256", "page"]
     columns = (refusal.c[name] if name != "scan_id" else scan.c.id for name in names)
-    theirs = select(*columns).join(scan, _SAME_BYTES).where(scans, ~noted).distinct()
+    theirs = select(*columns).join(scan, refusal.c.sha256 == scan.c.sha256)
+    theirs = theirs.where(scans, ~noted).distinct()
     connection.execute(insert(refusal).from_select(names, theirs), given)
 
 

@@ -352,6 +352,32 @@ def test_pages_are_refused_one_by_one(ledger: Ledger) -> None:
     assert Reason.DECIDED_BEFORE not in ledger.counts(recipe_id).reasons
 
 
+@pytest.mark.parametrize("pages", [2, 3])
+def test_a_no_to_a_page_is_about_all_pages_of_other_bytes(ledger: Ledger, pages: int) -> None:
+    """They may have changed places; a yes to one is about that one, and new ones wait, too."""
+    recipe_id = enqueued(ledger, 1)
+    held = claim(ledger, recipe_id)
+    add_pages(ledger, held.items[0].scan_id, 2)
+    finish_all(ledger, held)
+    finish_all(ledger, claim(ledger, recipe_id))
+    first = held.items[0].uri
+    assert ledger.reject(ItemFilter(uri=f"{first}#page=2"), who="curator", why="a grave") == 1
+    discover(ledger, Listed(keys(1)[0]).changed())
+    enqueue(ledger, recipe_id)
+    held = claim(ledger, recipe_id)
+    for one in held.items:
+        outcome = done(one.id, ItemStatus.PUBLISHED, sha256=OTHER)
+        ledger.finish(held.token, [replace(outcome, pages=pages)])
+    publish(ledger, recipe_id, sha256=OTHER)
+    assert statuses(ledger, recipe_id) == {"review": pages}
+    (story,) = ledger.get_story(first).items
+    assert story.item.detail.startswith("rejected before when it held other bytes, by curator on ")
+    assert ledger.approve(ItemFilter(ids=[story.item.id]), who="curator", why="fine") == 1
+    ledger.redo(ALL, who="curator", why="again")
+    publish(ledger, recipe_id, sha256=OTHER)
+    assert statuses(ledger, recipe_id) == {"published": 1, "review": pages - 1}
+
+
 def test_a_hold_of_a_page_stands_before_anybody_knows_of_it(ledger: Ledger) -> None:
     """Whoever reads the file makes the page, and it is held."""
     recipe_id = enqueued(ledger, 1)
