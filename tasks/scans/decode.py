@@ -7,6 +7,7 @@ A decoder may crash or hang on a hostile file. That cannot be caught here: it ru
 its own, whose end costs one item.
 """
 
+import contextlib
 import io
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,6 +17,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import pyvips
+import simplejpeg
 from numpy.typing import NDArray
 from openjpeg.utils import decode as decode_openjpeg
 
@@ -34,6 +36,7 @@ _LOADERS: dict[Format, tuple[str, dict[str, Any]]] = {
     Format.TIFF: ("tiffload_source", {"unlimited": True}),  # our own limits have been passed
 }
 _IN_MEMORY_BYTES = 32 << 20
+_WITHOUT_LOSS = {"lossless", "lossless arithmetic", "JPEG-LS"}
 _DTYPES: dict[str, type[np.unsignedinteger[Any]]] = {"uchar": np.uint8, "ushort": np.uint16}
 
 
@@ -62,14 +65,31 @@ def decode_strips(path: Path, structure: Structure, *, rows: int) -> Iterator[Sa
 
 
 def verify_data(path: Path, structure: Structure) -> None:
-    """Look at checksums that the decoder does not look at.
+    """Look at what the decoder does not look at: checksums, and the end of a JPEG's data.
 
     Raises:
         UnreadableScan: The data is damaged.
     """
-    if structure.compression == "ZIP" and not structure.in_pieces:
+    is_zip = structure.compression == "ZIP" and not structure.in_pieces
+    if is_zip or (structure.format == Format.JPEG and not _is_for_imagecodecs(structure)):
         with path.open("rb") as file:
-            check_zip(ByteSource(file), structure)
+            check = check_zip if is_zip else _check_jpeg
+            check(ByteSource(file), structure)
+
+
+def _check_jpeg(source: ByteSource, structure: Structure) -> None:
+    """Let libjpeg read all of the data, at an eighth of the size.
+
+    libvips looks at its warnings before each few rows, and so never at those of the last ones. What
+    is coded without loss libjpeg cannot reduce, and would write beyond the buffer: it is none here.
+    """
+    data = source.assembled(structure.parts).read()
+    try:
+        simplejpeg.decode_jpeg(data, "GRAY", min_height=1, min_width=1)
+    except ValueError as error:
+        with contextlib.suppress(ValueError):  # it does not read such a JPEG at all
+            simplejpeg.decode_jpeg(data, "GRAY", min_height=1, min_width=1, strict=False)
+            raise damaged(f"the JPEG is damaged: {printable(error)}") from error
 
 
 def _samples(source: ByteSource, structure: Structure, rows: int) -> Iterator[Samples]:
@@ -79,14 +99,17 @@ def _samples(source: ByteSource, structure: Structure, rows: int) -> Iterator[Sa
             yield pieces.rows(top, min(structure.height, top + rows))
     elif structure.format == Format.JP2:
         yield from _decode_whole(source, structure, rows, partial(_jp2_pixels, structure=structure))
-    elif structure.format == Format.JPEG and (
-        structure.stored_bits != 8 or structure.compression in {"lossless", "JPEG-LS"}
-    ):
+    elif structure.format == Format.JPEG and _is_for_imagecodecs(structure):
         is_ls = structure.compression == "JPEG-LS"
         decode = imagecodecs.jpegls_decode if is_ls else imagecodecs.jpeg8_decode
         yield from _decode_whole(source, structure, rows, decode)
     else:
         yield from _decode_vips(source, structure, rows)
+
+
+def _is_for_imagecodecs(structure: Structure) -> bool:
+    """Of a JPEG: whether libvips does not read it."""
+    return structure.stored_bits != 8 or structure.compression in _WITHOUT_LOSS
 
 
 def _decode_vips(source: ByteSource, structure: Structure, rows: int) -> Iterator[Samples]:

@@ -228,7 +228,7 @@ def _cut(pixels: Codes) -> Iterator[Codes]:
 
 
 def _chunks(path: Path) -> Iterator[tuple[bytes, bytes]]:
-    """A PNG's small chunks; of several of one kind the dictionary would keep the last."""
+    """A PNG's small chunks that are whole, of each kind the first."""
     seen = set()
     with path.open("rb") as file:
         file.seek(8)
@@ -238,9 +238,11 @@ def _chunks(path: Path) -> Iterator[tuple[bytes, bytes]]:
             if len(head) < 8 or kind == b"IEND":
                 return
             if size < 8 << 20 and kind != b"IDAT" and kind not in seen:
-                seen.add(kind)
-                yield kind, file.read(size)
-                size = 0
+                body = file.read(size)
+                if zlib.crc32(kind + body) == int.from_bytes(file.read(4), "big"):
+                    seen.add(kind)
+                    yield kind, body
+                continue
             file.seek(size + 4, io.SEEK_CUR)
 
 

@@ -33,6 +33,7 @@ _DECISIVE = {*range(0xC0, 0xD0), markers.SOS, markers.DQT, markers.DRI}  # frame
 _JFIF = bytes.fromhex("ffe000104a46494600010101000100010000")
 _ADOBE = bytes.fromhex("ffee000e41646f62650064") + bytes(4)  # then the transform
 _CM_PER_INCH = 2.54
+_WHOLE_BLOCK = (1 << 64) - 1
 
 
 @dataclass
@@ -58,6 +59,7 @@ class _Segments:
     density: tuple[int, int, int] | None = None
     adobe_transform: int | None = None
     scans: int = 0
+    sent: dict[int, int] = field(default_factory=dict)  # bits of coefficients, by component
     has_end: bool = True
 
 
@@ -118,6 +120,9 @@ def _notes(found: _Segments) -> Iterator[str]:
         yield "the JPEG ends without its end-of-image marker; its picture is whole"
     if found.lines:
         yield f"the JPEG's height, {found.lines:,}, follows its data (DNL)"
+    is_progressive = found.frame is not None and "progressive" in found.frame[0]
+    if is_progressive and any(sent != _WHOLE_BLOCK for sent in found.sent.values()):
+        yield "the JPEG's scans do not send all detail: it was cut off once, or made so"
 
 
 def _parts(found: _Segments, coding: str, height: int, size: int) -> tuple[Part, ...]:
@@ -206,6 +211,8 @@ def _take(found: _Segments, marker: int, body: bytes) -> None:
     if marker in _CODINGS:
         found.frame_part = len(found.parts) if found.frame is None else found.frame_part
         found.frame = found.frame or (_CODINGS[marker], body)
+    elif marker == markers.SOS:
+        _take_scan(found, body)
     elif marker == markers.DNL and len(body) >= 2:
         is_open = found.frame is not None and not any(found.frame[1][1:3])
         found.lines = int.from_bytes(body[:2], "big") if is_open else 0
@@ -224,6 +231,16 @@ def _take(found: _Segments, marker: int, body: bytes) -> None:
     elif marker == markers.APP14 and body.startswith(markers.ADOBE) and len(body) >= 12:
         found.adobe_transform = body[11]
         found.parts.append(_ADOBE + bytes([body[11] if body[11] < 3 else 1]))
+
+
+def _take_scan(found: _Segments, body: bytes) -> None:
+    """Note which coefficients a scan sends to the last bit."""
+    if not body or len(body) < 4 + 2 * body[0]:
+        return
+    first, last, bits = body[1 + 2 * body[0] : 4 + 2 * body[0]]
+    whole = (2 << last) - (1 << first) if first <= last < 64 and not bits & 15 else 0
+    for component in body[1 : 1 + 2 * body[0] : 2]:
+        found.sent[component] = found.sent.get(component, 0) | whole
 
 
 def _take_app13(found: _Segments, body: bytes) -> None:

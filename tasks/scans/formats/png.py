@@ -76,8 +76,9 @@ def read_png(source: ByteSource) -> Structure:
     channels = 1 if photometric == Photometric.MIN_IS_BLACK else 3
     exif, blocks = png_blocks((chunk.kind, chunk.body, chunk.fault) for chunk in chunks)
     exif = next((c.body.removeprefix(EXIF) for c in chunks if c.kind == b"eXIf"), exif)
-    icc = _profile(chunks)
-    stating = {chunk.kind: chunk.body for chunk in reversed(chunks) if chunk.kind in _STATING}
+    whole = [chunk for chunk in chunks if not chunk.fault]
+    stating = {chunk.kind: chunk.body for chunk in reversed(whole) if chunk.kind in _STATING}
+    icc = _profile(whole)
     return Structure(
         format=Format.PNG,
         width=width,
@@ -94,7 +95,12 @@ def read_png(source: ByteSource) -> Structure:
         resolution_ppcm=_resolution(chunks),
         icc=icc,
         statements=(
-            *(_LOST_PROFILE for chunk in chunks if chunk.kind == b"iCCP" and icc is None),
+            *(_LOST_PROFILE for chunk in whole if chunk.kind == b"iCCP" and icc is None),
+            *(
+                Statement(f"{chunk.kind.decode()} chunk", fault=f"it {chunk.fault}")
+                for chunk in chunks
+                if chunk.fault and chunk.kind in {b"iCCP", *_STATING}
+            ),
             *statements_of_chunks(stating, bits),
             *statements_of_exif(exif),
         ),

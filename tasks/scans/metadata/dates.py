@@ -3,7 +3,9 @@
 import re
 from datetime import date
 
-_EXIF = re.compile(r"(\d{4})[:-](\d\d|  |)[:-](\d\d|  |)(?:[ T](\d\d:\d\d:\d\d)(?:\.\d+)?)?\s*$")
+_EXIF = re.compile(
+    r"(\d{4})[:-](\d\d|  |)[:-](\d\d|  |)(?:[ T](?:(\d\d:\d\d:\d\d)(?:\.\d+)?|[ :]*))?\s*$"
+)
 _IPTC = re.compile(r"(\d{4})(\d\d)(\d\d)$")
 _IPTC_TIME = re.compile(r"(\d\d)(\d\d)(\d\d)(?:([+-]\d\d)(\d\d))?$")
 _ISO = re.compile(r"(\d{4})(-(\d\d)(-(\d\d)(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?)?)?$")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tasks.errors import (
     AlreadyColour,
@@ -104,6 +105,23 @@ def test_damaged_data_is_unreadable_not_half_a_picture(kind: str, tmp_path: Path
     path.write_bytes(data)
     with pytest.raises(UnreadableScan, match=r"; restore the file from a copy$"):
         read_whole(path)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("height", [96, 97, 103])
+def test_data_that_lacks_its_last_rows_is_unreadable(
+    mode: str, height: int, tmp_path: Path
+) -> None:
+    """Only the last row of blocks is gone, and the end of the image was put behind it."""
+    path = tmp_path / "short.jpg"
+    picture = Image.fromarray(codes_of(photograph(height, 640))).convert(mode)
+    picture.save(path, quality=90)
+    whole = path.read_bytes()
+    assert read_whole(path) == height
+    for lost in (40, 200):
+        path.write_bytes(whole[: -2 - lost] + b"\xff\xd9")
+        with pytest.raises(UnreadableScan, match="the JPEG is damaged"):
+            read_whole(path)
 
 
 def test_a_decoder_that_fails_late_voids_the_strips_before(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tasks.scans.descriptive import describe
 from tasks.scans.formats.exif import read_exif_block
 from tasks.scans.header import ReadLimits, ScanHeader, read_header, read_structure
+from tasks.scans.metadata.dates import iso_date
 from tasks.scans.metadata.iim import read_records, write_records
 from tasks.scans.metadata.packet import MAX_NODES, parse_packet, tag
 from tasks.scans.metadata.read import Metadata, read_metadata
@@ -467,6 +468,20 @@ def test_two_places_of_iptc_are_joined(tmp_path: Path) -> None:
 
 def _cases(folder: str) -> list[Path]:
     return sorted((CASES / folder / "in").glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("exif", "iso"),
+    [
+        ("1934:  :     :  :  ", "1934"),
+        ("1934:06:     :  :  ", "1934-06"),
+        ("1934:06:12   :  :  ", "1934-06-12"),
+        ("    :  :     :  :  ", None),
+    ],
+)
+def test_what_exif_leaves_blank_of_a_date_is_left_out(exif: str, iso: str | None) -> None:
+    """As EXIF writes what is not known: blanks between colons, of the time, too."""
+    assert iso_date(exif) == iso
 
 
 @pytest.mark.skipif(not CASES.exists(), reason="no cases beside the checkout")

@@ -8,6 +8,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from tasks.errors import TruncatedScan, UnreadableScan, UnsupportedFormat
 from tasks.scans.formats import tiffchain
@@ -272,6 +273,19 @@ def progressive(folder: Path) -> bytes:
     """A JPEG of several scans, of which more may come."""
     codes = scanfiles.codes_of(scanfiles.photograph())
     return scanfiles.write_jpeg(folder / "p.jpg", codes, progressive=True).read_bytes()
+
+
+def test_a_progressive_jpeg_that_sends_no_last_detail_is_noted(tmp_path: Path) -> None:
+    """T.81 allows that, and so ends a file that was cut off and closed again."""
+    path = tmp_path / "progressive.jpg"
+    Image.fromarray(codes_of(photograph())).save(path, quality=90, progressive=True)
+    assert not open_scan(path).header.notes
+    data = path.read_bytes()
+    last = data.rindex(b"\xff\xda")
+    path.write_bytes(data[: data.rindex(b"\xff\xc4", 0, last)] + b"\xff\xd9")
+    scan = open_scan(path)
+    assert sum(len(rows) for _, rows in scan.strips()) == scan.header.height
+    assert "do not send all detail" in scan.header.notes[0]
 
 
 def test_bytes_before_the_first_segment_belong_to_nothing(tmp_path: Path) -> None:

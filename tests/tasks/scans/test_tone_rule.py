@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ import tifffile
 from PIL import Image
 
 from tasks.scans.reader import Scan, open_scan
-from tasks.scans.tone import ToneSource
+from tasks.scans.tone import ToneSource, tone_curve
 from tests import scanfiles
 from tests.scanfiles import codes_of, photograph, with_png_chunk, write_tiff
 
@@ -327,6 +328,29 @@ def test_a_profile_of_png_that_is_damaged_is_doubted(tmp_path: Path) -> None:
     scan = open_scan(path)
     assert "cannot be decompressed" in scan.tone_notes[0]
     assert scan.tone.source == ToneSource.STATED
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (b"gAMA", (100_000).to_bytes(4, "big")),
+        (b"sRGB", b"\0"),
+        (b"cICP", bytes([1, 8, 0, 1])),
+        (b"iCCP", b"scanner\0\0" + zlib.compress(scanfiles.gray_gamma(1.0))),
+    ],
+    ids=["gAMA", "sRGB", "cICP", "iCCP"],
+)
+def test_a_statement_of_png_that_fails_its_checksum_is_doubted(
+    kind: bytes, body: bytes, tmp_path: Path
+) -> None:
+    """Nobody knows what it said; so the tone is taken for unstated, and a person is asked."""
+    path = scanfiles.write_png(tmp_path / "t.png", picture(8))
+    data = bytearray(with_png_chunk(path.read_bytes(), kind, body))
+    data[data.index(kind) + 4 + len(body)] ^= 1
+    path.write_bytes(data)
+    scan = open_scan(path)
+    assert "fails its checksum" in scan.tone_doubt
+    assert np.array_equal(scan.tone.lightness, tone_curve(None, bits=8).lightness)
 
 
 def test_an_hdr_curve_is_doubted(tmp_path: Path) -> None:
