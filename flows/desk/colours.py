@@ -68,12 +68,14 @@ class Colours:
         self.line = Line()  #: for whoever sends one picture
         self._lock = threading.Lock()
         self._saved = threading.Event()
+        self._who: set[str] = set()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def saved(self) -> None:
+    def saved(self, who: str) -> None:
         """Somebody has corrected a scan, or taken that back: have it coloured soon."""
         with self._lock:
+            self._who.add(who)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(
                     target=self._keep_colouring, name="corrections", daemon=True
@@ -105,8 +107,10 @@ class Colours:
     def _colour_what_waits(self) -> None:
         """Order what was corrected; a Prefect server's workers do it, or else this process."""
         settings, ledger = self._settings, self._ledger
+        with self._lock:
+            who, self._who = " and ".join(sorted(self._who)) or "the desk", set()
         if uris := list_waiting(settings, ledger):
-            order_corrected(settings, ledger, uris, who="the desk")
+            order_corrected(settings, ledger, uris, who=who)
         if os.environ.get("PREFECT_API_URL"):
             from flows.keeping import keep_if_served  # noqa: PLC0415  Prefect takes seconds
 

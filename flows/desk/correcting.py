@@ -204,7 +204,7 @@ def save(
         seen=asked.seen,
         frame=frame,
     )
-    desk.colours.saved()
+    desk.colours.saved(visitor.name)
     desk.decided(item_id)
     return _saved(row)
 
@@ -226,7 +226,7 @@ def withdraw(
         )
     except UsageError as error:
         raise HTTPException(409, str(error)) from error
-    desk.colours.saved()
+    desk.colours.saved(visitor.name)
     desk.decided(item_id)
     return _saved(row)
 

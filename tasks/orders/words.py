@@ -54,7 +54,7 @@ def forecast_in_words(forecast: Forecast, order: Order) -> list[str]:
     plan = forecast.plan
     lines = [
         f"{plan.scans:,} scans in {order.scope.in_words()}",
-        f"{plan.items:,} would be enqueued: {bytes_in_words(plan.size_bytes)}",
+        f"{plan.items:,} would be coloured: {bytes_in_words(plan.size_bytes)}",
     ]
     if plan.items:
         lines[-1] += f", the largest {bytes_in_words(plan.largest_bytes)}"
@@ -75,8 +75,8 @@ def _estimate_in_words(forecast: Forecast) -> list[str]:
         f"measured on the latest {rates.items:,} items: {rate(rates.items_per_worker_s)} a worker"
     )
     lines = [
-        f"about {duration(worker_s)} of one worker's time ({basis})",
-        f"about {duration(seconds)} with {count(forecast.workers, 'worker')}",
+        f"{_about(worker_s)} of one worker's time ({basis})",
+        f"{_about(seconds)} with {count(forecast.workers, 'worker')}",
     ]
     if forecast.storage_bytes is not None:
         ratio = rates.derivative_bytes / rates.source_bytes
@@ -85,6 +85,10 @@ def _estimate_in_words(forecast: Forecast) -> list[str]:
             "byte of scan, measured)"
         )
     return lines
+
+
+def _about(seconds: float) -> str:
+    return duration(seconds) if seconds < 1 else f"about {duration(seconds)}"
 
 
 def budget_in_words(budget: Budget) -> str:

@@ -228,7 +228,7 @@ def test_dry_run_and_refusals(
     assert backfill(sources=settings.sources, dry_run=True) is None
     plan = Artifact.get("order-plan")
     assert plan is not None
-    assert "6 would be enqueued" in str(plan.data)
+    assert "6 would be coloured" in str(plan.data)
     assert "no estimate" in str(plan.data)
     assert ledger.counts().items == {}
     monkeypatch.setattr("tasks.orders.planning.LARGE_ITEMS", 5)

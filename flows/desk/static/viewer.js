@@ -317,10 +317,15 @@ export class Viewer {
     bar.className = "tools";
     bar.setAttribute("role", "toolbar");
     bar.setAttribute("aria-label", "How the pictures are shown");
-    const add = (text, title, run, more = {}) => {
+    const add = (text, title, run, more = {}, key = "") => {
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = text;
+      if (key) {
+        const shown = document.createElement("kbd");
+        shown.textContent = key;
+        button.append(" ", shown);
+      }
       button.title = title;
       button.setAttribute("aria-label", title);
       Object.entries(more).forEach(([name, value]) => button.setAttribute(name, value));
@@ -329,11 +334,11 @@ export class Viewer {
       return button;
     };
     for (const mode of MODES) {
-      const button = add(NAMES[mode], NAMES[mode], () => this.setMode(mode), { "data-mode": mode });
+      const button = add(NAMES[mode], NAMES[mode], () => this.setMode(mode), { "data-mode": mode }, mode === "slider" ? "S" : "");
       button.setAttribute("aria-pressed", String(mode === this.mode));
     }
     if (this.doubtAddress) {
-      this.doubtButton = add("Doubt", "Doubt: violet, where the network is not sure", () => this.toggleDoubt());
+      this.doubtButton = add("Doubt", "Doubt: violet, where the network is not sure", () => this.toggleDoubt(), {}, "C");
       this.doubtButton.setAttribute("aria-pressed", "false");
     }
     this.slider = document.createElement("input");
@@ -346,7 +351,7 @@ export class Viewer {
     this.told.setAttribute("aria-label", "Size");
     bar.append(this.told);
     add("+", "Nearer", () => this.zoom(1.5));
-    add("1:1", "1:1, pixel by pixel, or whole again", () => this.pixels());
+    add("1:1", "1:1, pixel by pixel, or whole again", () => this.pixels(), {}, "Z");
     this.bar = bar;
     this.element.after(bar);
   }

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from colormodel.checkpoint import DEFAULT_CHECKPOINT
 from colormodel.hints import Stroke
-from tasks.ledger import ItemFilter
+from tasks.ledger import ItemFilter, orders
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.people import Role
 from tasks.ledger.references import list_references
@@ -92,6 +92,11 @@ def test_what_is_said_is_shown_kept_and_taught(house: House) -> None:
     wait_until_coloured(anna, item)
     history = house.ledger.get_story(house.desk.item(item).row.uri).items[-1]  # type: ignore[union-attr]
     assert distances(path_of(in_use(history)), STROKES[:1])[0] < 3
+    story = anna.client.get(f"/items/{item}", headers=HTML).text
+    assert "corrected by a person" in story
+    assert "by <bdi>enqueue</bdi>" not in story
+    assert "corrections by Anna" in anna.client.get("/wall?status=published", headers=HTML).text
+    assert orders.list_latest(house.ledger)[0].who == "Anna"
     assert anna.client.get(f"/api/items/{item}/correction").json()["taught"] == 0
     taught, again = (anna.post(f"/api/items/{item}/teach") for _ in range(2))
     assert taught.status_code == 200, taught.text

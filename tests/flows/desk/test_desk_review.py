@@ -182,6 +182,7 @@ def test_a_story_is_told_and_found(house: House) -> None:
     assert named.status_code == 303
     many = anna.client.get("/search", params={"q": "box*"}, headers=HTML).text
     assert "3 items" in many
+    assert many.count('src="/wall/pictures/') == 3
     assert "Nothing fits" in anna.client.get("/search?q=nowhere", headers=HTML).text
     for path in ("/items/999", "/items/x", "/nothing"):
         assert anna.client.get(path, headers=HTML).status_code in {404, 422}
