@@ -123,7 +123,8 @@ def over_shot(
         if number < len(motions):
             motion = motions[number]
             arriving = _arriving(arriving, motion.ahead, motion.trust_ahead, kept)
-        later.append(np.dstack([_mean(arriving), arriving[..., 2:]]).astype(np.float16))
+        sums = cv2.merge([_mean(arriving), np.ascontiguousarray(arriving[..., 2])])
+        later.append(np.asarray(sums).astype(np.float16))
         arriving = arriving + own.get(number, nothing)
     arriving = nothing
     for number in range(len(motions) + 1):
@@ -131,9 +132,9 @@ def over_shot(
             motion = motions[number - 1]
             arriving = _arriving(arriving, motion.back, motion.trust_back, kept)
         arriving = arriving + own.get(number, nothing)
-        after = later.pop().astype(np.float32)
-        after[..., :2] *= after[..., 2:]
-        yield np.ascontiguousarray(_mean(arriving + after).transpose(2, 0, 1))
+        a, b, weight = cv2.split(later.pop().astype(np.float32))
+        after = cv2.merge([a * weight, b * weight, weight])
+        yield np.stack(cv2.split(_mean(arriving + after)))
 
 
 def moved_corrections(
@@ -192,21 +193,20 @@ def _moved(correction: Correction, motion: Motion, step: int) -> Correction:
 
 
 def _arriving(sums: Plane, offsets: Half, trust: Half, kept: float) -> Plane:
-    moved = (
-        carried(sums, offsets, smoothly=True)
-        * (trust.astype(np.float32) * np.float32(kept))[..., None]
-    )
+    share = trust.astype(np.float32) * np.float32(kept)
+    a, b, weight = (one * share for one in cv2.split(carried(sums, offsets, smoothly=True)))
     # Cubics go a little beyond what they interpolate: no weight is below 0, no mean beyond reason.
-    weight = np.maximum(moved[..., 2:], 0)
-    most = _MOST_CHROMA * weight
-    return np.concatenate([np.clip(moved[..., :2], -most, most), weight], axis=2)
+    weight = np.maximum(weight, 0)
+    most = np.float32(_MOST_CHROMA) * weight
+    return np.asarray(cv2.merge([np.clip(a, -most, most), np.clip(b, -most, most), weight]))
 
 
 def _mean(sums: Plane) -> Plane:
     """Chroma of weighed sums, (h, w, 2); its surroundings', where next to nothing arrived."""
     around: Plane = np.asarray(cv2.blur(sums, (15, 15)), np.float32)
-    sums = sums + np.float32(1e-4) * around
-    return np.asarray(sums[..., :2] / np.maximum(sums[..., 2:], np.float32(1e-12)), np.float32)
+    a, b, weight = cv2.split(cv2.scaleAdd(around, 1e-4, sums))
+    share = 1 / np.maximum(weight, np.float32(1e-12))
+    return np.asarray(cv2.merge([cv2.multiply(a, share), cv2.multiply(b, share)]))
 
 
 def _trust(there: Plane, return_: Plane, here: Plane, other: Plane) -> Plane:
@@ -218,11 +218,12 @@ def _trust(there: Plane, return_: Plane, here: Plane, other: Plane) -> Plane:
         here: L* of the frame that the pixels are of.
         other: L* of the other.
     """
-    missed = ((there + carried(return_, there)) ** 2).sum(axis=2)
+    across, down = cv2.split(there + carried(return_, there))
+    missed = across * across + down * down
     # Where lightness hardly changes from place to place, a place near by does as well.
     even = cv2.blur(here, (3, 3))
     slopes = [cv2.Sobel(even, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1))]
-    slope = np.square(slopes).sum(axis=0)  # squared, in L* a pixel
+    slope = slopes[0] * slopes[0] + slopes[1] * slopes[1]  # squared, in L* a pixel
     allowed = np.float32(_MISSED_PX**2) + np.float32(_MISSED_ON_PLAIN_PX**2) / (1 + slope)
     changed = carried(other, there) - here
     # Exposure flickers in places, evenly: what is left is another thing.

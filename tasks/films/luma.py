@@ -131,11 +131,16 @@ def range_of(frame: VideoFrame) -> int:
     return frame.color_range or (FULL if stored.is_grey else LIMITED)
 
 
+def ends_of_codes(bits: int, code_range: int) -> tuple[int, int]:
+    """The codes of black and of white."""
+    if code_range == LIMITED:  # ITU-R BT.709, 4.2 and BT.2100, table 9
+        return 16 << (bits - 8), 235 << (bits - 8)
+    return 0, (1 << bits) - 1
+
+
 @lru_cache(maxsize=16)
 def light_of_codes(bits: int, code_range: int) -> NDArray[np.float32]:
     """Which share of the way from black to white each code is, float32 (2 ** bits,), in [0, 1]."""
     codes = np.arange(1 << bits, dtype=np.float64)
-    black, white = (0, (1 << bits) - 1)
-    if code_range == LIMITED:  # ITU-R BT.709, 4.2 and BT.2100, table 9
-        black, white = 16 << (bits - 8), 235 << (bits - 8)
+    black, white = ends_of_codes(bits, code_range)
     return np.clip((codes - black) / (white - black), 0, 1).astype(np.float32)

@@ -15,7 +15,7 @@ from tasks.films.header import FilmHeader
 from tasks.films.luma import Codes
 
 #: FFV1 version 3: every frame alone, with checksums, in slices that are coded beside each other.
-_OPTIONS = {"level": "3", "g": "1", "slicecrc": "1", "coder": "range_def", "context": "0"}
+_OPTIONS = {"level": "3", "g": "1", "slicecrc": "1", "coder": "rice", "context": "0"}
 _LARGE_PX = 1_500_000  # a frame from which there are more slices
 _FIELDS = {"tt": "tff", "tb": "tff", "bb": "bff", "bt": "bff"}
 _PRIMARIES = 1  # BT.709's, which are sRGB's

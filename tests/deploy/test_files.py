@@ -134,6 +134,8 @@ def test_compose_workers_know_all_that_they_need() -> None:
     assert settings.sources == ("s3://autochrome-scans",)
     setup = (DEPLOY / "s3" / "setup.sh").read_text()
     assert "autochrome-scans autochrome-colour" in setup
+    assert "mc ilm rule import archive/autochrome-colour <minio-lifecycle.json" in setup
+    assert all((DEPLOY / "s3" / name).is_file() for name in re.findall(r"<(\S+\.json)", setup))
     made = COMPOSE["services"]["s3-setup"]["environment"]
     assert made["S3_KEY_ID"] == given["s3_access_key_id"]
     assert made["S3_SECRET"] == environment["AUTOCHROME_S3_SECRET_ACCESS_KEY"]

@@ -272,3 +272,7 @@ def test_the_buckets_own_rules_are_taken_by_s3(cloud: Cloud) -> None:
     assert segments["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
     assert marks["Expiration"] == {"ExpiredObjectDeleteMarker": True}
     assert {rule["Filter"]["Prefix"] for rule in (segments, marks)} == {"work/"}
+    cloud.s3.put_bucket_lifecycle_configuration(
+        Bucket=COLOUR, LifecycleConfiguration=policy("minio-lifecycle")
+    )
+    assert cloud.s3.get_bucket_lifecycle_configuration(Bucket=COLOUR)["Rules"] == [segments]
