@@ -1,6 +1,7 @@
 """From photographs to minibatches, made on the device; a step's number decides its minibatch."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from torch.nn import functional
 
 from colormodel.color import linear_to_lab, srgb_to_linear
 from colormodel.film_stock import photograph
+from colormodel.peers import Peers
 from colormodel.photos import Bank, DataError, Photos
 
 #: Of the border, the step wedge and the flat field that neutral squares get.
@@ -155,3 +157,26 @@ def add_neutrals(srgb: Tensor, generator: torch.Generator) -> Tensor:
     is_flat = ~is_border & ~is_wedge
     painted = torch.where((is_border & border) | is_flat, tone, srgb)
     return torch.where(is_wedge & wedge, ramp.clamp(max=1), painted)
+
+
+def minibatches_ahead(
+    maker: MinibatchMaker, first: int, last: int, together: Peers | None = None
+) -> Iterator[Minibatch]:
+    """Give the minibatches of steps first … last - 1, each made while the one before is used.
+
+    Of several processes, each gets others.
+    """
+    together = together or Peers()
+
+    def make(step: int) -> Minibatch:
+        return maker.minibatch(step * together.count + together.rank)
+
+    with ThreadPoolExecutor(1, thread_name_prefix="minibatches") as pool:
+        ready: list[Future[Minibatch]] = [
+            pool.submit(make, step) for step in range(first, min(first + 2, last))
+        ]
+        for step in range(first, last):
+            minibatch = ready.pop(0).result()
+            if step + 2 < last:
+                ready.append(pool.submit(make, step + 2))
+            yield minibatch

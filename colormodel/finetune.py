@@ -29,14 +29,14 @@ from colormodel.checkpoint import (
     write_tensors,
 )
 from colormodel.color import srgb_to_lab
-from colormodel.data import DataRecipe
+from colormodel.data import DataRecipe, minibatches_ahead
 from colormodel.film_stock import plain_lightness
 from colormodel.metrics import ciede2000
 from colormodel.networks import ColorNetwork
 from colormodel.photos import DataError, Photos, Pixels
 from colormodel.planes import network_size
 from colormodel.recipe import TrainRecipe
-from colormodel.train import Trainer, minibatches_ahead
+from colormodel.train import Trainer
 
 STATE = "state.safetensors"
 

@@ -4,8 +4,7 @@ import itertools
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +25,7 @@ from colormodel.checkpoint import (
     save_checkpoint,
     write_tensors,
 )
-from colormodel.data import Minibatch, MinibatchMaker
+from colormodel.data import Minibatch, MinibatchMaker, minibatches_ahead
 from colormodel.device import resolve_device
 from colormodel.losses import (
     LossWeights,
@@ -276,10 +275,10 @@ class Trainer:
             # Confidence is of the distribution as it would be had all colours counted alike. That
             # raises the rank correlation with the error, by pixel, from 0.42 to 0.49.
             bias = (-rarity.log()).tolist()
-            told = replace(
+            config = replace(
                 self.network.config, confidence_bias=tuple(round(value, 3) for value in bias)
             )
-            self.network.config = self.average.config = told
+            self.network.config = self.average.config = config
         self.network.bins.to(self.device)
         return _both_heads(self.network, self.recipe.losses, rarity.to(self.device))
 
@@ -375,29 +374,6 @@ def _fast_precision(device: torch.device) -> AbstractContextManager[object]:
     """Use bfloat16 where the hardware has it; emulated, it is ten times slower than float32."""
     enabled = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
-
-
-def minibatches_ahead(
-    maker: MinibatchMaker, first: int, last: int, together: Peers | None = None
-) -> Iterator[Minibatch]:
-    """Give the minibatches of steps first … last - 1, each made while the one before is used.
-
-    Of several processes, each gets others.
-    """
-    together = together or Peers()
-
-    def make(step: int) -> Minibatch:
-        return maker.minibatch(step * together.count + together.rank)
-
-    with ThreadPoolExecutor(1, thread_name_prefix="minibatches") as pool:
-        ready: list[Future[Minibatch]] = [
-            pool.submit(make, step) for step in range(first, min(first + 2, last))
-        ]
-        for step in range(first, last):
-            minibatch = ready.pop(0).result()
-            if step + 2 < last:
-                ready.append(pool.submit(make, step + 2))
-            yield minibatch
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
