@@ -375,6 +375,19 @@ def _alpha_tiff(folder: Path) -> Made:
     return Made(path, codes)
 
 
+def _associated_alpha(bits: int) -> Callable[[Path], Made]:
+    """Grey that is multiplied by its alpha: the codes under it are kept as they are stored."""
+
+    def make(folder: Path) -> Made:
+        codes = codes_of(photograph() / 2, bits)
+        alpha = np.full_like(codes, (1 << bits - 1) + 7)
+        stored = np.stack([codes, alpha], axis=2)
+        path = write_tiff(folder / "alpha.tif", stored, extrasamples=["assocalpha"])
+        return Made(path, codes)
+
+    return make
+
+
 def _palette_tiff(folder: Path) -> Made:
     codes = codes_of(photograph())
     ramp = np.arange(255, -1, -1, dtype=np.uint16) * 257
@@ -740,6 +753,8 @@ READABLE: dict[str, Callable[[Path], Made]] = {
     "tiff rgb that is grey 16-bit": _rgb("rgb-16", 16),
     "tiff rgb planes apart": _rgb_planes,
     "tiff alpha": _alpha_tiff,
+    "tiff associated alpha 8-bit": _associated_alpha(8),
+    "tiff associated alpha 16-bit": _associated_alpha(16),
     "tiff palette": _palette_tiff,
     **{f"tiff orientation {n}": _turned_tiff(n, 16) for n in range(1, 9)},
     **{f"jpeg orientation {n}": _turned_jpeg(n) for n in range(1, 9)},

@@ -235,9 +235,9 @@ def _chunks(path: Path) -> Iterator[tuple[bytes, bytes]]:
         while True:
             head = file.read(8)
             size, kind = int.from_bytes(head[:4], "big"), head[4:]
-            if len(head) < 8 or kind == b"IEND":
+            if len(head) < 8 or kind in {b"IDAT", b"IEND"}:  # no statement stands behind the data
                 return
-            if size < 8 << 20 and kind != b"IDAT" and kind not in seen:
+            if size < 8 << 20 and kind not in seen:
                 body = file.read(size)
                 if zlib.crc32(kind + body) == int.from_bytes(file.read(4), "big"):
                     seen.add(kind)

@@ -146,11 +146,6 @@ class Directory:
         return self.source.read(entry.offset, entry.size)
 
 
-def component_bytes(kind: int) -> int:
-    """Bytes of one value of a TIFF type."""
-    return _SIZES[kind]
-
-
 def read_layout(source: ByteSource) -> tuple[Layout, int]:
     """Read the file's first bytes: how directories are written, and where the first one lies."""
     head = source.read(0, 8)

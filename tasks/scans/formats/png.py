@@ -18,8 +18,8 @@ _COLOUR_TYPES = {  # depths that the specification allows, and what the samples 
     4: ({8, 16}, Photometric.MIN_IS_BLACK, True),
     6: ({8, 16}, Photometric.RGB, True),
 }
-_STATING = {b"cICP", b"sRGB", b"gAMA", b"cHRM"}
-_KEPT = {b"IHDR", b"tRNS", b"iCCP", b"eXIf", b"pHYs", b"tEXt", b"zTXt", b"iTXt", *_STATING}
+_STATING = {b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM"}
+_KEPT = {b"IHDR", b"tRNS", b"eXIf", b"pHYs", b"tEXt", b"zTXt", b"iTXt", *_STATING}
 _DECISIVE = {b"IHDR", b"PLTE", b"IDAT"}  # alpha is dropped, so tRNS is not among them
 _LOST_PROFILE = Statement("ICC profile", fault="it cannot be decompressed")
 _MAX_KEPT_BYTES = 8 << 20
@@ -99,7 +99,7 @@ def read_png(source: ByteSource) -> Structure:
             *(
                 Statement(f"{chunk.kind.decode()} chunk", fault=f"it {chunk.fault}")
                 for chunk in chunks
-                if chunk.fault and chunk.kind in {b"iCCP", *_STATING}
+                if chunk.fault and chunk.kind in _STATING
             ),
             *statements_of_chunks(stating, bits),
             *statements_of_exif(exif),
@@ -119,7 +119,10 @@ def _walk(source: ByteSource) -> _Chunks:
             _allow_missing_end(source, found, kind)
             return found
         if kind in _KEPT:
-            found.kept.append(_chunk(source, position, size, kind))
+            one = _chunk(source, position, size, kind)
+            if found.data and kind in _STATING:  # decoders pass it by there (11.3)
+                one = _Chunk(kind, b"", "stands behind the picture's data")
+            found.kept.append(one)
         if kind in _DECISIVE:
             found.parts.append(Span(position, 12 + size))
         if kind == b"IDAT":

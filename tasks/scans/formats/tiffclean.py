@@ -4,13 +4,14 @@ Libraries stop at faults of tags that they have no need of, and follow every poi
 they are given here is a BigTIFF whose directory we write, before the bytes of the scan's own file.
 """
 
+import struct
 from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.scans.formats import tags
-from tasks.scans.formats.ifd import Directory, Layout, component_bytes
+from tasks.scans.formats.ifd import Directory, Layout
 from tasks.scans.formats.source import Part, Span
 
 _SHORT, _LONG, _LONG8 = 3, 4, 16
@@ -74,6 +75,10 @@ def clean_parts(
         if body is not None:
             entry = directory.entries[tag]
             values[tag] = entry.kind, entry.count, body
+    if tags.EXTRA_SAMPLES in values:
+        # Libraries divide by alpha that is associated; the codes are kept as they are stored.
+        kinds = directory.integers(tags.EXTRA_SAMPLES) or [0]
+        values[tags.EXTRA_SAMPLES] = _packed(layout, tuple(2 * bool(kind) for kind in kinds))
     starts = tags.TILE_OFFSETS if is_tiled else tags.STRIP_OFFSETS
     lengths = tags.TILE_BYTES if is_tiled else tags.STRIP_BYTES
     word = np.dtype(np.uint64).newbyteorder(layout.order)
@@ -85,28 +90,19 @@ def clean_parts(
 
 
 def _packed(layout: Layout, numbers: tuple[int, ...]) -> _Value:
-    kind = _SHORT if max(numbers) < 1 << 16 else _LONG
-    body = b"".join(_bytes(layout, number, component_bytes(kind)) for number in numbers)
-    return kind, len(numbers), body
-
-
-def _bytes(layout: Layout, number: int, size: int) -> bytes:
-    return number.to_bytes(size, "little" if layout.order == "<" else "big")
+    kind, letter = (_SHORT, "H") if max(numbers) < 1 << 16 else (_LONG, "I")
+    return kind, len(numbers), struct.pack(f"{layout.order}{len(numbers)}{letter}", *numbers)
 
 
 def _written(layout: Layout, values: Mapping[int, _Value]) -> bytes:
     """Write the file's head, its one directory, and the values that do not fit into it."""
-    head = (b"II" if layout.order == "<" else b"MM") + b"".join(
-        _bytes(layout, number, size) for number, size in ((43, 2), (8, 2), (0, 2), (16, 8))
-    )
-    rows, data = [], b""
-    start = len(head) + 8 + 20 * len(values) + 8
+    order, mark = layout.order, b"II" if layout.order == "<" else b"MM"
+    table = struct.pack(f"{order}2s3HQQ", mark, 43, 8, 0, 16, len(values))
+    data, start = b"", len(table) + 20 * len(values) + 8
     for tag, (kind, count, body) in sorted(values.items()):
-        place = body.ljust(8, b"\0")
+        place = body
         if len(body) > 8:
-            place = _bytes(layout, start + len(data), 8)
+            place = struct.pack(f"{order}Q", start + len(data))
             data += body + bytes(-len(body) % 8)
-        rows.append(
-            _bytes(layout, tag, 2) + _bytes(layout, kind, 2) + _bytes(layout, count, 8) + place
-        )
-    return head + _bytes(layout, len(rows), 8) + b"".join(rows) + bytes(8) + data
+        table += struct.pack(f"{order}HHQ8s", tag, kind, count, place)
+    return table + bytes(8) + data

@@ -129,7 +129,8 @@ def _table(structure: Structure) -> Codes | None:
 
 def _meant(numbers: Array, rule: Values, bits: int) -> NDArray[np.float64]:
     """Read two's complement out of numbers that a decoder gave as unsigned."""
-    found = numbers.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # signalling NaN, which `_levels` refuses
+        found = numbers.astype(np.float64)
     if rule.is_signed and numbers.dtype.kind != "f" and numbers.min(initial=0) >= 0:
         found -= np.where(found >= 1 << bits - 1, float(1 << bits), 0.0)
     return found

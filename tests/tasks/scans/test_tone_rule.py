@@ -340,17 +340,21 @@ def test_a_profile_of_png_that_is_damaged_is_doubted(tmp_path: Path) -> None:
     ],
     ids=["gAMA", "sRGB", "cICP", "iCCP"],
 )
-def test_a_statement_of_png_that_fails_its_checksum_is_doubted(
+def test_a_statement_of_png_that_is_damaged_or_out_of_place_is_doubted(
     kind: bytes, body: bytes, tmp_path: Path
 ) -> None:
-    """Nobody knows what it said; so the tone is taken for unstated, and a person is asked."""
+    """Other readers pass it by; so the tone is taken for unstated, and a person is asked."""
     path = scanfiles.write_png(tmp_path / "t.png", picture(8))
-    data = bytearray(with_png_chunk(path.read_bytes(), kind, body))
-    data[data.index(kind) + 4 + len(body)] ^= 1
-    path.write_bytes(data)
-    scan = open_scan(path)
-    assert "fails its checksum" in scan.tone_doubt
-    assert np.array_equal(scan.tone.lightness, tone_curve(None, bits=8).lightness)
+    plain = path.read_bytes()
+    data = bytearray(with_png_chunk(plain, kind, body))
+    place = data.index(kind)
+    chunk = bytes(data[place - 4 : place + 8 + len(body)])
+    data[place + 4 + len(body)] ^= 1
+    for fault, odd in (("fails its checksum", data), ("behind", plain[:-12] + chunk + plain[-12:])):
+        path.write_bytes(odd)
+        scan = open_scan(path)
+        assert fault in scan.tone_doubt
+        assert np.array_equal(scan.tone.lightness, tone_curve(None, bits=8).lightness)
 
 
 def test_an_hdr_curve_is_doubted(tmp_path: Path) -> None:
