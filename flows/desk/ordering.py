@@ -14,6 +14,7 @@ from flows.desk.pages import render
 from flows.desk.review import number_in, reasons_in
 from tasks.errors import UsageError
 from tasks.ledger import orders
+from tasks.ledger.film_figures import frames_of_order
 from tasks.ledger.orders import Budget, Order, OrderKind, OrderMode, Scope
 from tasks.orders.planning import forecast, place_order, plan_order
 from tasks.orders.words import budget_in_words, forecast_in_words, pace_of
@@ -48,6 +49,7 @@ def story(request: Request, order_id: Number, desk: OpenDesk, visitor: Looking) 
         row=row,
         told=told,
         pace=pace,
+        frames=frames_of_order(desk.ledger, order_id),
         budget=budget_in_words(row.budget),
         transitions=orders.transitions(desk.ledger, order_id),
         shares=orders.list_shares(desk.ledger, order_id),

@@ -1,10 +1,16 @@
 """How many frames of films there are, and how many are coloured."""
 
-from sqlalchemy import Connection, and_, case, func, select
+from datetime import timedelta
+
+from sqlalchemy import ColumnElement, Connection, and_, case, func, select, true
 
 from tasks.ledger.engine import reads
+from tasks.ledger.rates import covered_s
 from tasks.ledger.records import FrameCount
 from tasks.schema import ItemStatus, ShotStatus, item, scan, shot, status_in
+
+#: Shots looked at for how fast frames come.
+LATEST_SHOTS = 200
 
 _OF_ITEM = and_(item.c.id == shot.c.item_id, item.c.revision == shot.c.revision)
 
@@ -20,7 +26,8 @@ def frames_of_order(connection: Connection, order_id: int) -> FrameCount:
             func.coalesce(func.sum(case((is_done, shot.c.frames), else_=0)), 0).label("done"),
         ).where(shot.c.order_id == order_id)
     ).one()
-    return FrameCount(int(row.films), int(row.frames), int(row.done))
+    eta_s = _eta_s(connection, int(row.frames - row.done), shot.c.order_id == order_id)
+    return FrameCount(int(row.films), int(row.frames), int(row.done), eta_s=eta_s)
 
 
 @reads
@@ -46,4 +53,20 @@ def frames_of_archive(connection: Connection, recipe_id: int | None) -> FrameCou
     done = sum(
         int(connection.execute(one).scalar_one()) for one in (whole.where(of_recipe, made), begun)
     )
-    return FrameCount(int(known.films), int(known.frames), done, float(known.seconds))
+    frames = int(known.frames)
+    eta_s = _eta_s(connection, frames - done, true())
+    return FrameCount(int(known.films), frames, done, float(known.seconds), eta_s)
+
+
+def _eta_s(connection: Connection, left: int, which: ColumnElement[bool]) -> float | None:
+    """How long so many frames take, by the shots that were finished last.
+
+    As fast as all workers together were, while any was at work.
+    """
+    is_done = and_(shot.c.status == ShotStatus.DONE, shot.c.seconds.is_not(None), which)
+    latest = select(shot.c.frames, shot.c.seconds, shot.c.finished_at).where(is_done)
+    order = shot.c.finished_at.desc(), shot.c.id.desc()
+    rows = connection.execute(latest.order_by(*order).limit(LATEST_SHOTS)).all()
+    spans = [(row.finished_at - timedelta(seconds=row.seconds), row.finished_at) for row in rows]
+    busy_s = covered_s(spans)
+    return left * busy_s / sum(row.frames for row in rows) if left > 0 and busy_s else None

@@ -71,7 +71,7 @@ def measured_rates(connection: Connection, *, run_id: int | None = None) -> Rate
         return None
     spans = [(row.worker, (row.claimed_at, row.ended_at)) for row in rows]
     workers = {worker for worker, _ in spans}
-    busy_s = sum(_covered_s(span for name, span in spans if name == worker) for worker in workers)
+    busy_s = sum(covered_s(span for name, span in spans if name == worker) for worker in workers)
     if not busy_s:
         return None
     return Rates(
@@ -79,19 +79,19 @@ def measured_rates(connection: Connection, *, run_id: int | None = None) -> Rate
         source_bytes=sum(row.source_bytes for row in rows),
         derivative_bytes=sum(row.derivative_bytes for row in rows),
         busy_s=busy_s,
-        span_s=_covered_s(span for _, span in spans),
+        span_s=covered_s(span for _, span in spans),
         latest=max(row.ended_at for row in rows),
     )
 
 
-def _covered_s(spans: Iterable[tuple[datetime, datetime]]) -> float:
+def covered_s(spans: Iterable[tuple[datetime, datetime]]) -> float:
     """Seconds that lie in any of the spans: batches of one worker overlap."""
-    covered_s = 0.0
+    total_s = 0.0
     until: datetime | None = None
     ordered: Sequence[tuple[datetime, datetime]] = sorted(spans)
     for begun, ended in ordered:
         start = begun if until is None else max(begun, until)
         if ended > start:
-            covered_s += (ended - start).total_seconds()
+            total_s += (ended - start).total_seconds()
             until = ended
-    return covered_s
+    return total_s

@@ -14,6 +14,7 @@ from tasks.orders.dispatch import OpenFanout, in_this_process, work_through
 from tasks.orders.watch import BEAT_S, POLL_S, ShareWatch
 from tasks.processes import worker_name
 from tasks.settings import Settings
+from tasks.words import duration
 
 
 def work_share(
@@ -82,7 +83,8 @@ def give_up(ledger: Ledger, row: OrderRow, why: str) -> None:
 def films_in_words(ledger: Ledger, order_id: int) -> str:
     """How far the films of an order are, in frames; nothing where there are none."""
     frames = film_figures.frames_of_order(ledger, order_id)
-    return f"({frames.done:,} of {frames.frames:,} frames)" if frames.frames else ""
+    left = f", about {duration(frames.eta_s)} left" if frames.eta_s else ""
+    return f"({frames.done:,} of {frames.frames:,} frames{left})" if frames.frames else ""
 
 
 # --- an order in one process ---------------------------------------------------------------------

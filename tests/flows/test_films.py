@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from colormodel.correction import Correction
+from colormodel.hints import Stroke
+from tasks.corrections.saving import save_correction
 from tasks.ledger import ItemFilter, Ledger, film_figures, films
-from tasks.ledger.records import ShotRow
+from tasks.ledger.records import DerivativeRow, ShotRow
 from tasks.schema import ItemStatus, ShotStatus
 from tests.films import SHOT_FRAMES, lumas, write_reel
 from tests.workers import attempts_of
@@ -154,3 +157,42 @@ def test_two_processes_share_a_reel(
         (attempt,) = attempts_of(ledger)
         assert attempt.status is ItemStatus.REVIEW
     assert len({shot.worker for shot in shots}) == 2
+
+
+def test_killed_amid_a_corrected_shot_goes_on(
+    reels: Path, tmp_path: Path, sqlite_url: str, quick_checkpoint: Path
+) -> None:
+    """SIGKILL: the next run colours what was corrected, and that alone; the earlier film stays."""
+    uri = (reels / "newsreel.mkv").as_uri()
+    frame = 2 * SHOT_FRAMES + 1
+    assert Command(reels, tmp_path, sqlite_url, quick_checkpoint).counts() == {"review": 1}
+    said = Correction((Stroke(((0.5, 0.5),), (200.0, 30.0, 40.0)),))
+    with Ledger.open(sqlite_url) as ledger:
+        before = films.list_shots(ledger, the_film(ledger))
+        earlier = master_of(ledger)
+        row = save_correction(ledger, uri, said, who="Ann", frame=frame)
+        killed = Command(reels, tmp_path, sqlite_url, quick_checkpoint)
+        until = time.monotonic() + 120
+        while films.list_shots(ledger, the_film(ledger))[2].status is not ShotStatus.CLAIMED:
+            assert time.monotonic() < until
+        killed.process.send_signal(signal.SIGKILL)
+        killed.process.communicate()
+        assert films.list_shots(ledger, the_film(ledger))[2].status is ShotStatus.CLAIMED
+        assert Command(reels, tmp_path, sqlite_url, quick_checkpoint).counts() == {"review": 1}
+        after = films.list_shots(ledger, the_film(ledger))
+        made = master_of(ledger)
+    changed = [one.number for one, old in zip(after, before, strict=True)
+               if one.finished_at != old.finished_at]  # fmt: skip
+    assert changed == [3]
+    assert {one.correction_id for one in after} == {row.id}
+    assert made.correction_id == row.id
+    assert made.key != earlier.key
+    for one in (earlier, made):
+        assert lumas(tmp_path / "colour" / one.key) == lumas(reels / "newsreel.mkv")
+
+
+def master_of(ledger: Ledger) -> DerivativeRow:
+    """The master that was made last."""
+    made = films.master_of(ledger, the_film(ledger))
+    assert made is not None
+    return made

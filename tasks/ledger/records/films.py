@@ -5,7 +5,7 @@ from typing import Protocol
 
 from tasks.ledger.records.claims import ClaimedItem
 from tasks.ledger.records.shots import ShotRow
-from tasks.words import count, playing_time
+from tasks.words import count, duration, playing_time
 
 
 class FoundShot(Protocol):
@@ -114,6 +114,7 @@ class FrameCount:
     frames: int = 0
     done: int = 0
     seconds: float = 0.0  #: how long they play
+    eta_s: float | None = None  #: for the frames that are left, as fast as lately; None: unknown
 
     @property
     def share(self) -> float:
@@ -123,4 +124,5 @@ class FrameCount:
     def in_words(self) -> str:
         """Say it in a line."""
         said = f"{self.done:,} of {self.frames:,} frames of {count(self.films, 'film')}"
-        return f"{said}, {playing_time(self.seconds)}" if self.seconds else said
+        said += f", {playing_time(self.seconds)}" if self.seconds else ""
+        return f"{said}, about {duration(self.eta_s)} left" if self.eta_s else said

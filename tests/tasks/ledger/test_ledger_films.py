@@ -128,9 +128,13 @@ def test_film_is_told_in_frames_and_minutes(ledger: Ledger) -> None:
     of_archive = film_figures.frames_of_archive(ledger, recipe_id)
     assert (of_archive.films, of_archive.frames, of_archive.done) == (1, 480, 200)
     assert of_archive.seconds == 20.0
+    # A shot of 200 frames took 1.5 s.
+    assert of_order.eta_s == of_archive.eta_s == pytest.approx(280 * 1.5 / 200)
+    assert of_archive.in_words().endswith("about 2 s left")
     finish_shots(ledger, recipe_id)
     ledger.finish(held.token, [done(held.items[0].id)])
-    assert film_figures.frames_of_archive(ledger, recipe_id).done == 480
+    whole = film_figures.frames_of_archive(ledger, recipe_id)
+    assert (whole.done, whole.eta_s) == (480, None)
     assert film_figures.frames_of_archive(ledger, None).share == 1.0
     assert film_figures.frames_of_archive(ledger, recipe_id + 1).done == 0
 
