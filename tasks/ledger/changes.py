@@ -32,7 +32,7 @@ from tasks.ledger import sql
 from tasks.ledger.decisions import Decision, carry_out
 from tasks.ledger.engine import writes
 from tasks.ledger.records import Digest, ListedObject
-from tasks.ledger.refusals import refuse_changed
+from tasks.ledger.refused_files import refuse_changed
 from tasks.ledger.sweeping import uncount
 from tasks.ledger.vanishing import WHO, mark_later_pages_vanished, pages_of
 from tasks.schema import (

@@ -41,7 +41,7 @@ from tasks.ledger.engine import Database, reads
 from tasks.ledger.filters import LAST_CHARACTER
 from tasks.ledger.holds import hold_moved_files
 from tasks.ledger.records import Doubt, ListedObject, ListingCounts, MissingScans
-from tasks.ledger.refusals import hold_found
+from tasks.ledger.refused_files import hold_found
 from tasks.ledger.sources import Router, find_routes
 from tasks.ledger.vanishing import (
     mark_archived,

@@ -34,7 +34,8 @@ from tasks.ledger.finishing_statements import (
 from tasks.ledger.notes import lines_of
 from tasks.ledger.pages import add_pages
 from tasks.ledger.records import Backoff, Ending, Outcome
-from tasks.ledger.refusals import Refusal, bind_to_bytes, standing
+from tasks.ledger.refusals import Refusal, standing
+from tasks.ledger.refused_files import bind_to_bytes
 from tasks.ledger.vanishing import GONE, GONE_DETAIL, GONE_REASON
 from tasks.schema import (
     AttemptEnding,

@@ -15,7 +15,7 @@ from sqlalchemy import (
 )
 
 from tasks.errors import Reason, UsageError
-from tasks.ledger import refusals, sql
+from tasks.ledger import refusals, refused_files, sql
 from tasks.ledger.decisions import Decision, carry_out, record
 from tasks.ledger.engine import Database
 from tasks.ledger.filters import condition_of, parameters_of, scans_at
@@ -78,13 +78,15 @@ def hold_moved_files(database: Database, gone_ids: Sequence[int]) -> None:
         database: The ledger's.
         gone_ids: Scans that a listing did not bring, whether or not they count as vanished.
     """
-    if database.read(lambda c: refusals.moved_files(c, gone_ids)):
+    if database.read(lambda c: refused_files.moved_files(c, gone_ids)):
         database.write(lambda c: _hold_moved_files(c, gone_ids))
 
 
 def _hold_moved_files(connection: Connection, gone_ids: Sequence[int]) -> None:
     refusals.lock(connection)
-    moved = refusals.refuse_moved_files(connection, refusals.moved_files(connection, gone_ids))
+    moved = refused_files.refuse_moved_files(
+        connection, refused_files.moved_files(connection, gone_ids)
+    )
     made = Decision(DecisionKind.HOLD, ItemStatus.HELD, WHO, "a held file under another name")
     mine = item.c.scan_id.in_(sql.given_ids(connection))
     _take(connection, made, mine, sql.as_ids(moved), None)

@@ -19,6 +19,7 @@ from tasks.ledger import (
     pace,
     reading,
     refusals,
+    refused_files,
     runs,
     sources,
     story,
@@ -79,8 +80,8 @@ class Ledger(Database):
     record_listing = discovery.record_listing
     doubts = discovery.doubts
     owners = sources.owners
-    refused_unread = refusals.list_unread
-    learn_refused = refusals.learn
+    refused_unread = refused_files.list_unread
+    learn_refused = refused_files.learn
     record_digests = changes.record_digests
     ensure_recipe = enqueue.ensure_recipe
     current_recipe = reading.current_recipe

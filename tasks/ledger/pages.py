@@ -5,7 +5,7 @@ from sqlalchemy import Connection, Integer, and_, null, select, update
 from tasks.ledger import sql
 from tasks.ledger.engine import writes
 from tasks.ledger.enqueue import enqueue_scans
-from tasks.ledger.refusals import hold_found, refuse_pages
+from tasks.ledger.refused_files import hold_found, refuse_pages
 from tasks.schema import ItemStatus, OrderMode, item, scan, work_order
 
 _NUMBERS = sql.Rows("numbers", page=Integer)

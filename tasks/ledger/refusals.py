@@ -30,9 +30,7 @@ from sqlalchemy import (
 )
 
 from tasks.ledger import sql
-from tasks.ledger.engine import reads, writes
-from tasks.ledger.filters import places_condition
-from tasks.ledger.records import Digest, Doubt
+from tasks.ledger.engine import reads
 from tasks.schema import (
     DecisionKind,
     decision,
@@ -42,7 +40,6 @@ from tasks.schema import (
     refusal,
     scan,
     scan_revision,
-    store,
 )
 
 _PAST = {
@@ -51,11 +48,10 @@ _PAST = {
     DecisionKind.SUPERSEDE: "withdrawn",
 }
 _ASKED = sql.Rows("asked", item_id=BigInteger, scan_id=BigInteger, sha256=Text, page=Integer)
-_LEARNT = sql.Rows("learnt", scan_id=BigInteger, listing=BigInteger, sha256=Text)
 ARE_THERE = select(refusal.c.id).exists()
 """Whether any stands. Read it before anything is locked that a decision may wait for."""
 
-_IS_HOLD = refusal.c.kind == DecisionKind.HOLD
+IS_HOLD = refusal.c.kind == DecisionKind.HOLD
 _SAME_BYTES = and_(refusal.c.sha256 == scan.c.sha256, refusal.c.page == scan.c.page)
 
 
@@ -89,7 +85,7 @@ def is_held() -> ColumnElement[bool]:
     """On `scan`: it is held, or its bytes are, elsewhere."""
     return or_(
         *(
-            select(refusal.c.id).where(_IS_HOLD, which).correlate(scan).exists()
+            select(refusal.c.id).where(IS_HOLD, which).correlate(scan).exists()
             for which in (refusal.c.scan_id == scan.c.id, _SAME_BYTES)
         )
     )
@@ -121,49 +117,6 @@ def refuse(
         ).where(scans, ~is_noted.correlate(scan).exists()),
     )
     return sql.affected(connection, noted, parameters)
-
-
-@reads
-def list_unread(connection: Connection, *, limit: int = 64) -> list[tuple[str, Doubt]]:
-    """Files that somebody said no to and nobody has read: a no is about bytes, so they are wanted.
-
-    Returns:
-        The source's address and the file, of so many at most.
-    """
-    is_refused = select(refusal.c.id).where(refusal.c.scan_id == scan.c.id).correlate(scan).exists()
-    wanted = (
-        select(store.c.url, scan.c.id, scan.c.key, scan.c.listing, scan.c.size_bytes)
-        .join(store, store.c.id == scan.c.store_id)
-        .where(
-            is_refused,
-            scan.c.page == 0,
-            scan.c.sha256.is_(None),
-            scan.c.vanished_at.is_(None),
-            scan.c.archived.is_(False),
-        )
-        .order_by(scan.c.id)
-        .limit(limit)
-    )
-    rows = connection.execute(wanted)
-    return [(row.url, Doubt(row.id, row.key, row.listing, row.size_bytes)) for row in rows]
-
-
-@writes
-def learn(connection: Connection, digests: Iterable[Digest]) -> None:
-    """Note what files hold that were refused unread, unless they were listed anew meanwhile."""
-    given = _LEARNT.given(vars(one) for one in digests)
-    found = _LEARNT.table(connection)
-    mine = and_(scan.c.id == found.c.scan_id, scan.c.listing == found.c.listing)
-    read = select(found.c.sha256).where(mine).correlate(scan).scalar_subquery()
-    ids = select(found.c.scan_id)
-    learnt = connection.execute(
-        update(scan)
-        .where(scan.c.id.in_(ids), scan.c.sha256.is_(None), read.is_not(None))
-        .values(sha256=read, read_listing=scan.c.listing)
-        .returning(scan.c.id, scan.c.sha256),
-        given,
-    )
-    bind_to_bytes(connection, {row.id: row.sha256 for row in learnt})
 
 
 def has_bytes_refused_by(decision_id: int) -> ColumnElement[bool]:
@@ -217,12 +170,12 @@ def lift_moved(connection: Connection, decision_id: int) -> list[dict[str, Any]]
     )
     same = and_(refusal.c.sha256 == approved.c.sha256, refusal.c.page == approved.c.page)
     is_same = select(approved.c.id).where(same).correlate(refusal).exists()
-    theirs = and_(~_IS_HOLD, refusal.c.scan_id.in_(select(approved.c.id)))
-    either = select(refusal).where(or_(and_(~_IS_HOLD, is_same), theirs))
+    theirs = and_(~IS_HOLD, refusal.c.scan_id.in_(select(approved.c.id)))
+    either = select(refusal).where(or_(and_(~IS_HOLD, is_same), theirs))
     before = [dict(row) for row in connection.execute(either).mappings()]
     if not before:
         return []
-    connection.execute(delete(refusal).where(~_IS_HOLD, is_same))
+    connection.execute(delete(refusal).where(~IS_HOLD, is_same))
     connection.execute(delete(refusal).where(theirs, refusal.c.sha256.is_(None)))
     connection.execute(update(refusal).where(theirs).values(scan_id=null()))
     return before
@@ -236,122 +189,9 @@ def lift_holds(connection: Connection, scan_ids: Iterable[int]) -> None:
     """
     given = sql.as_ids(scan_ids)
     mine = sql.given_ids(connection)
-    connection.execute(delete(refusal).where(_IS_HOLD, refusal.c.scan_id.in_(mine)), given)
+    connection.execute(delete(refusal).where(IS_HOLD, refusal.c.scan_id.in_(mine)), given)
     same = select(scan.c.id).where(scan.c.id.in_(mine), _SAME_BYTES).correlate(refusal)
-    connection.execute(update(refusal).where(_IS_HOLD, same.exists()).values(sha256=null()), given)
-
-
-def hold_found(connection: Connection, store_id: int, scan_ids: Iterable[int]) -> None:
-    """Hold new scans of a store that lie where a person has said so."""
-    places = connection.execute(select(held_place.c.decision_id, held_place.c.place)).all()
-    if not places:
-        return
-    url = connection.execute(select(store.c.url).where(store.c.id == store_id)).scalar_one()
-    given = sql.as_ids(scan_ids)
-    for decision_id, place in places:
-        here = places_condition(store_id, url, place)
-        if here is not None:
-            scans = and_(scan.c.id.in_(sql.given_ids(connection)), here)
-            refuse(connection, DecisionKind.HOLD, decision_id, scans, given)
-
-
-def moved_files(connection: Connection, gone_ids: Iterable[int]) -> list[sql.AnyRow]:
-    """Files that are held ones under another name, as refusals of them would be noted.
-
-    Of a held scan that nobody has read the bytes are not known. Where it is gone, and there is
-    another of its size and its very time or ETag that was not read either, or turned up after the
-    hold, it was moved.
-
-    Args:
-        connection: To the ledger.
-        gone_ids: Scans that a listing did not bring, whether or not they count as vanished.
-    """
-    unread = and_(_IS_HOLD, refusal.c.sha256.is_(None), refusal.c.scan_id.is_not(None))
-    held = connection.execute(select(refusal.c.scan_id).where(unread)).scalars().all()
-    if not held:
-        return []
-    old, new = scan.alias("old"), scan.alias("new")
-    is_gone = or_(old.c.vanished_at.is_not(None), old.c.id.in_(sql.given_ids(connection)))
-    is_strong = and_(old.c.etag != "", ~old.c.etag.startswith("W/"))
-    gone = (
-        select(refusal.c.decision_id, decision.c.decided_at, old.c.size_bytes, old.c.etag)
-        .join(old, old.c.id == refusal.c.scan_id)
-        .join(decision, decision.c.id == refusal.c.decision_id)
-        .where(unread, is_gone, is_strong)
-        .distinct()
-        .cte("gone")
-    )
-    is_held_itself = select(refusal.c.id).where(_IS_HOLD, refusal.c.scan_id == new.c.id)
-    moved = (
-        select(gone.c.decision_id, new.c.id.label("scan_id"), new.c.sha256, new.c.page)
-        .select_from(gone)
-        .join(new, and_(new.c.size_bytes == gone.c.size_bytes, new.c.etag == gone.c.etag))
-        .where(
-            new.c.vanished_at.is_(None),
-            new.c.id.not_in(sql.given_ids(connection)),
-            or_(new.c.sha256.is_(None), new.c.found_at >= gone.c.decided_at),
-            ~is_held_itself.correlate(new).exists(),
-        )
-    )
-    given = sql.as_ids(set(held).intersection(gone_ids))
-    return list(connection.execute(moved, given).all())
-
-
-def refuse_moved_files(connection: Connection, moved: Iterable[sql.AnyRow]) -> list[int]:
-    """Note holds of `moved_files`; returns their ids."""
-    values = [{"kind": DecisionKind.HOLD, **row._mapping} for row in moved]
-    if values:
-        connection.execute(insert(refusal), values)
-    return sorted({one["scan_id"] for one in values})
-
-
-def refuse_pages(connection: Connection, first_id: int, page_ids: Iterable[int]) -> None:
-    """What was said of a file before anybody knew of its later pages is said of them, too.
-
-    So is what was said of it when it held other bytes: nobody knows which page is which.
-    """
-    first, page = scan.alias("first"), scan.alias("page")
-    theirs = (
-        select(refusal.c.kind, refusal.c.decision_id, page.c.id, refusal.c.sha256, page.c.page)
-        .select_from(refusal)
-        .join(first, first.c.id == refusal.c.scan_id)
-        .join(page, page.c.id.in_(sql.given_ids(connection)))
-        .where(first.c.id == first_id)
-    )
-    columns = ["kind", "decision_id", "scan_id", "sha256", "page"]
-    connection.execute(insert(refusal).from_select(columns, theirs), sql.as_ids(page_ids))
-
-
-def refuse_changed(
-    connection: Connection, scans: ColumnElement[bool], given: Mapping[str, Any]
-) -> None:
-    """What was said of the bytes that scans held until now, elsewhere perhaps, is said of these.
-
-    What was said of a page is said of all pages: they may have changed places.
-    """
-    other = refusal.alias("other")
-    is_noted = and_(other.c.kind == refusal.c.kind, other.c.scan_id == scan.c.id)
-    noted = select(other.c.id).where(is_noted).correlate(refusal, scan).exists()
-    names = ["kind", "decision_id", "scan_id", "sha256", "page"]
-    columns = (refusal.c[name] if name != "scan_id" else scan.c.id for name in names)
-    theirs = select(*columns).join(scan, refusal.c.sha256 == scan.c.sha256)
-    theirs = theirs.where(scans, ~noted).distinct()
-    connection.execute(insert(refusal).from_select(names, theirs), given)
-
-
-def bind_to_bytes(connection: Connection, digests: Mapping[int, str]) -> None:
-    """Scans are read for the first time: what was said of them before is about these bytes.
-
-    Args:
-        connection: To the ledger.
-        digests: The sha256 that was read, by the scan's id.
-    """
-    given = sql.given_ids(connection)
-    unread = and_(refusal.c.sha256.is_(None), refusal.c.scan_id.in_(given))
-    found = connection.execute(select(refusal.c.scan_id).where(unread), sql.as_ids(digests))
-    for scan_id in set(found.scalars()):
-        mine = and_(refusal.c.sha256.is_(None), refusal.c.scan_id == scan_id)
-        connection.execute(update(refusal).where(mine).values(sha256=digests[scan_id]))
+    connection.execute(update(refusal).where(IS_HOLD, same.exists()).values(sha256=null()), given)
 
 
 def standing(connection: Connection, asked: Iterable[Mapping[str, Any]]) -> dict[int, Refusal]:
@@ -393,7 +233,7 @@ def _standing(connection: Connection) -> Select[Any]:
         .join(refusal, refusal.c.id == either.c.id)
         .join(decision, decision.c.id == refusal.c.decision_id)
         .join(new, new.c.item_id == either.c.item_id)
-        .order_by(case((_IS_HOLD, 1), else_=0), is_here, decision.c.id)
+        .order_by(case((IS_HOLD, 1), else_=0), is_here, decision.c.id)
     )
 
 
