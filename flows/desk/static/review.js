@@ -47,11 +47,12 @@ class Session {
     this.made = []; // decisions of this person, the latest last
     this.gone = new Set();
     this.hasMore = true;
-    this.waitsS = 0;
+    this.turn = Promise.resolve();
     if (!element?.dataset.item) return;
     this.current = new Entry(Number(element.dataset.item), element.dataset.place);
     this.current.element = element;
     this.current.look();
+    this.lastPlace = this.current.place;
     this.#begin();
   }
 
@@ -74,25 +75,36 @@ class Session {
     this.fill();
   }
 
-  async show(entry) {
+  /** One step after the other, however fast keys come: each begins where the one before has led. */
+  #inTurn(run) {
+    this.turn = this.turn.then(run, run);
+    return this.turn;
+  }
+
+  async #show(entry) {
     const element = await entry.prepare();
     this.current = entry;
+    this.lastPlace = entry.place;
     place.replaceChildren(element);
     history.replaceState(null, "", `/review?${with_({ item: entry.id })}`);
     document.title = `${element.dataset.name || "Review"} · Review · Autochrome`;
     this.#begin();
   }
 
-  async next() {
+  next() { return this.#inTurn(() => this.#next()); }
+
+  previous() { return this.#inTurn(() => this.#previous()); }
+
+  async #next() {
     if (!this.ahead.length) await this.fill();
     const entry = this.ahead.shift();
     if (!entry) { await this.#end(); return; }
     if (this.current) this.behind.push(this.current);
     if (this.behind.length > 40) this.behind.shift();
-    await this.#showOrSkip(entry, () => this.next());
+    await this.#showOrSkip(entry, () => this.#next());
   }
 
-  async previous() {
+  async #previous() {
     let entry = this.behind.pop();
     if (!entry && this.current?.place) {
       const page = await ask(`/api/queue?${with_({ before: this.current.place, limit: 1 })}`);
@@ -102,12 +114,12 @@ class Session {
     if (!entry) { toast("This is the head of the queue."); return; }
     entry.html = entry.element = null; // what became of it meanwhile is to be seen
     if (this.current) this.ahead.unshift(this.current);
-    await this.#showOrSkip(entry, () => this.previous());
+    await this.#showOrSkip(entry, () => this.#previous());
   }
 
   async #showOrSkip(entry, onward) {
     try {
-      await this.show(entry);
+      await this.#show(entry);
     } catch (error) {
       if (error.status !== 404) { toast(error.message, { kind: "bad" }); return; }
       await onward();
@@ -115,12 +127,16 @@ class Session {
   }
 
   /** Ask for what comes next, and for the pictures of the first few. */
-  async fill() {
-    if (this.ahead.length <= AHEAD && this.hasMore && !this.isFilling) {
-      this.isFilling = true;
+  fill() {
+    this.filling ??= this.#fill().finally(() => { this.filling = null; });
+    return this.filling;
+  }
+
+  async #fill() {
+    if (this.ahead.length <= AHEAD && this.hasMore) {
       try {
-        const last = this.ahead.at(-1) || this.current;
-        const after = last?.place ? { after: last.place } : {};
+        const last = this.ahead.at(-1)?.place ?? this.current?.place ?? this.lastPlace;
+        const after = last ? { after: last } : {};
         const page = await ask(`/api/queue?${with_({ ...after, limit: 10 })}`);
         const known = new Set([this.current, ...this.ahead].map((entry) => entry?.id));
         const fresh = page.items.filter((one) => !known.has(one.id) && !this.gone.has(one.id));
@@ -128,8 +144,6 @@ class Session {
         this.hasMore = page.items.length === 10;
       } catch (error) {
         toast(error.message, { kind: "bad" });
-      } finally {
-        this.isFilling = false;
       }
     }
     for (const entry of this.ahead.slice(0, AHEAD)) entry.prepare().catch(() => {});
@@ -201,11 +215,13 @@ class Session {
     }
   }
 
-  async #goTo(entry) {
-    entry.html = entry.element = null;
-    if (this.current && this.current !== entry) this.ahead.unshift(this.current);
-    this.ahead = this.ahead.filter((other) => other.id !== entry.id);
-    await this.show(entry);
+  #goTo(entry) {
+    return this.#inTurn(async () => {
+      entry.html = entry.element = null;
+      if (this.current && this.current !== entry) this.ahead.unshift(this.current);
+      this.ahead = this.ahead.filter((other) => other.id !== entry.id);
+      await this.#show(entry);
+    });
   }
 
   #may(kind) {

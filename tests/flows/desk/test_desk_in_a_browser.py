@@ -133,6 +133,35 @@ def test_a_morning_by_key(elsewhere: Settings, tmp_path: Path) -> None:
         assert sorted(statuses) == ["held", *["published"] * 4, "rejected"]
 
 
+def test_keys_faster_than_pictures(elsewhere: Settings, tmp_path: Path) -> None:
+    """Each key is one step from where the last has led: nothing is skipped, or decided twice."""
+    burst = (
+        "'{}'.split('').forEach((key) => "
+        "document.dispatchEvent(new KeyboardEvent('keydown', {{ key }})))"
+    )
+    queued = (
+        "void fetch('/api/queue?order=oldest').then((answer) => answer.json())"
+        ".then((told) => { window.queued = told.items; })"
+    )
+    with (
+        open_ledger(elsewhere) as ledger,
+        serving(elsewhere) as url,
+        signed_in(tmp_path / "anna", url.replace("0.0.0.0", "127.0.0.1"), "Anna") as page,  # noqa: S104
+    ):
+        page.run(queued)
+        queue = [one["id"] for one in page.wait_until("window.queued")]
+        for keys, at in (("jjjj", 4), ("kkk", 1), ("jjkjj", 4), ("kkkk", 0)):
+            page.run(burst.format(keys))
+            page.wait_until(f"{CURRENT} === {queue[at]} && {SHOWN}")
+            time.sleep(0.5)
+            assert page.run(CURRENT) == queue[at]
+        page.run(burst.format("aaa"))
+        page.wait_until(f"{CURRENT} === {queue[1]} && {SHOWN}")
+        assert step(page, "a") == queue[2]
+        wait_for_status(ledger, queue[1], "published")
+        assert [status_of(ledger, item) for item in queue] == ["published"] * 2 + ["review"] * 4
+
+
 def test_two_at_once(elsewhere: Settings, tmp_path: Path) -> None:
     """What one decides leaves the other's queue; at the same item the second one is told."""
     with ExitStack() as opened:
