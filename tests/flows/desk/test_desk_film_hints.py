@@ -141,7 +141,7 @@ def test_a_hint_on_a_frame_colours_its_shot_anew(
 
 def test_two_people_correct_one_film(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of one frame, the second is told; of two, both count; each is taken back by itself."""
-    monkeypatch.setattr(Colours, "saved", lambda _: None)  # what counts is what is on record
+    monkeypatch.setattr(Colours, "saved", lambda *_: None)  # what counts is what is on record
     ann, ben, (number,) = house.signed_in("Ann"), house.signed_in("Ben"), house.ids()
     path = f"/api/items/{number}/correction"
     first = ann.post(f"{path}?frame={FRAME}", said=SAID, seen=0).json()
