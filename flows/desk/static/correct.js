@@ -81,6 +81,7 @@ function choose(number) {
   waiting = null;
   chosen = number;
   show();
+  if (page.dataset.answered === JSON.stringify(said)) showThere();
   const { points } = said.hints[number];
   lookAt(points[Math.floor(points.length / 2)]);
 }
@@ -100,16 +101,29 @@ async function colour() {
   try {
     const blob = await ask(api("colours"), { method: "POST", body: { said }, as: "blob", signal: mine.signal });
     const url = URL.createObjectURL(blob);
-    picture.src = url;
+    const before = shownUrl;
+    picture.src = shownUrl = url;
     await picture.decode().catch(() => {});
-    if (shownUrl) URL.revokeObjectURL(shownUrl);
-    shownUrl = url;
+    if (before) URL.revokeObjectURL(before);
+    if (asking !== mine) return; // a later answer is on its way
     page.dataset.answered = JSON.stringify(said);
+    showThere();
   } catch (error) {
     if (error.name !== "AbortError") toast(error.message, { kind: "bad" });
   } finally {
     if (asking === mine) board.removeAttribute("aria-busy");
   }
+}
+
+/** What the chosen colour has become at its place: the scan is as light there as it is. */
+function showThere() {
+  const hint = typeof chosen === "number" ? said.hints[chosen] : null;
+  find("there").hidden = !hint;
+  if (!hint) return;
+  const rgb = colourIn(picture, ...hint.points[Math.floor(hint.points.length / 2)]);
+  find("there").style.background = hex(rgb);
+  find("there").title = `${hex(rgb)}: as light as the scan is there`;
+  find("now-said").textContent = `hint ${chosen + 1}, there:`;
 }
 
 /** Give the chosen place one of its likely colours, by number: at once, or when they are known. */
@@ -309,6 +323,7 @@ function show() {
   find("save").disabled = isEmpty || JSON.stringify(said) === kept;
   const now = typeof chosen === "number" ? said.hints[chosen]?.rgb : null;
   find("now").style.background = now ? hex(now) : "transparent";
+  find("there").hidden = true; // until the picture has come
   find("now-said").textContent = now ? `hint ${chosen + 1}` : waiting ? "choose a colour for this place" : "";
   draw();
 }

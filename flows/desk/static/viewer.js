@@ -321,11 +321,7 @@ export class Viewer {
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = text;
-      if (key) {
-        const shown = document.createElement("kbd");
-        shown.textContent = key;
-        button.append(" ", shown);
-      }
+      if (key) button.dataset.key = key; // shown by the style alone: it is no part of the name
       button.title = title;
       button.setAttribute("aria-label", title);
       Object.entries(more).forEach(([name, value]) => button.setAttribute(name, value));

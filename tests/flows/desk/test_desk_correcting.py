@@ -290,6 +290,12 @@ def test_a_curator_corrects_in_a_browser(
                 page.run(f"{CLICK}({list(stroke.points[0])})")
                 page.wait_until("document.querySelectorAll('.likely').length > 1")
                 page.run(f"{FREE}('#{''.join(f'{int(v):02x}' for v in stroke.rgb)}')")
+            page.wait_until(f"JSON.parse({ANSWERED}).hints.length == 3")
+            page.run(f"{CLICK}({list(PLACES[0])})")  # the first mark: what became of its red
+            there = "document.querySelector('[data-there]:not([hidden])')?.title"
+            title = page.wait_until(there)
+            red, green, blue = (int(title[at : at + 2], 16) for at in (1, 3, 5))
+            assert red > max(green, blue) + 40
             page.run(f"{CLICK}([0.1, 0.1])")
             page.press("1")
             page.wait_until("document.querySelectorAll('.said-list li').length == 4")
