@@ -32,7 +32,7 @@ from tasks.ledger import sql
 from tasks.ledger.decisions import Decision, carry_out
 from tasks.ledger.engine import writes
 from tasks.ledger.records import Digest, ListedObject
-from tasks.ledger.refused_files import refuse_changed
+from tasks.ledger.refused_files import hold_bytes, refuse_changed
 from tasks.ledger.sweeping import uncount
 from tasks.ledger.vanishing import WHO, mark_later_pages_vanished, pages_of
 from tasks.schema import (
@@ -241,6 +241,7 @@ def record_digests(connection: Connection, digests: Iterable[Digest]) -> int:
         read = select(found.c.sha256).where(found.c.scan_id == scan.c.id).scalar_subquery()
         mine = scan.c.id.in_(sql.given_ids(connection))
         connection.execute(update(scan).where(mine).values(sha256=read), given | sql.as_ids(other))
+        hold_bytes(connection, other)
     _end_doubts(connection, same + other)
     return len(other)
 

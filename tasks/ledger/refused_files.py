@@ -9,7 +9,9 @@ from sqlalchemy import (
     Connection,
     Text,
     and_,
+    func,
     insert,
+    literal,
     or_,
     select,
     update,
@@ -72,7 +74,26 @@ def learn(connection: Connection, digests: Iterable[Digest]) -> None:
         .returning(scan.c.id, scan.c.sha256),
         given,
     )
-    bind_to_bytes(connection, {row.id: row.sha256 for row in learnt})
+    read_now = {row.id: row.sha256 for row in learnt}
+    bind_to_bytes(connection, read_now)
+    hold_bytes(connection, read_now)
+
+
+def hold_bytes(connection: Connection, scan_ids: Iterable[int]) -> None:
+    """Scans that are held were found to hold other bytes: these are held wherever they lie, too."""
+    other = refusal.alias("other")
+    mine = and_(other.c.kind == DecisionKind.HOLD, other.c.scan_id == scan.c.id)
+    is_noted = select(other.c.id).where(mine, other.c.sha256 == scan.c.sha256).correlate(scan)
+    bytes_of = scan.c.id, scan.c.sha256, scan.c.page
+    held = (
+        select(literal(DecisionKind.HOLD.value), func.max(refusal.c.decision_id), *bytes_of)
+        .join(scan, scan.c.id == refusal.c.scan_id)
+        .where(IS_HOLD, scan.c.id.in_(sql.given_ids(connection)), scan.c.sha256.is_not(None))
+        .where(~is_noted.exists())
+        .group_by(*bytes_of)
+    )
+    columns = ["kind", "decision_id", "scan_id", "sha256", "page"]
+    connection.execute(insert(refusal).from_select(columns, held), sql.as_ids(scan_ids))
 
 
 def hold_found(connection: Connection, store_id: int, scan_ids: Iterable[int]) -> None:

@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -39,7 +39,7 @@ from tests.tasks.storage.bad_road import BadRoad, Fault, bad_road_to
 _NOT_DONE = (ItemStatus.PENDING, ItemStatus.FAILED, ItemStatus.QUARANTINED)
 _NOW = update(item).where(status_in(ItemStatus.PENDING)).values(not_before=sql.now())
 _FELT = 3  #: requests to which something has happened
-_LONGEST_S = 60.0  #: that is waited for anything
+_LONGEST_S = 300.0  #: that is waited for anything
 
 
 @dataclass(frozen=True)
@@ -140,9 +140,13 @@ class Report:
 class Crew:
     """Workers that are begun again whenever one ends, until nothing is left."""
 
-    def __init__(self, given: dict[str, object], workers: int) -> None:
+    def __init__(self, given: dict[str, object]) -> None:
         self.begun = 0
         self._order = Order(given, slow_s=0.2)
+        self._alive = []
+
+    def start(self, workers: int) -> None:
+        """Begin with so many."""
         self._alive = [self._start() for _ in range(workers)]
 
     def renew(self) -> None:
@@ -152,6 +156,12 @@ class Crew:
     def finish(self) -> None:
         """Wait for them to end."""
         for worker in self._alive:
+            worker.join()
+
+    def close(self) -> None:
+        """End those that are left, if it went wrong: all they need is going away."""
+        for worker in self._alive:
+            worker.kill()
             worker.join()
 
     def _start(self):  # noqa: ANN202 - a private class of multiprocessing
@@ -173,9 +183,12 @@ def run(world: World, outages: Sequence[str], *, scans: int, hold_s: float) -> R
     begin = time.monotonic()
     before: Counter[str] = Counter()
     world.add(scans)
-    with Ledger.open(settings.database_url.get_secret_value()) as ledger:
+    with (
+        Ledger.open(settings.database_url.get_secret_value()) as ledger,
+        closing(Crew(world.given)) as crew,
+    ):
         recipe_id = enqueue_all(world.given, ledger)
-        crew = Crew(world.given, workers=2)
+        crew.start(workers=2)
         for name in outages:
             _wait_until(lambda: _is_begun(ledger), crew)
             with ALL[name](world) as is_felt:

@@ -327,6 +327,28 @@ def test_an_approval_leaves_the_hold_of_the_bytes_that_a_scan_held_before(ledger
     assert statuses(ledger, recipe_id) == {"held": 1, "pending": 1}
 
 
+@pytest.mark.parametrize("is_longer", [True, False])
+def test_what_a_held_scan_holds_now_is_held_elsewhere(ledger: Ledger, *, is_longer: bool) -> None:
+    """Nobody has said that the new bytes are free, however it was found that they are new."""
+    recipe_id = enqueued(ledger, 1)
+    finish_all(ledger, claim(ledger, recipe_id))
+    first = ItemFilter(uri=f"{SOURCE}/{keys(1)[0]}")
+    assert ledger.hold(first, who="curator", why="rights") == 1
+    before = Listed(keys(1)[0])
+    now = before.changed() if is_longer else before.touched()
+    discover(ledger, now)
+    if is_longer:
+        found = [one for _, one in ledger.refused_unread(limit=9)]
+        ledger.learn_refused(Digest(one.scan_id, one.listing, OTHER) for one in found)
+    else:
+        found = ledger.doubts(SOURCE, after_key="", limit=9)
+        assert ledger.record_digests([Digest(o.scan_id, o.listing, OTHER) for o in found]) == 1
+    assert len(found) == 1
+    discover(ledger, now, Listed("copy.tif"))
+    assert enqueue(ledger, recipe_id) == 1
+    assert publish(ledger, recipe_id, sha256=OTHER)[:2] == ("held", "decided_before")
+
+
 def test_held_scans_that_come_back_are_held(ledger: Ledger) -> None:
     """Gone and back, archived and restored, retried: nothing but a release ends a hold."""
     recipe_id = enqueued(ledger, 1)
