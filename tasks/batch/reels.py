@@ -68,6 +68,10 @@ def make_reel(worker: Worker, work: Work, token: str, film: OpenFilm) -> MadeRee
         shutil.rmtree(folder, ignore_errors=True)
         return None
     coloured = [shot for shot in shots if not shot.is_grey]
+    # What was said of a shot that is kept grey is on record, and has no part in this reel.
+    work.frames = tuple(
+        row for row in work.frames if any(shot.looks_at(row.frame or 0) for shot in coloured)
+    )
     frames = sum(shot.frames for shot in coloured)
     confidence = sum((shot.confidence or 0.0) * shot.frames for shot in coloured) / max(frames, 1)
     work.confidence = confidence
