@@ -7,15 +7,12 @@ import av
 from pydantic import SecretStr
 
 from tasks.batch.children import PixelPool
-from tasks.batch.worker import open_worker
 from tasks.films.luma import luma_of
-from tasks.orders.run import begin_run
 from tasks.settings import Settings
 from tests.desks import LOCAL
-from tests.orders import work_off
 from tests.ports import free_port
 from tests.tasks.films.filmmaking import scene, write_film
-from tests.workers import MakeSettings, enqueue_missing
+from tests.workers import MakeSettings, colour_missing
 
 #: Frames of each shot of `write_reel`.
 SHOT_FRAMES = 8
@@ -45,18 +42,8 @@ def coloured_reel(make_settings: MakeSettings, folder: Path, pixels: PixelPool) 
         web_port=free_port(),
         api_auth=SecretStr(":".join(LOCAL)),
     )
-    colour(settings, pixels)
+    colour_missing(settings, pixels)
     return settings
-
-
-def colour(settings: Settings, pixels: PixelPool) -> None:
-    """Colour what waits."""
-    with begin_run(settings, kind="test", name="a test") as run:
-        for source in settings.sources:
-            run.discover(source)
-        enqueue_missing(settings, run.ledger)
-        with open_worker(settings, pixels=pixels) as worker:
-            work_off(worker)
 
 
 def lumas(path: Path) -> list[str]:

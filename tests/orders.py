@@ -99,11 +99,34 @@ def claim_batch(
 ) -> Claim | None:
     """A batch of whatever waits."""
     order = order_for(ledger, recipe_id)
+    return claim_of(
+        ledger,
+        order.id,
+        limit=limit,
+        worker=worker,
+        lease_s=lease_s,
+        max_attempts=max_attempts,
+        run_id=run_id,
+    )
+
+
+def claim_of(
+    ledger: Ledger,
+    order_id: int,
+    *,
+    limit: int = 9,
+    worker: str = "worker",
+    lease_s: float = 60,
+    max_attempts: int = 3,
+    run_id: int | None = None,
+) -> Claim | None:
+    """A batch of an order."""
+    order = orders.get(ledger, order_id)
     return ledger.claim(
         ClaimRequest(
             worker=worker,
-            recipe_id=recipe_id,
-            order_id=order.id,
+            recipe_id=order.recipe_id,
+            order_id=order_id,
             run_id=run_id or order.run_id,
             limit=limit,
             lease_s=lease_s,

@@ -12,13 +12,10 @@ from colormodel.checkpoint import DEFAULT_CHECKPOINT
 from flows.cli.running import run_here
 from tasks.batch.children import PixelPool
 from tasks.batch.pool import open_pool
-from tasks.batch.worker import open_worker
 from tasks.orders.dispatch import OpenFanout, in_this_process
-from tasks.orders.run import begin_run
 from tasks.settings import Settings
 from tests.corrections import write_correctable
-from tests.orders import work_off
-from tests.workers import enqueue_missing, settings_in, write_archive
+from tests.workers import colour_missing, settings_in, write_archive
 
 
 class Template:
@@ -81,13 +78,3 @@ def correctable_template(
     settings = settings_in(folder, checkpoint=DEFAULT_CHECKPOINT, publish_directly=True)
     run_here(settings, as_json=True, pixels=pixels)
     return Template(folder)
-
-
-def colour_missing(settings: Settings, pixels: PixelPool) -> None:
-    """Find what is new in the sources, and colour it."""
-    with begin_run(settings, kind="test", name="a test") as run:
-        for source in settings.sources:
-            run.discover(source)
-        enqueue_missing(settings, run.ledger)
-        with open_worker(settings, pixels=pixels) as worker:
-            work_off(worker)

@@ -10,6 +10,7 @@ import torch
 
 from colormodel.checkpoint import Card, save_checkpoint
 from colormodel.networks import NetworkConfig, build_network
+from tasks.batch.children import PixelPool
 from tasks.batch.recipe import recipe_in_service
 from tasks.batch.worker import Worker, open_worker
 from tasks.ledger import ItemFilter, ItemRow, Ledger
@@ -17,7 +18,7 @@ from tasks.ledger.records import AttemptRow
 from tasks.ledger.uris import read_name
 from tasks.orders.run import begin_run
 from tasks.settings import Settings
-from tests.orders import enqueue
+from tests.orders import enqueue, work_off
 from tests.scanfiles import codes_of, photograph, write_jpeg, write_png, write_tiff
 
 
@@ -101,6 +102,16 @@ def enqueue_missing(settings: Settings, ledger: Ledger) -> int:
     """Give every scan that was never finished an item that belongs to no order; how many."""
     recipe_id = ledger.ensure_recipe(recipe_in_service(settings, ledger))
     return enqueue(ledger, recipe_id)
+
+
+def colour_missing(settings: Settings, pixels: PixelPool | None = None) -> None:
+    """Find what is new in the sources, and colour it."""
+    with begin_run(settings, kind="test", name="a test") as run:
+        for source in settings.sources:
+            run.discover(source)
+        enqueue_missing(settings, run.ledger)
+        with open_worker(settings, pixels=pixels) as worker:
+            work_off(worker)
 
 
 def items_of(ledger: Ledger) -> dict[str, ItemRow]:

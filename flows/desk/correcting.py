@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request
@@ -36,7 +36,7 @@ from tasks.ledger import corrections
 from tasks.ledger.corrections import CorrectedMeanwhile
 from tasks.ledger.curating import DeskItem
 from tasks.ledger.records import CorrectionRow
-from tasks.ledger.references import list_references
+from tasks.ledger.references import latest_references, list_references
 from tasks.pictures.showing import PictureFile, frame_file
 
 pages = APIRouter(include_in_schema=False)
@@ -96,7 +96,8 @@ def correct(
         middle = one.shots[0].first + one.shots[0].frames // 2 if one.shots else 0
         return RedirectResponse(f"/items/{item_id}/correct?frame={middle}", 303)
     _scan_of(one, frame)
-    standing = _standing(desk, one, frame)
+    rows = _said_of(desk, one)
+    standing = _standing(desk, one, frame, rows)
     view = view_of(desk, one)
     grey = f"{view.scan_url}/full/!1600,1600/0/default.jpg"
     return render(
@@ -105,8 +106,8 @@ def correct(
         view=view,
         grey=grey if frame is None else f"/items/{item_id}/frames/{frame}.jpg",
         frame=frame,
-        shot=next((shot for shot in one.shots if shot.shows(frame or 0)), None),
-        others=_others(desk, one, frame),
+        shot=one.shot_of(frame or 0),
+        others=_others(one, frame, rows),
         palette=PALETTE,
         standing=standing,
         history=standing.history,
@@ -148,7 +149,7 @@ def what_stands(
     """What people have said of a scan's colours, and what of it counts."""
     one = seen_item(desk, visitor, item_id)
     _check_frame(one, frame)
-    return _standing(desk, one, frame)
+    return _standing(desk, one, frame, _said_of(desk, one))
 
 
 @router.post("/items/{item_id}/colours", response_class=Response, responses=_JPEG)
@@ -284,8 +285,14 @@ def _check_frame(one: DeskItem, frame: int | None) -> None:
         raise HTTPException(404, f"item {one.row.id} has {has}")
 
 
-def _standing(desk: Desk, one: DeskItem, frame: int | None) -> CorrectionState:
-    rows = corrections.of_bytes(desk.ledger, one.scan.sha256, one.scan.page)
+def _said_of(desk: Desk, one: DeskItem) -> list[CorrectionRow]:
+    """All that was said of a scan's bytes, the latest last."""
+    return corrections.of_bytes(desk.ledger, one.scan.sha256, one.scan.page)
+
+
+def _standing(
+    desk: Desk, one: DeskItem, frame: int | None, rows: Sequence[CorrectionRow]
+) -> CorrectionState:
     counts = corrections.counting(rows, frame)
     number, made_with = counts.id if counts else 0, one.row.correction_id
     if frame is not None:
@@ -304,14 +311,13 @@ def _standing(desk: Desk, one: DeskItem, frame: int | None) -> CorrectionState:
 def _taught(desk: Desk, one: DeskItem) -> int:
     """The reference that was made of the corrected derivative in use; 0: none."""
     made = {file.sha256 for file in one.derivatives if file.correction_id}
-    rows = list_references(desk.ledger) if made else []
-    return next((row.id for row in rows if row.sha256 in made), 0)
+    rows = list_references(desk.ledger, digests=made) if made else []
+    return rows[0].id if rows else 0
 
 
-def _others(desk: Desk, one: DeskItem, frame: int | None) -> list[CorrectionRow]:
+def _others(one: DeskItem, frame: int | None, rows: Sequence[CorrectionRow]) -> list[CorrectionRow]:
     """What counts of other frames that the shot of a frame looks at."""
-    rows = corrections.of_bytes(desk.ledger, one.scan.sha256, one.scan.page)
-    shot = next((shot for shot in one.shots if shot.shows(frame or 0)), None)
+    shot = one.shot_of(frame or 0)
     if frame is None or shot is None or not rows:
         return []
     found = corrections.of_frames(rows, rows[-1].id)
@@ -331,4 +337,4 @@ def _saved(row: CorrectionRow) -> SavedCorrection:
 
 
 def _newest_references(desk: Desk) -> list[int]:
-    return [row.id for row in list_references(desk.ledger)[::-1][:_REFERENCES]]
+    return [row.id for row in latest_references(desk.ledger, limit=_REFERENCES)]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 import av
 import pyvips
@@ -12,6 +13,9 @@ from tasks.films.header import FilmHeader, FilmLimits, probe
 from tasks.films.reel import Reel, assemble
 from tasks.films.shots import Shot, find_shots
 from tasks.provenance import Provenance
+
+if TYPE_CHECKING:
+    from tasks.settings import Settings  # children do not load them
 
 POSTER_PX = 240
 """How high a picture of a shot is."""
@@ -23,6 +27,11 @@ class ProbeRequest:
 
     path: Path
     limits: FilmLimits
+
+    @classmethod
+    def under(cls, settings: "Settings", path: Path) -> Self:
+        """With the limits that the settings name."""
+        return cls(path, FilmLimits(settings.max_film_minutes, settings.max_pixels))
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,6 @@ from tasks.errors import (
     reason_of,
 )
 from tasks.films.colouring import FrameCorrections, colour_shot
-from tasks.films.header import FilmLimits
 from tasks.films.shots import Shot
 from tasks.ledger import ClaimedItem, ItemStatus, corrections, films
 from tasks.ledger.records import FilmFacts, LeasedShot, ShotRequest, ShotResult, ShotRow
@@ -145,9 +144,7 @@ def _open_film(worker: Worker, work: Work) -> OpenFilm:
 
 def _probed(worker: Worker, work: Work) -> OpenFilm:
     """A film on the disk with its header, which is read in a child."""
-    settings = worker.settings
-    limits = FilmLimits(settings.max_film_minutes, settings.max_pixels)
-    request = ProbeRequest(work.path, limits)
+    request = ProbeRequest.under(worker.settings, work.path)
     header = worker.pixels.run(probe_film, request, pixels=work.item.size_bytes)
     return OpenFilm(work.path, header)
 

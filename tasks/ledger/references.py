@@ -66,6 +66,7 @@ def list_references(
     withdrawn: bool | None = False,
     split: Split | None = None,
     collection: str | None = None,
+    digests: Collection[str] | None = None,
 ) -> list[ReferenceRow]:
     """References in the order in which they came.
 
@@ -74,6 +75,7 @@ def list_references(
         withdrawn: Only those that are, or are not; None: all.
         split: Only those of this split.
         collection: Only those of this collection.
+        digests: Only the files of these sha256, a few.
     """
     conditions: list[ColumnElement[bool]] = [true()]
     if withdrawn is not None:
@@ -83,6 +85,8 @@ def list_references(
         conditions.append(reference.c.split == split)
     if collection is not None:
         conditions.append(reference.c.collection == collection)
+    if digests is not None:
+        conditions.append(reference.c.sha256.in_(list(digests)))
     wanted = _select().where(and_(*conditions)).order_by(reference.c.id)
     return [_row(row) for row in connection.execute(wanted)]
 

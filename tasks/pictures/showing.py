@@ -72,7 +72,7 @@ def picture_file(one: DeskItem, which: Which) -> PictureFile | None:
 
 def frame_file(one: DeskItem, number: int) -> PictureFile:
     """A frame of a film, as its scan has it."""
-    shot = next((shot for shot in one.shots if shot.shows(number)), None)
+    shot = one.shot_of(number)
     at = FrameAt(number)
     if shot is not None:
         at = FrameAt(number, shot.first - shot.lead, shot.seek)
@@ -179,15 +179,14 @@ class Pictures:
             AutochromeError: It is not there any more, or cannot be read.
         """
         from tasks.batch.film_work import ProbeRequest, probe_film  # noqa: PLC0415 - loads FFmpeg
-        from tasks.films.header import FilmLimits  # noqa: PLC0415
 
         def fetch() -> OpenFilm:
             folder = Path(tempfile.mkdtemp(dir=self._folder, prefix="film-"))
             try:
                 path, store = folder / "scan", self._store(file.store)
                 store.fetch(file.key, path, version=file.version, etag=file.etag)
-                limits = FilmLimits(self._settings.max_film_minutes, self._settings.max_pixels)
-                return OpenFilm(path, self.run(probe_film, ProbeRequest(path, limits)))
+                request = ProbeRequest.under(self._settings, path)
+                return OpenFilm(path, self.run(probe_film, request))
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise

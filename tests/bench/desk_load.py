@@ -14,6 +14,7 @@ and every listener must have heard of it.
 import argparse
 import asyncio
 import json
+import math
 import multiprocessing
 import random
 import statistics
@@ -21,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -33,25 +35,21 @@ from sqlalchemy import Connection, func, select, text
 from flows.desk.app import desk_app
 from flows.desk.desk import open_desk
 from flows.web.server import WebServer
-from tasks.batch.worker import open_worker
 from tasks.ledger import Ledger
 from tasks.ledger.engine import connect
 from tasks.ledger.migrate import upgrade
 from tasks.ledger.opening import open_ledger
-from tasks.orders.run import begin_run
 from tasks.schema import decision
 from tasks.settings import Settings
 from tests.databases import running_server
-from tests.orders import work_off
 from tests.ports import free_port
-from tests.workers import enqueue_missing
+from tests.workers import colour_missing
 
 AUTH = ("bench", "bench")
 CONTEXT = multiprocessing.get_context("spawn")
 DECIDING, LISTENING = 20, 200
 #: Seconds that a person looks at a picture, between a half and one and a half times it.
 LOOKED_AT_S = 2.0
-MANY = 10_000
 
 #: A number n from 1 on gives a scan and an item each; both databases read it.
 _SCANS = """
@@ -214,23 +212,41 @@ async def listen(url: str, heard: set[int], is_over: asyncio.Event) -> None:
                 return
 
 
-async def decide(
-    url: str, number: int, until: float, pause_s: float, times: Times, made: list[int], most: int
-) -> None:
-    """One who decides: next, look, decide, undo each tenth, in a collection of his own."""
-    who = "one" if most < MANY else "many at once" if not pause_s else "many"
+@dataclass(frozen=True)
+class Curator:
+    """One who decides, in a collection of his own.
+
+    Attributes:
+        who: As the table calls him.
+        number: Of the collection.
+        until: When he goes home, by the monotonic clock.
+        pause_s: How long he looks at a picture, on average.
+        most: Decisions, if he goes home before.
+    """
+
+    who: str
+    number: int
+    until: float
+    pause_s: float = 0.0
+    most: float = math.inf
+
+
+async def decide(url: str, curator: Curator, times: Times, made: list[int]) -> None:
+    """Next, look, decide, undo each tenth."""
+    who = curator.who
     async with httpx.AsyncClient(base_url=url, auth=AUTH, timeout=60) as client:
         token = (await client.get("/api/me")).json()["form_token"]
         headers = {"X-CSRF-Token": token}
-        query, count = f"collection=Collection+{number}", 0
-        while time.monotonic() < until and count < most:
+        query, count = f"collection=Collection+{curator.number}", 0
+        while time.monotonic() < curator.until and count < curator.most:
             page = await times.get(client, f"queue, {who}", f"/api/queue?{query}&limit=10")
             for row in page.json()["items"]:
-                if time.monotonic() > until:
+                if time.monotonic() > curator.until:
                     break
                 path = f"/api/items/{row['id']}"
                 item = (await times.get(client, f"item, {who}", path)).json()
-                await asyncio.sleep(pause_s * (0.5 + random.random()))  # noqa: S311 -- no secret
+                looked_s = curator.pause_s * (0.5 + random.random())  # noqa: S311 -- no secret
+                await asyncio.sleep(looked_s)
                 body = {"kind": "approve", "seen": item["seen"], "seconds": 1.0}
                 answer = await times.ask(
                     client,
@@ -252,30 +268,21 @@ async def many(url: str, seconds: float, times: Times) -> tuple[list[int], list[
     made: list[int] = []
     heard: list[set[int]] = [set() for _ in range(LISTENING)]
     is_over = asyncio.Event()
-    await decide(url, DECIDING, time.monotonic() + seconds, 0.0, times, made, 100)
+    alone = Curator("one", DECIDING, time.monotonic() + seconds, most=100)
+    await decide(url, alone, times, made)
     made.clear()
     listeners = [asyncio.create_task(listen(url, one, is_over)) for one in heard]
     await asyncio.sleep(5)
-    for pause_s in (LOOKED_AT_S, 0.0):
+    for who, pause_s in (("many", LOOKED_AT_S), ("many at once", 0.0)):
         until = time.monotonic() + seconds
-        all_of_them = (decide(url, n, until, pause_s, times, made, MANY) for n in range(DECIDING))
-        await asyncio.gather(*all_of_them)
+        curators = (Curator(who, number, until, pause_s) for number in range(DECIDING))
+        await asyncio.gather(*(decide(url, one, times, made) for one in curators))
     await asyncio.sleep(5)
     is_over.set()
     for listener in listeners:
         listener.cancel()
     await asyncio.gather(*listeners, return_exceptions=True)
     return made, heard
-
-
-def colour(settings: Settings) -> None:
-    """Colour the archive's own scans."""
-    with begin_run(settings, kind="run", name="bench") as run:
-        for source in settings.sources:
-            run.discover(source)
-        enqueue_missing(settings, run.ledger)
-    with open_worker(settings) as worker:
-        work_off(worker)
 
 
 def measure(kind: str, url: str, options: argparse.Namespace, folder: Path) -> Table:
@@ -289,7 +296,7 @@ def measure(kind: str, url: str, options: argparse.Namespace, folder: Path) -> T
         web_port=free_port(),
     )
     upgrade(url)
-    colour(settings)
+    colour_missing(settings)
     with open_ledger(settings) as ledger:
         fill(url, ledger, options.items)
     alone, together = Times(), Times()

@@ -56,6 +56,10 @@ class DeskItem:
         """What whoever decides says that he saw: it changes when the item does."""
         return f"{self.row.status}@{self.row.changed_at.isoformat()}"
 
+    def shot_of(self, frame: int) -> ShotRow | None:
+        """The shot that a frame of a film is in; None where its shots are not known."""
+        return next((shot for shot in self.shots if shot.shows(frame)), None)
+
     def derivative(self, kind: str) -> DerivativeRow | None:
         """The derivative of that kind."""
         return next((one for one in self.derivatives if one.kind == kind), None)

@@ -19,8 +19,8 @@ from tasks.schema import DecisionKind, ItemStatus, ShotVerdict
 from tasks.settings import Settings
 from tests.browser import browsing, find_browser
 from tests.desks import HTML, PASSWORD, House, serving, token_in
-from tests.films import PLAYER_READY, SHOT_FRAMES, VIDEO, colour, coloured_reel
-from tests.workers import MakeSettings
+from tests.films import PLAYER_READY, SHOT_FRAMES, VIDEO, coloured_reel
+from tests.workers import MakeSettings, colour_missing
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_shot_that_is_turned_down_is_grey_when_the_film_is_made_anew(
     assert anew.status_code == 303
     assert house.ledger.list_items(ItemFilter(), limit=1)[0].status is ItemStatus.PENDING
 
-    colour(coloured, pixels)
+    colour_missing(coloured, pixels)
     after = films.list_shots(house.ledger, number)
     assert [shot.is_grey for shot in after] == [False, True, False]
     for kept in (0, 2):

@@ -12,7 +12,7 @@ from tasks.ledger import ItemFilter, ItemStatus
 from tasks.ledger.people import Role
 from tasks.settings import Settings
 from tests.desks import HTML, Curator, House, OpenHouse
-from tests.templates import colour_missing
+from tests.workers import colour_missing
 
 
 def fields_in(page: str, action: str) -> dict[str, str]:

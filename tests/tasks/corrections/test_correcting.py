@@ -29,7 +29,7 @@ from tasks.corrections.saving import (
 )
 from tasks.corrections.teaching import teach
 from tasks.errors import UsageError
-from tasks.ledger import Claim, ClaimRequest, ItemStatus, Ledger, orders
+from tasks.ledger import Claim, ItemStatus, Ledger, orders
 from tasks.ledger.corrections import CorrectedMeanwhile
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.orders import Order, OrderMode, Scope
@@ -44,6 +44,7 @@ from tasks.provenance.premis import premis_item
 from tasks.schema import AttemptEnding
 from tasks.settings import Settings
 from tests.corrections import HINTS, RED, SAID, distances, in_use, path_of
+from tests.orders import claim_of
 from tests.templates import Template
 from tests.workers import settings_in
 
@@ -240,17 +241,7 @@ def test_whoever_colours_it_just_now_begins_again(
     order = order_corrected(settings, ledger, [deep], who="Ben")
 
     def claim() -> Claim:
-        held = ledger.claim(
-            ClaimRequest(
-                worker="worker",
-                recipe_id=order.recipe_id,
-                order_id=order.id,
-                run_id=order.run_id,
-                limit=9,
-                lease_s=60,
-                max_attempts=3,
-            )
-        )
+        held = claim_of(ledger, order.id)
         assert held is not None
         return held
 

@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 import pytest
 
 from tasks.errors import UsageError
-from tasks.ledger import Claim, ClaimRequest, Ledger, corrections, enqueue, films, orders
+from tasks.ledger import Claim, Ledger, corrections, enqueue, films, orders
 from tasks.ledger.corrections import CorrectedMeanwhile, NewCorrection
 from tasks.ledger.orders import Order, OrderKind, OrderMode, Scope
 from tasks.ledger.records import CorrectionRow, FilmFacts, LeasedShot, ShotRequest, ShotResult
 from tasks.ledger.uris import uri_of
 from tasks.schema import ItemStatus
+from tests.orders import claim_of, order_for
 from tests.orders import enqueue as enqueue_all
-from tests.orders import order_for
 from tests.tasks.ledger.building import DIGEST, SOURCE, claim, done, enqueued, keys, recipe
 
 SAID = {"hints": [{"points": [[0.5, 0.5]], "rgb": [200.0, 30.0, 40.0]}]}
@@ -53,18 +53,7 @@ def ordered(ledger: Ledger, recipe_id: int, *uris: str) -> int:
 
 def take(ledger: Ledger, number: int) -> Claim:
     """A batch of an order, which must be there."""
-    order = orders.get(ledger, number)
-    held = ledger.claim(
-        ClaimRequest(
-            worker="worker",
-            recipe_id=order.recipe_id,
-            order_id=number,
-            run_id=order.run_id,
-            limit=9,
-            lease_s=60,
-            max_attempts=3,
-        )
-    )
+    held = claim_of(ledger, number)
     assert held is not None
     return held
 

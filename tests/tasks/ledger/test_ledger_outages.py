@@ -4,10 +4,10 @@ import pytest
 from sqlalchemy import update
 
 from tasks.errors import Reason
-from tasks.ledger import Claim, ClaimRequest, ItemStatus, Ledger, orders, outages, sql
+from tasks.ledger import ItemStatus, Ledger, orders, outages, sql
 from tasks.ledger.orders import Order, OrderKind, OrderState
 from tasks.schema import outage
-from tests.orders import end_orders, enqueue
+from tests.orders import claim_of, end_orders, enqueue
 from tests.tasks.ledger.building import (
     SOURCE,
     claim,
@@ -28,22 +28,6 @@ def two_sources(ledger: Ledger) -> int:
     ledger.record_listing(SOURCE, listing(keys(3)), collection="photographs")
     ledger.record_listing(OTHER, listing(["x/a.tif", "x/b.tif", "y/c.tif"]), collection="others")
     return recipe(ledger)
-
-
-def claim_of(ledger: Ledger, number: int) -> Claim | None:
-    """A batch of an order."""
-    row = orders.get(ledger, number)
-    return ledger.claim(
-        ClaimRequest(
-            worker="w",
-            recipe_id=row.recipe_id,
-            order_id=number,
-            run_id=row.run_id,
-            limit=9,
-            lease_s=60,
-            max_attempts=3,
-        )
-    )
 
 
 def test_what_lies_in_a_place_that_is_away_is_passed_by(ledger: Ledger) -> None:
