@@ -158,7 +158,9 @@ def test_migrations_make_what_the_code_expects(ledger_url: str) -> None:
     """`alembic check`: no difference between tasks.schema and a migrated database."""
     engine = connect(ledger_url)
     with engine.begin() as connection:
-        command.check(configuration(connection))
+        config = configuration(connection)
+        config.stdout = sys.stdout  # its default is that of the test that first imported Alembic
+        command.check(config)
         found = inspect(connection)
         tables = set(found.get_table_names())
         keys = {key["name"] for table in tables for key in found.get_foreign_keys(table)}
