@@ -27,6 +27,7 @@ MAX_STRENGTH = 2.0
 _POINT = '{"x": 0.5, "y": 0.25, "rgb": [200, 30, 40]}'
 _LINE = '{"points": [[0.5, 0.25], [0.6, 0.3]], "rgb": [200, 30, 40]}'
 _EXAMPLE = f"[{_POINT}]"
+_PARTS = {"hints", "strength", "masks"}
 _MASK = '{"kind": "grey" or "keep", "radius": 0.02, "points": [[0.5, 0.25]]}'
 
 
@@ -130,8 +131,13 @@ class Correction:
         """
         if isinstance(given, list):
             given = {"hints": given}
-        if not isinstance(given, Mapping) or not set(given) <= {"hints", "strength", "masks"}:
+        if not isinstance(given, Mapping):
             raise HintError(f"{where}: not a list; write {_EXAMPLE}")
+        if unknown := sorted(set(given) - _PARTS):
+            raise HintError(
+                f'{where}: "{unknown[0]}" is no part of a correction; write "hints", "strength" '
+                f'and "masks", or a list of hints: {_EXAMPLE}'
+            )
         strokes = _list(given.get("hints", []), f"{where}: hints")
         masks = _list(given.get("masks", []), f"{where}: masks")
         made = cls(

@@ -139,5 +139,7 @@ def _correction(said: str) -> Correction:
         raise UsageError(f"said: more than {_MOST_SAID:,} characters")
     try:
         return Correction.from_json(json.loads(said), "said") if said else Correction()
-    except (HintError, ValueError, RecursionError) as error:
-        raise UsageError(f"said: {error}") from error
+    except HintError as error:
+        raise UsageError(str(error)) from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"said: no JSON: {error}") from error

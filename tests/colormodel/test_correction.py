@@ -67,7 +67,9 @@ def test_hints_are_read(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("not json", "not JSON"),
-        ('{"x": 0.5}', "not a list"),
+        ('{"x": 0.5}', '"x" is no part of a correction'),
+        ('{"hints": [], "masks": [], "strenght": 1}', '"strenght" is no part of a correction'),
+        ("5", "not a list"),
         ('{"hints": 5}', "not a list"),
         ("[5]", "hint 1: expected"),
         ('[{"x": 0.5, "y": 0.5}]', "hint 1: expected"),

@@ -219,7 +219,9 @@ def test_hostile_pictures_cost_themselves_only(open_house: OpenHouse, archive: P
         assert answer.status_code == status, (content[:10], answer.text)
     assert "already_colour" in colorize(anna, colour.getvalue()).json()["detail"]
     assert colorize(anna, jpeg).status_code == 200
-    assert colorize(anna, jpeg, "?said=[5]").status_code == 400
+    refused = colorize(anna, jpeg, "?said=[5]")
+    assert refused.status_code == 400
+    assert refused.json()["detail"].startswith("said: hint 1")
 
 
 def test_a_full_line_is_told_when_to_come_back(house: House, archive: Path) -> None:
