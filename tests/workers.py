@@ -1,7 +1,12 @@
 """Fixtures: a small archive, and settings under which it is colourized within seconds."""
 
+import os
+import signal
+import sqlite3
+import subprocess
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +89,7 @@ OpenWorker = Callable[[Settings], Worker]
 
 
 @pytest.fixture
-def worker_for() -> Iterator[OpenWorker]:
+def worker_for(pixels: PixelPool) -> Iterator[OpenWorker]:
     """Open workers over enqueued archives; they are closed when the test ends."""
     with ExitStack() as opened:
 
@@ -93,7 +98,7 @@ def worker_for() -> Iterator[OpenWorker]:
             for source in settings.sources:
                 run.discover(source)
             enqueue_missing(settings, run.ledger)
-            return opened.enter_context(open_worker(settings))
+            return opened.enter_context(open_worker(settings, pixels=pixels))
 
         yield open_one
 
@@ -127,6 +132,27 @@ def attempts_of(ledger: Ledger) -> list[AttemptRow]:
     stories = [ledger.get_story(row.uri) for row in ledger.list_items(ItemFilter(), limit=10_000)]
     attempts = [one for story in stories for item in story.items for one in item.attempts]
     return [one for one in attempts if one.ending]
+
+
+@contextmanager
+def at_rest(process: "subprocess.Popen[bytes]", url: str) -> Iterator[None]:
+    """Stop a process where it holds no lock of its ledger, a file; at the end it goes on."""
+    while True:
+        process.send_signal(signal.SIGSTOP)
+        told = os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        assert told is not None
+        assert told.si_code == os.CLD_STOPPED, "it has ended already"
+        try:
+            with closing(sqlite3.connect(url.removeprefix("sqlite:///"), timeout=0)) as database:
+                database.execute("BEGIN IMMEDIATE")
+            break
+        except sqlite3.OperationalError:
+            process.send_signal(signal.SIGCONT)
+            time.sleep(0.01)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
 
 
 def files_under(folder: Path) -> dict[str, bytes]:

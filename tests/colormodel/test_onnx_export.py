@@ -61,7 +61,12 @@ def maps_of(checkpoint: Checkpoint, planes: list[Plane]) -> list[ChromaMap]:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    "kind", ["bundled", "article", pytest.param("efficientnet", marks=pytest.mark.slow)]
+    "kind",
+    [
+        "article",
+        pytest.param("bundled", marks=pytest.mark.slow),
+        pytest.param("efficientnet", marks=pytest.mark.slow),
+    ],
 )
 def test_equal_to_ours_and_back_again(
     tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture

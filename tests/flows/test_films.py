@@ -9,15 +9,21 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from colormodel.correction import Correction
 from colormodel.hints import Stroke
+from flows.cli.app import app
+from flows.cli.running import run_here
+from flows.terminal import ExitCode
+from tasks.batch.children import PixelPool
 from tasks.corrections.saving import save_correction
 from tasks.ledger import ItemFilter, Ledger, film_figures, films
 from tasks.ledger.records import DerivativeRow, ShotRow
 from tasks.schema import ItemStatus, ShotStatus
+from tasks.settings import Settings
 from tests.films import SHOT_FRAMES, lumas, write_reel
-from tests.workers import attempts_of
+from tests.workers import MakeSettings, at_rest, attempts_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,43 +37,35 @@ def reels(tmp_path: Path) -> Path:
     return folder
 
 
-class Command:
+@pytest.fixture
+def settings(reels: Path, make_settings: MakeSettings) -> Settings:
+    """Of runs over that archive."""
+    return make_settings(sources=(str(reels),))
+
+
+def start(settings: Settings) -> "subprocess.Popen[bytes]":
     """`autochrome run` in a process of its own."""
-
-    def __init__(self, source: Path, folder: Path, url: str, checkpoint: Path) -> None:
-        environment = os.environ | {
-            "PYTHONPATH": str(ROOT),
-            "AUTOCHROME_CHECKPOINT": str(checkpoint),
-            "AUTOCHROME_DEVICE": "cpu",
-            "AUTOCHROME_THREADS": "1",
-            "AUTOCHROME_LEASE_S": "5",
-            "AUTOCHROME_DATABASE_URL": url,
-        }
-        out = folder / "colour"
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", "run", source, "--out", out, "--json"],
-            env=environment,
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-
-    def counts(self) -> dict[str, int]:
-        """What it has counted at its end."""
-        out, errors = self.process.communicate(timeout=240)
-        assert self.process.returncode == 0, errors.decode()
-        return dict(json.loads(out)["items"])
-
-
-def main_in_process(*arguments: str) -> int:
-    """The exit code of a command."""
-    done = subprocess.run(
-        [sys.executable, "-m", "flows.cli", *arguments],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        check=False,
-        capture_output=True,
+    return subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", "run", *settings.sources, "--json"],
+        env=os.environ | settings.as_environment() | {"PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
-    return done.returncode
+
+
+def counts(process: "subprocess.Popen[bytes]") -> dict[str, int]:
+    """What it has counted at its end."""
+    out, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors.decode()
+    return dict(json.loads(out)["items"])
+
+
+def finish(settings: Settings, pixels: PixelPool) -> None:
+    """The same in this process: the film is done then."""
+    assert run_here(settings, as_json=True, pixels=pixels) is ExitCode.CLEAN
+    with Ledger.open(settings.database_url.get_secret_value()) as ledger:
+        assert dict(ledger.counts().items) == {"review": 1}
 
 
 def the_film(ledger: Ledger) -> int:
@@ -89,10 +87,10 @@ def wait_for(ledger: Ledger, *, done: int) -> list[ShotRow]:
 
 
 def test_film_keeps_its_tone_and_has_its_files(
-    reels: Path, tmp_path: Path, sqlite_url: str, quick_checkpoint: Path
+    reels: Path, tmp_path: Path, sqlite_url: str, settings: Settings, pixels: PixelPool
 ) -> None:
     """Master, access copy, poster, digests and XMP; Y′ of each frame is the film's own."""
-    assert Command(reels, tmp_path, sqlite_url, quick_checkpoint).counts() == {"review": 1}
+    finish(settings, pixels)
     with Ledger.open(sqlite_url) as ledger:
         story = ledger.get_story((reels / "newsreel.mkv").as_uri())
         told = film_figures.frames_of_archive(ledger, None)
@@ -106,9 +104,10 @@ def test_film_keeps_its_tone_and_has_its_files(
     }
     assert lumas(made["master"]) == lumas(reels / "newsreel.mkv")
     restored = tmp_path / "restored.mkv"
-    assert main_in_process("restore", str(made["master"]), str(restored)) == 0
+    restore = ["restore", str(made["master"]), str(restored)]
+    assert CliRunner().invoke(app, restore).exit_code == 0
     assert lumas(restored) == lumas(reels / "newsreel.mkv")
-    assert main_in_process("restore", str(made["master"]), str(restored)) == 2, "it exists"
+    assert "exists" in str(CliRunner().invoke(app, restore).exception)
     assert b"compositeWithTrainedAlgorithmicMedia" in made["xmp"].read_bytes()
     assert [shot.number for shot in history.shots] == [1, 2, 3, 4, 5, 6]
     assert all((tmp_path / "colour" / str(shot.poster_key)).is_file() for shot in history.shots)
@@ -116,23 +115,20 @@ def test_film_keeps_its_tone_and_has_its_files(
 
 
 def test_killed_run_goes_on_from_the_shots_that_are_done(
-    reels: Path, tmp_path: Path, sqlite_url: str, quick_checkpoint: Path
+    reels: Path, tmp_path: Path, sqlite_url: str, settings: Settings, pixels: PixelPool
 ) -> None:
     """SIGKILL amid a film: what was done is not done again, and nothing of the film is lost."""
-    killed = Command(reels, tmp_path, sqlite_url, quick_checkpoint)
-    until = time.monotonic() + 60
-    while not Path(sqlite_url.removeprefix("sqlite:///")).exists() and time.monotonic() < until:
-        time.sleep(0.05)
+    killed = start(settings)
     with Ledger.open(sqlite_url) as ledger:
         wait_for(ledger, done=2)
-        killed.process.send_signal(signal.SIGKILL)
-        killed.process.communicate()
+        killed.send_signal(signal.SIGKILL)
+        killed.communicate()
         before = {
             shot.number: shot.finished_at
             for shot in films.list_shots(ledger, the_film(ledger))
             if shot.status is ShotStatus.DONE
         }
-        assert Command(reels, tmp_path, sqlite_url, quick_checkpoint).counts() == {"review": 1}
+        finish(settings, pixels)
         after = {shot.number: shot for shot in films.list_shots(ledger, the_film(ledger))}
         (master,) = (
             one
@@ -143,15 +139,15 @@ def test_killed_run_goes_on_from_the_shots_that_are_done(
     assert lumas(tmp_path / "colour" / master.key) == lumas(reels / "newsreel.mkv")
 
 
-def test_two_processes_share_a_reel(
-    reels: Path, tmp_path: Path, sqlite_url: str, quick_checkpoint: Path
-) -> None:
+def test_two_processes_share_a_reel(sqlite_url: str, settings: Settings) -> None:
     """Whoever has nothing of its own joins in, shot by shot; the film is finished once."""
-    # So many that the second is there, imports and all, before the first has done them alone.
-    write_reel(reels / "newsreel.mkv", shots=160)
-    first = Command(reels, tmp_path, sqlite_url, quick_checkpoint)
-    second = Command(reels, tmp_path, sqlite_url, quick_checkpoint)
-    assert first.counts() == second.counts() == {"review": 1}
+    first = start(settings)
+    with Ledger.open(sqlite_url) as ledger:
+        wait_for(ledger, done=1)
+        with at_rest(first, sqlite_url):  # or it would be done before the other has begun
+            second = start(settings)
+            wait_for(ledger, done=4)
+    assert counts(first) == counts(second) == {"review": 1}
     with Ledger.open(sqlite_url) as ledger:
         shots = films.list_shots(ledger, the_film(ledger))
         (attempt,) = attempts_of(ledger)
@@ -160,25 +156,25 @@ def test_two_processes_share_a_reel(
 
 
 def test_killed_amid_a_corrected_shot_goes_on(
-    reels: Path, tmp_path: Path, sqlite_url: str, quick_checkpoint: Path
+    reels: Path, tmp_path: Path, sqlite_url: str, settings: Settings, pixels: PixelPool
 ) -> None:
     """SIGKILL: the next run colours what was corrected, and that alone; the earlier film stays."""
     uri = (reels / "newsreel.mkv").as_uri()
     frame = 2 * SHOT_FRAMES + 1
-    assert Command(reels, tmp_path, sqlite_url, quick_checkpoint).counts() == {"review": 1}
+    finish(settings, pixels)
     said = Correction((Stroke(((0.5, 0.5),), (200.0, 30.0, 40.0)),))
     with Ledger.open(sqlite_url) as ledger:
         before = films.list_shots(ledger, the_film(ledger))
         earlier = master_of(ledger)
         row = save_correction(ledger, uri, said, who="Ann", frame=frame)
-        killed = Command(reels, tmp_path, sqlite_url, quick_checkpoint)
+        killed = start(settings)
         until = time.monotonic() + 120
         while films.list_shots(ledger, the_film(ledger))[2].status is not ShotStatus.CLAIMED:
             assert time.monotonic() < until
-        killed.process.send_signal(signal.SIGKILL)
-        killed.process.communicate()
+        killed.send_signal(signal.SIGKILL)
+        killed.communicate()
         assert films.list_shots(ledger, the_film(ledger))[2].status is ShotStatus.CLAIMED
-        assert Command(reels, tmp_path, sqlite_url, quick_checkpoint).counts() == {"review": 1}
+        finish(settings, pixels)
         after = films.list_shots(ledger, the_film(ledger))
         made = master_of(ledger)
     changed = [one.number for one, old in zip(after, before, strict=True)

@@ -16,6 +16,7 @@ from flows.cli.running import run_here
 from flows.desk.desk import open_desk
 from flows.terminal import ExitCode
 from tasks.batch.batch import colorize_batch
+from tasks.batch.children import PixelPool
 from tasks.batch.worker import Worker, open_worker
 from tasks.diagnosis import State, diagnose
 from tasks.errors import OutputAway, Reason
@@ -178,7 +179,7 @@ def test_a_source_that_comes_back_in_the_middle_is_done_by_the_same_run(
 
 
 def test_of_two_sources_the_other_goes_on_whole_and_the_run_ends_with_3(
-    make_settings: MakeSettings, archive: Path, tmp_path: Path
+    make_settings: MakeSettings, archive: Path, tmp_path: Path, pixels: PixelPool
 ) -> None:
     """The command ends by itself, says which one and what to do; the next run does the rest."""
     other = tmp_path / "other"
@@ -194,7 +195,7 @@ def test_of_two_sources_the_other_goes_on_whole_and_the_run_ends_with_3(
     )
     assert result.exit_code == 0
     empty_mount(archive)
-    assert run_here(settings, as_json=False) is ExitCode.FINISHED_WITH_FAULTS
+    assert run_here(settings, as_json=False, pixels=pixels) is ExitCode.FINISHED_WITH_FAULTS
     with open_ledger(settings) as ledger:
         stands = standing(ledger)
         assert {one for name, one in stands.items() if "other" in name} == {(ItemStatus.REVIEW, 1)}
@@ -209,7 +210,7 @@ def test_of_two_sources_the_other_goes_on_whole_and_the_run_ends_with_3(
     assert f"6 scans wait for {archive.as_uri()}" in page.decode()
     archive.rmdir()
     archive.with_name("away").rename(archive)
-    assert run_here(settings, as_json=False) is ExitCode.CLEAN
+    assert run_here(settings, as_json=False, pixels=pixels) is ExitCode.CLEAN
     with open_ledger(settings) as ledger:
         assert set(standing(ledger).values()) == {(ItemStatus.REVIEW, 1)}
         assert not ledger.list_outages()
@@ -345,11 +346,13 @@ def test_several_workers_share_what_one_finds_out(
     archive: Path,
     ledger_url: str,
     monkeypatch: pytest.MonkeyPatch,
+    pixels: PixelPool,
 ) -> None:
     """On either database: two at once, and a third that comes later claims nothing of it."""
     settings = make_settings(database_url=ledger_url, batch_items=3)
     with ExitStack() as opened:
-        workers = [worker_for(settings), opened.enter_context(open_worker(settings))]
+        another = opened.enter_context(open_worker(settings, pixels=pixels))
+        workers = [worker_for(settings), another]
         unmounted(archive)
         monkeypatch.setattr("tasks.orders.dispatch.PATIENCE_S", 0.0)
         threads = [threading.Thread(target=work_off, args=(one,)) for one in workers]

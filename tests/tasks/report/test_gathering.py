@@ -3,6 +3,7 @@
 import errno
 import json
 import threading
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 import pytest
 from PIL import ExifTags, Image
 
+from tasks.batch.children import PixelPool
 from tasks.errors import Reason
 from tasks.ledger import Ledger, RunEnding
 from tasks.ledger.orders import Order, OrderKind
+from tasks.orders.dispatch import OpenFanout
 from tasks.orders.run import begin_run
 from tasks.orders.working import work_here
 from tasks.report import gathering
@@ -20,19 +23,27 @@ from tasks.report.gathering import ReportPlace, make_report, make_report_again, 
 from tasks.settings import Settings
 from tests.workers import MakeSettings
 
+Work = Callable[[Settings], tuple[ReportPlace, int]]
 
-def work(settings: Settings, *, name: str = "one second") -> tuple[ReportPlace, int]:
-    """A whole night, its report, and its number."""
-    with begin_run(settings, kind="nightly", name=name) as run:
-        order = run.order(Order(kind=OrderKind.NIGHT))
-        for source in settings.sources:
-            run.discover(source)
-        run.plan(order.id)
-        assert work_here(settings, run.ledger, order.id, stop=threading.Event()) == ""
-        summary = run.count(order.id)
-        run.end(summary.ending(), detail=summary.aborted)
-        make = partial(make_report, run, summary, ending=summary.ending())
-        return write_report(make, run), run.run_id
+
+@pytest.fixture
+def work(pixels: PixelPool, fanout: OpenFanout) -> Work:
+    """Makes a whole night; gives its report, and its number."""
+
+    def make_night(settings: Settings) -> tuple[ReportPlace, int]:
+        stop = threading.Event()
+        with begin_run(settings, kind="nightly", name="one second") as run:
+            order = run.order(Order(kind=OrderKind.NIGHT))
+            for source in settings.sources:
+                run.discover(source)
+            run.plan(order.id)
+            assert work_here(settings, run.ledger, order.id, stop=stop, open_fanout=fanout) == ""
+            summary = run.count(order.id)
+            run.end(summary.ending(), detail=summary.aborted)
+            make = partial(make_report, run, summary, ending=summary.ending(), pixels=pixels)
+            return write_report(make, run), run.run_id
+
+    return make_night
 
 
 def reports(settings: Settings) -> dict[str, dict[str, Any]]:
@@ -41,7 +52,9 @@ def reports(settings: Settings) -> dict[str, dict[str, Any]]:
     return {path.parent.name: json.loads(path.read_text()) for path in found}
 
 
-def test_runs_of_one_second_have_reports_of_their_own(make_settings: MakeSettings) -> None:
+def test_runs_of_one_second_have_reports_of_their_own(
+    make_settings: MakeSettings, work: Work
+) -> None:
     """The second one, which found nothing to do, does not take the first one's place."""
     settings = make_settings()
     work(settings)
@@ -53,7 +66,7 @@ def test_runs_of_one_second_have_reports_of_their_own(make_settings: MakeSetting
 
 
 def test_one_made_again_tells_the_same(
-    make_settings: MakeSettings, archive: Path, caplog: pytest.LogCaptureFixture
+    make_settings: MakeSettings, work: Work, archive: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """From what the ledger remembers: outcomes, reasons, speed, pictures, notes; also of damage."""
     for name in ("1.jpg", "2.jpg"):
@@ -93,7 +106,7 @@ def test_one_made_again_tells_the_same(
 
 @pytest.mark.parametrize("where", ["scratch", "output"])
 def test_a_full_disk_costs_the_report_and_not_the_night(
-    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, where: str
+    make_settings: MakeSettings, work: Work, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     """Its outcome stands in the ledger; what makes the report later is said."""
     settings = make_settings()
@@ -124,7 +137,7 @@ def test_a_full_disk_costs_the_report_and_not_the_night(
 
 
 def test_a_reason_that_appears_meanwhile_is_no_mishap(
-    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, archive: Path
+    make_settings: MakeSettings, work: Work, monkeypatch: pytest.MonkeyPatch, archive: Path
 ) -> None:
     """Other workers go on while the report is made."""
     for number in range(7):
