@@ -4,6 +4,7 @@ A task run is a batch, never an item. It is given a small request and claims ins
 in any process that has Autochrome and its settings: the ledger is what they share.
 """
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -26,6 +27,18 @@ _IN_FLIGHT_ON_CLUSTER = 8
 
 #: A scheduler that has not answered by then is not there.
 CONNECT_S = 15.0
+
+#: Ray would take a third of the memory.
+_OBJECT_STORE_BYTES = 100 << 20
+
+#: Where memory is short Ray kills its processes, and would begin their batches again for ever; so
+#: it does with those that a busy machine has not started within a minute. It would tell its makers
+#: of its use.
+_RAY_DEFAULTS = {
+    "RAY_task_oom_retries": "3",
+    "RAY_worker_register_timeout_seconds": "600",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
 
 
 @contextmanager
@@ -107,13 +120,20 @@ def _dask(settings: Settings) -> Iterator[TaskRunner[Any]]:
 
 @contextmanager
 def _ray(settings: Settings) -> Iterator[TaskRunner[Any]]:
+    for name, value in _RAY_DEFAULTS.items():
+        os.environ.setdefault(name, value)  # read when it is imported
     try:
         from prefect_ray.context import remote_options  # noqa: PLC0415 - an extra
         from prefect_ray.task_runners import RayTaskRunner  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise _not_installed("ray") from error
     processes = settings.batches_in_flight or 1
-    own = {"num_cpus": processes, "include_dashboard": False}
+    # Requests and summaries are small.
+    own = {
+        "num_cpus": processes,
+        "include_dashboard": False,
+        "object_store_memory": _OBJECT_STORE_BYTES,
+    }
     is_cpu = settings.device == "cpu"
     # A process of Ray's sees no GPU that it did not ask for.
     asked = nullcontext() if is_cpu else remote_options(num_gpus=1)

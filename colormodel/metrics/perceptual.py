@@ -7,7 +7,6 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.models import mobilenet_v2, squeezenet1_1
 
 #: Files expected in the weights folder.
 SQUEEZENET_FILE = "squeezenet1_1_features.safetensors"
@@ -34,6 +33,8 @@ class Lpips(nn.Module):
     def __init__(self, weights: Path) -> None:
         """Load from a folder with SqueezeNet's features and LPIPS's linear weights."""
         super().__init__()
+        from torchvision.models import squeezenet1_1  # noqa: PLC0415 - seconds, only where used
+
         self.features = squeezenet1_1(weights=None).features
         state = _load(weights / SQUEEZENET_FILE)
         self.features.load_state_dict(
@@ -85,6 +86,8 @@ class Recognizer(nn.Module):
     def __init__(self, weights: Path) -> None:
         """Load from a folder with MobileNetV2's weights."""
         super().__init__()
+        from torchvision.models import mobilenet_v2  # noqa: PLC0415 - seconds, only where used
+
         self.network = mobilenet_v2(weights=None)
         missing, unexpected = self.network.load_state_dict(
             _load(weights / MOBILENET_FILE), strict=False

@@ -104,10 +104,14 @@ def next_due_s(connection: Connection, order_id: int) -> float | None:
 
 
 @reads
-def open_workers(connection: Connection) -> set[str]:
-    """The names of those who hold a lease now."""
+def open_workers(connection: Connection, order_id: int | None = None) -> set[str]:
+    """The names of those who hold a lease now, on anything of an order where one is given."""
     holding = select(claim.c.worker).where(_OPEN, claim.c.expires_at > sql.now())
     helping = select(shot.c.worker).where(SHOT_UNFINISHED, _LEASED, shot.c.due_at > sql.now())
+    if order_id is not None:
+        mine = item.c.order_id == order_id
+        holding = holding.join(item, item.c.claim_id == claim.c.id).where(CLAIMED, mine)
+        helping = helping.join(item, item.c.id == shot.c.item_id).where(mine)
     return {*connection.execute(holding).scalars(), *connection.execute(helping).scalars()}
 
 

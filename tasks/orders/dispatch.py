@@ -144,7 +144,7 @@ class _Flight:
             with suppress(queue.Empty):
                 future = self._done.get(timeout=POLL_S)
                 break
-            self._watch.look()
+            self._watch.look(self.running)
             if self._fanout.stop.is_set():
                 self.stop()
         limit = self._given.pop(id(future))

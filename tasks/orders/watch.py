@@ -1,12 +1,16 @@
 """Looking after a share while it is worked off."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from tasks.batch.summary import BatchSummary
+from tasks.errors import DatabaseUnavailable
 from tasks.ledger import Failures, Ledger, RunEnding, orders
 from tasks.ledger.orders import OrderState, ShareFigures, ShareRow
+from tasks.words import count
 
 #: A share says so often that it lives, and hears whether it is still wanted.
 BEAT_S = 15.0
@@ -16,6 +20,11 @@ POLL_S = 1.0
 
 #: So often progress is told while no batch ends.
 LOOK_S = 3.0
+
+#: So often it is told that nobody takes up what is asked for.
+IDLE_S = 60.0
+
+logger = logging.getLogger(__name__)
 
 
 class ShareWatch:
@@ -37,6 +46,7 @@ class ShareWatch:
         self._total = BatchSummary()
         self._ends_at = float("inf")
         self._looked_at = time.monotonic()
+        self._busy_at = self._looked_at  # when somebody was last known to be at it
 
     def start_clock(self) -> None:
         """Let its time begin: what it works with is there."""
@@ -51,13 +61,32 @@ class ShareWatch:
     def progress(self, total: BatchSummary) -> None:
         """Take note of what is done."""
         self._total = total
+        self._busy_at = time.monotonic()
         self._on_progress(total)
 
-    def look(self) -> None:
-        """Have progress told now and then, although no batch has ended: a film takes long."""
-        if time.monotonic() - self._looked_at > LOOK_S:
-            self._looked_at = time.monotonic()
+    def look(self, asked: int) -> None:
+        """Have progress told now and then, although none of *asked* batches has ended.
+
+        A film takes long; where nobody holds a scan of the order, people hear of that.
+        """
+        now = time.monotonic()
+        if now - self._looked_at > LOOK_S:
+            self._looked_at = now
             self._on_progress(self._total)
+        if now - self._busy_at > IDLE_S:
+            self._busy_at = now
+            with suppress(DatabaseUnavailable):  # whoever needs it hears of that
+                self._tell_if_idle(asked)
+
+    def _tell_if_idle(self, asked: int) -> None:
+        if not self._ledger.open_workers(self.order.id):
+            logger.warning(
+                "%s: for %.0f s nobody has taken up any of the %s that it asks for; see whether "
+                "the cluster's workers live, have room, and can start",
+                self.order.name,
+                IDLE_S,
+                count(asked, "batch", "batches"),
+            )
 
     def beat(self) -> None:
         """Say that the share lives; of a cancelled order, what is not begun is given back."""

@@ -1,7 +1,11 @@
 """Nights whose batches are done in threads, and by a Dask and a Ray cluster of two processes."""
 
+import logging
 import os
 import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,17 +15,19 @@ from flows.nightly import nightly
 from tasks.errors import UsageError
 from tasks.ledger import orders
 from tasks.ledger.opening import open_ledger
-from tasks.ledger.orders import OrderState
+from tasks.ledger.orders import OrderState, Size
+from tasks.orders.batches import claim_and_colorize
+from tasks.orders.dispatch import Fanout
+from tasks.orders.working import work_share
 from tasks.processes import pid_of
 from tasks.settings import Settings
+from tests.orders import order_for
 from tests.ports import free_port
 from tests.scanfiles import codes_of, photograph, write_jpeg
-from tests.workers import MakeSettings, attempts_of
-
-pytestmark = [pytest.mark.usefixtures("prefect_api"), pytest.mark.timeout(400)]
+from tests.workers import MakeSettings, OpenWorker, attempts_of
 
 ROOT = Path(__file__).parents[2]
-SCANS = 24
+SCANS = 12
 
 
 @pytest.fixture
@@ -34,13 +40,16 @@ def settings(
     """An archive of some batches; settings are in the environment, as on a cluster's machines."""
     for number in range(3, SCANS - 3):
         write_jpeg(archive / f"{number:03}.jpg", codes_of(photograph(48, 64, seed=number)))
-    made = make_settings(task_runner=request.param, batches_in_flight=2, batch_items=3)
+    made = make_settings(task_runner=request.param, batches_in_flight=2, batch_items=1)
     for name, value in made.as_environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "0")  # what others need is no fault here
     return made
 
 
+@pytest.mark.timeout(400)
+@pytest.mark.usefixtures("prefect_api")
 @pytest.mark.parametrize("settings", ["threads", "dask", "ray"], indirect=True)
 def test_each_scan_is_done_once_wherever_batches_run(settings: Settings) -> None:
     """By this process where it is threads; by both of a cluster's, and not by this one."""
@@ -59,8 +68,62 @@ def test_each_scan_is_done_once_wherever_batches_run(settings: Settings) -> None
         assert os.getpid() not in workers
 
 
-def test_without_a_scheduler_there_is_a_remedy(make_settings: MakeSettings) -> None:
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.usefixtures("prefect_api")
+@pytest.mark.parametrize("settings", ["ray"], indirect=True)
+def test_a_night_ends_where_ray_kills_its_processes_for_memory(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine that has too little: it says so, rather than begin them again for ever."""
+    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "250")
+    monkeypatch.setenv("RAY_memory_usage_threshold", "0.01")
+    with pytest.raises(Exception, match="running low on memory"):
+        nightly()
+    with open_ledger(settings) as ledger:
+        (row,) = orders.list_latest(ledger)
+        assert (row.items, attempts_of(ledger)) == (SCANS, [])
+
+
+def test_people_hear_that_nobody_takes_up_what_is_asked_for(
+    worker_for: OpenWorker,
+    make_settings: MakeSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The only thread has other work to do; when it is free, all is done."""
+    monkeypatch.setattr("tasks.orders.watch.IDLE_S", 0.5)
+    worker = worker_for(make_settings())
+    order = order_for(worker.ledger, worker.recipe_id)
+    share = orders.open_share(worker.ledger, order.id, Size(1, None, None), worker=worker.name)
+    is_free = threading.Event()
+
+    @contextmanager
+    def one_thread(_: Settings, stop: threading.Event) -> Iterator[Fanout]:
+        with ThreadPoolExecutor(1) as executor:
+            executor.submit(is_free.wait)
+            yield Fanout(
+                lambda request: executor.submit(claim_and_colorize, worker, request),
+                2,
+                worker.recipe_id,
+                worker.recipe_digest,
+                stop,
+            )
+
+    threading.Timer(2.5, is_free.set).start()
+    with caplog.at_level(logging.WARNING, "tasks.orders"):
+        summary = work_share(worker.settings, share.id, open_fanout=one_thread)
+    assert summary.statuses == {"review": 6}
+    told = caplog.messages[0]
+    assert order.name in told
+    assert "nobody has taken up any of the 2 batches" in told
+
+
+def test_without_a_scheduler_there_is_a_remedy(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nobody listens there."""
+    monkeypatch.setattr("flows.fanout.CONNECT_S", 1.0)
     address = f"tcp://127.0.0.1:{free_port()}"
     settings = make_settings(task_runner="dask", task_runner_address=address)
     with (
