@@ -8,6 +8,9 @@ import pytest
 # Read when Prefect is first imported: nothing of a test goes to the network.
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DO_NOT_TRACK", "1")
+# What it would have to record and to look for takes CPU, and no test asks for it.
+os.environ.setdefault("PREFECT_SERVER_REGISTER_BLOCKS_ON_START", "false")
+os.environ.setdefault("PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED", "false")
 
 
 @pytest.fixture(scope="session")

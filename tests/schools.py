@@ -18,6 +18,7 @@ from colormodel.networks import NetworkConfig
 from colormodel.photos import load_photos
 from colormodel.recipe import TrainRecipe
 from colormodel.train import train
+from tasks.batch.children import PixelPool
 from tasks.checkpoints import register_file
 from tasks.finetune.records import Finetuning
 from tasks.finetune.steps import begin
@@ -123,11 +124,17 @@ def enrol(schoolroom: Path, folder: Path, url: str) -> School:
 
 
 def bring(
-    settings: Settings, place: Path | str, *, allowed: Sequence[str] = (), **delivery: object
+    settings: Settings,
+    place: Path | str,
+    *,
+    allowed: Sequence[str] = (),
+    pixels: PixelPool | None = None,
+    **delivery: object,
 ) -> list[Answer]:
     """Add references, as `autochrome references add` does."""
     search = Search(settings, Description(rights="CC0", curator="B"), allowed)
     with open_ledger(settings) as ledger:
         found = list(find_files(search, str(place)))
         usual: dict[str, object] = {"found": found, "collection": "references", "who": "curator"}
-        return add_references(settings, ledger, Delivery(**(usual | delivery)))  # type: ignore[arg-type]
+        brought = Delivery(**(usual | delivery))  # type: ignore[arg-type]
+        return add_references(settings, ledger, brought, pixels=pixels)

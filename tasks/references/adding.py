@@ -1,13 +1,14 @@
 """Taking references in: each file is checked, all together are, and what stands is recorded."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterable
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
 from colormodel.infer import Colorizer
 from tasks.batch.children import PixelPool
+from tasks.batch.pool import open_pool
 from tasks.checkpoints import find_checkpoint
 from tasks.errors import AutochromeError, OutputFull, Reason, SourceNotFound, UsageError
 from tasks.ledger import Ledger
@@ -86,16 +87,25 @@ class _Candidate:
     content_type: str
 
 
-def add_references(settings: Settings, ledger: Ledger, delivery: Delivery) -> list[Answer]:
+def add_references(
+    settings: Settings, ledger: Ledger, delivery: Delivery, *, pixels: PixelPool | None = None
+) -> list[Answer]:
     """Check files and record those that may be references; one answer each, in their order.
 
     Recorded files are copied into the output store, so that a set can be learnt from again when
     the curator's folder is gone.
 
+    Args:
+        settings: Of stores, limits and the champion.
+        ledger: Where references are recorded.
+        delivery: The files.
+        pixels: A pool to look at them with, which its owner closes; none: one is opened here.
+
     Raises:
         AutochromeError: A store, the database or the champion cannot be used.
     """
-    with scratch_folder(settings) as scratch, _pool(settings) as pool:
+    opened = nullcontext(pixels) if pixels else closing(open_pool(settings, workers=1))
+    with scratch_folder(settings) as scratch, opened as pool:
         judge = _Judge(settings, ledger, pool, scratch)
         answers = [judge.answer(found, delivery) for found in delivery.found]
         suspicion = "" if delivery.vouched else judge.suspicion()
@@ -104,15 +114,6 @@ def add_references(settings: Settings, ledger: Ledger, delivery: Delivery) -> li
             return [one if one.verdict else Answer(one.origin, verdict=verdict) for one in answers]
         recorded = {} if delivery.dry_run else judge.record(delivery.who)
         return [replace(one, reference_id=recorded.get(one.origin)) for one in answers]
-
-
-@contextmanager
-def _pool(settings: Settings) -> Iterator[PixelPool]:
-    pool = PixelPool(
-        1, timeout_s=settings.item_timeout_s, memory_bytes=settings.pixel_memory_mb << 20
-    )
-    with closing(pool):
-        yield pool
 
 
 class _Judge:

@@ -1,42 +1,54 @@
 """The command line, from `discover` to `run`: a person's no is final, and bytes decide."""
 
-import json
 import os
 import shutil
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from flows.cli.app import app
+from flows.cli.running import run_here
+from flows.terminal import ExitCode
+from tasks.batch.children import PixelPool
 from tasks.ledger import ItemFilter, Ledger
+from tasks.settings import load_settings
 from tests.scanfiles import codes_of, photograph, write_jpeg
 from tests.workers import MakeSettings
 
 
 @pytest.fixture
-def box(archive: Path, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> "Box":
+def box(
+    archive: Path,
+    make_settings: MakeSettings,
+    pixels: PixelPool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> "Box":
     """An archive, a ledger and an output, for commands in this process."""
-    return Box(archive, make_settings(review_below_confidence=0.0), monkeypatch)
+    settings = make_settings(review_below_confidence=0.0)
+    for name, value in settings.as_environment().items():
+        monkeypatch.setenv(name, value)
+    return Box(archive, settings.database_url.get_secret_value(), pixels)
 
 
 class Box:
     """An archive and the commands over it."""
 
-    def __init__(self, folder: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401
+    def __init__(self, folder: Path, url: str, pixels: PixelPool) -> None:
         self.folder = folder
-        self.url = settings.database_url.get_secret_value()
-        for name, value in settings.model_dump(exclude_unset=True, mode="json").items():
-            told = value if isinstance(value, str) else json.dumps(value)
-            monkeypatch.setenv(f"AUTOCHROME_{name.upper()}", told)
-        monkeypatch.setenv("AUTOCHROME_DATABASE_URL", self.url)
+        self.url = url
+        self._pixels = pixels
 
     def do(self, *arguments: str) -> int:
         """Run a command; its exit code."""
         return CliRunner().invoke(app, [*arguments]).exit_code
+
+    def publish(self, source: str) -> None:
+        """What `run --publish` does, with pixel processes that are there already."""
+        settings = load_settings(sources=(source,), publish_directly=True)
+        assert run_here(settings, as_json=True, pixels=self._pixels) is ExitCode.CLEAN
 
     def statuses(self) -> dict[str, str]:
         """Where each scan stands, by key; each has one item."""
@@ -75,12 +87,12 @@ def test_touched_scans_are_what_they_were(box: Box) -> None:
         "superseded",
     )
     box.touch()
-    assert box.do("run", source, "--publish") == 0
+    box.publish(source)
     assert box.statuses() == before
     assert box.revision("0.jpg") == 1
     write_jpeg(box.folder / "0.jpg", codes_of(photograph(96, 128, seed=99)))
     shutil.copy(box.folder / "2.jpg", box.folder / "copy.jpg")
-    assert box.do("run", source, "--publish") == 0
+    box.publish(source)
     after = box.statuses()
     assert after["0.jpg"] == after["copy.jpg"] == "review: decided_before"
     assert {key: status for key, status in after.items() if key in before and key != "0.jpg"} == {
@@ -99,15 +111,15 @@ def test_holds_stand_before_there_is_an_item(box: Box) -> None:
     assert box.do("hold", str(inner), "--why", "rights") == 0
     assert box.do("retry", f"{source}/1.jpg") == 3
     write_jpeg(box.folder / "later.jpg", codes_of(photograph(96, 128, seed=42)))
-    assert box.do("run", source, "--publish") == 0
-    assert box.do("run", str(inner), "--publish") == 0
+    box.publish(source)
+    box.publish(str(inner))
     statuses = box.statuses()
     kept = {key for key, status in statuses.items() if status.startswith("held")}
     inside = {key for key in statuses if key.startswith(f"{inner.name}/")}
     assert kept == {"0.jpg", "later.jpg", *inside}
     assert inside
     assert box.do("release", f"{source}/0.jpg", "--why", "cleared") == 0
-    assert box.do("run", source, "--publish") == 0
+    box.publish(source)
     assert box.statuses()["0.jpg"] == "published"
 
 
@@ -118,9 +130,9 @@ def test_a_hold_is_about_the_bytes_though_nobody_has_read_them(box: Box, tmp_pat
     assert box.do("discover", source) == 0
     assert box.do("hold", f"{source}/0.jpg", "--why", "rights") == 0
     shutil.copy(box.folder / "0.jpg", other / "elsewhere.jpg")
-    assert box.do("run", str(other), "--publish") == 0
+    box.publish(str(other))
     shutil.copy(box.folder / "0.jpg", box.folder / "copy.jpg")
-    assert box.do("run", source, "--publish") == 0
+    box.publish(source)
     statuses = box.statuses()
     for key in ("0.jpg", "copy.jpg", "elsewhere.jpg"):
         assert statuses[key].startswith(("held", "review: decided_before")), statuses

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from rich.table import Table
 
+from flows.cli import main
 from flows.terminal import LogFormatter, print_json, say, stdout, visible
 from tests.scanfiles import codes_of, photograph, write_jpeg
 
@@ -89,15 +90,20 @@ def test_an_ascii_terminal_shows_what_it_can(tmp_path: Path) -> None:
     ids=lambda words: " ".join(words[:3]),
 )
 def test_a_file_that_cannot_be_used_is_one_line_with_a_remedy(
-    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    words: tuple[str, ...],
+    tmp_path: Path,
+    sqlite_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """In whatever command a person names it."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+    Path(sqlite_url.removeprefix("sqlite:///")).rename(tmp_path / "a.db")
     monkeypatch.chdir(tmp_path)
-    assert autochrome("db", "upgrade", "--db", "sqlite:///a.db").returncode == 0
-    done = autochrome(*words)
-    assert done.returncode == 2
-    (line,) = done.stderr.decode().splitlines()
+    monkeypatch.setattr(sys, "argv", ["autochrome", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("autochrome: ")
     assert "name a file" in line
 

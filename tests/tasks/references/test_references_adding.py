@@ -6,6 +6,7 @@ import io
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.app import app
+from tasks.batch.children import PixelPool
 from tasks.errors import SourceNotFound, UsageError
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.reference_records import Description, ReferenceKind, ReferenceRow, Split
@@ -25,7 +27,7 @@ from tasks.references.rules import Refusal, split_of
 from tasks.settings import Settings
 from tests.orders import enqueue
 from tests.s3server import S3Bucket, settings_for
-from tests.schools import bring
+from tests.schools import bring as bring_with
 from tests.tasks.ledger.building import Listed, recipe
 from tests.tasks.references.colours import make_colour, write_both, write_colour, write_colours
 
@@ -38,19 +40,35 @@ def settings(tmp_path: Path, sqlite_url: str) -> Settings:
     )
 
 
+Bring = Callable[..., list[Answer]]
+
+
+@pytest.fixture
+def bring(pixels: PixelPool) -> Bring:
+    """Adds references, as `autochrome references add` does."""
+    return partial(bring_with, pixels=pixels)
+
+
+BringDescribed = Callable[[Settings, Path, Description], list[Answer]]
+
+
+@pytest.fixture
+def bring_described(pixels: PixelPool) -> BringDescribed:
+    """Adds one file, with what is said of it."""
+
+    def bring_one(settings: Settings, path: Path, said: Description) -> list[Answer]:
+        delivery = Delivery([Found(str(path), said, path)], "c", "curator")
+        with open_ledger(settings) as ledger:
+            return add_references(settings, ledger, delivery, pixels=pixels)
+
+    return bring_one
+
+
 def refusals(answers: list[Answer]) -> dict[str, str]:
     """Why each refused file was, by its name."""
     return {
         Path(answer.origin).name: answer.verdict.refusal for answer in answers if answer.verdict
     }
-
-
-def bring_described(settings: Settings, path: Path, said: Description) -> list[Answer]:
-    """Add one file, with what is said of it."""
-    with open_ledger(settings) as ledger:
-        return add_references(
-            settings, ledger, Delivery([Found(str(path), said, path)], "c", "curator")
-        )
 
 
 def on_record(settings: Settings) -> list[ReferenceRow]:
@@ -59,7 +77,7 @@ def on_record(settings: Settings) -> list[ReferenceRow]:
         return list_references(ledger)
 
 
-def test_a_folder_is_taken_in_and_copied(settings: Settings, tmp_path: Path) -> None:
+def test_a_folder_is_taken_in_and_copied(settings: Settings, tmp_path: Path, bring: Bring) -> None:
     """Each with its digest, split and rights; a second time they are all known."""
     folder = tmp_path / "supplied"
     write_colours(folder, 5)
@@ -77,7 +95,7 @@ def test_a_folder_is_taken_in_and_copied(settings: Settings, tmp_path: Path) -> 
 
 
 def test_what_cannot_be_a_reference_is_refused_and_the_rest_is_taken(
-    settings: Settings, tmp_path: Path
+    settings: Settings, tmp_path: Path, bring: Bring
 ) -> None:
     """One bad file never costs the others."""
     folder = tmp_path / "supplied"
@@ -104,7 +122,7 @@ def test_what_cannot_be_a_reference_is_refused_and_the_rest_is_taken(
 
 @pytest.mark.parametrize("sector", [b"", None])
 def test_a_jpeg_with_a_bad_sector_is_refused(
-    settings: Settings, tmp_path: Path, sector: bytes | None
+    settings: Settings, tmp_path: Path, sector: bytes | None, bring: Bring
 ) -> None:
     """Lost or overwritten: decoders go on through it with other colours, and say nothing."""
     folder = tmp_path / "supplied"
@@ -119,7 +137,7 @@ def test_a_jpeg_with_a_bad_sector_is_refused(
 
 
 def test_a_twin_of_a_held_out_reference_is_not_learnt_from(
-    settings: Settings, tmp_path: Path
+    settings: Settings, tmp_path: Path, bring: Bring
 ) -> None:
     """And the other way round: whichever side it would come to, it is refused."""
     paths = write_both(tmp_path / "supplied", train=2, held_out=2)
@@ -139,7 +157,9 @@ def test_a_twin_of_a_held_out_reference_is_not_learnt_from(
         assert answer.verdict.refusal is (Refusal.LEAKAGE if leaks else Refusal.NEAR_DUPLICATE)
 
 
-def test_what_was_withdrawn_does_not_come_back(settings: Settings, tmp_path: Path) -> None:
+def test_what_was_withdrawn_does_not_come_back(
+    settings: Settings, tmp_path: Path, bring: Bring
+) -> None:
     """Neither the file nor a version of it."""
     path = write_colour(tmp_path / "a" / "one.jpg", make_colour(1))
     bring(settings, path)
@@ -150,7 +170,7 @@ def test_what_was_withdrawn_does_not_come_back(settings: Settings, tmp_path: Pat
     assert refusals(bring(settings, twin)) == {"twin.jpg": Refusal.WITHDRAWN}
 
 
-def test_a_dry_run_records_nothing(settings: Settings, tmp_path: Path) -> None:
+def test_a_dry_run_records_nothing(settings: Settings, tmp_path: Path, bring: Bring) -> None:
     """It says what would become of each."""
     write_colours(tmp_path / "supplied", 2)
     answers = bring(settings, tmp_path / "supplied", dry_run=True)
@@ -159,7 +179,7 @@ def test_a_dry_run_records_nothing(settings: Settings, tmp_path: Path) -> None:
     assert not list((tmp_path / "colour").rglob("*.jpeg"))
 
 
-def test_a_manifest_names_files_beside_it(settings: Settings, tmp_path: Path) -> None:
+def test_a_manifest_names_files_beside_it(settings: Settings, tmp_path: Path, bring: Bring) -> None:
     """A file that is not there and a row that makes no sense are refused by themselves."""
     write_colours(tmp_path / "supplied" / "box", 4)
     manifest = tmp_path / "supplied" / "list.csv"
@@ -182,7 +202,9 @@ def test_a_manifest_names_files_beside_it(settings: Settings, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("named", ["1", "file:///archive/box/0.tif", "/archive/box/0.tif"])
-def test_a_corrected_derivative_comes_back(settings: Settings, tmp_path: Path, named: str) -> None:
+def test_a_corrected_derivative_comes_back(
+    settings: Settings, tmp_path: Path, named: str, bring_described: BringDescribed
+) -> None:
     """Tied to its item and scan, however that is named; refused where there is no such item."""
     with open_ledger(settings) as ledger:
         objects = [Listed(f"box/{number}.tif") for number in range(2)]
@@ -201,7 +223,9 @@ def test_a_corrected_derivative_comes_back(settings: Settings, tmp_path: Path, n
     assert exported["scan"] == "file:///archive/box/0.tif"
 
 
-def test_a_pair_is_exported_with_its_scan(settings: Settings, tmp_path: Path) -> None:
+def test_a_pair_is_exported_with_its_scan(
+    settings: Settings, tmp_path: Path, bring_described: BringDescribed
+) -> None:
     """What was exported is a manifest that says the same again."""
     with open_ledger(settings) as ledger:
         objects = [Listed(f"box/{number}.tif") for number in range(2)]
@@ -214,7 +238,9 @@ def test_a_pair_is_exported_with_its_scan(settings: Settings, tmp_path: Path) ->
     assert (exported["kind"], exported["scan"], exported["corrects"]) == ("pair", uri, "")
 
 
-def test_a_place_in_s3_is_taken_in(s3_bucket: S3Bucket, sqlite_url: str, tmp_path: Path) -> None:
+def test_a_place_in_s3_is_taken_in(
+    s3_bucket: S3Bucket, sqlite_url: str, tmp_path: Path, bring: Bring
+) -> None:
     """A prefix, one object, and a manifest there that names its neighbours."""
     settings = settings_for(
         s3_bucket.endpoint, database_url=sqlite_url, output=str(tmp_path / "colour")
@@ -235,7 +261,7 @@ def test_a_place_in_s3_is_taken_in(s3_bucket: S3Bucket, sqlite_url: str, tmp_pat
 
 
 def test_a_manifest_names_nothing_that_its_author_could_not_bring(
-    settings: Settings, tmp_path: Path
+    settings: Settings, tmp_path: Path, bring: Bring
 ) -> None:
     """Neither by its path, nor upwards, nor by a link; unless the place is a source or allowed."""
     (elsewhere,) = write_colours(tmp_path / "private", 1)
@@ -259,7 +285,7 @@ def test_a_manifest_names_nothing_that_its_author_could_not_bring(
 
 
 def test_a_manifest_in_s3_names_no_file_of_this_machine(
-    s3_bucket: S3Bucket, sqlite_url: str, tmp_path: Path
+    s3_bucket: S3Bucket, sqlite_url: str, tmp_path: Path, bring: Bring
 ) -> None:
     """Nor another prefix; a bucket that does not exist is that row's own trouble."""
     settings = settings_for(
@@ -282,7 +308,7 @@ def test_a_manifest_in_s3_names_no_file_of_this_machine(
 
 
 def test_any_name_of_a_file_is_taken_and_exported_harmlessly(
-    settings: Settings, tmp_path: Path
+    settings: Settings, tmp_path: Path, bring: Bring
 ) -> None:
     """Latin-1, markup, a formula, a line break: each is a reference like any other."""
     names = [b"caf\xe9.jpg", b"[/x].jpg", b"=cmd|x.jpg", b"two\nlines.jpg", b"+1.jpg"]
@@ -305,7 +331,7 @@ def test_any_name_of_a_file_is_taken_and_exported_harmlessly(
 
 
 def test_a_file_that_may_not_be_read_is_refused_alone(
-    s3_bucket: S3Bucket, sqlite_url: str, tmp_path: Path
+    s3_bucket: S3Bucket, sqlite_url: str, tmp_path: Path, bring: Bring
 ) -> None:
     """What would end a run of colourization is one row's trouble here."""
     settings = settings_for(
@@ -320,7 +346,7 @@ def test_a_file_that_may_not_be_read_is_refused_alone(
     assert [one.verdict is None for one in answers] == [False, True]
 
 
-def test_what_is_not_there_is_said(settings: Settings, tmp_path: Path) -> None:
+def test_what_is_not_there_is_said(settings: Settings, tmp_path: Path, bring: Bring) -> None:
     """A folder without pictures, and a path to nothing."""
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="holds no picture"):
