@@ -37,7 +37,8 @@ from tests.tasks.storage.bad_road import BadRoad, Fault, bad_road_to
 
 #: Of failures alone, not of what a coloured picture waits for.
 _NOT_DONE = (ItemStatus.PENDING, ItemStatus.FAILED, ItemStatus.QUARANTINED)
-_NOW = update(item).where(status_in(ItemStatus.PENDING)).values(not_before=sql.now())
+#: What was tried and given back is due half a minute later: that has passed now.
+NOW = update(item).where(status_in(ItemStatus.PENDING)).values(not_before=sql.now())
 _FELT = 3  #: requests to which something has happened
 _LONGEST_S = 300.0  #: that is waited for anything
 
@@ -196,8 +197,7 @@ def run(world: World, outages: Sequence[str], *, scans: int, hold_s: float) -> R
                 _wait_until(is_felt, crew)
             # As every night does: what waits for its source is taken up by the next listing.
             record_source(settings, ledger, settings.sources[0])
-            # And what was tried and given back half a minute later: that has passed now.
-            ledger.write(lambda c: c.execute(_NOW))
+            ledger.write(lambda c: c.execute(NOW))
             _wait_until(lambda: next_due_s(ledger, recipe_id) is None, crew)
             after = _reasons(ledger)
             report.reasons[name] = report.reasons.get(name, Counter()) + (after - before)

@@ -10,14 +10,7 @@ from tests.durability.outages import ALL, Report, run, world_for
 
 OF_DATABASE = {"database stopped", "connections cut"}
 RIGHT = {"given back", "source_away", "storage_unavailable"}
-SOME = [
-    "database stopped",
-    "refused",
-    "breaks off",
-    "connections cut",
-    "other ETag",
-    "scratch full",
-]
+SOME = ["database stopped", "other ETag", "scratch full"]  # one of each kind
 
 
 def suffer(outages: list[str], folder: Path, *, scans: int, hold_s: float) -> Report:
@@ -41,7 +34,7 @@ def check(report: Report, items: int) -> None:
 @pytest.mark.timeout(300)
 def test_a_run_outlives_what_it_depends_on(tmp_path: Path) -> None:
     """A few outages over a small archive; `python -m tests.durability.outages` makes more."""
-    check(suffer(SOME, tmp_path, scans=12, hold_s=0.5), 12 * (1 + len(SOME)))
+    check(suffer(SOME, tmp_path, scans=8, hold_s=0.5), 8 * (1 + len(SOME)))
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +23,7 @@ import torch
 from colormodel.checkpoint import Card, save_checkpoint
 from colormodel.networks import NetworkConfig, build_network
 from tasks.batch import stages
+from tasks.batch.recipe import recipe_in_service
 from tasks.batch.worker import open_worker
 from tasks.discovery.listing import record_source
 from tasks.errors import AutochromeError
@@ -77,10 +78,10 @@ def work(order: Order) -> None:
     if order.clock_off_s:
         _shift_clock(order.clock_off_s)
     settings = Settings.model_validate(order.settings)
+    pixels = OwnPixels(order.poison, order.slow_s)
     try:
-        with open_worker(settings, stop=stop) as worker:
-            own = replace(worker, pixels=OwnPixels(order.poison, order.slow_s))  # type: ignore[arg-type]
-            summary = work_off(own, max_items=order.max_items)
+        with open_worker(settings, stop=stop, pixels=pixels) as worker:  # type: ignore[arg-type]
+            summary = work_off(worker, max_items=order.max_items)
     except AutochromeError as error:
         sys.exit(f"ended: {error}")
     if summary.aborted:
@@ -160,6 +161,6 @@ def enqueue_all(given: dict[str, object], ledger: Ledger) -> int:
     settings = Settings.model_validate(given)
     for source in settings.sources:
         record_source(settings, ledger, source)
-    with open_worker(settings) as worker:
-        enqueue(ledger, worker.recipe_id)
-        return worker.recipe_id
+    recipe_id = ledger.ensure_recipe(recipe_in_service(settings, ledger))
+    enqueue(ledger, recipe_id)
+    return recipe_id
