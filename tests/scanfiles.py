@@ -5,6 +5,7 @@ that a right reader finds in it. `REFUSED` names files that must not be read, an
 says so.
 """
 
+import functools
 import itertools
 import struct
 import zlib
@@ -36,8 +37,13 @@ def photograph(height: int = 180, width: int = 240, *, seed: int = 0) -> NDArray
     """Draw what has the statistics of a photograph: sky over ground, things, texture, grain.
 
     Returns:
-        Encoded tone in [0, 1], (height, width).
+        Encoded tone in [0, 1], (height, width); the caller's own.
     """
+    return _photograph(height, width, seed).copy()
+
+
+@functools.lru_cache(maxsize=32)  # a test's cases mostly share a picture
+def _photograph(height: int, width: int, seed: int) -> NDArray[np.float64]:
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width] / max(height, width)
     horizon = 0.35 * height / max(height, width)

@@ -1,9 +1,12 @@
 """One S3 client a store: timeouts, attempts, addressing and credentials from the settings."""
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import botocore.session
 from botocore.config import Config
+from botocore.loaders import Loader, create_loader
 from botocore.model import OperationModel
 
 from tasks.errors import UsageError
@@ -34,7 +37,10 @@ def make_client(settings: Settings) -> "S3Client":
             "AUTOCHROME_S3_ENDPOINT_URL: credentials do not belong into it; set "
             "AUTOCHROME_S3_ACCESS_KEY_ID and AUTOCHROME_S3_SECRET_ACCESS_KEY"
         )
+    core = botocore.session.get_session()
+    core.register_component("data_loader", _loader(core.get_config_variable("data_path")))
     session = boto3.Session(
+        botocore_session=core,
         aws_access_key_id=key_id.get_secret_value() if key_id else None,
         aws_secret_access_key=secret.get_secret_value() if secret else None,
     )
@@ -51,6 +57,15 @@ def make_client(settings: Settings) -> "S3Client":
     if settings.s3_requester_pays:
         client.meta.events.register("provide-client-params.s3", _pay)  # type: ignore[arg-type]  # the stubs forget what handlers may return
     return client
+
+
+@functools.cache
+def _loader(data_path: str | None) -> Loader:
+    """What reads AWS's descriptions of its services; reading them is most of a client's making.
+
+    They are never written to. Credentials, profile and region are read anew for each client.
+    """
+    return create_loader(data_path)
 
 
 def _pay(params: dict[str, Any], model: OperationModel, **_: object) -> dict[str, Any]:

@@ -32,8 +32,9 @@ def test_commands_and_their_options_exist(document: Path) -> None:
     """Each `autochrome …` can be typed as it stands."""
     typed = list(commands(document.read_text(), "autochrome"))
     assert len(typed) > 10 or document.parent.name == "docs"
+    whole = typer.main.get_command(app)
     for words in typed:
-        command, shown = typer.main.get_command(app), f"autochrome {' '.join(words)}"
+        command, shown = whole, f"autochrome {' '.join(words)}"
         for word in words:
             # typer brings a click of its own: its classes cannot be asked for.
             below = getattr(command, "commands", None)
