@@ -9,6 +9,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import suppress
 from itertools import islice
 
@@ -43,7 +44,7 @@ class Sources:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._selection = Selection(settings.include, settings.exclude)
-        self._stores: dict[str, ObjectStore] = {}
+        self._stores: dict[str, Future[ObjectStore]] = {}
         self._lock = threading.Lock()
         self._answers: dict[tuple[str, str], tuple[float, SourceAway | None]] = {}
 
@@ -53,9 +54,17 @@ class Sources:
         Raises:
             AutochromeError: It cannot be opened.
         """
-        if url not in self._stores:
-            self._stores[url] = open_store(url, settings=self._settings)
-        return self._stores[url]
+        with self._lock:
+            is_mine = url not in self._stores
+            opening = self._stores.setdefault(url, Future())
+        if is_mine:  # whoever asks meanwhile waits for this answer
+            try:
+                opening.set_result(open_store(url, settings=self._settings))
+            except BaseException as error:
+                del self._stores[url]  # the next one tries again
+                opening.set_exception(error)
+                raise
+        return opening.result()
 
     def is_large_film(self, item: ClaimedItem) -> bool:
         """Whether a file is worth a look before it is fetched, and its first bytes tell a film.

@@ -219,7 +219,7 @@ def test_processes_train_one_network_by_the_clock(tmp_path: Path) -> None:
         "[data]\ncrop_px = 32\nminibatch = 2\n"
     )
     out = tmp_path / "out"
-    command = ["train", recipe, "--out", out, "--processes", "2", "--minutes", "0.1"]
+    command = ["train", recipe, "--out", out, "--processes", "2", "--minutes", "0.05"]
     done = subprocess.run(
         [sys.executable, "-m", "colormodel", *map(str, command)],
         capture_output=True,

@@ -3,7 +3,9 @@
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +19,14 @@ from flows.desk.desk import open_desk
 from flows.terminal import ExitCode
 from tasks.batch.batch import colorize_batch
 from tasks.batch.children import PixelPool
+from tasks.batch.sources import Sources
 from tasks.batch.worker import Worker, open_worker
 from tasks.diagnosis import State, diagnose
-from tasks.errors import OutputAway, Reason
+from tasks.errors import OutputAway, Reason, SourceNotFound
 from tasks.ledger import Claim, ItemStatus, Ledger, outages
 from tasks.ledger.opening import open_ledger, open_output
+from tasks.settings import Settings
+from tasks.storage import ObjectStore, open_store
 from tests.orders import claim_batch, next_due_s, work_off
 from tests.s3server import S3Bucket
 from tests.tasks.storage.bad_road import BadRoad, Fault, bad_road_to
@@ -268,6 +273,30 @@ def test_an_output_that_is_away_from_the_start_is_not_made_anew(
     shutil.rmtree(output)
     (output / ".autochrome").mkdir(parents=True)  # emptied on purpose
     open_output(settings, worker.ledger)
+
+
+def test_a_source_is_opened_once_however_many_ask(
+    make_settings: MakeSettings, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All scans of a batch ask at once; where it cannot be opened all are told, and ask again."""
+    asked: list[str] = []
+
+    def counting(url: str, *, settings: Settings) -> ObjectStore:
+        asked.append(url)
+        time.sleep(0.1)  # the others come meanwhile
+        return open_store(url, settings=settings)
+
+    monkeypatch.setattr("tasks.batch.sources.open_store", counting)
+    sources = Sources(make_settings())
+    unmounted(archive)
+    with ThreadPoolExecutor(8) as threads:
+        errors = [threads.submit(sources.open, str(archive)).exception for _ in range(8)]
+        assert {type(error()) for error in errors} == {SourceNotFound}
+        assert len(asked) == 1
+        archive.with_name("away").rename(archive)
+        opened = [threads.submit(sources.open, str(archive)) for _ in range(8)]
+        assert len({id(one.result()) for one in opened}) == 1
+    assert len(asked) == 2
 
 
 # --- S3 ------------------------------------------------------------------------------------------
