@@ -2,15 +2,13 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
 # Read when Prefect is first imported: nothing of a test goes to the network.
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DO_NOT_TRACK", "1")
-# What it would have to record and to look for takes CPU, and no test asks for it.
-os.environ.setdefault("PREFECT_SERVER_REGISTER_BLOCKS_ON_START", "false")
-os.environ.setdefault("PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED", "false")
 
 
 @pytest.fixture(scope="session")
@@ -18,5 +16,10 @@ def prefect_api() -> Iterator[None]:
     """Prefect's API, started once: it takes seconds."""
     from prefect.testing.utilities import prefect_test_harness  # noqa: PLC0415  2 s, only where asked
 
-    with prefect_test_harness(server_startup_timeout=120):
+    with ExitStack() as opened:
+        with pytest.MonkeyPatch.context() as environment:
+            # Of this server alone: no flow that runs in-process has a block or an automation.
+            environment.setenv("PREFECT_SERVER_REGISTER_BLOCKS_ON_START", "false")
+            environment.setenv("PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED", "false")
+            opened.enter_context(prefect_test_harness(server_startup_timeout=120))
         yield

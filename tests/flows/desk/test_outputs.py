@@ -5,10 +5,12 @@ import hashlib
 import os
 import random
 import shutil
+import ssl
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -30,6 +32,10 @@ from tests.workers import MakeSettings, settings_in
 
 AUTH = ("me", "secret")
 PAGE = "reports/a night/index.html"
+
+# Each call would read all certificates of this machine for itself, for HTTP without TLS.
+request = partial(httpx.request, verify=ssl.create_default_context())
+get = partial(request, "GET")
 
 
 @pytest.fixture(scope="module")
@@ -55,14 +61,14 @@ def web(settings: Settings, pixels: PixelPool) -> Iterator[str]:
 
 def test_figures_are_served(web: str) -> None:
     """With the content type that Prometheus expects."""
-    answer = httpx.get(f"{web}/metrics", auth=AUTH)
+    answer = get(f"{web}/metrics", auth=AUTH)
     assert answer.headers["content-type"].startswith("text/plain; version=")
     assert "autochrome_ledger_up 1.0" in answer.text
 
 
 def test_a_report_opens_in_a_browser_and_cannot_run_anything(web: str) -> None:
     """As a page, in a sandbox: scans' names and texts are foreign."""
-    answer = httpx.get(f"{web}/files/{PAGE}", auth=AUTH)
+    answer = get(f"{web}/files/{PAGE}", auth=AUTH)
     assert answer.text == "<h1>Night</h1>"
     assert answer.headers["content-type"] == "text/html"
     assert "sandbox" in answer.headers["content-security-policy"]
@@ -92,7 +98,7 @@ def test_nothing_else_is_to_be_had(web: str) -> None:
 def test_nothing_can_be_changed(web: str) -> None:
     """It reads."""
     for method in ("POST", "PUT", "DELETE"):
-        assert httpx.request(method, f"{web}/files/reports/x", auth=AUTH).status_code == 405
+        assert request(method, f"{web}/files/reports/x", auth=AUTH).status_code == 405
 
 
 def test_a_password_is_always_asked_for(web: str) -> None:
@@ -100,29 +106,29 @@ def test_a_password_is_always_asked_for(web: str) -> None:
     shown = base64.b64encode(":".join(AUTH).encode()).decode()
     for path in ("/metrics", f"/files/{PAGE}", "/login", "/"):
         url = f"{web}{path}"
-        refused = httpx.get(url)
+        refused = get(url)
         assert refused.status_code == 401
         assert refused.headers["www-authenticate"].startswith("Basic ")
-        assert httpx.get(url, auth=("me", "wrong")).status_code == 401
+        assert get(url, auth=("me", "wrong")).status_code == 401
         for wrong in ("", "Basic", "Basic !", f"Bearer {shown}", f"Basic {shown}x", shown):
-            assert httpx.get(url, headers={"Authorization": wrong}).status_code == 401, wrong
-        assert httpx.get(url, auth=AUTH).status_code != 401
+            assert get(url, headers={"Authorization": wrong}).status_code == 401, wrong
+        assert get(url, auth=AUTH).status_code != 401
     for scheme in ("basic", "BASIC", "Basic"):
         right = {"Authorization": f"{scheme} {shown}"}
-        assert httpx.get(f"{web}/metrics", headers=right).status_code == 200
+        assert get(f"{web}/metrics", headers=right).status_code == 200
 
 
 def test_foreign_pages_and_names_are_refused(web: str) -> None:
     """Though the browser knows the password."""
     for headers in ({"Host": "evil.example.org"}, {"Origin": "http://evil.example.org"}):
-        answer = httpx.get(f"{web}/metrics", auth=AUTH, headers=headers)
+        answer = get(f"{web}/metrics", auth=AUTH, headers=headers)
         assert answer.status_code in {400, 403}
         assert "autochrome_ledger_up" not in answer.text
 
 
 def test_the_login_leads_on_to_the_ui(web: str, settings: Settings) -> None:
     """With the password where no server is sent it."""
-    answer = httpx.get(f"{web}/login", auth=AUTH)
+    answer = get(f"{web}/login", auth=AUTH)
     assert answer.status_code == 303
     assert answer.headers["location"] == f"{ui_url(settings)}/autochrome/login#me%3Asecret"
 
@@ -157,9 +163,9 @@ def test_figures_can_be_served_alone(settings: Settings) -> None:
         open_ledger(elsewhere) as ledger,
         WebServer(elsewhere, metrics_app(elsewhere, ledger)) as server,
     ):
-        assert httpx.get(f"{server.url}/metrics").status_code == 401
-        assert "autochrome_ledger_up 1.0" in httpx.get(f"{server.url}/metrics", auth=AUTH).text
-        assert httpx.get(f"{server.url}/review", auth=AUTH).status_code == 404
+        assert get(f"{server.url}/metrics").status_code == 401
+        assert "autochrome_ledger_up 1.0" in get(f"{server.url}/metrics", auth=AUTH).text
+        assert get(f"{server.url}/review", auth=AUTH).status_code == 404
 
 
 def test_links_out_of_the_output_lead_nowhere(web: str, settings: Settings, tmp_path: Path) -> None:
@@ -174,11 +180,11 @@ def test_links_out_of_the_output_lead_nowhere(web: str, settings: Settings, tmp_
     os.mkfifo(output / "pipe")
     for path in ("to-file", "to-folder/key.pem", "chain", "pipe"):
         for method in ("GET", "HEAD"):
-            answer = httpx.request(method, f"{web}/files/{path}", auth=AUTH)
+            answer = request(method, f"{web}/files/{path}", auth=AUTH)
             assert answer.status_code == 404, path
             assert "private" not in answer.text
     (output / "within").symlink_to(output / "reports")
-    assert httpx.get(f"{web}/files/within/a night/index.html", auth=AUTH).status_code == 200
+    assert get(f"{web}/files/within/a night/index.html", auth=AUTH).status_code == 200
 
 
 @dataclass(frozen=True)
@@ -191,7 +197,7 @@ class Large:
     def ask(self, asked: str = "", *, method: str = "GET") -> httpx.Response:
         """What is answered to a range."""
         headers = {"Range": asked} if asked else {}
-        return httpx.request(method, self.url, headers=headers, auth=AUTH)
+        return request(method, self.url, headers=headers, auth=AUTH)
 
 
 @pytest.fixture(params=["folder", "s3"])
