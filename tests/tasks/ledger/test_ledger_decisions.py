@@ -152,50 +152,49 @@ def test_filter_fields_narrow_each_other(ledger: Ledger) -> None:
     assert count(ItemFilter(older_than_s=0)) == 6
 
 
-@pytest.mark.parametrize(
-    ("uri", "found"),
-    [
-        ("s3://archive/scans", 6),
-        ("s3://archive/scans/", 6),
-        ("s3://archive/", 6),
-        ("s3://archive/scans/box/", 4),
-        ("s3://archive/scans/box", 4),
-        ("s3://archive/scans/box/1.tif", 1),
-        ("s3://archive/scans/box/*.tif", 3),
-        ("s3://archive/scans/*.TIF", 1),
-        ("s3://archive/scans/b?x/?.tif", 2),
-        ("s3://archive/scans/a_b/", 1),
-        ("s3://archive/scans/box/[1].tif", 1),
-        ("box/1.tif", 1),
-        ("*.tif", 4),
-    ],
-)
-def test_uris_are_exact_folders_or_patterns(ledger: Ledger, uri: str, found: int) -> None:
+def test_uris_are_exact_folders_or_patterns(ledger: Ledger) -> None:
     """What people type, with no character but * and ? meaning anything."""
     names = ["box/1.tif", "box/2.TIF", "box/3.tif", "box/[1].tif", "a_b/x.tif", "aXb/x.jpg"]
     ledger.record_listing(SOURCE, listing(names), collection="photographs")
     enqueue(ledger, recipe(ledger))
-    assert len(ledger.list_items(ItemFilter(uri=uri), limit=99)) == found
+    expected = {
+        "s3://archive/scans": 6,
+        "s3://archive/scans/": 6,
+        "s3://archive/": 6,
+        "s3://archive/scans/box/": 4,
+        "s3://archive/scans/box": 4,
+        "s3://archive/scans/box/1.tif": 1,
+        "s3://archive/scans/box/*.tif": 3,
+        "s3://archive/scans/*.TIF": 1,
+        "s3://archive/scans/b?x/?.tif": 2,
+        "s3://archive/scans/a_b/": 1,
+        "s3://archive/scans/box/[1].tif": 1,
+        "box/1.tif": 1,
+        "*.tif": 4,
+    }
+    found = {uri: len(ledger.list_items(ItemFilter(uri=uri), limit=99)) for uri in expected}
+    assert found == expected
 
 
-@pytest.mark.parametrize(
-    ("path", "found"),
-    [
-        ("/my scans", 4),
-        ("/my scans/Zürich/", 2),
-        ("/my scans/Zürich/写真 1.jpg", 1),
-        ("/my scans/Zürich/../100%.jpg", 1),
-        ("/my scans/a%20b.jpg", 1),
-        ("/my scans/*.jpg", 4),
-    ],
-)
-def test_scans_of_a_folder_are_found_by_their_paths(ledger: Ledger, path: str, found: int) -> None:
+def test_scans_of_a_folder_are_found_by_their_paths(ledger: Ledger) -> None:
     """Spaces, other scripts and percent signs are what they are in the file's name."""
     source = Path("/my scans").as_uri()
     names = ["Zürich/写真 1.jpg", "Zürich/2.jpg", "100%.jpg", "a%20b.jpg"]
     ledger.record_listing(source, listing(names), collection="photographs")
     enqueue(ledger, recipe(ledger))
-    assert len(ledger.list_items(ItemFilter(uri=uri_of_path(path)), limit=99)) == found
+    expected = {
+        "/my scans": 4,
+        "/my scans/Zürich/": 2,
+        "/my scans/Zürich/写真 1.jpg": 1,
+        "/my scans/Zürich/../100%.jpg": 1,
+        "/my scans/a%20b.jpg": 1,
+        "/my scans/*.jpg": 4,
+    }
+    found = {
+        path: len(ledger.list_items(ItemFilter(uri=uri_of_path(path)), limit=99))
+        for path in expected
+    }
+    assert found == expected
     for row in ledger.list_items(ItemFilter(), limit=99):
         assert ledger.list_items(ItemFilter(uri=row.uri), limit=99) == [row]
 
