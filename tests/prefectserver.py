@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 
@@ -16,10 +15,5 @@ def prefect_api() -> Iterator[None]:
     """Prefect's API, started once: it takes seconds."""
     from prefect.testing.utilities import prefect_test_harness  # noqa: PLC0415  2 s, only where asked
 
-    with ExitStack() as opened:
-        with pytest.MonkeyPatch.context() as environment:
-            # Of this server alone: no flow that runs in-process has a block or an automation.
-            environment.setenv("PREFECT_SERVER_REGISTER_BLOCKS_ON_START", "false")
-            environment.setenv("PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED", "false")
-            opened.enter_context(prefect_test_harness(server_startup_timeout=120))
+    with prefect_test_harness(server_startup_timeout=120):
         yield
