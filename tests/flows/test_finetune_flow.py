@@ -32,10 +32,15 @@ def ask_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ASK_EVERY_S", 0.2)
 
 
-def last_run() -> FlowRun:
-    """The newest flow run, as the UI shows it."""
+def last_runs() -> list[FlowRun]:
+    """The newest flow run, as the UI shows it, if there is any."""
     with get_client(sync_client=True) as client:
-        (run,) = client.read_flow_runs(limit=1, sort="EXPECTED_START_TIME_DESC")  # type: ignore[arg-type]
+        return client.read_flow_runs(limit=1, sort="EXPECTED_START_TIME_DESC")  # type: ignore[arg-type]
+
+
+def last_run() -> FlowRun:
+    """The same where there is one."""
+    (run,) = last_runs()
     return run
 
 
@@ -53,10 +58,10 @@ def answering(answer: dict[str, str]) -> Iterator[None]:
     def answer_once() -> None:
         with get_client(sync_client=True) as client:
             while not is_over.wait(0.2):
-                run = last_run()
-                if run.state is not None and run.state.is_paused():
-                    client.resume_flow_run(run.id, run_input=answer)
-                    return
+                for run in last_runs():  # none before the first of a server has begun
+                    if run.state is not None and run.state.is_paused():
+                        client.resume_flow_run(run.id, run_input=answer)
+                        return
 
     with ThreadPoolExecutor(1) as pool:
         pool.submit(answer_once)
