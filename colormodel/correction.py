@@ -155,19 +155,36 @@ class Correction:
         return made
 
 
+def parse_correction(text: str, where: str) -> Correction:
+    """Read JSON: hints as a list, or hints, strength and masks by name.
+
+    Args:
+        text: JSON.
+        where: Where it stands, for messages.
+
+    Raises:
+        HintError: It is no JSON, or no correction.
+    """
+    try:
+        given = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise HintError(f"{where}: not JSON ({error})") from error
+    return Correction.from_json(given, where)
+
+
 def read_correction(path: Path) -> Correction:
-    """Read a file of JSON: hints as a list, or hints, strength and masks by name.
+    """Read a file of it.
 
     Raises:
         HintError: The file cannot be read, or is none.
     """
     try:
-        given = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise HintError(f"{path}: {error.strerror}; name a file of hints") from error
-    except (ValueError, RecursionError) as error:
+    except UnicodeDecodeError as error:
         raise HintError(f"{path}: not JSON ({error})") from error
-    return Correction.from_json(given, str(path))
+    return parse_correction(text, str(path))
 
 
 def _list(given: object, where: str) -> list[object]:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TypedDict, Unpack
 
 from sqlalchemy import true
 
@@ -87,50 +88,33 @@ def planned(
     return orders.plan(ledger, asked, recipe_id)
 
 
-def claim_batch(
-    ledger: Ledger,
-    recipe_id: int,
-    *,
-    limit: int = 100,
-    worker: str = "worker",
-    lease_s: float = 60,
-    max_attempts: int = 3,
-    run_id: int | None = None,
-) -> Claim | None:
+class ClaimTerms(TypedDict, total=False):
+    """How a batch is claimed, where not as usual."""
+
+    limit: int
+    worker: str
+    lease_s: float
+    max_attempts: int
+    run_id: int | None
+
+
+def claim_batch(ledger: Ledger, recipe_id: int, **terms: Unpack[ClaimTerms]) -> Claim | None:
     """A batch of whatever waits."""
-    order = order_for(ledger, recipe_id)
-    return claim_of(
-        ledger,
-        order.id,
-        limit=limit,
-        worker=worker,
-        lease_s=lease_s,
-        max_attempts=max_attempts,
-        run_id=run_id,
-    )
+    return claim_of(ledger, order_for(ledger, recipe_id).id, **terms)
 
 
-def claim_of(
-    ledger: Ledger,
-    order_id: int,
-    *,
-    limit: int = 9,
-    worker: str = "worker",
-    lease_s: float = 60,
-    max_attempts: int = 3,
-    run_id: int | None = None,
-) -> Claim | None:
+def claim_of(ledger: Ledger, order_id: int, **terms: Unpack[ClaimTerms]) -> Claim | None:
     """A batch of an order."""
     order = orders.get(ledger, order_id)
     return ledger.claim(
         ClaimRequest(
-            worker=worker,
+            worker=terms.get("worker", "worker"),
             recipe_id=order.recipe_id,
             order_id=order_id,
-            run_id=run_id or order.run_id,
-            limit=limit,
-            lease_s=lease_s,
-            max_attempts=max_attempts,
+            run_id=terms.get("run_id") or order.run_id,
+            limit=terms.get("limit", 100),
+            lease_s=terms.get("lease_s", 60),
+            max_attempts=terms.get("max_attempts", 3),
         )
     )
 

@@ -1,6 +1,5 @@
 """`POST /api/colorize`: one picture in, a coloured one out, for a camera app or a catalogue."""
 
-import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -11,7 +10,7 @@ from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, Response
 
-from colormodel.correction import Correction
+from colormodel.correction import Correction, parse_correction
 from colormodel.hints import HintError
 from flows.desk.api import REFUSALS, Refusal
 from flows.desk.desk import Desk
@@ -138,8 +137,6 @@ def _correction(said: str) -> Correction:
     if len(said) > _MOST_SAID:
         raise UsageError(f"said: more than {_MOST_SAID:,} characters")
     try:
-        return Correction.from_json(json.loads(said), "said") if said else Correction()
+        return parse_correction(said, "said") if said else Correction()
     except HintError as error:
         raise UsageError(str(error)) from error
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"said: no JSON: {error}") from error

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Unpack
 
 from sqlalchemy import func, select
 
@@ -20,7 +21,7 @@ from tasks.schema import (
     scan_fixity,
     scan_tally,
 )
-from tests.orders import claim_batch, enqueue
+from tests.orders import ClaimTerms, claim_batch, enqueue
 
 SOURCE = "s3://archive/scans"
 OUTPUT = "s3://colour/out"
@@ -71,19 +72,9 @@ def enqueued(ledger: Ledger, count: int, *, collection: str = "photographs") -> 
     return recipe_id
 
 
-def claim(
-    ledger: Ledger,
-    recipe_id: int,
-    *,
-    limit: int = 100,
-    worker: str = "worker",
-    max_attempts: int = 3,
-    run_id: int | None = None,
-) -> Claim:
+def claim(ledger: Ledger, recipe_id: int, **terms: Unpack[ClaimTerms]) -> Claim:
     """A batch that must be there."""
-    found = claim_batch(
-        ledger, recipe_id, limit=limit, worker=worker, max_attempts=max_attempts, run_id=run_id
-    )
+    found = claim_batch(ledger, recipe_id, **terms)
     assert found is not None
     return found
 
