@@ -32,13 +32,18 @@ WHO = "a test"
 
 
 def order_for(ledger: Ledger, recipe_id: int) -> OrderRow:
-    """The order of tests that is open under a recipe, the last in line; what waits is its own."""
+    """The order of tests that is open under a recipe, the last in line; what waits is its own.
+
+    Two workers that find none at the same time make one each: it is the one with something to do.
+    """
     mine = [
         one.id
         for one in orders.list_open(ledger)
         if (one.who, one.recipe_id, one.state) == (WHO, recipe_id, OrderState.RUNNING)
     ]
     number = mine[0] if mine else _make(ledger, recipe_id)
+    if len(mine) > 1:
+        number = next((one for one in mine if ledger.next_due_s(one) is not None), number)
     if ledger.oldest_pending(recipe_id) is not None:  # it waits for nobody
         ledger.write(lambda c: adopt(c, true(), recipe_id=recipe_id, order_id=number))
     return orders.get(ledger, number)
