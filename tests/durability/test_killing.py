@@ -37,10 +37,10 @@ def test_killed_workers_leave_every_item_done_once(
     place: dict[str, object], tmp_path: Path
 ) -> None:
     """For about a minute; `python -m tests.durability.harness` does it for as long as wanted."""
-    make_archive(tmp_path / "archive", 200)
-    report = run(place, Plan(items=200, kills=40), store=str(place["output"]))
+    make_archive(tmp_path / "archive", 600)
+    report = run(place, Plan(items=600, kills=40), store=str(place["output"]))
     assert report.verdict.wrong == []
-    assert report.verdict.statuses == {"review": 200}
+    assert report.verdict.statuses == {"review": 600}
     assert report.done.total() >= 10
     assert report.verdict.endings[AttemptEnding.EXPIRED] > 0
 
