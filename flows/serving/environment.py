@@ -126,7 +126,6 @@ def worker_environment(settings: Settings, *, gpu: int | None = None) -> dict[st
     """What a worker needs, and the flow runs that it starts in folders of their own."""
     environment = _inherited() | client_environment(settings) | settings.as_environment()
     environment.setdefault("AUTOCHROME_PUBLIC_URL", f"{web_url(settings)}/files")
-    environment["PREFECT_WORKER_QUERY_SECONDS"] = "8"
     environment["PREFECT_RUNNER_AUTO_INSTALL_DEPENDENCIES"] = "false"
     if gpu is not None:
         environment["CUDA_VISIBLE_DEVICES"] = str(gpu)

@@ -163,6 +163,8 @@ class Stop:
 
 def _run(settings: Settings, options: ServeOptions, children: Children, stop: Stop) -> ExitCode:
     # Prefect reads its settings when it is imported, and they are there by now.
+    from prefect.client.orchestration import get_client  # noqa: PLC0415
+
     from flows.deploying import deploy  # noqa: PLC0415
     from flows.serving.draining import drain, resume  # noqa: PLC0415
     from flows.serving.watch import Watch, is_healthy  # noqa: PLC0415
@@ -200,7 +202,8 @@ def _run(settings: Settings, options: ServeOptions, children: Children, stop: St
     say(f"  Workers        {', '.join(worker.name for worker in workers)}")
     say("\nA night begins by its schedule, or now: `prefect deployment run nightly/nightly`, with")
     say(f"PREFECT_HOME={prefect_home(settings)}. Ctrl-C drains and stops everything.\n")
-    _supervise(children, [server, *workers], stop, tell=Watch().tell)
+    with get_client(sync_client=True) as client:
+        _supervise(children, [server, *workers], stop, tell=Watch(client).tell)
     if not stop.hurry:
         asyncio.run(drain(settings.home, is_hurried=lambda: stop.hurry))
     return ExitCode.ABORTED if stop.hurry else ExitCode.CLEAN

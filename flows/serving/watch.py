@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import httpx
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterStartTime,
@@ -35,9 +35,13 @@ _NO_NEWS = {StateType.SCHEDULED, StateType.PENDING}
 
 
 class Watch:
-    """Tells each change of state of a run: a line a change."""
+    """Tells each change of state of a run: a line a change.
 
-    def __init__(self) -> None:
+    It asks by one client for as long as it is there: to make one takes longer than to ask.
+    """
+
+    def __init__(self, client: SyncPrefectClient) -> None:
+        self._client = client
         self._since = datetime.now(UTC)
         self._told: dict[UUID, str] = {}
 
@@ -49,17 +53,12 @@ class Watch:
             return
 
     def _tell(self) -> None:
-        with get_client(sync_client=True) as client:
-            runs = client.read_flow_runs(
-                flow_run_filter=FlowRunFilter(
-                    start_time=FlowRunFilterStartTime(after_=self._since)
-                ),
-                work_pool_filter=WorkPoolFilter(
-                    name=WorkPoolFilterName(any_=[GPU_POOL, LIGHT_POOL])
-                ),
-                sort=FlowRunSort.START_TIME_DESC,
-                limit=20,
-            )
+        runs = self._client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(start_time=FlowRunFilterStartTime(after_=self._since)),
+            work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[GPU_POOL, LIGHT_POOL])),
+            sort=FlowRunSort.START_TIME_DESC,
+            limit=20,
+        )
         for run in reversed(runs):
             state = run.state_name or ""
             if "orders" in run.tags or run.state_type in _NO_NEWS:
