@@ -7,18 +7,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.scans.formats.structure import Photometric, Structure
+from tasks.scans.formats.structure import Photometric, Structure, Values
 from tasks.scans.tone_rule import ToneRule
 
 Codes = NDArray[np.unsignedinteger[Any]]
 
 #: Whites that MaxSampleValue gives by custom: TIFF 6.0 means it as a statistic of the picture.
 _CUSTOMARY_WHITES = {(1 << bits) - 1 for bits in range(9, 16)}
-_GUESSED_BITS = (10, 12, 14)
-_SURE_BITS = 12  # read as 16 bits it would be black on black; of 14 bits it may be a dark picture
+_GUESSED_BITS = range(8, 15)
+_SURE_BITS = {10, 12}  # read as 16 bits it would be black on black, and scanners have such
+_DARK_BITS = 13  # from here on it may be a dark picture of 16 bits
+_NUMBER_BITS = (8, 10, 12, 14, 16, 24)  # what longer or signed numbers hold
+_DEEP_SHADE = 4  # bits of a type's that no dark picture leaves empty
 _UPPER_SHARE = 0.01  # of a guessed range's samples are in its upper half; of a dark sheet's are not
 _FEWEST_TONES = 0.25  # share of a guessed range that the picture spans; a white sheet does not
-_LEAST_TOP = 15 / 16  # of 14 bits' range the picture must reach: a dark picture seldom ends there
+_LEAST_TOP = 15 / 16  # then of the range the picture must reach: a dark one seldom ends there
 
 
 @dataclass(frozen=True)
@@ -28,28 +31,35 @@ class CodeRange:
     Attributes:
         note: What was taken for white against the depth, and why; empty where it was stated.
         doubt: Why a person should look; empty where it is sure.
+        levels: Of deep samples, the levels of black and white; codes are made of what is spread.
+        is_of_numbers: Whether it was guessed of numbers for which nothing states a range.
     """
 
     black: int
     white: int
     note: str = ""
     doubt: str = ""
+    levels: tuple[float, float] = (0.0, 1.0)
+    is_of_numbers: bool = False
 
     @property
     def largest(self) -> int:
         """Of the stored codes, the one at the far end of the range."""
         return self.white - self.black
 
-    def spread(self, codes: Codes) -> Codes:
+    def spread(self, codes: NDArray[Any]) -> NDArray[Any]:
         """Spread codes over all that their type holds, so that white is white."""
-        if codes.dtype.kind == "f":  # levels are spread
-            return codes
+        if codes.dtype.kind == "f":
+            low, high = self.levels
+            spread = codes if (low, high) == (0, 1) else np.clip((codes - low) / (high - low), 0, 1)
+            return spread.astype(codes.dtype, copy=False)
         full = int(np.iinfo(codes.dtype).max)
         span = self.white - self.black
         if span == full:
             return codes
         wide = np.clip(codes, self.black, self.white).astype(np.uint32) - np.uint32(self.black)
-        return ((wide * full + span // 2) // span).astype(codes.dtype)
+        found: NDArray[Any] = ((wide * full + span // 2) // span).astype(codes.dtype)
+        return found
 
 
 def find_range(
@@ -60,11 +70,14 @@ def find_range(
     Args:
         structure: What its file says.
         rule: What its tone is stated to be: where that is, white is not guessed.
-        strips: Decodes the page; only called where the picture itself must be asked.
+        strips: Decodes the page, to codes or levels; only called where the picture itself must be
+            asked.
     """
     full = (1 << structure.bits) - 1
     if rule.is_by_code:
         return CodeRange(0, full)
+    if structure.values is not None and structure.values.is_open:
+        return _found_in_numbers(structure, structure.values, strips)
     if structure.white is not None:
         return _from_dark(structure, structure.white, full)
     if structure.stored_bits != 16 or structure.is_deep:
@@ -79,6 +92,43 @@ def _from_dark(
     if structure.photometric == Photometric.MIN_IS_WHITE:
         return CodeRange(full - white, full, note, doubt)
     return CodeRange(0, white, note, doubt)
+
+
+def _found_in_numbers(
+    structure: Structure, values: Values, strips: Callable[[], Iterable[Codes]]
+) -> CodeRange:
+    """Black and white of numbers that fill their type only in part; a person looks at it.
+
+    Signed ones of which none is below 0 are unsigned; long ones hold what scanners measure.
+    """
+    full, bits = (1 << structure.bits) - 1, structure.stored_bits
+    darkest, lightest = 1.0, 0.0
+    for strip in strips():
+        levels = strip if strip.dtype.kind == "f" else strip / full
+        darkest, lightest = min(darkest, levels.min()), max(lightest, levels.max())
+    span = values.white - values.black
+    smallest, largest = sorted(round(values.black + one * span) for one in (darkest, lightest))
+    black, white = 0, (1 << bits) - 1
+    if smallest >= 0:
+        used = largest.bit_length()
+        if not values.is_signed and used > bits - _DEEP_SHADE:
+            return CodeRange(0, full)
+        white = (1 << next((one for one in _NUMBER_BITS if one >= used), bits)) - 1
+        white = min(white, (1 << bits - values.is_signed) - 1)
+    elif smallest < -(1 << bits - 2) or largest >= 1 << bits - 2:
+        half = 1 << bits - 1
+        ends = f"{-half:,} is taken for black, {half - 1:,} for white"
+        return CodeRange(0, full, f"Signed samples of no stated range: {ends}.")
+    else:
+        black, white = smallest, max(largest, smallest + 1)
+    note = (
+        f"Black is guessed to be {black:,} and white {white:,}: the samples lie between "
+        f"{smallest:,} and {largest:,}, and nothing says what they mean."
+    )
+    low, high = sorted((number - values.black) / span for number in (black, white))
+    if structure.is_deep:
+        return CodeRange(0, full, note, note, levels=(low, high), is_of_numbers=True)
+    return CodeRange(round(low * full), round(high * full), note, note, is_of_numbers=True)
 
 
 def _found_in_picture(
@@ -97,12 +147,13 @@ def _found_in_picture(
         note = f"White is {custom:,} of 65,535, as MaxSampleValue says."
         doubt = "" if is_silent else f"{note} By the {rule.name} alone it would be 65,535."
         return _from_dark(structure, custom, full, note=note, doubt=doubt)
-    white = _guess(counts, largest) if is_silent else None
-    if white is None:
+    bits = max(_GUESSED_BITS[0], largest.bit_length())
+    white = (1 << bits) - 1
+    is_meant, is_sure = _guess(counts, bits) if is_silent else (False, False)
+    if not is_meant:
         return CodeRange(0, full)
-    bits = white.bit_length()
     note = f"White is guessed to be {white:,} of 65,535: the picture uses {bits} bits of 16."
-    is_sure = bits <= _SURE_BITS and not rule.name
+    is_sure &= bits in _SURE_BITS and not rule.name
     return _from_dark(structure, white, full, note=note, doubt="" if is_sure else note)
 
 
@@ -120,13 +171,14 @@ def _counts(
     return counts
 
 
-def _guess(counts: NDArray[np.intp], largest: int) -> int | None:
-    """The white of a picture that would else be black on black, or white on white."""
-    bits = next(bits for bits in _GUESSED_BITS if largest < 1 << bits)
+def _guess(counts: NDArray[np.intp], bits: int) -> tuple[bool, bool]:
+    """Whether a picture would else be black on black, or white on white; and whether surely."""
     white = (1 << bits) - 1
     ranks = np.cumsum(counts)
     low, high = np.searchsorted(ranks, np.array([0.01, 0.99]) * ranks[-1])
-    spans = (high - low) >= _FEWEST_TONES * white
-    reaches = bits < 14 or largest >= _LEAST_TOP * white
-    upper = counts[white // 2 + 1 :].sum() >= _UPPER_SHARE * ranks[-1]
-    return white if spans and reaches and upper else None
+    spans = bool((high - low) >= _FEWEST_TONES * white)
+    upper = bool(counts[white // 2 + 1 :].sum() >= _UPPER_SHARE * ranks[-1])
+    if bits < _DARK_BITS:
+        return spans, upper
+    reaches = bool(np.flatnonzero(counts)[-1] >= _LEAST_TOP * white)
+    return spans and upper and reaches, upper

@@ -212,7 +212,7 @@ class Scan:
         Raises:
             UnreadableScan: The data is damaged.
         """
-        return find_range(self._structure, self._rule, lambda: self._samples(self._rows))
+        return find_range(self._structure, self._rule, lambda: self._decoded(self._rows))
 
     @contextmanager
     def clean(self) -> Iterator[BinaryIO]:
@@ -242,7 +242,8 @@ class Scan:
     def _samples(self, rows: int) -> Iterator[Samples]:
         """Decode codes; of levels the nearest."""
         for samples in self._decoded(rows):
-            yield _nearest(samples) if self._structure.is_deep else samples
+            is_deep = self._structure.is_deep
+            yield _nearest(self.code_range.spread(samples)) if is_deep else samples
 
     def _decoded(self, rows: int) -> Iterator[Samples]:
         if not self._is_verified:

@@ -28,6 +28,7 @@ class StoredPage:
         tone: What the file states of its tone.
         strips: Decodes from top to bottom, (rows, W, channels).
         is_min_white: Whether code 0 is the brightest.
+        has_range: Whether the file states which numbers are black and white.
     """
 
     width: int
@@ -38,3 +39,4 @@ class StoredPage:
     tone: StatedTone
     strips: Callable[[], Iterator[Codes]]
     is_min_white: bool = False
+    has_range: bool = False

@@ -8,7 +8,7 @@ import numpy as np
 from tasks.derivatives.second_reading.light import Floats32, Light
 from tasks.derivatives.second_reading.page import StoredPage
 from tasks.derivatives.second_reading.tiff import tiff_page
-from tasks.derivatives.second_reading.tone import White, light_of, white_of
+from tasks.derivatives.second_reading.tone import Unstated, White, light_of, white_of
 from tasks.derivatives.second_reading.whole import jp2_page, jpeg_page, png_page
 from tasks.filetypes import Format
 from tasks.scans.reader import Scan
@@ -114,7 +114,10 @@ def read_again(scan: Scan) -> SecondReading:
         ValueError: It is of a kind that is not read here; or what decoders raise.
     """
     page = PAGES[scan.header.format](scan)
-    white = white_of(page.tone, page.bits, scan.code_range.largest)
+    if scan.code_range.is_of_numbers and not page.has_range:
+        raise Unstated("The file does not say which of its numbers are black and white")
+    read_white = scan.code_range.largest if scan.header.bits == 16 else (1 << page.bits) - 1
+    white = white_of(page.tone, page.bits, read_white)
     light = light_of(
         page.tone,
         bits=page.bits,

@@ -134,6 +134,7 @@ def tiff_page(path: Path, page: int, directory: int, clean: CleanView) -> Stored
             tone=_stated(found, samples),
             strips=lambda: _strips(opened, samples),
             is_min_white=samples.kind == _MIN_WHITE,
+            has_range=samples.low < samples.high,
         )
 
 

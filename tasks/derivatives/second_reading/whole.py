@@ -7,6 +7,7 @@ its tone is read a second time all the same.
 import contextlib
 import io
 import re
+import struct
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -17,6 +18,7 @@ import numpy as np
 import pyvips
 from PIL import Image
 
+from tasks.derivatives.second_reading.light import Floats
 from tasks.derivatives.second_reading.page import CleanView, Codes, StoredPage
 from tasks.derivatives.second_reading.tiff import exif_curve
 from tasks.derivatives.second_reading.tone import SRGB, Curve, StatedTone, bt709_light, power
@@ -30,6 +32,8 @@ _EXIF = re.compile(rb"\xff\xe1..(Exif\0\0.*)", re.DOTALL)
 _ADOBE = re.compile(rb"\xff\xee..Adobe", re.DOTALL)
 _CODESTREAM = b"\xff\x4f\xff\x51"
 _EXIF_UUID = b"JpgTiffExif->JP2"
+_ROMM = 21
+_ROMM_POINTS = np.array(((0.3457, 0.3585), (0.7347, 0.2653), (0.1596, 0.8404), (0.0366, 0.0001)))
 _TRANSFER: dict[int, Curve] = {
     **dict.fromkeys((1, 6, 14, 15), bt709_light),
     4: power(2.2),
@@ -114,10 +118,14 @@ def png_page(path: Path, clean: CleanView) -> StoredPage:
     image = pyvips.Image.new_from_file(str(path), access="sequential")
     decode = partial(_decoded, _png_pixels, clean)
     chunks = dict(_chunks(path))
+    behind = Image.Exif()  # libvips knows that alone which stands before the data
+    behind.load(b"" if image.get_typeof("exif-data") else chunks.get(b"eXIf", b""))
     bits = 16 if chunks[b"IHDR"][8] == 16 else 8
     is_grey = chunks[b"IHDR"][9] in {0, 4}
     tone = StatedTone(icc=_unpacked(chunks.get(b"iCCP")))
     exif, is_customary = _vips_exif_curve(image)
+    if exif is None:
+        exif, is_customary = exif_curve(behind.get_ifd(34665).get(40961), None)
     gamma = int.from_bytes(chunks.get(b"gAMA", b""), "big")
     if b"sRGB" in chunks:
         tone.after = SRGB
@@ -137,7 +145,7 @@ def png_page(path: Path, clean: CleanView) -> StoredPage:
         height=image.height,
         bits=bits,
         channels=1 if is_grey else 3,
-        orientation=_orientation(image),
+        orientation=_within(behind.get(274, _orientation(image))),
         tone=tone,
         strips=_strips(path, image, 1 if is_grey else 3, decode),
     )
@@ -161,6 +169,9 @@ def jp2_page(path: Path, clean: CleanView) -> StoredPage:
     head = data[:start]
     precision = (data[start + 42] & 0x7F) + 1
     pixels = _decoded(partial(_jp2_pixels, precision=precision), clean, data)
+    if pixels.dtype.kind == "i":  # as they are stored; others' decoders shift them
+        pixels = (pixels.astype(np.int64) + (1 << precision - 1)).astype(f"u{pixels.itemsize}")
+    pixels = _in_order(pixels, head)
     tone, at = StatedTone(), head.find(b"colr")
     if at >= 4:
         size = int.from_bytes(head[at - 4 : at], "big")
@@ -170,6 +181,8 @@ def jp2_page(path: Path, clean: CleanView) -> StoredPage:
         elif method == 1:
             space = int.from_bytes(body[:4], "big")
             tone.after, tone.is_customary = (SRGB, True) if space in {16, 17, 18} else (None, False)
+            if space == _ROMM:
+                tone.after, tone.points = _romm_light, _ROMM_POINTS
     colours = 1 if pixels.shape[2] < 3 else 3
     bits = 8 * pixels.dtype.itemsize if b"pclr" in head else precision
     if bits > 16:
@@ -183,6 +196,27 @@ def jp2_page(path: Path, clean: CleanView) -> StoredPage:
         tone=tone,
         strips=lambda: _cut(pixels[..., :colours]),
     )
+
+
+def _in_order(pixels: Codes, head: bytes) -> Codes:
+    """Colours in the order that a channel definition gives them (T.800, I.5.3.6), if there is one.
+
+    A palette's are in order already.
+    """
+    at = head.find(b"cdef")
+    if at < 4 or b"pclr" in head:
+        return pixels
+    end = at - 4 + int.from_bytes(head[at - 4 : at], "big")
+    rows = struct.iter_unpack(">3H", head[at + 6 : at + 6 + (end - at - 6) // 6 * 6])
+    colours = sorted((place, one) for one, kind, place in rows if not kind and 0 < place < 4)
+    order = [one for _, one in colours]
+    is_whole = len(order) in {1, 3} and max(order) < pixels.shape[2]
+    return pixels[..., order] if is_whole else pixels
+
+
+def _romm_light(levels: Floats) -> Floats:
+    """Light of ROMM RGB's codes (ISO 22028-2)."""
+    return np.where(levels < 1 / 32, levels / 16, levels**1.8)
 
 
 def _jp2_pixels(data: bytes, precision: int) -> Codes:
@@ -229,15 +263,16 @@ def _cut(pixels: Codes) -> Iterator[Codes]:
 
 def _chunks(path: Path) -> Iterator[tuple[bytes, bytes]]:
     """A PNG's small chunks that are whole, of each kind the first."""
-    seen = set()
+    seen, is_behind = set(), False
     with path.open("rb") as file:
         file.seek(8)
         while True:
             head = file.read(8)
             size, kind = int.from_bytes(head[:4], "big"), head[4:]
-            if len(head) < 8 or kind in {b"IDAT", b"IEND"}:  # no statement stands behind the data
+            if len(head) < 8 or kind == b"IEND":
                 return
-            if size < 8 << 20 and kind not in seen:
+            is_behind |= kind == b"IDAT"  # no statement but EXIF stands there
+            if size < 8 << 20 and kind not in seen and (kind == b"eXIf" or not is_behind):
                 body = file.read(size)
                 if zlib.crc32(kind + body) == int.from_bytes(file.read(4), "big"):
                     seen.add(kind)

@@ -91,6 +91,9 @@ def read_jp2(source: ByteSource) -> Structure:
     bits = boxes.palette[0] + 1 if boxes.palette else max(size.depths[:channels])
     is_converted = photometric in CONVERTED
     is_cmyk = photometric == Photometric.CMYK
+    is_signed = any(size.signs)
+    low = -(1 << bits - 1) if is_signed else 0
+    is_open = bits > 16 or (is_signed and bits in {8, 16})
     return Structure(
         format=Format.JP2,
         width=size.width,
@@ -103,7 +106,7 @@ def read_jp2(source: ByteSource) -> Structure:
         white=(1 << bits) - 1 if bits not in {8, 16} and bits < 16 and not is_converted else None,
         parts=_parts(boxes, size, Span(boxes.codestream, end - boxes.codestream)),
         depths=() if boxes.palette else size.depths,
-        values=Values(0, (1 << bits) - 1, is_signed=any(size.signs)),
+        values=Values(low, low + (1 << bits) - 1, is_signed, is_open=is_open),
         buffer_bytes=size.width
         * size.height
         * max(len(size.depths), len(boxes.palette))

@@ -64,7 +64,8 @@ def statements_of_chunks(chunks: Mapping[bytes, bytes], bits: int) -> tuple[Stat
         value = int.from_bytes(chunks[b"gAMA"], "big")
         found.append(_power("gAMA chunk", 100_000 / value if value else 0.0))
     if b"cHRM" in chunks:
-        numbers = np.frombuffer(chunks[b"cHRM"][:32], ">u4") / 100_000
+        body = chunks[b"cHRM"]
+        numbers = np.frombuffer(body, ">u4", count=min(8, len(body) // 4)) / 100_000
         found.append(_colorants("cHRM chunk", numbers))
     return tuple(found)
 

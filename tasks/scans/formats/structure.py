@@ -55,12 +55,15 @@ class Values:
         white: The number that is white: the smaller one where the least is white.
         is_signed: Whether integers are two's complement; a decoder may give them as unsigned.
         is_float: Whether the numbers are floating point.
+        is_open: Whether black and white are the ends of the type alone, where what writes such a
+            type seldom fills it: signed integers, and those of more than 16 bits.
     """
 
     black: float
     white: float
     is_signed: bool = False
     is_float: bool = False
+    is_open: bool = False
 
 
 @dataclass(frozen=True, eq=False)

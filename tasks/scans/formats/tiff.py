@@ -200,7 +200,7 @@ def _structure(
     if is_lab and (geometry.bits not in {8, 16} or geometry.sample_format == tags.FLOAT):
         raise UnsupportedFormat(f"an L*a*b* TIFF of {geometry.bits} bits; convert it to grey")
     has_values = in_pieces and not is_lab
-    values = _values(directory, geometry, photometric, notes) if has_values else None
+    values = _values(directory, geometry, photometric) if has_values else None
     icc = directory.data(tags.ICC, limit=_MAX_PROFILE_BYTES)
     is_cmyk = photometric == Photometric.CMYK
     exif = read_exif(directory)
@@ -243,18 +243,19 @@ def _buffer_bytes(geometry: Geometry, *, in_pieces: bool) -> int:
     )
 
 
-def _values(
-    directory: Directory, geometry: Geometry, photometric: Photometric, notes: list[str]
-) -> Values:
+def _values(directory: Directory, geometry: Geometry, photometric: Photometric) -> Values:
     """Find which numbers are black and white.
 
     Raises:
         UnsupportedFormat: Floating point whose range is not stated.
     """
     low, high = (directory.numbers(tag) for tag in (tags.SMIN_SAMPLE, tags.SMAX_SAMPLE))
-    is_stated = bool(low.size and high.size and np.isfinite([low[0], high[0]]).all())
     is_signed = geometry.sample_format == tags.SIGNED
-    if is_stated and low[0] < high[0]:
+    # Of codes the tags are a statistic of the picture (TIFF 6.0, section 19).
+    is_code = geometry.sample_format == tags.UNSIGNED and geometry.bits <= 16
+    has_both = bool(low.size and high.size and np.isfinite([low[0], high[0]]).all())
+    is_stated = has_both and not is_code and bool(low[0] < high[0])
+    if is_stated:
         black, white = float(low[0]), float(high[0])
     elif geometry.sample_format == tags.FLOAT:
         raise UnsupportedFormat(
@@ -264,14 +265,10 @@ def _values(
     else:
         black = -float(1 << geometry.bits - 1) if is_signed else 0.0
         white = black + (1 << geometry.bits) - 1
-        if is_signed:
-            notes.append(
-                f"signed samples of no stated range: {black:g} is taken for black, {white:g} for "
-                "white"
-            )
     if photometric == Photometric.MIN_IS_WHITE:
         black, white = white, black
-    return Values(black, white, is_signed, is_float=geometry.sample_format == tags.FLOAT)
+    is_float = geometry.sample_format == tags.FLOAT
+    return Values(black, white, is_signed, is_float, is_open=not (is_stated or is_code))
 
 
 def _statements(directory: Directory, geometry: Geometry) -> Iterator[Statement]:

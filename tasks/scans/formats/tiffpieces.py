@@ -107,8 +107,13 @@ class Pieces:
         return _coded(levels, depth=_depth(bits))
 
     def _looked_up(self, indices: Array) -> Codes:
-        """Expand a palette of 16-bit entries; the codes are as deep as its indices."""
+        """Expand a palette of 16-bit entries; the codes are as deep as its indices.
+
+        Old writers put 8 bits into the entries, which libtiff's readers tell by the largest, too.
+        """
         palette = np.asarray(self._page.colormap, dtype=np.uint16)  # (3, colours)
+        if palette.max(initial=0) < 256:
+            palette = palette * np.uint16(257)
         depth = _depth(self._structure.stored_bits)
         table = palette.T if depth == 16 else (palette.T >> 8).astype(np.uint8)
         return table.take(indices, axis=0, mode="clip")

@@ -1,5 +1,7 @@
 """The second reading finds what the reader finds, by other ways, in files of every kind."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -172,3 +174,53 @@ def test_lab_is_looked_at_by_its_lightness(bits: int, kind: int, tmp_path: Path)
 def test_every_format_is_read_again() -> None:
     """One that is not would send each of its scans to a person, as of doubtful tone."""
     assert set(PAGES) == set(Format)
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_exif_behind_the_data_turns_a_png(orientation: int, tmp_path: Path) -> None:
+    """PNG allows it there; libvips does not look."""
+    path = scanfiles.write_png(tmp_path / "a.png", scanfiles.codes_of(scanfiles.photograph()))
+    exif = scanfiles.exif_block(orientation).removeprefix(b"Exif\0\0")
+    data, chunk = path.read_bytes(), b"eXIf" + exif
+    at = data.index(b"IEND") - 4
+    chunk = len(exif).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
+    path.write_bytes(data[:at] + chunk + data[at:])
+    scan = open_scan(path)
+    assert scan.header.orientation == orientation
+    assert worst_difference(scan) <= AGREEMENT_L[8]
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_signed_jpeg_2000_of_every_depth_is_read_alike(bits: int, tmp_path: Path) -> None:
+    """The codec gives signed numbers of 9 to 15 bits as they are stored."""
+    codes = scanfiles.codes_of(scanfiles.photograph(), bits).astype(np.int16) - (1 << bits - 1)
+    path = scanfiles.write_jp2(tmp_path / "a.jp2", codes, bitspersample=bits)
+    assert worst_difference(open_scan(path)) <= AGREEMENT_L[16]
+
+
+@pytest.mark.parametrize("channels", [2, 3])
+def test_channels_in_another_order_are_read_alike(channels: int, tmp_path: Path) -> None:
+    """Blue first, or alpha: the box that says so counts for both readers."""
+    codes = scanfiles.codes_of(scanfiles.photograph())
+    planes = [codes // 3, codes // 2, codes] if channels == 3 else [codes // 3, codes]
+    data = scanfiles.write_jp2(tmp_path / "a.jp2", np.stack(planes, axis=2)).read_bytes()
+    order = [(0, 0, 3), (1, 0, 2), (2, 0, 1)] if channels == 3 else [(0, 1, 0), (1, 0, 1)]
+    at = data.index(b"jp2h") - 4
+    end = at + int.from_bytes(data[at : at + 4], "big")
+    body = struct.pack(f">{1 + 3 * len(order)}H", len(order), *np.ravel(order))
+    box = struct.pack(">I", 8 + len(body)) + b"cdef" + body
+    head = struct.pack(">I", end - at + len(box)) + data[at + 4 : end]
+    path = tmp_path / "b.jp2"
+    path.write_bytes(data[:at] + head + box + data[end:])
+    assert worst_difference(open_scan(path)) <= 0.3  # rounded to a code
+
+
+def test_romm_is_read_alike(tmp_path: Path) -> None:
+    """A named colour space with a curve and primaries of its own."""
+    pixels = scanfiles.toned(scanfiles.photograph(), "sepia")
+    path = scanfiles.write_jp2(tmp_path / "a.jp2", pixels)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"colr")
+    data[at + 7 : at + 11] = (21).to_bytes(4, "big")
+    path.write_bytes(data)
+    assert worst_difference(open_scan(path)) <= 0.3  # rounded to a code

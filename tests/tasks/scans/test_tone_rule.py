@@ -13,6 +13,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from tasks.derivatives.second_reading import Unstated, read_again
 from tasks.scans.reader import Scan, open_scan
 from tasks.scans.tone import ToneSource, tone_curve
 from tests import scanfiles
@@ -365,6 +366,15 @@ def test_an_hdr_curve_is_doubted(tmp_path: Path) -> None:
     assert "cICP" in open_scan(path).tone_doubt
 
 
+@pytest.mark.parametrize("kind", [b"cHRM", b"gAMA", b"sRGB", b"cICP", b"pHYs", b"eXIf", b"iCCP"])
+@pytest.mark.parametrize("size", [0, 1, 5, 33])
+def test_chunks_of_any_length_refuse_nothing(kind: bytes, size: int, tmp_path: Path) -> None:
+    """What cannot be followed is passed over, however long it is."""
+    path = tmp_path / "c.png"
+    path.write_bytes(with_png_chunk(imagecodecs.png_encode(picture(8)), kind, b"\1" * size))
+    assert open_scan(path).header.width == 240
+
+
 @pytest.mark.parametrize("kind", ["cHRM", "PrimaryChromaticities"])
 def test_primaries_decide_how_colours_make_lightness(kind: str, tmp_path: Path) -> None:
     """A toned print under other primaries than sRGB's: lcms is the judge."""
@@ -492,6 +502,86 @@ def test_an_even_sheet_is_not_stretched_into_a_picture(sense: str, tmp_path: Pat
     scan = open_scan(write_tiff(tmp_path / "s.tif", codes, photometric=sense))
     assert (scan.code_range.black, scan.code_range.white) == (0, 65535)
     assert not scan.tone_notes
+
+
+@pytest.mark.parametrize("sense", ["minisblack", "miniswhite"])
+@pytest.mark.parametrize("bits", [8, 11, 13])
+def test_fewer_bits_than_scanners_use_ask_a_person(bits: int, sense: str, tmp_path: Path) -> None:
+    """Taken at the container's word they would be blank, and skipped."""
+    codes = picture(bits).astype(np.uint16)
+    stored = codes if sense == "minisblack" else (1 << bits) - 1 - codes
+    path = write_tiff(tmp_path / "f.tif", stored.astype(np.uint16), photometric=sense)
+    expected = lightness(srgb(codes / ((1 << bits) - 1)))
+    assert np.abs(found_lightness(path) - expected).max() <= READING_L[16]
+    assert open_scan(path).tone_doubt
+
+
+def test_a_dark_picture_of_twelve_bits_asks_a_person(tmp_path: Path) -> None:
+    """Of a night few pixels are light: it is no blank sheet all the same."""
+    night = photograph() ** 3 * 0.35
+    night[:4, :4] = 0.95
+    path = write_tiff(tmp_path / "n.tif", codes_of(night, 12))
+    assert np.abs(found_lightness(path) - lightness(srgb(night))).max() < 0.1
+    assert open_scan(path).tone_doubt
+
+
+NUMBERS = {  # numbers for which no tag states a range: type, black, white
+    "32 bits hold 16": (np.uint32, 0, 65535),
+    "32 bits hold 8": (np.uint32, 0, 255),
+    "signed 32 hold 16": (np.int32, 0, 65535),
+    "signed 16 hold 12": (np.int16, 0, 4095),
+    "signed 16 hold 15": (np.int16, 0, 32767),
+    "signed 8 hold 7": (np.int8, 0, 127),
+    "signed 16 lie about 0": (np.int16, -1024, 3071),
+}
+
+
+@pytest.mark.parametrize("sense", ["minisblack", "miniswhite"])
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_that_fill_no_type_ask_a_person(name: str, sense: str, tmp_path: Path) -> None:
+    """By the type's ends they would be flat grey, or blank; the second reading knows no more."""
+    dtype, low, high = NUMBERS[name]
+    levels = (photograph() - 0.01) / 0.98
+    levels[0, :2] = 0, 1
+    stored = np.rint((levels if sense == "minisblack" else 1 - levels) * (high - low) + low)
+    path = write_tiff(tmp_path / "n.tif", stored.astype(dtype), photometric=sense)
+    scan = open_scan(path)
+    shares = (stored - low) / (high - low)
+    expected = lightness(srgb(shares if sense == "minisblack" else 1 - shares))
+    assert np.abs(scan.tone.lightness_of(whole(scan)) - expected).max() < 0.3
+    assert scan.tone_doubt == scan.code_range.note
+    with pytest.raises(Unstated, match="which of its numbers"):
+        read_again(scan)
+
+
+def test_a_stated_range_of_numbers_is_no_guess(tmp_path: Path) -> None:
+    """SMinSampleValue and SMaxSampleValue are how signed and long samples say it."""
+    tags = [(340, "f", 1, -1024.0, True), (341, "f", 1, 3071.0, True)]
+    codes = picture(12).astype(np.int16) - 1024
+    scan = open_scan(write_tiff(tmp_path / "s.tif", codes, extratags=tags))
+    assert not scan.tone_doubt
+    assert scan.tone.lightness[whole(scan)].max() == pytest.approx(100)
+
+
+@pytest.mark.parametrize("compression", [None, "lzw", "zstd"])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_statistic_of_codes_is_no_range(bits: int, compression: str, tmp_path: Path) -> None:
+    """SMinSampleValue of unsigned codes tells of the picture, whatever library decodes it."""
+    tags = [(340, "H", 1, 40, True), (341, "H", 1, 200, True)]
+    codes = picture(bits)
+    path = write_tiff(tmp_path / "s.tif", codes, compression=compression, extratags=tags)
+    assert np.array_equal(whole(open_scan(path)), codes)
+
+
+@pytest.mark.parametrize("compression", [None, "lzw", "zstd"])
+def test_a_colour_map_of_eight_bits_is_no_night(compression: str, tmp_path: Path) -> None:
+    """Old writers fill the lower half of its entries; whatever library decodes it."""
+    colours = np.repeat(np.arange(256, dtype=np.uint16)[None], 3, axis=0)
+    codes = picture(8)
+    path = write_tiff(
+        tmp_path / "p.tif", codes, photometric="palette", colormap=colours, compression=compression
+    )
+    assert np.array_equal(whole(open_scan(path)), codes)
 
 
 def test_colorants_without_light_warn_of_nothing(tmp_path: Path) -> None:
