@@ -224,6 +224,9 @@ XMP_PLACES: dict[str, Maker] = {
     "tag 700 as UNDEFINED": _tagged(XMP_TAG, 7),
     "tag 34377": lambda folder, data: _tagged(PHOTOSHOP_TAG, 1)(folder, resource(0x0424, data)),
     "APP1": lambda folder, data: jpeg(folder, (0xE1, b"http://ns.adobe.com/xap/1.0/\0" + data)),
+    "APP1 without the head's NUL": lambda folder, data: jpeg(
+        folder, (0xE1, b"http://ns.adobe.com/xap/1.0/" + data)
+    ),
     "APP13": lambda folder, data: jpeg(folder, *app13(resource(0x0424, data), 77, 78)),
     "iTXt": _itxt(is_packed=False),
     "iTXt, compressed": _itxt(is_packed=True),
@@ -238,6 +241,12 @@ XMP_PLACES: dict[str, Maker] = {
         folder, (b"uuid", uuid("be7acfcb97a942e89c71999491e3afac") + data)
     ),
     "xml box": lambda folder, data: jp2(folder, (b"xml ", data)),
+    "xml box in UTF-16": lambda folder, data: jp2(
+        folder, (b"xml ", data.decode().encode("utf-16-le"))
+    ),
+    "xml box in an association": lambda folder, data: jp2(
+        folder, (b"asoc", struct.pack(">I", len(data) + 8) + b"xml " + data)
+    ),
 }
 
 

@@ -33,7 +33,8 @@ _CMYK, _LAB, _SRGB, _GREY, _SYCC = 12, 14, 16, 17, 18  # enumerated colour space
 _MAX_BITS = 32
 _MAX_BOX_BYTES = 16 << 20
 _MAX_BOXES, _MAX_TILE_PARTS = 100_000, 1_000_000
-_NESTING = {b"jp2h", b"res "}
+_NESTING = {b"jp2h", b"res ", b"asoc"}
+_OF_RIGHTS = re.compile(rb"rights|copyright|licen[cs]e", re.IGNORECASE)
 _DECISIVE = {b"pclr", b"cmap", b"cdef"}  # what the codestream's components mean
 _END_MARKER = b"\xff\xd9"
 _DECODED_BYTES_A_SAMPLE = 6, 20  # the decoder works in 32 bits; levels are floating point
@@ -211,8 +212,12 @@ def _take_metadata(boxes: _Boxes, kind: bytes, body: bytes) -> None:
         elif name in _UUIDS:
             boxes.blocks.append(Block(_UUIDS[name], "a box uuid", body))
     elif kind == b"xml ":
-        if b"RDF" in body:
+        plain = body.replace(b"\0", b"")  # it may be in UTF-16
+        if b"RDF" in plain:
             boxes.blocks.append(Block(BlockKind.XMP, "a box xml", body))
+        elif _OF_RIGHTS.search(plain):
+            fault = "is no XMP, and speaks of rights"
+            boxes.blocks.append(Block(BlockKind.TEXT, "a box xml", b"", fault=fault))
     else:
         fault = "is of a kind that nothing reads"
         boxes.blocks.append(Block(BlockKind.TEXT, "the box of property rights", b"", fault=fault))

@@ -257,11 +257,16 @@ def _take_app1(found: _Segments, body: bytes) -> None:
         begins = body[6:8] in {b"II", b"MM"}
         if not (begins and found.exif):
             found.exif.append(body[6:])
+        elif body[6:] not in found.exif:
+            fault = "stands there a second time, and was not read"
+            found.blocks.append(Block(BlockKind.TEXT, "segment APP1 of EXIF", b"", fault=fault))
     elif body.startswith(markers.XMP):
         found.blocks.append(Block(BlockKind.XMP, "segment APP1", body[len(markers.XMP) :]))
     elif body.startswith(markers.XMP_MORE):
         more = body[len(markers.XMP_MORE) :]
         found.blocks.append(Block(BlockKind.EXTENDED_XMP, "segment APP1", more))
+    elif b"RDF" in body.replace(b"\0", b""):  # under another head than the standard's
+        found.blocks.append(Block(BlockKind.XMP, "segment APP1", body))
 
 
 def _blocks(found: _Segments) -> Iterator[Block]:

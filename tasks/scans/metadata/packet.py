@@ -45,7 +45,7 @@ _AMPERSAND = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#[0-9]{1,10}|#x[0-9a-fA-F]{
 _BRACKET = re.compile(r"<(?![A-Za-z_:/?!])")
 _DECLARATION = re.compile(r"<\?xml\s[^>]*\?>")
 _JUNK_BEHIND = 9  # expat's error: the document has ended, and something follows
-_RDF, _DESCRIPTION = (f"{{{NAMESPACES['rdf']}}}{name}" for name in ("RDF", "Description"))
+_RDF = f"{{{NAMESPACES['rdf']}}}RDF"
 _BLOAT = f"{{{NAMESPACES['photoshop']}}}DocumentAncestors"  # often thousands, of no use to anyone
 
 
@@ -226,7 +226,7 @@ def _known(reference: re.Match[str]) -> str:
 
 def _properties(root: ET.Element) -> Iterator[ET.Element]:
     for block in root.iter(_RDF):
-        for description in block.findall(_DESCRIPTION):
+        for description in block:  # of RDF's own name, or of one that says what is described
             for name, text in description.attrib.items():
                 if name.startswith("{") and not name.startswith(f"{{{NAMESPACES['rdf']}}}"):
                     element = ET.Element(name)

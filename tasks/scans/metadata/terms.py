@@ -71,11 +71,14 @@ def make_property(name: str, form: str, texts: tuple[str, ...]) -> ET.Element:
 
 
 def texts_of(element: ET.Element) -> tuple[str, ...]:
-    """The texts of a property: of a list all, of alternatives in languages the default."""
-    items = list(element.iter(tag("rdf:li")))
-    if not items:
-        return tuple(filter(None, ((element.text or "").strip(),)))
+    """The texts of a property: of a list all, of alternatives in languages the default.
+
+    Of a structure, its texts; of a reference, its address.
+    """
+    items = list(element.iter(tag("rdf:li"))) or [element]
+    texts = ("".join(one.itertext()).strip() or one.get(tag("rdf:resource"), "") for one in items)
+    said = [(one, text) for one, text in zip(items, texts, strict=True) if text]
     if element.find(tag("rdf:Alt")) is not None:
-        default = (item for item in items if item.get(tag("xml:lang")) == "x-default")
-        items = [next(default, items[0])]
-    return tuple(filter(None, ("".join(item.itertext()).strip() for item in items)))
+        said.sort(key=lambda pair: pair[0].get(tag("xml:lang")) != "x-default")
+        said = said[:1]
+    return tuple(text for _, text in said)

@@ -520,3 +520,46 @@ def test_hostile_iptc_costs_little_time(tmp_path: Path) -> None:
         found = read_metadata(read_structure(scan, page=0, limits=ReadLimits()))
         assert any("over 10,000 datasets" in one or "16 were read" in one for one in found.unread)
     assert time.process_time() - start < 10  # was minutes
+
+
+RDF_RIGHTS = {  # forms that RDF allows, or that tools write
+    "a text": f"<dc:rights>{RIGHTS}</dc:rights>",
+    "a value": f'<dc:rights rdf:parseType="Resource"><rdf:value>{RIGHTS}</rdf:value></dc:rights>',
+    "a node": "<dc:rights><rdf:Description>"
+    f"<rdf:value>{RIGHTS}</rdf:value></rdf:Description></dc:rights>",
+    "an address": f'<dc:rights rdf:resource="{RIGHTS}"/>',
+    "an empty default": '<dc:rights><rdf:Alt><rdf:li xml:lang="x-default"/>'
+    f'<rdf:li xml:lang="de">{RIGHTS}</rdf:li></rdf:Alt></dc:rights>',
+}
+
+
+@pytest.mark.parametrize("node", ["rdf:Description", "cc:Work"])
+@pytest.mark.parametrize("form", RDF_RIGHTS)
+def test_rights_are_read_in_every_form_of_rdf(form: str, node: str) -> None:
+    """The node that describes may have a type for a name, and a text may be a structure."""
+    packet = (
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" '
+        'xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:cc="http://web.resource.org/cc/">'
+        f'<{node} rdf:about="">{RDF_RIGHTS[form]}</{node}></rdf:RDF>'
+    )
+    assert describe(parse_packet(packet.encode())).copyright == RIGHTS
+
+
+def test_a_second_exif_of_other_words_is_named(tmp_path: Path) -> None:
+    """The first counts; what the second says of rights is not lost unseen."""
+    one, other = (
+        b"Exif\0\0" + made.directory([(0x8298, 2, 6, text)]) for text in (b"first\0", b"other\0")
+    )
+    path = made.jpeg(tmp_path, (0xE1, one), (0xE1, other))
+    assert "second time" in read_header(path, limits=ReadLimits()).unread[0]
+    path = made.jpeg(tmp_path, (0xE1, one), (0xE1, one))
+    assert not read_header(path, limits=ReadLimits()).unread
+
+
+@pytest.mark.parametrize(("word", "is_named"), [("rights", True), ("featureMember", False)])
+def test_xml_of_other_schemas_is_named_where_it_speaks_of_rights(
+    word: str, tmp_path: Path, *, is_named: bool
+) -> None:
+    """Of a JP2's boxes only XMP is read; a map's coordinates are nobody's right."""
+    path = made.jp2(tmp_path, (b"xml ", f"<record><{word}>ours</{word}></record>".encode()))
+    assert bool(read_header(path, limits=ReadLimits()).unread) == is_named
