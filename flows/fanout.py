@@ -7,8 +7,9 @@ in any process that has Autochrome and its settings: the ledger is what they sha
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
@@ -20,6 +21,7 @@ from tasks.ledger.opening import open_ledger
 from tasks.orders.batches import BatchRequest, working_with
 from tasks.orders.dispatch import IN_FLIGHT, Fanout, Future
 from tasks.prefect_tasks import colorize_batch
+from tasks.scratch import scratch_folder
 from tasks.settings import Settings
 
 #: Where a cluster's size is not set: batches in flight, a few more than a small one has workers.
@@ -28,8 +30,12 @@ _IN_FLIGHT_ON_CLUSTER = 8
 #: A scheduler that has not answered by then is not there.
 CONNECT_S = 15.0
 
-#: Ray would take a third of the memory.
+#: Ray would take a third of the memory; requests and summaries are small.
 _OBJECT_STORE_BYTES = 100 << 20
+
+#: Where a cluster of our own has its sockets, whose paths may have 107 characters, and its logs,
+#: which Ray leaves behind for ever.
+_RAY_BESIDE = Path("/tmp")  # noqa: S108 - a folder of its own is made there, and removed
 
 #: Where memory is short Ray kills its processes, and would begin their batches again for ever; so
 #: it does with those that a busy machine has not started within a minute. It would tell its makers
@@ -127,21 +133,20 @@ def _ray(settings: Settings) -> Iterator[TaskRunner[Any]]:
         from prefect_ray.task_runners import RayTaskRunner  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise _not_installed("ray") from error
-    processes = settings.batches_in_flight or 1
-    # Requests and summaries are small.
-    own = {
-        "num_cpus": processes,
-        "include_dashboard": False,
-        "object_store_memory": _OBJECT_STORE_BYTES,
-    }
-    is_cpu = settings.device == "cpu"
-    # A process of Ray's sees no GPU that it did not ask for.
-    asked = nullcontext() if is_cpu else remote_options(num_gpus=1)
-    with asked:
-        yield RayTaskRunner(
-            address=settings.task_runner_address or None,
-            init_kwargs={} if settings.task_runner_address else own,
-        )
+    with ExitStack() as opened:
+        if settings.device != "cpu":  # a process of Ray's sees no GPU that it did not ask for
+            opened.enter_context(remote_options(num_gpus=1))
+        if settings.task_runner_address:
+            yield RayTaskRunner(address=settings.task_runner_address)
+            return
+        beside = settings.model_copy(update={"scratch": _RAY_BESIDE})
+        own = {
+            "num_cpus": settings.batches_in_flight or 1,
+            "include_dashboard": False,
+            "object_store_memory": _OBJECT_STORE_BYTES,
+            "_temp_dir": str(opened.enter_context(scratch_folder(beside))),
+        }
+        yield RayTaskRunner(init_kwargs=own)
 
 
 def _not_installed(name: str) -> UsageError:
