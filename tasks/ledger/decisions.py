@@ -265,17 +265,18 @@ def _carry_out(
     if made.target is ItemStatus.PENDING:
         reopen_failed(connection, mine)
         if made.kind is not DecisionKind.RELEASE:
-            _keep_held(connection, mine)
+            keep_held(connection, mine, ItemStatus.PENDING)
     return decision_id, moved
 
 
-def _keep_held(connection: Connection, moved: ColumnElement[bool]) -> None:
+def keep_held(connection: Connection, moved: ColumnElement[bool], *statuses: ItemStatus) -> None:
+    """Of the items for which *moved* holds, those in *statuses* whose scan is held are held."""
     if not connection.execute(select(refusals.ARE_THERE)).scalar():
         return
     kept = Decision(DecisionKind.HOLD, ItemStatus.HELD, "ledger", "its scan is held")
     held = select(scan.c.id).where(scan.c.id == item.c.scan_id, refusals.is_held())
-    waiting = and_(status_in(ItemStatus.PENDING), moved, held.correlate(item).exists())
-    carry_out(connection, kept, waiting, {})
+    theirs = and_(status_in(*statuses), moved, held.correlate(item).exists())
+    carry_out(connection, kept, theirs, {})
 
 
 def record(  # noqa: PLR0913 - one argument a column
@@ -352,6 +353,22 @@ def supersede_others(
     )
     in_use = status_in(ItemStatus.PUBLISHED, ItemStatus.REVIEW)
     return carry_out(connection, made, and_(others, in_use), given)
+
+
+def supersede_restored(connection: Connection, decision_id: int) -> None:
+    """What a decision has made published again gives way to what was published meanwhile."""
+    mine = select(decision_item.c.item_id).where(decision_item.c.decision_id == decision_id)
+    other = item.alias("other")
+    is_replaced = select(other.c.id).where(
+        other.c.scan_id == item.c.scan_id,
+        other.c.status == ItemStatus.PUBLISHED,
+        other.c.id.not_in(mine),
+    )
+    made = Decision(
+        DecisionKind.SUPERSEDE, ItemStatus.SUPERSEDED, "ledger", "published under another recipe"
+    )
+    again = and_(item.c.id.in_(mine), status_in(ItemStatus.PUBLISHED), is_replaced.exists())
+    carry_out(connection, made, again, {})
 
 
 def _supersede_after(connection: Connection, decision_id: int, *, who: str) -> None:

@@ -27,6 +27,7 @@ from tasks.schema import (
     AttemptEnding,
     DecisionKind,
     ItemStatus,
+    decision,
     decision_item,
     derivative,
     held_place,
@@ -53,16 +54,18 @@ def hold(connection: Connection, chosen: ItemFilter, *, who: str, why: str) -> i
     """
     refusals.lock(connection)
     scans, given = _scans(connection, chosen), parameters_of(chosen)
-    fresh = and_(scans, ~_is_held_itself())
+    count = count_held(connection, chosen)
+    # What somebody else holds is held by this person, too: the other may take that back.
+    scans = and_(scans, ~_is_held_itself(sql.storable(who)))
     place = _new_place(connection, chosen)
-    is_nothing = connection.execute(select(scan.c.id).where(fresh).limit(1), given).first() is None
+    is_nothing = connection.execute(select(scan.c.id).where(scans).limit(1), given).first() is None
     if is_nothing and place is None:
         return 0
     made = Decision(DecisionKind.HOLD, ItemStatus.HELD, who, why, scope=chosen.as_json())
     decision_id = record(connection, made.kind, who=who, why=why, scope=made.scope)
     if place is not None:
         connection.execute(insert(held_place).values(decision_id=decision_id, place=place))
-    count = refusals.refuse(connection, made.kind, decision_id, scans, given)
+    refusals.refuse(connection, made.kind, decision_id, scans, given)
     newly = select(refusal.c.scan_id).where(refusal.c.decision_id == decision_id)
     # Copies of the same bytes, too: what has been made of them is open to users, or may be soon.
     copies = select(scan.c.id).where(refusals.has_bytes_refused_by(decision_id))
@@ -165,9 +168,13 @@ def _scans(
     return and_(*conditions)
 
 
-def _is_held_itself() -> ColumnElement[bool]:
-    own = and_(refusal.c.kind == DecisionKind.HOLD, refusal.c.scan_id == scan.c.id)
-    return select(refusal.c.id).where(own).correlate(scan).exists()
+def _is_held_itself(who: str | None = None) -> ColumnElement[bool]:
+    """On `scan`: somebody holds it itself, or *who* does."""
+    own = select(refusal.c.id).where(refusals.IS_HOLD, refusal.c.scan_id == scan.c.id)
+    if who is not None:
+        own = own.join(decision, decision.c.id == refusal.c.decision_id)
+        own = own.where(decision.c.who == who)
+    return own.correlate(scan).exists()
 
 
 def _held_ids(connection: Connection, chosen: ItemFilter) -> list[int]:

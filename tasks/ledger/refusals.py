@@ -103,9 +103,14 @@ def refuse(
     scans: ColumnElement[bool],
     parameters: Mapping[str, Any],
 ) -> int:
-    """Note a no to scans, and to the bytes that they hold, unless it is noted; returns how many."""
+    """Note a no to scans, and to the bytes that they hold, once a decision; returns how many.
+
+    Whatever others have decided: who takes his no back leaves theirs.
+    """
     other = refusal.alias("other")
-    is_noted = select(other.c.id).where(other.c.kind == kind, other.c.scan_id == scan.c.id)
+    is_noted = select(other.c.id).where(
+        other.c.decision_id == decision_id, other.c.scan_id == scan.c.id
+    )
     noted = insert(refusal).from_select(
         ["kind", "decision_id", "scan_id", "sha256", "page"],
         select(

@@ -9,7 +9,6 @@ from sqlalchemy import (
     Connection,
     Text,
     and_,
-    func,
     insert,
     literal,
     or_,
@@ -82,15 +81,15 @@ def learn(connection: Connection, digests: Iterable[Digest]) -> None:
 def hold_bytes(connection: Connection, scan_ids: Iterable[int]) -> None:
     """Scans that are held were found to hold other bytes: these are held wherever they lie, too."""
     other = refusal.alias("other")
-    mine = and_(other.c.kind == DecisionKind.HOLD, other.c.scan_id == scan.c.id)
-    is_noted = select(other.c.id).where(mine, other.c.sha256 == scan.c.sha256).correlate(scan)
+    mine = and_(other.c.decision_id == refusal.c.decision_id, other.c.scan_id == scan.c.id)
+    is_noted = select(other.c.id).where(mine, other.c.sha256 == scan.c.sha256)
     bytes_of = scan.c.id, scan.c.sha256, scan.c.page
     held = (
-        select(literal(DecisionKind.HOLD.value), func.max(refusal.c.decision_id), *bytes_of)
+        select(literal(DecisionKind.HOLD.value), refusal.c.decision_id, *bytes_of)
         .join(scan, scan.c.id == refusal.c.scan_id)
         .where(IS_HOLD, scan.c.id.in_(sql.given_ids(connection)), scan.c.sha256.is_not(None))
-        .where(~is_noted.exists())
-        .group_by(*bytes_of)
+        .where(~is_noted.correlate(refusal, scan).exists())
+        .distinct()
     )
     columns = ["kind", "decision_id", "scan_id", "sha256", "page"]
     connection.execute(insert(refusal).from_select(columns, held), sql.as_ids(scan_ids))

@@ -23,8 +23,10 @@ from sqlalchemy import (
 from tasks.errors import Reason, UsageError
 from tasks.ledger.engine import reads
 from tasks.ledger.filters import SCANS_THAT_ARE, bounds_of, scans_at
+from tasks.ledger.holds import HELD_FROM
 from tasks.ledger.reading import item_row, select_items
 from tasks.ledger.records import ItemFilter, ItemRow
+from tasks.ledger.refusals import is_held
 from tasks.ledger.sql import AnyRow, Rows, is_postgresql
 from tasks.schema import (
     SETTLED,
@@ -62,6 +64,7 @@ class Queue:
         status: One that items come to rest in; that of what waits for a curator.
         order_id: Of the night, or another order, that enqueued them last.
         what: Only films, or only pages of files that have several.
+        with_held: Whether what is held, and what else there is of held scans, is listed.
     """
 
     collection: str = ""
@@ -75,6 +78,7 @@ class Queue:
     status: ItemStatus = ItemStatus.REVIEW
     order_id: int | None = None
     what: Literal["", "film", "page"] = ""
+    with_held: bool = False
 
     @property
     def is_by_time(self) -> bool:
@@ -246,6 +250,10 @@ class Walk:
             where.append(SETTLED)  # says nothing new, but SQLite uses the index only so
         if chosen.order_id is not None:
             where.append(item.c.order_id == chosen.order_id)
+        if not chosen.with_held and chosen.status not in HELD_FROM:
+            # A hold leaves what was rejected, skipped or superseded where it stands.
+            held = select(scan.c.id).where(scan.c.id == item.c.scan_id, is_held())
+            where += [item.c.status != ItemStatus.HELD, ~held.correlate(item).exists()]
         return where
 
     def _heads(

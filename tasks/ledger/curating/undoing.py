@@ -1,6 +1,8 @@
 """Taking a decision back: its items are what they were, and so is what it said of scans.
 
 Whatever an approval lifted or took the place of stands again (`decisions` notes both in its scope).
+What others have decided about the same scans since stands, too: what is held is held, and of two
+recipes the one that was published last is in use.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +23,7 @@ from sqlalchemy import (
 )
 
 from tasks.errors import UsageError
-from tasks.ledger import decisions, refusals, sql
+from tasks.ledger import decisions, holds, refusals, sql
 from tasks.ledger.engine import writes
 from tasks.schema import (
     DecisionKind,
@@ -86,6 +88,7 @@ def undo(connection: Connection, decision_id: int, *, who: str, why: str = "") -
         _put_back(connection, decision_id, undone)
     connection.execute(delete(refusal).where(refusal.c.decision_id == decision_id))
     connection.execute(delete(held_place).where(held_place.c.decision_id == decision_id))
+    _give_way(connection, undone)
     now = connection.execute(
         select(item.c.id, item.c.status).where(item.c.id.in_(sql.given_ids(connection))),
         sql.as_ids(ids),
@@ -152,6 +155,13 @@ def _restore(connection: Connection, ids: Sequence[int], decision_id: int, undon
         ),
         given,
     )
+
+
+def _give_way(connection: Connection, undone_id: int) -> None:
+    """Restored items are not what others have decided against since."""
+    mine = select(decision_item.c.item_id).where(decision_item.c.decision_id == undone_id)
+    decisions.keep_held(connection, item.c.id.in_(mine), *holds.HELD_FROM)
+    decisions.supersede_restored(connection, undone_id)
 
 
 def _refuse_again(connection: Connection, lifted: Iterable[Mapping[str, Any]]) -> None:

@@ -58,6 +58,7 @@ def withdraw_window(connection: Connection, order_id: int) -> Withdrawal:
         order_id=order_id,
     )
     restored = _restore(connection, ids, decision_id, order_id)
+    decisions.supersede_restored(connection, decision_id)
     removed = _remove(connection, ids, decision_id, order_id)
     return Withdrawal(removed, restored, _keep(connection, ids, decision_id, order_id))
 

@@ -287,6 +287,48 @@ def test_undoing_an_approval_restores_the_no_that_it_lifted(ledger: Ledger) -> N
     assert (copy.row.status, copy.row.reason) == (ItemStatus.REVIEW, Reason.DECIDED_BEFORE)
 
 
+def test_what_is_undone_gives_way_to_what_was_published_since(ledger: Ledger) -> None:
+    """Of a scan no two derivatives are open to users, whoever takes what back."""
+    finish_all(ledger, claim(ledger, enqueued(ledger, 1)), ItemStatus.PUBLISHED)
+    (old,) = ledger.list_items(ItemFilter(), limit=10)
+    rejected = decide(ledger, judged(seen(ledger, old.id), DecisionKind.REJECT))
+    newer = recipe(ledger, "b")
+    assert enqueue(ledger, newer, mode=OrderMode.ALL) == 1
+    finish_all(ledger, claim(ledger, newer))
+    new = ledger.list_items(ItemFilter(), limit=10)[1]
+    approved = decide(ledger, judged(seen(ledger, new.id), DecisionKind.APPROVE, "Ben"))
+    undone = undo(ledger, rejected.decision_id or 0, who="Anna")
+    assert undone.items == {old.id: ItemStatus.SUPERSEDED}
+    assert seen(ledger, new.id).row.status == ItemStatus.PUBLISHED
+    undo(ledger, approved.decision_id or 0, who="Ben")
+    assert statuses(ledger) == {"review": 1, "superseded": 1}
+    check_tallies(ledger)
+
+
+@pytest.mark.parametrize("kind", [DecisionKind.REJECT, DecisionKind.HOLD])
+@pytest.mark.parametrize("by", ["name", "folder", "copy"])
+def test_undo_ends_nobody_elses_hold(ledger: Ledger, kind: DecisionKind, by: str) -> None:
+    """What Rita holds stays held, though Anna's no came first; a release publishes nothing."""
+    ledger.record_listing(f"{SOURCE}/a", listing(["1.tif", "2.tif"]), collection="letters")
+    recipe_id = recipe(ledger)
+    enqueue(ledger, recipe_id)
+    held = claim(ledger, recipe_id)
+    copies = [done(one.id, ItemStatus.PUBLISHED, sha256=f"{7:064x}") for one in held.items]
+    ledger.finish(held.token, copies)
+    one, copy = ledger.list_items(ItemFilter(), limit=10)
+    made = decide(ledger, judged(seen(ledger, one.id), kind))
+    place = {"name": one.uri, "folder": f"{SOURCE}/a/", "copy": copy.uri}[by]
+    ledger.hold(ItemFilter(uri=place), who="Rita", why="sacred")
+    undone = undo(ledger, made.decision_id or 0, who="Anna")
+    assert undone.items[one.id] == ItemStatus.HELD
+    assert seen(ledger, one.id).is_held
+    ledger.release(ItemFilter(uri=place), who="Rita", why="agreed")
+    ledger.release(ItemFilter(uri=one.uri), who="Rita", why="agreed")
+    assert seen(ledger, one.id).row.status == ItemStatus.REVIEW
+    assert not seen(ledger, one.id).is_held
+    check_tallies(ledger)
+
+
 def test_two_must_agree(ledger: Ledger, shown: DeskItem) -> None:
     """Of two who differ neither is carried out; a third one tips the balance."""
     first = decide(ledger, judged(shown, DecisionKind.APPROVE, "Anna"), must_agree=2)
