@@ -70,7 +70,7 @@ def part_film(request: PartRequest) -> Sequence[Shot]:
 
 
 def make_poster(request: PosterRequest) -> None:
-    """Write a small JPEG of a shot, as it was and as it is, side by side."""
+    """Write a small JPEG of a shot, upright, as it was and as it is, side by side."""
     with av.open(str(request.segment)) as segment:
         frame = next(islice(segment.decode(video=0), request.frame, None))
     width = max(2, round(frame.width * POSTER_PX / frame.height))
@@ -78,7 +78,9 @@ def make_poster(request: PosterRequest) -> None:
         pyvips.Image.new_from_array(
             frame.reformat(width, POSTER_PX, format=kind).to_ndarray(),
             interpretation=interpretation,
-        ).colourspace("srgb")
+        )
+        .colourspace("srgb")
+        .rot(f"d{-90 * round(frame.rotation / 90) % 360}")
         for kind, interpretation in (("gray", "b-w"), ("rgb24", "srgb"))
     ]
     pyvips.Image.arrayjoin(halves, across=2).write_to_file(str(request.poster), Q=85, keep="none")

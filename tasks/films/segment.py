@@ -33,6 +33,8 @@ class SegmentWriter:
         added = container.add_stream("ffv1", rate=header.rate, options=options)
         assert isinstance(added, VideoStream)  # noqa: S101 -- what FFV1 is
         self._stream = added
+        if header.rotation:
+            added.set_display_rotation(header.rotation)  # the master takes it from here
         coder = added.codec_context
         coder.width, coder.height, coder.pix_fmt = header.width, header.height, self._format
         coder.time_base = header.time_base

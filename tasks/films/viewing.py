@@ -55,6 +55,8 @@ class AccessWriter:
             added = self._file.add_stream("libx264", rate=header.rate, options=_OPTIONS)
             assert isinstance(added, VideoStream)  # noqa: S101 -- what H.264 is
             self._stream = added
+            if header.rotation:
+                added.set_display_rotation(header.rotation)
             coder = added.codec_context
             coder.width, coder.height = header.width & ~1, header.height & ~1
             coder.pix_fmt, coder.time_base = "yuv420p", header.time_base
@@ -225,7 +227,7 @@ def _graph(header: FilmHeader) -> av.filter.Graph:
 def write_poster(
     path: Path, picture: Image.Image, header: FilmHeader, provenance: Provenance
 ) -> None:
-    """Write a JPEG of a frame, with square pixels, that says what its colours are.
+    """Write a JPEG of a frame, upright, with square pixels, that says what its colours are.
 
     Raises:
         OSError: It cannot be written.
@@ -233,5 +235,6 @@ def write_poster(
     wide = picture.width * float(header.pixel_aspect)
     scale = min(1.0, _POSTER_PX / max(wide, picture.height))
     size = max(1, round(wide * scale)), max(1, round(picture.height * scale))
-    picture.resize(size, Image.Resampling.LANCZOS).save(path, "JPEG", quality=_POSTER_QUALITY)
+    shown = picture.resize(size, Image.Resampling.LANCZOS).rotate(header.rotation, expand=True)
+    shown.save(path, "JPEG", quality=_POSTER_QUALITY)
     insert_segments(path, xmp_segments(compose_xmp(provenance, kind="thumbnail")))

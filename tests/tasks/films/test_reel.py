@@ -15,12 +15,14 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from flows.cli.audit import app
+from tasks.batch.film_work import PosterRequest, make_poster
 from tasks.errors import ToneGateFailed, TruncatedScan, UnreadableScan, UsageError, WriteUnverified
 from tasks.films.colouring import ShotOutcome, colour_shot
 from tasks.films.gate import check_reel
 from tasks.films.header import FilmHeader, probe, read_header
 from tasks.films.reel import Reel, assemble, join
 from tasks.films.restore import restore_film
+from tasks.films.segment import open_segment
 from tasks.films.shots import Shot, find_shots
 from tasks.films.viewing import AccessWriter
 from tasks.provenance import DIGITAL_SOURCE_TYPE, Provenance
@@ -352,6 +354,36 @@ def test_pixels_that_are_not_square_stay_so(tmp_path: Path) -> None:
         graph.pull()
         av.logging.set_level(before)
     assert any("sar:16/15" in message for _, _, message in said)
+
+
+@pytest.mark.parametrize("rotation", [90, -90, 180])
+def test_a_film_that_is_shown_turned_stays_so(tmp_path: Path, rotation: int) -> None:
+    """Its pixels are not turned, and all that is made of it tells players; posters are upright."""
+    (tmp_path / "stored").mkdir()
+    write_film(tmp_path / "stored" / "f", scene(4, width=96, height=64))
+    with av.open(str(tmp_path / "stored" / "f")) as stored:
+        frames = [frame.to_ndarray() for frame in stored.decode(video=0)]
+    turned = tmp_path / "turned"
+    with open_segment(
+        turned, replace(read_header(tmp_path / "stored" / "f"), rotation=rotation), is_grey=True
+    ) as made:
+        for number, codes in enumerate(frames):
+            made.add((codes,), number * 40)
+    header = probe(turned)
+    assert abs(header.rotation) == abs(rotation)
+    (shot,) = find_shots(turned, header)
+    colour_shot(turned, header, shot, RestlessNetwork(), tmp_path / "0.mkv")
+    reel = assemble(turned, [tmp_path / "0.mkv"], tmp_path, PROVENANCE)
+    for path in (reel.master, reel.access):
+        assert read_header(path).rotation == header.rotation, path
+    across, down = Image.open(reel.poster).size
+    assert (across > down) == (rotation == 180)
+    make_poster(PosterRequest(tmp_path / "0.mkv", 1, tmp_path / "shot.jpg"))
+    across, down = Image.open(tmp_path / "shot.jpg").size
+    assert (across // 2 > down) == (rotation == 180)
+    restore_film(reel.master, tmp_path / "back.mkv")
+    assert read_header(tmp_path / "back.mkv").rotation == header.rotation
+    assert framemd5(tmp_path / "back.mkv") == framemd5(turned)
 
 
 def test_sound_whose_times_go_back_is_the_films_own_fault(tmp_path: Path) -> None:
