@@ -229,19 +229,9 @@ def what_is_next(  # noqa: PLR0913, PLR0917  the parameters of a URL
 
     404: There is no such night, nothing is known there, or the place is of another order.
     """
-    del (
-        visitor,
-        collection,
-        reason,
-        least,
-        most,
-        night,
-        what,
-        within,
-        order,
-    )  # `read_queue` reads them
+    del collection, reason, least, most, night, what, within, order  # `read_queue` reads them
     try:
-        view = read_queue(desk, request.query_params)
+        view = read_queue(desk, visitor, request.query_params)
         there = Place.read(after or before) if after or before else None
         rows = queue(
             desk.ledger,
@@ -312,7 +302,7 @@ def decide_about(
 
 @router.post(
     "/items/{item_id}/undo",
-    responses={404: {"model": Refusal}},
+    responses={404: {"model": Refusal}, 409: {"model": Refusal}},
 )
 def undo_about(
     item_id: Number,
@@ -320,8 +310,7 @@ def undo_about(
     visitor: Deciding,
     decision: Annotated[int, Query(ge=0, lt=1 << 60, description="0: one's opinion")],
 ) -> UndoResult:
-    """Take a decision about an item back: one's own, or anybody's with the role run."""
-    seen_item(desk, visitor, item_id)
+    """Take a decision back: one's own, or anybody's with the role run. 409: others hold it."""
     try:
         return UndoResult(items=undo_own(desk, visitor, decision, item_id=item_id))
     except UsageError as error:

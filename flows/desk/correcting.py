@@ -211,19 +211,20 @@ def save(
 
 
 @router.post("/items/{item_id}/correction/withdraw", responses={409: {"model": Refusal}})
-def withdraw(
+def withdraw(  # noqa: PLR0913, PLR0917  the parameters of a URL
     item_id: Number,
     desk: OpenDesk,
     visitor: Deciding,
     why: Annotated[str, Query(max_length=1000)] = "",
     frame: Frame = None,
+    seen: Annotated[int | None, Query(ge=0, lt=1 << 60, description="Which is meant")] = None,
 ) -> SavedCorrection:
-    """Take the correction that counts back; the one before counts again. 409: there is none."""
+    """Take the correction that counts back; the one before counts again. 409: it is another."""
     one = seen_item(desk, visitor, item_id)
     _check_frame(one, frame)
     try:
         row = withdraw_correction(
-            desk.ledger, one.row.uri, who=visitor.name, why=why.strip(), frame=frame
+            desk.ledger, one.row.uri, who=visitor.name, why=why.strip(), seen=seen, frame=frame
         )
     except UsageError as error:
         raise HTTPException(409, str(error)) from error

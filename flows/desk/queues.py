@@ -5,11 +5,15 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any, cast, get_args
 
+from fastapi import HTTPException
+
 from flows.desk.desk import Desk
+from flows.desk.identity import Visitor
 from tasks.errors import Reason, UsageError
 from tasks.ledger import ItemRow, ItemStatus, RunRow
 from tasks.ledger.curating import Place, Queue
 from tasks.ledger.curating.queue import NO_REASON, Order, order_of_run
+from tasks.ledger.people import Role
 from tasks.schema import SETTLED_STATUSES
 
 #: The parameters of a URL that say which queue is meant.
@@ -55,10 +59,11 @@ class QueueView:
     nights: tuple[RunRow, ...]
 
 
-def read_queue(desk: Desk, given: Mapping[str, str]) -> QueueView:
-    """The queue that parameters of a URL mean.
+def read_queue(desk: Desk, visitor: Visitor, given: Mapping[str, str]) -> QueueView:
+    """The queue that parameters of a URL mean, as far as this person may see it.
 
     Raises:
+        HTTPException: It is of what is held, and the person has not the role for that.
         UsageError: One of them makes no sense; the message names it.
     """
     said = {name: given[name] for name in PARAMETERS if given.get(name)}
@@ -71,6 +76,8 @@ def read_queue(desk: Desk, given: Mapping[str, str]) -> QueueView:
         status = ItemStatus.PENDING
     if status not in STATUSES:
         raise UsageError(f"status {said['status'][:40]!r} is none of {', '.join(STATUSES)}")
+    if status is ItemStatus.HELD and not visitor.may(Role.RUN):
+        raise HTTPException(403, "what is held is shown to the role run alone")
     order = said.get("order", "unsure" if status is ItemStatus.REVIEW else "newest")
     if order not in get_args(Order):
         raise UsageError(f"there is no order {order[:60]!r}: {', '.join(ORDERS)}")
@@ -95,6 +102,7 @@ def read_queue(desk: Desk, given: Mapping[str, str]) -> QueueView:
         status=status,
         order_id=order_id,
         what=cast("Any", what),
+        with_held=visitor.may(Role.RUN),
     )
     return QueueView(chosen, said, _count(desk, chosen), *_choices(desk, chosen), tuple(nights))
 

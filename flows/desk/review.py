@@ -22,7 +22,7 @@ from tasks.ledger.curating import (
     undo,
 )
 from tasks.ledger.people import Role
-from tasks.schema import DecisionKind
+from tasks.schema import DecisionKind, ItemStatus
 
 router = APIRouter(include_in_schema=False)
 
@@ -46,7 +46,7 @@ def review(  # noqa: PLR0913, PLR0917  what a URL may say
     before: str = "",
 ) -> Response:
     """An item of the queue: the one that is named, or the first behind or before a place."""
-    view = read_queue(desk, request.query_params)
+    view = read_queue(desk, visitor, request.query_params)
     place, one = _find(desk, visitor, view, item=item, after=after, before=before)
     return render(
         request, "review.html.j2", **_context(desk, visitor, view, place, one, request, after)
@@ -61,7 +61,7 @@ def pane(
     item: Annotated[int, Query(ge=1, lt=1 << 60)],
 ) -> Response:
     """The part of the page that is about one item, for the script that steps."""
-    view = read_queue(desk, request.query_params)
+    view = read_queue(desk, visitor, request.query_params)
     place, one = _find(desk, visitor, view, item=item)
     return render(request, "pane.html.j2", **_context(desk, visitor, view, place, one, request))
 
@@ -69,7 +69,7 @@ def pane(
 @router.get("/review/end")
 def end(request: Request, desk: OpenDesk, visitor: Looking) -> Response:
     """What is said where nothing comes any more."""
-    view = read_queue(desk, request.query_params)
+    view = read_queue(desk, visitor, request.query_params)
     context = _context(desk, visitor, view, None, None, request, after="the last one")
     return render(request, "pane.html.j2", **context)
 
@@ -77,7 +77,7 @@ def end(request: Request, desk: OpenDesk, visitor: Looking) -> Response:
 @router.post("/review/decide")
 def decide_by_form(desk: OpenDesk, visitor: Deciding, form: Form) -> Response:
     """Decide by the form of the page, and go on behind the item."""
-    view = read_queue(desk, form)
+    view = read_queue(desk, visitor, form)
     made = decide(desk.ledger, judgement(visitor, form), must_agree=desk.settings.desk_agreement)
     number = int(form["item"])
     desk.decided(number)
@@ -89,7 +89,7 @@ def decide_by_form(desk: OpenDesk, visitor: Deciding, form: Form) -> Response:
 @router.post("/review/undo")
 def undo_by_form(desk: OpenDesk, visitor: Deciding, form: Form) -> Response:
     """Take back what the form before decided, and show the item again."""
-    view = read_queue(desk, form)
+    view = read_queue(desk, visitor, form)
     number = number_in(form, "item")
     undo_own(desk, visitor, number_in(form, "decision"), item_id=number)
     onward = dict(view.parameters) | {"item": str(number)}
@@ -128,7 +128,7 @@ def undo_own(desk: Desk, visitor: Visitor, decision_id: int, *, item_id: int) ->
         How many items are what they were before.
 
     Raises:
-        HTTPException: It is another's, or not about that item.
+        HTTPException: It is another's, or it is taken back and others hold the scan.
         UsageError: There is no such decision.
     """
     if decision_id == 0:
@@ -139,12 +139,15 @@ def undo_own(desk: Desk, visitor: Visitor, decision_id: int, *, item_id: int) ->
     made = [found for found in one.decisions if found.id == decision_id] if one else []
     if not made:
         raise UsageError(f"decision {decision_id} is not about item {item_id}")
-    names = made[0].who.split(" and ")
-    if visitor.name not in names and not visitor.may(Role.RUN):
-        raise HTTPException(403, f"{made[0].who} decided that; the role run takes back others'")
+    if visitor.name not in made[0].who.split(" and "):
+        seen_item(desk, visitor, item_id)  # one's own hold is taken back, though it hides the item
+        if not visitor.may(Role.RUN):
+            raise HTTPException(403, f"{made[0].who} decided that; the role run takes back others'")
     undone = undo(desk.ledger, decision_id, who=visitor.name)
     for number in undone.items:
         desk.decided(number)
+    if undone.items.get(item_id) is ItemStatus.HELD:
+        raise HTTPException(409, "that is taken back, and the scan stays held: by others, too")
     return len(undone.items)
 
 

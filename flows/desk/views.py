@@ -27,6 +27,11 @@ class ItemView:
     corrections: tuple[CorrectionRow, ...]  #: of a film: what counts, frame by frame
 
 
+def may_see(visitor: Visitor, one: DeskItem) -> bool:
+    """Whether a person may see an item: what is held is shown to the role run alone."""
+    return visitor.may(Role.RUN) or not one.is_held
+
+
 def seen_item(desk: Desk, visitor: Visitor, item_id: int, *, fresh: bool = True) -> DeskItem:
     """An item that this person may see.
 
@@ -34,7 +39,7 @@ def seen_item(desk: Desk, visitor: Visitor, item_id: int, *, fresh: bool = True)
         HTTPException: There is none, or its scan is held and the person has not the role for that.
     """
     one = desk.item(item_id, fresh=fresh)
-    if one is None or (one.is_held and not visitor.may(Role.RUN)):
+    if one is None or not may_see(visitor, one):
         raise HTTPException(404, f"there is no item {item_id} that you may see")
     return one
 

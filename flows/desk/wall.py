@@ -18,7 +18,7 @@ from flows.desk.identity import Deciding, Form, Looking, OpenDesk, Visitor
 from flows.desk.pages import render
 from flows.desk.queues import ORDERS, STATUSES, WHAT, WHY, QueueView, read_queue
 from flows.desk.review import number_in, reasons_in
-from flows.desk.views import seen_item
+from flows.desk.views import may_see, seen_item
 from tasks.errors import AutochromeError, UsageError
 from tasks.ledger import ItemFilter, ItemStatus
 from tasks.ledger.curating import Place, queue, undo
@@ -85,7 +85,7 @@ def wall(
     request: Request, desk: OpenDesk, visitor: Looking, after: str = "", done: str = ""
 ) -> Response:
     """What a filter finds, in a grid."""
-    view = _view(desk, visitor, request)
+    view = read_queue(desk, visitor, request.query_params)
     return render(
         request,
         "wall.html.j2",
@@ -104,7 +104,7 @@ def wall(
 @router.get("/wall/more")
 def more(request: Request, desk: OpenDesk, visitor: Looking, after: str = "") -> Response:
     """What comes behind a place, for the script that shows it without a new page."""
-    view = _view(desk, visitor, request)
+    view = read_queue(desk, visitor, request.query_params)
     return render(request, "wall_tiles.html.j2", **_tiles(desk, view, after))
 
 
@@ -124,11 +124,11 @@ def confirm(
     request: Request, desk: OpenDesk, visitor: Deciding, form: Form, items: Items
 ) -> Response:
     """Count what a decision would move, and ask."""
-    view = read_queue(desk, form)
+    view = read_queue(desk, visitor, form)
     kind = _kind(visitor, view.chosen.status, form)
     counted = count_many(desk.ledger, kind, _chosen(view, form, items))
     agreed = _agreed(desk, visitor, kind, _chosen(view, form, items))
-    return _ask(request, desk, view, form, items, kind, counted, agreed)
+    return _ask(request, desk, visitor, view, form, items, kind, counted, agreed)
 
 
 @router.post("/wall/decide")
@@ -136,7 +136,7 @@ def decide(
     request: Request, desk: OpenDesk, visitor: Deciding, form: Form, items: Items
 ) -> Response:
     """Do what was confirmed, if it is still as many."""
-    view = read_queue(desk, form)
+    view = read_queue(desk, visitor, form)
     kind = _kind(visitor, view.chosen.status, form)
     chosen = _chosen(view, form, items)
     confirmed = number_in(form, "confirmed")
@@ -152,7 +152,9 @@ def decide(
         )
     except CountChanged as error:
         agreed = _agreed(desk, visitor, kind, chosen)
-        return _ask(request, desk, view, form, items, kind, error.now, agreed, changed=str(error))
+        return _ask(
+            request, desk, visitor, view, form, items, kind, error.now, agreed, changed=str(error)
+        )
     desk.decided()
     said = f"{made.decision_id}-{kind}-{made.moved}-{made.noted}"
     return RedirectResponse(f"/wall?{urlencode(dict(view.parameters) | {'done': said})}", 303)
@@ -161,7 +163,7 @@ def decide(
 @router.post("/wall/undo")
 def undo_many(desk: OpenDesk, visitor: Deciding, form: Form) -> Response:
     """Take a decision back: one's own, or anybody's by whoever runs the archive."""
-    view = read_queue(desk, form)
+    view = read_queue(desk, visitor, form)
     number = number_in(form, "decision")
     who = who_decided(desk.ledger, number)
     if visitor.name not in who.split(" and ") and not visitor.may(Role.RUN):
@@ -170,13 +172,6 @@ def undo_many(desk: OpenDesk, visitor: Deciding, form: Form) -> Response:
     desk.decided()
     said = f"{len(undone.items)}-{undone.passed_over}"
     return RedirectResponse(f"/wall?{urlencode(dict(view.parameters) | {'undone': said})}", 303)
-
-
-def _view(desk: Desk, visitor: Visitor, request: Request) -> QueueView:
-    view = read_queue(desk, request.query_params)
-    if view.chosen.status is ItemStatus.HELD and not visitor.may(Role.RUN):
-        raise HTTPException(403, "what is held is shown to the role run alone")
-    return view
 
 
 def _tiles(desk: Desk, view: QueueView, after: str) -> dict[str, Any]:
@@ -252,6 +247,7 @@ def _agreed(desk: Desk, visitor: Visitor, kind: DecisionKind, chosen: ItemFilter
 def _ask(  # noqa: PLR0913, PLR0917  what is confirmed
     request: Request,
     desk: Desk,
+    visitor: Visitor,
     view: QueueView,
     form: Form,
     items: list[int],
@@ -264,7 +260,8 @@ def _ask(  # noqa: PLR0913, PLR0917  what is confirmed
     ids = items[:_SAMPLE]
     if form.get("all"):
         ids = [row.id for _, row in queue(desk.ledger, view.chosen, limit=_SAMPLE)]
-    sample = desk.ledger.list_items(ItemFilter(ids=ids), limit=_SAMPLE) if ids else []
+    found = [one for one in map(desk.item, ids) if one is not None]
+    sample = [one.row for one in found if may_see(visitor, one)]
     return render(
         request,
         "wall_confirm.html.j2",

@@ -6,7 +6,7 @@ from colormodel.correction import Correction
 from tasks.batch.recipe import recipe_in_service
 from tasks.errors import UsageError
 from tasks.ledger import Ledger, corrections, enqueue, orders
-from tasks.ledger.corrections import NewCorrection
+from tasks.ledger.corrections import CorrectedMeanwhile, NewCorrection
 from tasks.ledger.orders import Order, OrderKind, OrderMode, OrderRow, Scope
 from tasks.ledger.records import CorrectionRow
 from tasks.orders.planning import make_order, plan_order
@@ -52,8 +52,14 @@ def save_correction(  # noqa: PLR0913 - two of them have defaults
     return corrections.correct(ledger, new)
 
 
-def withdraw_correction(
-    ledger: Ledger, uri: str, *, who: str, why: str, frame: int | None = None
+def withdraw_correction(  # noqa: PLR0913 - two of them have defaults
+    ledger: Ledger,
+    uri: str,
+    *,
+    who: str,
+    why: str,
+    seen: int | None = None,
+    frame: int | None = None,
 ) -> CorrectionRow:
     """Take the latest correction of a scan back; the one before counts again, if there is one.
 
@@ -62,10 +68,12 @@ def withdraw_correction(
         uri: Of the scan.
         who: Takes it back.
         why: In words; may be empty.
+        seen: The correction that the person means; None: whichever counts.
         frame: Of a film: the frame that it is about; None: whichever was corrected last.
 
     Raises:
         UsageError: There is none.
+        CorrectedMeanwhile: Another counts by now.
     """
     scan = ledger.get_story(uri).scan
     rows = corrections.of_bytes(ledger, scan.sha256, scan.page)
@@ -75,6 +83,8 @@ def withdraw_correction(
     standing = corrections.counting(rows, frame) if counts or scan.frames is None else None
     if standing is None:
         raise UsageError(f"{uri}: nobody has corrected it, or all of that is withdrawn")
+    if seen is not None and seen != standing.id:
+        raise CorrectedMeanwhile(standing)
     return corrections.withdraw(ledger, standing.id, who=who, why=why)
 
 

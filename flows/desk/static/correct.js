@@ -200,7 +200,7 @@ async function save(over = seen) {
 
 async function withdraw() {
   try {
-    await ask(api("correction/withdraw"), { method: "POST" });
+    await ask(`${api("correction/withdraw")}${frame ? "&" : "?"}seen=${seen}`, { method: "POST" });
     toast("Withdrawn: what was said before counts again.");
     location.reload();
   } catch (error) {

@@ -10,6 +10,19 @@ export class Refused extends Error {
   }
 }
 
+/** The word for the forms of a session that was begun in another tab since, by the same person. */
+async function renewed() {
+  const answer = await fetch("/api/me", { headers: { Accept: "application/json" }, credentials: "same-origin" });
+  if (!answer.ok) return false;
+  const me = await answer.json();
+  const mine = document.querySelector(".who bdi")?.textContent;
+  if (me.name !== mine) throw new Refused(403, { detail: `This page is ${mine}'s, and ${me.name} is signed in by now.` });
+  const meta = document.querySelector('meta[name="form-token"]');
+  const isNew = meta.content !== me.form_token;
+  meta.content = me.form_token;
+  return isNew;
+}
+
 /** Ask the server; JSON comes back, the text of a page, or a picture. Throws Refused with what it says. */
 export async function ask(url, { method = "GET", body, as = "json", signal } = {}) {
   const kinds = { json: "application/json", text: "text/html", blob: "image/*" };
@@ -25,6 +38,10 @@ export async function ask(url, { method = "GET", body, as = "json", signal } = {
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Refused(0, { detail: "The server does not answer." });
+  }
+  if (answer.status === 403 && method !== "GET" && await renewed()) return ask(url, { method, body, as, signal });
+  if (answer.status === 401) {
+    throw new Refused(401, { detail: "Your session has ended: sign in in another tab, then do this again; nothing here is lost." });
   }
   if (answer.redirected && new URL(answer.url).pathname === "/sign-in") location.reload();
   if (!answer.ok) {

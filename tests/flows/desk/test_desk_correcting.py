@@ -123,6 +123,9 @@ def test_two_people_and_those_who_only_look(house: House) -> None:
     assert (late.json()["id"], late.json()["last"]["who"]) == (first["id"], "Anna")
     over = ben.post(f"/api/items/{item}/correction", said={"strength": 0.5}, seen=first["id"])
     assert over.status_code == 200
+    # What Anna takes back is hers, which counts no more: not what Ben has said meanwhile.
+    late = anna.post(f"/api/items/{item}/correction/withdraw?seen={first['id']}")
+    assert (late.status_code, late.json()["id"]) == (409, over.json()["id"])
     page = anna.client.get(f"/items/{item}/correct", headers=HTML).text
     assert "Ben &lt;i&gt;" in page
     assert "<i>" not in page

@@ -11,7 +11,7 @@ from flows.desk.identity import FORM_COOKIE, AttemptLimit, form_token
 from flows.desk.signing import next_page
 from tasks.ledger import ItemFilter
 from tasks.ledger.people import Role, add_person, remove_person
-from tests.desks import HTML, LOCAL, PASSWORD, House, OpenHouse, token_in
+from tests.desks import HTML, LOCAL, PASSWORD, Curator, House, OpenHouse, token_in
 
 
 def basic(name: str, password: str) -> dict[str, str]:
@@ -134,6 +134,47 @@ def test_roles_bound_what_a_person_may_do(house: House) -> None:
         assert curator.client.get(url).status_code == 401
     assert boss.client.get("/metrics").status_code == 200
     assert curator.client.get(f"/api/items/{other}").status_code == 200
+
+
+def test_no_list_names_what_is_held(house: House) -> None:
+    """Held itself, or turned down before it was held: by no page, filter or form."""
+    held, rejected, other = house.ids()[:3]
+    names = {row.id: row.uri for row in house.ledger.list_items(ItemFilter(), limit=100)}
+    cleo, rita = house.signed_in("Cleo"), house.signed_in("Rita", Role.RUN)
+    assert cleo.decide(held, "hold", "rights").status_code == 200
+    assert cleo.decide(rejected, "reject").status_code == 200
+    house.ledger.hold(ItemFilter(uri=names[rejected]), who="Rita", why="rights")
+
+    def named_in(who: Curator, path: str) -> set[int]:
+        text = who.client.get(path, headers={"Accept": "*/*"}).text
+        return {item for item, uri in names.items() if uri.rpartition("/")[2] in text}
+
+    for page in ("/api/queue", "/wall", "/wall/more", "/review", "/review/end"):
+        for status, item in (("held", held), ("rejected", rejected)):
+            assert not named_in(cleo, f"{page}?status={status}"), (page, status)
+            if "end" not in page:
+                assert item in named_in(rita, f"{page}?status={status}"), (page, status)
+    chosen = {"item": f"{held},{rejected},{other}", "as_of": "2999-01-01T00:00:00+00:00"}
+    for path in ("/wall/confirm", "/wall/decide"):
+        form = chosen | {"csrf": cleo.token, "kind": "approve", "confirmed": "9"}
+        page = cleo.client.post(path, data=form, headers=HTML).text
+        shown = {item for item, uri in names.items() if f'alt="{uri.rpartition("/")[2]}"' in page}
+        assert shown == {other}
+
+
+def test_ones_own_hold_is_taken_back(house: House) -> None:
+    """Though it hides the item at once; nobody else learns of it, and others' holds stay."""
+    item, uri = house.ids()[0], house.ledger.list_items(ItemFilter(), limit=1)[0].uri
+    cleo, ben = house.signed_in("Cleo"), house.signed_in("Ben")
+    made = cleo.decide(item, "hold").json()["decision"]
+    assert ben.post(f"/api/items/{item}/undo?decision={made}").status_code == 404
+    assert cleo.post(f"/api/items/{item}/undo?decision={made}").json() == {"items": 1}
+    assert cleo.client.get(f"/api/items/{item}").json()["status"] == "review"
+    made = cleo.decide(item, "hold").json()["decision"]
+    house.ledger.hold(ItemFilter(uri=uri), who="Rita", why="sacred")
+    told = cleo.post(f"/api/items/{item}/undo?decision={made}")
+    assert (told.status_code, "stays held" in told.json()["detail"]) == (409, True)
+    assert cleo.client.get(f"/api/items/{item}").status_code == 404
 
 
 def test_a_session_ends_when_the_person_goes(house: House) -> None:
