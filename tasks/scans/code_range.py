@@ -149,11 +149,10 @@ def _found_in_picture(
         return _from_dark(structure, custom, full, note=note, doubt=doubt)
     bits = max(_GUESSED_BITS[0], largest.bit_length())
     white = (1 << bits) - 1
-    is_meant, is_sure = _guess(counts, bits) if is_silent else (False, False)
-    if not is_meant:
+    if not (is_silent and _is_meant(counts, bits)):
         return CodeRange(0, full)
     note = f"White is guessed to be {white:,} of 65,535: the picture uses {bits} bits of 16."
-    is_sure &= bits in _SURE_BITS and not rule.name
+    is_sure = bits in _SURE_BITS and not rule.name
     return _from_dark(structure, white, full, note=note, doubt="" if is_sure else note)
 
 
@@ -171,14 +170,12 @@ def _counts(
     return counts
 
 
-def _guess(counts: NDArray[np.intp], bits: int) -> tuple[bool, bool]:
-    """Whether a picture would else be black on black, or white on white; and whether surely."""
+def _is_meant(counts: NDArray[np.intp], bits: int) -> bool:
+    """Whether the picture would else be black on black, or white on white."""
     white = (1 << bits) - 1
     ranks = np.cumsum(counts)
     low, high = np.searchsorted(ranks, np.array([0.01, 0.99]) * ranks[-1])
-    spans = bool((high - low) >= _FEWEST_TONES * white)
-    upper = bool(counts[white // 2 + 1 :].sum() >= _UPPER_SHARE * ranks[-1])
-    if bits < _DARK_BITS:
-        return spans, upper
-    reaches = bool(np.flatnonzero(counts)[-1] >= _LEAST_TOP * white)
-    return spans and upper and reaches, upper
+    spans = (high - low) >= _FEWEST_TONES * white
+    upper = counts[white // 2 + 1 :].sum() >= _UPPER_SHARE * ranks[-1]
+    reaches = bits < _DARK_BITS or np.flatnonzero(counts)[-1] >= _LEAST_TOP * white
+    return bool(spans and reaches and upper)

@@ -516,15 +516,6 @@ def test_fewer_bits_than_scanners_use_ask_a_person(bits: int, sense: str, tmp_pa
     assert open_scan(path).tone_doubt
 
 
-def test_a_dark_picture_of_twelve_bits_asks_a_person(tmp_path: Path) -> None:
-    """Of a night few pixels are light: it is no blank sheet all the same."""
-    night = photograph() ** 3 * 0.35
-    night[:4, :4] = 0.95
-    path = write_tiff(tmp_path / "n.tif", codes_of(night, 12))
-    assert np.abs(found_lightness(path) - lightness(srgb(night))).max() < 0.1
-    assert open_scan(path).tone_doubt
-
-
 NUMBERS = {  # numbers for which no tag states a range: type, black, white
     "32 bits hold 16": (np.uint32, 0, 65535),
     "32 bits hold 8": (np.uint32, 0, 255),
