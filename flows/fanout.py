@@ -4,6 +4,7 @@ A task run is a batch, never an item. It is given a small request and claims ins
 in any process that has Autochrome and its settings: the ledger is what they share.
 """
 
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -24,11 +25,16 @@ from tasks.prefect_tasks import colorize_batch
 from tasks.scratch import scratch_folder
 from tasks.settings import Settings
 
+logger = logging.getLogger(__name__)
+
 #: Where a cluster's size is not set: batches in flight, a few more than a small one has workers.
 _IN_FLIGHT_ON_CLUSTER = 8
 
 #: A scheduler that has not answered by then is not there.
 CONNECT_S = 15.0
+
+#: How often a cluster of our own is started, where the machine is busy.
+_RAY_STARTS = 3
 
 #: Ray would take a third of the memory; requests and summaries are small.
 _OBJECT_STORE_BYTES = 100 << 20
@@ -129,6 +135,7 @@ def _ray(settings: Settings) -> Iterator[TaskRunner[Any]]:
     for name, value in _RAY_DEFAULTS.items():
         os.environ.setdefault(name, value)  # read when it is imported
     try:
+        import ray  # noqa: PLC0415 - an extra
         from prefect_ray.context import remote_options  # noqa: PLC0415 - an extra
         from prefect_ray.task_runners import RayTaskRunner  # noqa: PLC0415 - an extra
     except ImportError as error:
@@ -140,13 +147,30 @@ def _ray(settings: Settings) -> Iterator[TaskRunner[Any]]:
             yield RayTaskRunner(address=settings.task_runner_address)
             return
         beside = settings.model_copy(update={"scratch": _RAY_BESIDE})
-        own = {
-            "num_cpus": settings.batches_in_flight or 1,
-            "include_dashboard": False,
-            "object_store_memory": _OBJECT_STORE_BYTES,
-            "_temp_dir": str(opened.enter_context(scratch_folder(beside))),
-        }
-        yield RayTaskRunner(init_kwargs=own)
+        _start_ray(settings, opened.enter_context(scratch_folder(beside)))
+        opened.callback(ray.shutdown)
+        yield RayTaskRunner()
+
+
+def _start_ray(settings: Settings, folder: Path) -> None:
+    """Start a cluster on this machine; a busy one may not have it within Ray's 30 seconds."""
+    import ray  # noqa: PLC0415 - an extra
+
+    for left in reversed(range(_RAY_STARTS)):
+        try:
+            ray.init(
+                namespace="prefect",
+                num_cpus=settings.batches_in_flight or 1,
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                _temp_dir=str(folder),
+            )
+        except Exception as error:  # Ray raises no other
+            if not left or "timed out" not in str(error):
+                raise
+            logger.warning("Ray has not started in time, and is started again: %s", error)
+        else:
+            return
 
 
 def _not_installed(name: str) -> UsageError:
