@@ -64,7 +64,8 @@ def read_table(
         encoding: As Python calls it; none: by its byte order mark, else UTF-8.
 
     Raises:
-        UsageError: It is not in that encoding, there is no such encoding, or its quotes do not end.
+        UsageError: It is not in that encoding, there is no such encoding, its quotes do not end, or
+            columns of one name contradict each other.
     """
     text = _decoded(content, name, encoding)
     named = _SEPARATOR_LINE.match(text)
@@ -131,5 +132,8 @@ def _row(number: int, cells: list[str], columns: tuple[str, ...]) -> Row:
     said = dict.fromkeys(columns, "")
     for name, cell in zip(columns, cells, strict=False):
         text = cell.strip(" \xa0")
-        said[name] = (text[1:] if _PROTECTED.match(text) else text).strip()
+        text = (text[1:] if _PROTECTED.match(text) else text).strip()
+        if name and text and said[name] not in {"", text}:
+            raise csv.Error(f"two columns {name!r} say {said[name]!r} and {text!r}")
+        said[name] = said[name] or text
     return Row(number, said, is_too_long=any(cells[len(columns) :]))

@@ -138,3 +138,16 @@ def test_any_line_ends_are_read_and_what_is_no_table_is_named(ledger: Ledger, en
     assert [review.decision for review in reviews] == ["approve", "reject"]
     with pytest.raises(UsageError, match=r"r\.csv, line"):
         read_reviews(ledger, b"item" * 50_000, name="r.csv", who="w")
+
+
+def test_of_two_columns_of_one_name_none_is_lost(ledger: Ledger) -> None:
+    """A decision stands where either says it; two that differ are refused before any is made."""
+    waiting(ledger, 1)
+    item_id = ledger.list_items(WAITING, limit=1)[0].id
+    head = "item,decision,decision\n"
+    reviews, undecided = read_reviews(
+        ledger, f"{head}{item_id},reject,\n".encode(), name="r.csv", who="w"
+    )
+    assert ([one.decision for one in reviews], undecided) == (["reject"], 0)
+    with pytest.raises(UsageError, match="line 2: two columns 'decision' say"):
+        read_reviews(ledger, f"{head}{item_id},reject,approve\n".encode(), name="r.csv", who="w")
