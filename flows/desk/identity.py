@@ -168,6 +168,12 @@ class Identity:
         """Somebody signed in or out."""
         self._memory.forget()
 
+    def caller(self, scope: Scope) -> str:
+        """The address whose tries are counted: of a proxy that is believed, of whom it asks for."""
+        peer = str((scope.get("client") or ("",))[0])
+        said = Headers(scope=scope).get("x-forwarded-for", "").rpartition(",")[2].strip()
+        return said[:64] if said and peer in self._proxies else peer
+
     def knows_password(self, shown: bytes) -> bool:
         """Whether it is this machine's name:password."""
         return bool(self._auth) and hmac.compare_digest(shown, self._auth)
@@ -202,14 +208,15 @@ class Identity:
             name = self._desk.local_name
             return Visitor(name, Role.RUN, f"{self._secret} password", "password")
         name, _, password = shown.decode("utf-8", "replace").partition(":")
-        peer = str((scope.get("client") or ("",))[0])
+        caller = self.caller(scope)
         person = self._memory.get(
-            f"basic {hashlib.sha256(shown).hexdigest()}", lambda: self._check(name, password, peer)
+            f"basic {hashlib.sha256(shown).hexdigest()}",
+            lambda: self._check(name, password, caller),
         )
         return None if person is None else _visitor(person, f"{self._secret} {name}", "name")
 
-    def _check(self, name: str, password: str, peer: str) -> Person | None:
-        whose = (f"name {name}", f"from {peer}")
+    def _check(self, name: str, password: str, caller: str) -> Person | None:
+        whose = (f"name {name}", f"from {caller}")
         if self._tries.wait_s(*whose) > 0:
             return None
         person = check_password(self._desk.ledger, name, password)

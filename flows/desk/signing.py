@@ -34,7 +34,7 @@ def sign_in(request: Request, desk: OpenDesk, form: Form) -> Response:
     name, password = form.get("name", "").strip()[:200], form.get("password", "")[:1000]
     onward = next_page(form.get("next", ""))
     tries: AttemptLimit = request.state.tries
-    whose = (f"name {name}", f"from {request.client.host if request.client else ''}")
+    whose = (f"name {name}", f"from {request.state.identity.caller(request.scope)}")
     if (wait_s := tries.wait_s(*whose)) > 0:
         said = f"Too many tries: wait {max(1, round(wait_s / 60))} min, then try again."
         answer = _form(request, onward, said, name=name, status=429)

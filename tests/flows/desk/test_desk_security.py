@@ -224,6 +224,20 @@ def test_wrong_passwords_are_counted(house: House) -> None:
     assert "wrong" not in late.text
 
 
+def test_behind_a_proxy_tries_are_those_of_whoever_asks_it(open_house: OpenHouse) -> None:
+    """One who guesses locks nobody else out; of who is no proxy, such a word counts for nothing."""
+    for proxies, others in ((("testclient",), 403), (("10.0.0.1",), 429)):
+        house = open_house(desk_proxies=proxies)
+        client = house.client()
+        token = token_in(client.get("/sign-in", headers=HTML))
+        codes = []
+        for number, address in enumerate(["203.0.113.9"] * 11 + ["203.0.113.7"]):
+            said = {"X-Forwarded-For": f"198.51.100.{number}, {address}"}
+            form = {"name": f"Nobody {number}", "password": "x", "csrf": token}
+            codes.append(client.post("/sign-in", data=form, headers=HTML | said).status_code)
+        assert codes == [403] * 10 + [429, others]
+
+
 def test_tries_are_forgotten_after_a_while() -> None:
     """And those of others are their own."""
     tries = AttemptLimit(most=2, within_s=0.05)
