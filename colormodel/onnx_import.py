@@ -52,6 +52,8 @@ _BEYOND_AB, _BEYOND_RGB, _SHARE_BEYOND = 128.0, 0.25, 0.01
 _LEAST_CHROMA, _GREATEST_CHROMA = 1.0, 80.0
 #: Least standard deviation of a* and b* over a picture.
 _LEAST_SPREAD = 0.25
+#: Least cosine between a*, b* and our own network's, over all pictures.
+_LEAST_LIKENESS = -0.2
 #: Most that L* of RGB may be off on average, and least of the photograph's contrast in it: networks
 #: learn to leave the tone as it is.
 _MOST_LIGHTNESS_OFF, _LEAST_CONTRAST = 15.0, 0.6
@@ -169,11 +171,13 @@ def _try(network: ForeignNetwork) -> Figures:
     predictions = [network(one) for one in sized]
     chroma = [one.chroma for one in predictions]
     _check_colours(chroma)
-    return Figures(
+    figures = Figures(
         float(np.mean([_strength(one) for one in chroma])),
         float(np.mean([float(one.confidence.mean()) for one in predictions])),
         _differ(network, sized, chroma),
     )
+    _check_likeness(network, pictures, chroma)
+    return figures
 
 
 def _tensor(plane: Plane, size: tuple[int, int]) -> Tensor:
@@ -220,6 +224,26 @@ def _check_colours(chroma: Sequence[Tensor]) -> None:
     spread = max(float(one.std(dim=(2, 3)).max()) for one in chroma)
     if spread < _LEAST_SPREAD:
         raise ForeignError("it gives one and the same colour everywhere; that is no colour network")
+
+
+def _check_likeness(
+    network: ForeignNetwork, pictures: Sequence[Plane], chroma: Sequence[Tensor]
+) -> None:
+    """Refuse colours that are the opposite of ours: people are not blue, nor is coffee."""
+    px = network.reference.config.network_px
+    pairs: list[Tensor] = []
+    for plane, theirs in zip(pictures, chroma, strict=True):
+        ours = network.reference(_tensor(plane, network_size(*plane.shape, network_px=px))).chroma
+        resized = functional.interpolate(ours, theirs.shape[-2:], mode="area")
+        pairs.append(torch.stack((theirs.flatten(), resized.flatten())))
+    theirs, ours = torch.cat(pairs, 1).double()
+    likeness = float(functional.cosine_similarity(theirs, ours, dim=0))
+    if likeness < _LEAST_LIKENESS:
+        raise ForeignError(
+            f"its colours of photographs are the opposite of our own network's (likeness "
+            f"{likeness:.2f} of -1 to 1): BGR, or a* and b* of another sign; export it with red, "
+            "green and blue, or a* and b*, in this order and as CIE Lab has them"
+        )
 
 
 def _strength(chroma: Tensor) -> float:

@@ -354,6 +354,32 @@ def test_a_wrong_profile_is_refused(
         take_in(path, profile)
 
 
+class _BlueFirst(ScaledDeOldify):
+    """The same network, from a program that has blue before green before red."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x).flip(1)
+
+
+class _TurnedSigns(SmallDDColor):
+    """What is red is green, and what is yellow blue."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return -super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("network", "profile"), [(_BlueFirst, "deoldify-255"), (_TurnedSigns, "ddcolor")]
+)
+def test_channels_in_another_order_are_refused(
+    tmp_path: Path, network: type[nn.Module], profile: str
+) -> None:
+    """Their shape and range are right, and nobody would see it before the first night is done."""
+    path = export(network(), tmp_path / "net.onnx")
+    with pytest.raises(ForeignError, match="opposite of our own network's"):
+        take_in(path, profile)
+
+
 def _model(nodes: list[onnx.NodeProto], **graph: list[TensorProto]) -> onnx.ModelProto:
     into = helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 64, 64])
     out = helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 2, 64, 64])
