@@ -52,8 +52,9 @@ _BEYOND_AB, _BEYOND_RGB, _SHARE_BEYOND = 128.0, 0.25, 0.01
 _LEAST_CHROMA, _GREATEST_CHROMA = 1.0, 80.0
 #: Least standard deviation of a* and b* over a picture.
 _LEAST_SPREAD = 0.25
-#: Least cosine between a*, b* and our own network's, over all pictures.
-_LEAST_LIKENESS = -0.2
+#: Likeness to our own network below which channels or signs are probably not in their order: people
+#: are not blue, nor is coffee. Some networks may mean it so; whoever adds one is told.
+OPPOSITE = -0.2
 #: Most that L* of RGB may be off on average, and least of the photograph's contrast in it: networks
 #: learn to leave the tone as it is.
 _MOST_LIGHTNESS_OFF, _LEAST_CONTRAST = 15.0, 0.6
@@ -85,11 +86,13 @@ class Figures(NamedTuple):
         chroma: Mean distance from grey, in a*b* units.
         confidence: Mean score.
         passes_differ: Most that a*, b* differed alone and in a minibatch.
+        likeness: Cosine between its a*, b* and those of our own network, over all of them.
     """
 
     chroma: float
     confidence: float
     passes_differ: float
+    likeness: float
 
 
 def import_onnx(
@@ -171,13 +174,12 @@ def _try(network: ForeignNetwork) -> Figures:
     predictions = [network(one) for one in sized]
     chroma = [one.chroma for one in predictions]
     _check_colours(chroma)
-    figures = Figures(
+    return Figures(
         float(np.mean([_strength(one) for one in chroma])),
         float(np.mean([float(one.confidence.mean()) for one in predictions])),
         _differ(network, sized, chroma),
+        _likeness(network, pictures, chroma),
     )
-    _check_likeness(network, pictures, chroma)
-    return figures
 
 
 def _tensor(plane: Plane, size: tuple[int, int]) -> Tensor:
@@ -226,10 +228,9 @@ def _check_colours(chroma: Sequence[Tensor]) -> None:
         raise ForeignError("it gives one and the same colour everywhere; that is no colour network")
 
 
-def _check_likeness(
+def _likeness(
     network: ForeignNetwork, pictures: Sequence[Plane], chroma: Sequence[Tensor]
-) -> None:
-    """Refuse colours that are the opposite of ours: people are not blue, nor is coffee."""
+) -> float:
     px = network.reference.config.network_px
     pairs: list[Tensor] = []
     for plane, theirs in zip(pictures, chroma, strict=True):
@@ -237,13 +238,7 @@ def _check_likeness(
         resized = functional.interpolate(ours, theirs.shape[-2:], mode="area")
         pairs.append(torch.stack((theirs.flatten(), resized.flatten())))
     theirs, ours = torch.cat(pairs, 1).double()
-    likeness = float(functional.cosine_similarity(theirs, ours, dim=0))
-    if likeness < _LEAST_LIKENESS:
-        raise ForeignError(
-            f"its colours of photographs are the opposite of our own network's (likeness "
-            f"{likeness:.2f} of -1 to 1): BGR, or a* and b* of another sign; export it with red, "
-            "green and blue, or a* and b*, in this order and as CIE Lab has them"
-        )
+    return float(functional.cosine_similarity(theirs, ours, dim=0))
 
 
 def _strength(chroma: Tensor) -> float:

@@ -73,7 +73,7 @@ def add(
 
     It colours nothing until it is promoted.
     """
-    from colormodel.onnx_import import Origin
+    from colormodel.onnx_import import OPPOSITE, Origin
     from tasks.checkpoints import add_onnx
     from tasks.ledger.opening import open_ledger
     from tasks.scratch import scratch_folder
@@ -90,6 +90,12 @@ def add(
             origin=origin,
             scratch=scratch,
             who=who or getuser(),
+        )
+    if figures.likeness < OPPOSITE:
+        say(
+            f"its colours of photographs are the opposite of our own network's (likeness "
+            f"{figures.likeness:.2f} of -1 to 1): if it gives BGR, or a* and b* of another sign, "
+            "export it with red, green and blue, or a* and b*, in this order, as CIE Lab has them"
         )
     if as_json:
         print_json(asdict(row) | {"tried": figures._asdict()})
