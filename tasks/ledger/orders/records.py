@@ -8,6 +8,9 @@ from tasks.errors import Reason
 from tasks.ledger.records import RunEnding
 from tasks.schema import ItemStatus, OrderKind, OrderMode, OrderState
 
+#: URIs of a scope that are said: a list may be of thousands.
+_NAMED = 10
+
 
 @dataclass(frozen=True)
 class Scope:
@@ -30,8 +33,10 @@ class Scope:
         return cls(**given)  # type: ignore[arg-type]  # JSON of this class
 
     def in_words(self) -> str:
-        """Say it, for people."""
-        parts = [*self.uris, *(f"collection {name}" for name in self.collections)]
+        """Say it, for people: of many URIs the first."""
+        left = len(self.uris) - _NAMED
+        others = [f"{left:,} more"] if left > 0 else []
+        parts = [*self.uris[:_NAMED], *others, *(f"collection {name}" for name in self.collections)]
         if self.confidence_below is not None:
             parts.append(f"confidence below {self.confidence_below:g}")
         if self.reasons:

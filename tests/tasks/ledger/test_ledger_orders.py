@@ -622,3 +622,10 @@ def test_rates_are_measured_on_batches(ledger: Ledger) -> None:
     assert rates.storage_bytes(1000) == 246
     assert rates.worker_s(8, 4000) == pytest.approx(2 * rates.busy_s)
     assert measured_rates(ledger, run_id=orders.get(ledger, number).run_id) == rates
+
+
+def test_a_scope_of_thousands_is_said_in_a_line() -> None:
+    """In the tables of orders, and as the reason that is kept with the decision."""
+    many = Scope(uris=tuple(f"s3://a/{number}.tif" for number in range(5_000)))
+    assert many.in_words().endswith("s3://a/9.tif, 4,990 more")
+    assert Scope(uris=("s3://a/", "s3://b/")).in_words() == "s3://a/, s3://b/"
