@@ -28,13 +28,14 @@ from flows.desk.statements import (
     Statement,
     TaughtReference,
 )
-from flows.desk.views import seen_item, shown_file, view_of
+from flows.desk.views import seen_item, seen_reference, shown_file, view_of
 from tasks.corrections.saving import save_correction, withdraw_correction
 from tasks.corrections.teaching import teach
 from tasks.errors import UsageError
 from tasks.ledger import corrections
 from tasks.ledger.corrections import CorrectedMeanwhile
 from tasks.ledger.curating import DeskItem
+from tasks.ledger.people import Role
 from tasks.ledger.records import CorrectionRow
 from tasks.ledger.references import latest_references, list_references
 from tasks.pictures.showing import PictureFile, frame_file
@@ -111,7 +112,7 @@ def correct(
         palette=PALETTE,
         standing=standing,
         history=standing.history,
-        references=_newest_references(desk),
+        references=_newest_references(desk, visitor),
     )
 
 
@@ -130,10 +131,7 @@ def frame_picture(
 @pages.get("/correct/references/{number}.jpg")
 def reference(number: Number, desk: OpenDesk, visitor: Deciding) -> Response:
     """A reference, small, for its colours."""
-    del visitor
-    row = next((one for one in list_references(desk.ledger) if one.id == number), None)
-    if row is None:
-        raise HTTPException(404)
+    row = seen_reference(desk, visitor, number)
     file = PictureFile(row.store, row.key, row.sha256[:16], pixels=row.width * row.height)
     jpeg = desk.colours.sessions.small_reference(file, longest_px=_REFERENCE_PX)
     return Response(jpeg, media_type="image/jpeg", headers=_KEPT)
@@ -337,5 +335,7 @@ def _saved(row: CorrectionRow) -> SavedCorrection:
     )
 
 
-def _newest_references(desk: Desk) -> list[int]:
-    return [row.id for row in latest_references(desk.ledger, limit=_REFERENCES)]
+def _newest_references(desk: Desk, visitor: Visitor) -> list[int]:
+    with_held = visitor.may(Role.RUN)
+    rows = latest_references(desk.ledger, limit=_REFERENCES, with_held=with_held)
+    return [row.id for row in rows]

@@ -18,11 +18,11 @@ from flows.desk.identity import Deciding, Form, Looking, OpenDesk, Visitor, read
 from flows.desk.multipart import Part
 from flows.desk.pages import render
 from flows.desk.review import reasons_in
+from flows.desk.views import seen_reference
 from tasks.errors import AutochromeError, UsageError
 from tasks.ledger.people import Role
 from tasks.ledger.reference_records import Certainty, Description, ReferenceKind, Split
 from tasks.ledger.references import (
-    find_reference,
     latest_references,
     withdraw_references,
     witnesses_of,
@@ -73,6 +73,7 @@ def gallery(  # noqa: PLR0913, PLR0917  what a URL may say
         limit=_SHOWN + 1,
         withdrawn=None if of_set is not None else bool(withdrawn),
         set_id=of_set,
+        with_held=visitor.may(Role.RUN),
     )
     return render(
         request,
@@ -92,7 +93,7 @@ def gallery(  # noqa: PLR0913, PLR0917  what a URL may say
 @router.get("/references/{number}")
 def reference(request: Request, number: Number, desk: OpenDesk, visitor: Looking) -> Response:
     """A reference, and which networks it has taught."""
-    row = find_reference(desk.ledger, str(number))
+    row = seen_reference(desk, visitor, number)
     return render(
         request,
         "reference.html.j2",
@@ -105,8 +106,7 @@ def reference(request: Request, number: Number, desk: OpenDesk, visitor: Looking
 @router.get("/references/{number}/picture")
 def picture(number: Number, desk: OpenDesk, visitor: Looking) -> Response:
     """A reference, small."""
-    del visitor
-    row = find_reference(desk.ledger, str(number))
+    row = seen_reference(desk, visitor, number)
     file = PictureFile(row.store, row.key, row.sha256[:16], pixels=row.width * row.height)
     try:
         jpeg = desk.pictures.small(file)
@@ -121,7 +121,7 @@ def withdraw(number: Number, desk: OpenDesk, visitor: Deciding, form: Form) -> R
     why = reasons_in(form)
     if not why:
         raise UsageError("why? The record needs a reason")
-    row = find_reference(desk.ledger, str(number))
+    row = seen_reference(desk, visitor, number)
     withdraw_references(desk.ledger, [row.id], who=visitor.name, why=why)
     return RedirectResponse(f"/references/{number}", 303)
 

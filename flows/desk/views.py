@@ -7,10 +7,13 @@ from fastapi import HTTPException
 
 from flows.desk.desk import Desk
 from flows.desk.identity import Visitor
+from tasks.errors import UsageError
 from tasks.ledger.corrections import of_bytes, of_frames
 from tasks.ledger.curating import DECIDED_AT_DESK, DeskItem
 from tasks.ledger.people import Role
 from tasks.ledger.records import CorrectionRow
+from tasks.ledger.reference_records import ReferenceRow
+from tasks.ledger.references import find_reference
 from tasks.pictures.showing import PictureFile, Which, picture_file
 from tasks.scans.descriptive import Descriptive
 
@@ -42,6 +45,18 @@ def seen_item(desk: Desk, visitor: Visitor, item_id: int, *, fresh: bool = True)
     if one is None or not may_see(visitor, one):
         raise HTTPException(404, f"there is no item {item_id} that you may see")
     return one
+
+
+def seen_reference(desk: Desk, visitor: Visitor, number: int) -> ReferenceRow:
+    """A reference that this person may see.
+
+    Raises:
+        HTTPException: There is none, or its scan is held and the person has not the role for that.
+    """
+    try:
+        return find_reference(desk.ledger, str(number), with_held=visitor.may(Role.RUN))
+    except UsageError as error:
+        raise HTTPException(404, str(error)) from error
 
 
 def view_of(desk: Desk, one: DeskItem) -> ItemView:

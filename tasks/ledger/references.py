@@ -11,13 +11,14 @@ from sqlalchemy import (
     Select,
     and_,
     insert,
+    or_,
     select,
     true,
     update,
 )
 
 from tasks.errors import UsageError
-from tasks.ledger import sql
+from tasks.ledger import refusals, sql
 from tasks.ledger.changes import ensure_store
 from tasks.ledger.engine import reads, writes
 from tasks.ledger.filters import scans_at
@@ -92,13 +93,14 @@ def list_references(
 
 
 @reads
-def latest_references(
+def latest_references(  # noqa: PLR0913 - what a page filters by
     connection: Connection,
     *,
     before: int | None = None,
     limit: int,
     withdrawn: bool | None = False,
     set_id: int | None = None,
+    with_held: bool = True,
 ) -> list[ReferenceRow]:
     """References, the latest first, before one of them.
 
@@ -108,6 +110,7 @@ def latest_references(
         limit: At most so many.
         withdrawn: Only those that are, or are not; None: all.
         set_id: Only those of this frozen set.
+        with_held: Those of scans that are held, too.
     """
     wanted = _select().order_by(reference.c.id.desc()).limit(limit)
     if before is not None:
@@ -119,12 +122,19 @@ def latest_references(
         member = reference_set_member
         mine = select(member.c.reference_id).where(member.c.reference_set_id == set_id)
         wanted = wanted.where(reference.c.id.in_(mine))
+    if not with_held:
+        wanted = wanted.where(~_is_of_held())
     return [_row(row) for row in connection.execute(wanted)]
 
 
 @reads
-def find_reference(connection: Connection, named: str) -> ReferenceRow:
+def find_reference(connection: Connection, named: str, *, with_held: bool = True) -> ReferenceRow:
     """A reference by its number, or by the beginning of its digest.
+
+    Args:
+        connection: To the ledger.
+        named: Either of them.
+        with_held: Also one of a scan that is held.
 
     Raises:
         UsageError: There is none, or more than one.
@@ -132,11 +142,19 @@ def find_reference(connection: Connection, named: str) -> ReferenceRow:
     by_id = reference.c.id == int(named) if named.isdecimal() and len(named) < 10 else None
     by_digest = reference.c.sha256.startswith(named, autoescape=True)
     condition = by_digest if by_id is None else by_id
-    rows = connection.execute(_select().where(condition).limit(2)).all()
+    wanted = _select().where(condition, true() if with_held else ~_is_of_held())
+    rows = connection.execute(wanted.limit(2)).all()
     if len(rows) != 1:
         found = "more than one reference begins" if rows else "there is no reference"
         raise UsageError(f"{found} {named!r}; `autochrome references list` shows them")
     return _row(rows[0])
+
+
+def _is_of_held() -> ColumnElement[bool]:
+    """On `reference`: it shows a scan that is held, in colour or as we coloured it."""
+    corrected = select(item.c.scan_id).where(item.c.id == reference.c.corrects_item_id)
+    is_shown = or_(scan.c.id == reference.c.scan_id, scan.c.id.in_(corrected))
+    return select(scan.c.id).where(is_shown, refusals.is_held()).correlate(reference).exists()
 
 
 @writes

@@ -103,7 +103,8 @@ def test_what_is_said_is_shown_kept_and_taught(house: House) -> None:
     assert again.json() == taught.json()
     assert anna.client.get(f"/api/items/{item}/correction").json()["taught"] == 1
     assert [one.id for one in list_references(house.ledger)] == [taught.json()["reference"]]
-    picture = anna.client.get(f"/correct/references/{taught.json()['reference']}.jpg")
+    number = taught.json()["reference"]
+    picture = anna.client.get(f"/correct/references/{number}.jpg")
     assert pixels(picture).shape[2] == 3
     page = anna.client.get(f"/items/{item}", headers=HTML).text
     assert "1 hint" in page
@@ -111,6 +112,16 @@ def test_what_is_said_is_shown_kept_and_taught(house: House) -> None:
     back = anna.post(f"/api/items/{item}/correction/withdraw?why=a+mistake")
     assert back.json()["withdrawn_by"] == "Anna"
     wait_until_coloured(anna, item)
+    # What it taught shows the scan: held, it is for those alone who may see that.
+    rita, pictures = (
+        house.signed_in("Rita", Role.RUN),
+        (f"/references/{number}/picture", picture.url),
+    )
+    house.ledger.hold(ItemFilter(ids=[item]), who="Rita", why="rights")
+    for who, status in ((anna, 404), (rita, 200)):
+        assert [who.client.get(url).status_code for url in pictures] == [status, status]
+        gallery = who.client.get("/references", headers=HTML).text
+        assert (f"/references/{number}" in gallery) is (status == 200)
 
 
 def test_two_people_and_those_who_only_look(house: House) -> None:
