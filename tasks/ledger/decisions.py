@@ -274,8 +274,7 @@ def keep_held(connection: Connection, moved: ColumnElement[bool], *statuses: Ite
     if not connection.execute(select(refusals.ARE_THERE)).scalar():
         return
     kept = Decision(DecisionKind.HOLD, ItemStatus.HELD, "ledger", "its scan is held")
-    held = select(scan.c.id).where(scan.c.id == item.c.scan_id, refusals.is_held())
-    theirs = and_(status_in(*statuses), moved, held.correlate(item).exists())
+    theirs = and_(status_in(*statuses), moved, refusals.is_of_held_scan())
     carry_out(connection, kept, theirs, {})
 
 

@@ -91,6 +91,12 @@ def is_held() -> ColumnElement[bool]:
     )
 
 
+def is_of_held_scan() -> ColumnElement[bool]:
+    """On `item`: its scan is held."""
+    held = select(scan.c.id).where(scan.c.id == item.c.scan_id, is_held())
+    return held.correlate(item).exists()
+
+
 def is_refused_as_it_is() -> ColumnElement[bool]:
     """On `scan`: somebody said no to the bytes that it holds now."""
     return select(refusal.c.id).where(_SAME_BYTES).correlate(scan).exists()

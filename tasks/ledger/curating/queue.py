@@ -26,7 +26,7 @@ from tasks.ledger.filters import SCANS_THAT_ARE, bounds_of, scans_at
 from tasks.ledger.holds import HELD_FROM
 from tasks.ledger.reading import item_row, select_items
 from tasks.ledger.records import ItemFilter, ItemRow
-from tasks.ledger.refusals import is_held
+from tasks.ledger.refusals import is_of_held_scan
 from tasks.ledger.sql import AnyRow, Rows, is_postgresql
 from tasks.schema import (
     SETTLED,
@@ -252,8 +252,7 @@ class Walk:
             where.append(item.c.order_id == chosen.order_id)
         if not chosen.with_held and chosen.status not in HELD_FROM:
             # A hold leaves what was rejected, skipped or superseded where it stands.
-            held = select(scan.c.id).where(scan.c.id == item.c.scan_id, is_held())
-            where += [item.c.status != ItemStatus.HELD, ~held.correlate(item).exists()]
+            where += [item.c.status != ItemStatus.HELD, ~is_of_held_scan()]
         return where
 
     def _heads(
