@@ -40,10 +40,16 @@ def warning(settings: Settings, subject: str) -> str:
     return found.detail
 
 
-def test_nothing_is_wrong(make_settings: MakeSettings, ledger_url: str, tmp_path: Path) -> None:
-    """On both databases; each thing is looked at, and no file made in the output."""
+def test_nothing_is_wrong(
+    make_settings: MakeSettings, ledger_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On both databases; each thing is looked at, and no file made in the output.
+
+    How much room the disk of whoever runs the tests has is none of its business.
+    """
+    monkeypatch.setattr(diagnosis, "_SCARCE_BYTES", 0)
     found = list(diagnose(make_settings(database_url=ledger_url)))
-    assert {one.state for one in found} == {State.OK}
+    assert [one for one in found if one.state is not State.OK] == []
     assert {one.subject for one in found} == {
         "versions", "database", "clock", "source", "output", "disk", "device", "processor",
         "checkpoint",
