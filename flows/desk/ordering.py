@@ -1,6 +1,7 @@
 """Orders: how far each is, steering them, and ordering more; a dry run is shown first."""
 
 import os
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Annotated
 
@@ -9,13 +10,15 @@ from starlette.responses import RedirectResponse, Response
 
 from flows.desk.archive import STATUSES
 from flows.desk.desk import Desk
-from flows.desk.identity import Form, Looking, OpenDesk, Running
+from flows.desk.identity import Form, Looking, OpenDesk, Running, Visitor
 from flows.desk.pages import render
 from flows.desk.review import number_in, reasons_in
 from tasks.errors import UsageError
 from tasks.ledger import orders
 from tasks.ledger.film_figures import frames_of_order
+from tasks.ledger.holds import list_all_held
 from tasks.ledger.orders import Budget, Order, OrderKind, OrderMode, Scope
+from tasks.ledger.people import Role
 from tasks.orders.planning import forecast, place_order, plan_order
 from tasks.orders.words import budget_in_words, forecast_in_words, pace_of
 
@@ -30,16 +33,15 @@ Number = Annotated[int, Path(ge=1, lt=1 << 60)]
 @router.get("/orders")
 def list_orders(request: Request, desk: OpenDesk, visitor: Looking) -> Response:
     """The latest orders."""
-    del visitor
     rows = orders.list_latest(desk.ledger, limit=_LATEST)
     going = {row.id: orders.progress(desk.ledger, row.id) for row in rows if row.ended_at is None}
-    return render(request, "orders.html.j2", rows=rows, going=going)
+    unnamed = _unnamed(desk, visitor, rows)
+    return render(request, "orders.html.j2", rows=rows, going=going, unnamed=unnamed)
 
 
 @router.get("/orders/{order_id}")
 def story(request: Request, order_id: Number, desk: OpenDesk, visitor: Looking) -> Response:
     """How far an order is, its shares, and who decided what about it."""
-    del visitor
     row = orders.get(desk.ledger, order_id)
     told = orders.progress(desk.ledger, order_id)
     pace = None if row.ended_at else pace_of(desk.ledger, row, told)
@@ -47,6 +49,7 @@ def story(request: Request, order_id: Number, desk: OpenDesk, visitor: Looking) 
         request,
         "order.html.j2",
         row=row,
+        unnamed=_unnamed(desk, visitor, [row]),
         told=told,
         pace=pace,
         frames=frames_of_order(desk.ledger, order_id),
@@ -103,6 +106,13 @@ def place(desk: OpenDesk, visitor: Running, form: Form) -> Response:
     )
     _go_on(desk, row.id)
     return RedirectResponse(f"/orders/{row.id}", 303)
+
+
+def _unnamed(desk: Desk, visitor: Visitor, rows: Iterable[orders.OrderRow]) -> Collection[str]:
+    """What orders were given for and this person may not learn the names of."""
+    if visitor.may(Role.RUN):
+        return ()
+    return list_all_held(desk.ledger, {uri for row in rows for uri in row.scope.named_uris})
 
 
 def _order(form: Form, *, who: str) -> Order:

@@ -17,6 +17,7 @@ from tasks.ledger.curating import (
     Judgement,
     Place,
     decide,
+    deciders_of,
     queue,
     take_back_opinion,
     undo,
@@ -139,10 +140,10 @@ def undo_own(desk: Desk, visitor: Visitor, decision_id: int, *, item_id: int) ->
     made = [found for found in one.decisions if found.id == decision_id] if one else []
     if not made:
         raise UsageError(f"decision {decision_id} is not about item {item_id}")
-    if visitor.name not in made[0].who.split(" and "):
+    if visitor.name not in (by := deciders_of(desk.ledger, decision_id)).names:
         seen_item(desk, visitor, item_id)  # one's own hold is taken back, though it hides the item
         if not visitor.may(Role.RUN):
-            raise HTTPException(403, f"{made[0].who} decided that; the role run takes back others'")
+            raise HTTPException(403, f"{by.who} decided that; the role run takes back others'")
     undone = undo(desk.ledger, decision_id, who=visitor.name)
     for number in undone.items:
         desk.decided(number)

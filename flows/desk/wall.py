@@ -21,7 +21,7 @@ from flows.desk.review import number_in, reasons_in
 from flows.desk.views import may_see, seen_item
 from tasks.errors import AutochromeError, UsageError
 from tasks.ledger import ItemFilter, ItemStatus
-from tasks.ledger.curating import Place, queue, undo
+from tasks.ledger.curating import Place, deciders_of, queue, undo
 from tasks.ledger.curating.deciding import TWO_AGREE
 from tasks.ledger.curating.many import (
     DECIDED_ABOUT_MANY,
@@ -32,7 +32,6 @@ from tasks.ledger.curating.many import (
     database_time,
     decide_many,
     latest_decisions,
-    who_decided,
 )
 from tasks.ledger.people import Role
 from tasks.pictures.showing import small_file
@@ -165,9 +164,9 @@ def undo_many(desk: OpenDesk, visitor: Deciding, form: Form) -> Response:
     """Take a decision back: one's own, or anybody's by whoever runs the archive."""
     view = read_queue(desk, visitor, form)
     number = number_in(form, "decision")
-    who = who_decided(desk.ledger, number)
-    if visitor.name not in who.split(" and ") and not visitor.may(Role.RUN):
-        raise HTTPException(403, f"{who} decided that; the role run takes back others'")
+    by = deciders_of(desk.ledger, number)
+    if visitor.name not in by.names and not visitor.may(Role.RUN):
+        raise HTTPException(403, f"{by.who} decided that; the role run takes back others'")
     undone = undo(desk.ledger, number, who=visitor.name)
     desk.decided()
     said = f"{len(undone.items)}-{undone.passed_over}"

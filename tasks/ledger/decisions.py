@@ -98,20 +98,24 @@ class Decision:
     order_id: int | None = None  # that decides it
 
 
-def decide(
+def decide(  # noqa: PLR0913  who, what and why
     connection: Connection,
     kind: DecisionKind,
     chosen: ItemFilter,
     *,
     who: str,
     why: str,
+    agreed: Mapping[str, Sequence[int]] | None = None,
 ) -> int:
     """Move what the filter finds, and record it; returns how many (`holds` has the other two).
 
     A no stands for scan and bytes until a person says yes. Where scans are named that have nothing
     yet that could be turned down, a reject stands for what will be made of them.
+
+    *agreed*: where several had to, who wanted it, each for which items.
     """
-    made = Decision(kind, MOVES[kind].target, who, why, scope=chosen.as_json())
+    scope = chosen.as_json() | ({"agreed": agreed} if agreed else {})
+    made = Decision(kind, MOVES[kind].target, who, why, scope=scope)
     if kind in _NO or kind is DecisionKind.APPROVE:
         refusals.lock(connection)
     where, given = _where(connection, kind, chosen), parameters_of(chosen)

@@ -1,12 +1,13 @@
 """Holding scans, whether or not an item exists, and letting go of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     and_,
     delete,
+    false,
     func,
     insert,
     or_,
@@ -17,7 +18,7 @@ from sqlalchemy import (
 from tasks.errors import Reason, UsageError
 from tasks.ledger import refusals, refused_files, sql
 from tasks.ledger.decisions import Decision, carry_out, record
-from tasks.ledger.engine import Database
+from tasks.ledger.engine import Database, reads
 from tasks.ledger.filters import condition_of, parameters_of, scans_at
 from tasks.ledger.records import ItemFilter
 from tasks.ledger.sweeping import uncount
@@ -146,6 +147,33 @@ def count_held(connection: Connection, chosen: ItemFilter) -> int:
 def count_released(connection: Connection, chosen: ItemFilter) -> int:
     """How many scans `release` would let go of now."""
     return len(_held_ids(connection, chosen))
+
+
+@reads
+def list_all_held(connection: Connection, uris: Collection[str]) -> frozenset[str]:
+    """Those of these URIs at which nothing lies but what is held, or will be once it is found."""
+    if not uris:
+        return frozenset()
+    places = [f"{place.rstrip('/')}/" for place in refusals.list_held_places(connection)]
+    is_any = connection.execute(select(select(refusal.c.id).where(refusals.IS_HOLD).exists()))
+    if not is_any.scalar() and not places:
+        return frozenset()
+    found = []
+    for uri in uris:
+        try:
+            there = scans_at(connection, uri)
+        except UsageError:
+            there = false()
+        seen, known = (
+            select(scan.c.id).where(there, which).limit(1)
+            for which in (~refusals.is_held(), true())
+        )
+        if connection.execute(seen).first() is not None:
+            continue
+        is_known = connection.execute(known).first() is not None
+        if is_known or f"{uri.rstrip('/')}/".startswith(tuple(places)):
+            found.append(uri)
+    return frozenset(found)
 
 
 def _scans(

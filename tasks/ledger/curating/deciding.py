@@ -106,19 +106,21 @@ def decide(connection: Connection, judged: Judgement, *, must_agree: int = 1) ->
     if status not in allowed:
         raise DecidedMeanwhile(judged.item_id, status, None, f"{judged.kind} does not apply to it")
     who, why = judged.who, judged.why
+    agreed: dict[str, list[int]] = {}
     if must_agree > 1 and judged.kind in TWO_AGREE:
         others = [one for one in opinions_of(connection, judged.item_id) if one.who != who]
         agreeing = [one for one in others if one.kind == judged.kind]
         if not agreeing:
             _note(connection, judged)
             return JudgementResult(None, status, tuple(others))
+        agreed = {agreeing[0].who: [judged.item_id], sql.storable(who): [judged.item_id]}
         who = f"{agreeing[0].who} and {who}"
         why = "; ".join(dict.fromkeys(filter(None, (agreeing[0].why, why))))
     chosen = ItemFilter(ids=[judged.item_id], statuses=[status])
     if judged.kind is DecisionKind.HOLD:
         moved = holds.hold(connection, chosen, who=who, why=why)
     else:
-        moved = decisions.decide(connection, judged.kind, chosen, who=who, why=why)
+        moved = decisions.decide(connection, judged.kind, chosen, who=who, why=why, agreed=agreed)
     last = decisions_of(connection, judged.item_id)[-1:]
     if not moved or not last or last[0].became is None:
         said = (

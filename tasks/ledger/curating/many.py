@@ -112,6 +112,7 @@ def decide_many(  # noqa: PLR0913  who, what and why
     if there != confirmed:
         raise CountChanged(confirmed, there)
     wanted = confirmed
+    agreed: dict[str, list[int]] = {}
     if must_agree > 1 and kind in TWO_AGREE:
         others = _agreeing(connection, kind, chosen, who)
         _note_rest(connection, kind, chosen, who, why, passed_over=others)
@@ -119,13 +120,16 @@ def decide_many(  # noqa: PLR0913  who, what and why
         if not wanted:
             return BulkResult(0, 0, confirmed)
         chosen = replace(chosen, ids=sorted(others))
-        who = " and ".join([*sorted(set(others.values())), who])
+        for number, other in sorted(others.items(), key=lambda one: (one[1], one[0])):
+            agreed.setdefault(other, []).append(number)
+        agreed[sql.storable(who)] = sorted(others)
+        who = " and ".join(agreed)
     if kind is DecisionKind.HOLD:
         moved = holds.hold(connection, chosen, who=who, why=why)
     elif kind is DecisionKind.RELEASE:
         moved = holds.release(connection, chosen, who=who, why=why)
     else:
-        moved = decisions.decide(connection, kind, chosen, who=who, why=why)
+        moved = decisions.decide(connection, kind, chosen, who=who, why=why, agreed=agreed)
     if moved != wanted:
         raise CountChanged(confirmed, confirmed - wanted + moved)
     if not moved:
@@ -213,17 +217,3 @@ def latest_decisions(connection: Connection, who: str, *, limit: int = 8) -> lis
         RecentDecision(row.id, DecisionKind(row.kind), row.why, row.decided_at, row.items)
         for row in connection.execute(wanted)
     ]
-
-
-@reads
-def who_decided(connection: Connection, decision_id: int) -> str:
-    """Who made a decision.
-
-    Raises:
-        UsageError: There is none of this number.
-    """
-    wanted = select(decision.c.who).where(decision.c.id == decision_id)
-    who: str | None = connection.execute(wanted).scalar()
-    if who is None:
-        raise UsageError(f"there is no decision {decision_id}")
-    return who

@@ -5,13 +5,14 @@ What others have decided about the same scans since stands, too: what is held is
 recipes the one that was published last is in use.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Connection,
+    Row,
     and_,
     case,
     delete,
@@ -24,7 +25,7 @@ from sqlalchemy import (
 
 from tasks.errors import UsageError
 from tasks.ledger import decisions, holds, refusals, sql
-from tasks.ledger.engine import writes
+from tasks.ledger.engine import reads, writes
 from tasks.schema import (
     DecisionKind,
     ItemStatus,
@@ -33,6 +34,7 @@ from tasks.schema import (
     decision_item,
     held_place,
     item,
+    opinion,
     refusal,
 )
 
@@ -61,23 +63,51 @@ class Reversal:
     passed_over: int
 
 
+@dataclass(frozen=True)
+class Deciders:
+    """Whose a decision is.
+
+    Attributes:
+        who: As it is on record.
+        names: Each who wanted it for all of its items: one, or those who agreed.
+    """
+
+    who: str
+    names: frozenset[str]
+
+
+@reads
+def deciders_of(connection: Connection, decision_id: int) -> Deciders:
+    """Whose a decision is, and may take it back.
+
+    Raises:
+        UsageError: There is none of this number.
+    """
+    made = _find(connection, decision_id)
+    agreed: Mapping[str, Sequence[int]] = made.scope.get("agreed", {made.who: ()})
+    most = max(map(len, agreed.values()))
+    return Deciders(made.who, frozenset(name for name in agreed if len(agreed[name]) == most))
+
+
 @writes
 def undo(connection: Connection, decision_id: int, *, who: str, why: str = "") -> Reversal:
     """Take a decision back, about one item or many: they are what they were before.
 
-    Items that somebody decided about since are passed over.
+    Items that somebody decided about since are passed over. Of what several agreed on, whoever is
+    one of them takes his own word back: what the others want stands, and waits for another again.
 
     Raises:
         UsageError: There is no such decision, or none of its kind can be taken back.
     """
     refusals.lock(connection)
-    made = connection.execute(select(decision).where(decision.c.id == decision_id)).first()
-    if made is None:
-        raise UsageError(f"there is no decision {decision_id}")
+    made = _find(connection, decision_id)
     if made.kind not in UNDOABLE:
         raise UsageError(f"decision {decision_id} is to {made.kind}: that is not taken back")
     ids, moved = _still_so(connection, decision_id)
+    agreed: dict[str, Sequence[int]] = dict(made.scope.get("agreed", {}))
+    own = agreed.pop(sql.storable(who), ())
     if not ids:
+        _want_no_more(connection, made, sql.storable(who), own)
         return Reversal(None, {}, moved)
     undone = decisions.record(
         connection, DecisionKind.UNDO, who=who, why=why, scope={"decision": decision_id}
@@ -89,6 +119,8 @@ def undo(connection: Connection, decision_id: int, *, who: str, why: str = "") -
     connection.execute(delete(refusal).where(refusal.c.decision_id == decision_id))
     connection.execute(delete(held_place).where(held_place.c.decision_id == decision_id))
     _give_way(connection, undone)
+    if own:
+        _want_still(connection, made, {name: set(agreed[name]) & set(ids) for name in agreed})
     now = connection.execute(
         select(item.c.id, item.c.status).where(item.c.id.in_(sql.given_ids(connection))),
         sql.as_ids(ids),
@@ -96,6 +128,30 @@ def undo(connection: Connection, decision_id: int, *, who: str, why: str = "") -
     return Reversal(
         undone, {number: ItemStatus(status) for number, status in now}, moved - len(ids)
     )
+
+
+def _find(connection: Connection, decision_id: int) -> Row[Any]:
+    made = connection.execute(select(decision).where(decision.c.id == decision_id)).first()
+    if made is None:
+        raise UsageError(f"there is no decision {decision_id}")
+    return made
+
+
+def _want_still(
+    connection: Connection, made: Row[Any], wanted: Mapping[str, Collection[int]]
+) -> None:
+    """Those who agreed on a decision want it still, each for these items."""
+    said = {"kind": made.kind, "why": made.why}
+    rows = [{"who": name, "item_id": n, **said} for name, items in wanted.items() for n in items]
+    if rows:
+        connection.execute(insert(opinion).values(given_at=sql.now()), rows)
+
+
+def _want_no_more(connection: Connection, made: Row[Any], who: str, items: Sequence[int]) -> None:
+    """Another of those who agreed took it back first: this one wants it no more, either."""
+    mine = and_(opinion.c.who == who, opinion.c.kind == made.kind)
+    theirs = opinion.c.item_id.in_(sql.given_ids(connection))
+    connection.execute(delete(opinion).where(mine, theirs), sql.as_ids(items))
 
 
 def _still_so(connection: Connection, decision_id: int) -> tuple[list[int], int]:

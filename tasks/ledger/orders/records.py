@@ -1,6 +1,6 @@
 """What an order is ordered with, and what is told of it: plain, frozen, typed."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
@@ -32,11 +32,18 @@ class Scope:
         given = {n: tuple(v) if isinstance(v, list) else v for n, v in stored.items()}
         return cls(**given)  # type: ignore[arg-type]  # JSON of this class
 
-    def in_words(self) -> str:
-        """Say it, for people: of many URIs the first."""
-        left = len(self.uris) - _NAMED
-        others = [f"{left:,} more"] if left > 0 else []
-        parts = [*self.uris[:_NAMED], *others, *(f"collection {name}" for name in self.collections)]
+    @property
+    def named_uris(self) -> tuple[str, ...]:
+        """Those that are said of all."""
+        return self.uris[:_NAMED]
+
+    def in_words(self, unnamed: Collection[str] = ()) -> str:
+        """Say it, for people: of many URIs the first, but for the *unnamed*."""
+        named = [uri for uri in self.named_uris if uri not in unnamed]
+        left = len(self.uris) - len(self.named_uris)
+        held = len(self.named_uris) - len(named)
+        parts = named + [f"{n:,} {what}" for n, what in ((left, "more"), (held, "held")) if n]
+        parts += [f"collection {name}" for name in self.collections]
         if self.confidence_below is not None:
             parts.append(f"confidence below {self.confidence_below:g}")
         if self.reasons:

@@ -76,8 +76,7 @@ def make(
         )
         .returning(work_order.c.id)
     ).scalar_one()
-    why = order.why or order.scope.in_words()
-    _note(connection, DecisionKind.ORDER, order_id, order.who, why)
+    _note(connection, DecisionKind.ORDER, order_id, order.who, order.why)
     return order_id
 
 

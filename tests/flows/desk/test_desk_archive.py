@@ -91,3 +91,23 @@ def test_only_whoever_runs_the_archive_orders(house: House) -> None:
         assert anna.client.post(path, data=data, headers=HTML).status_code == 403
     for path in ("/archive/cell?order=99", "/archive/cell?collection=none", "/archive/cell?x=1"):
         assert anna.client.get(path, headers=HTML).status_code == 404, path
+
+
+def test_orders_name_what_is_held_to_whoever_runs_the_archive_alone(house: House) -> None:
+    """A scan, a pattern or a place of which all is held; a folder of which one is, to everybody."""
+    rows = house.ledger.list_items(ItemFilter(), limit=100)
+    (first, second), folder = (row.uri for row in rows[:2]), rows[0].uri.rpartition("/")[0]
+    later = f"{folder}/later"
+    for place in (first, later):
+        house.ledger.hold(ItemFilter(uri=place), who="Rita", why="sacred")
+    scope = orders.Scope(uris=(first, f"{first[:-1]}*", f"{later}/a.tif", second, f"{folder}/"))
+    number = orders.make(
+        house.ledger, orders.Order(scope=scope, who="Rita"), recipe_id=1, name="a request"
+    )
+    cleo, rita = house.signed_in("Cleo"), house.signed_in("Rita", Role.RUN)
+    for path in ("/orders", f"/orders/{number}"):
+        seen, all_of_it = (who.client.get(path, headers=HTML).text for who in (cleo, rita))
+        assert f"{second}, {folder}/, 3 held" in seen, path
+        assert first not in seen
+        assert "later" not in seen
+        assert f"{first}, {first[:-1]}*, {later}/a.tif, {second}, {folder}/<" in all_of_it, path

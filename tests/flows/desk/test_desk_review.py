@@ -166,6 +166,45 @@ def test_two_must_agree_where_the_settings_say_so(open_house: OpenHouse) -> None
     assert told["decisions"][-1]["who"] == "Anna and Ben"
 
 
+def test_one_of_two_who_agreed_takes_back_his_own_word(open_house: OpenHouse) -> None:
+    """The item is what it was before, and the other's word waits for another person again."""
+    house = open_house(desk_agreement=2)
+    anna, ben, rita = (
+        house.signed_in(name, role)
+        for name, role in (("Anna", Role.DECIDE), ("Ben", Role.DECIDE), ("Rita", Role.RUN))
+    )
+    cleo = house.signed_in("Anna and Ben")
+    item = house.ids()[0]
+
+    def told() -> tuple[str, list[tuple[str, str]]]:
+        found = anna.client.get(f"/api/items/{item}").json()
+        return found["status"], [(one["who"], one["kind"]) for one in found["opinions"]]
+
+    def agree(kind: str) -> int:
+        assert anna.decide(item, kind, "lovely").json()["decision"] is None
+        return int(ben.decide(item, kind).json()["decision"])
+
+    made = agree("approve")
+    assert told() == ("published", [])
+    url = f"/api/items/{item}/undo?decision={made}"
+    assert cleo.post(url).status_code == 403  # whose name only looks like theirs
+    assert anna.post(url).json() == {"items": 1}
+    assert told() == ("review", [("Ben", "approve")])
+    assert ben.post(url).json() == {"items": 0}  # nor does the second one, who is slower
+    assert told() == ("review", [])
+    made = agree("approve")
+    assert ben.post(f"/api/items/{item}/undo?decision={made}").json() == {"items": 1}
+    assert told() == ("review", [("Anna", "approve")])
+    assert ben.decide(item, "approve").json()["status"] == "published"
+    made = agree("reject")  # of what is published: it is so again, and one wants it rejected
+    assert anna.post(f"/api/items/{item}/undo?decision={made}").json() == {"items": 1}
+    assert told() == ("published", [("Ben", "reject")])
+    assert anna.decide(item, "reject").json()["status"] == "rejected"
+    made = anna.client.get(f"/api/items/{item}").json()["decisions"][-1]["id"]
+    assert rita.post(f"/api/items/{item}/undo?decision={made}").json() == {"items": 1}
+    assert told() == ("published", [])  # whoever runs the archive takes it all back
+
+
 def test_a_story_is_told_and_found(house: House) -> None:
     """All that `autochrome item` tells; by number, name, pattern and digest."""
     anna = house.signed_in("Anna")

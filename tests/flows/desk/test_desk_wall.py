@@ -234,8 +234,18 @@ def test_where_two_must_agree_the_second_person_confirms(open_house: OpenHouse) 
         house.ledger.list_items(ItemFilter(ids=ids[1:2]), limit=1)[0].uri
     )
     assert story.items[0].decisions[-1].who == "Anna and Ben <i>"
-    back = anna.client.post("/wall/undo", data=fields_in(page, "/wall/undo") | {"csrf": anna.token})
-    assert back.status_code == 303
+    undo = fields_in(page, "/wall/undo")
+    assert anna.client.post("/wall/undo", data=undo | {"csrf": anna.token}).status_code == 303
+    assert set(statuses_of(house).values()) == {ItemStatus.REVIEW}
+    # Hers are taken back; his stand, and are done with the next one who wants the same.
+    cleo = house.signed_in("Cleo")
+    assert "Noted: <b>reject</b>, 1 scan" in want(cleo, "reject", ids[1:2])
+    page = want(cleo, "approve", ids[1:5])
+    assert "Done: <b>approve</b>, 4 scans" in page
+    # Ben and she stand behind all of it; of three others each behind a part alone.
+    undo = fields_in(page, "/wall/undo")
+    assert anna.client.post("/wall/undo", data=undo | {"csrf": anna.token}).status_code == 403
+    assert ben.client.post("/wall/undo", data=undo | {"csrf": ben.token}).status_code == 303
     assert set(statuses_of(house).values()) == {ItemStatus.REVIEW}
     # A hold is carried out at once.
     assert "Done: <b>hold</b>, 1 scan" in want(anna, "hold", ids[5:])
