@@ -358,7 +358,8 @@ def _opened(path: Path, scan: Scan, *, is_lossy: bool, is_turned: bool = False) 
     """The written file; its depth, channels, profile and size are checked."""
     pyvips.cache_set_max(0)  # a streaming image is read once; a cached one would be found used up
     access = "random" if is_turned else "sequential"
-    image = pyvips.Image.new_from_file(str(path), access=access, fail_on="warning")
+    load = pyvips.Image.jpegload if is_lossy else pyvips.Image.tiffload
+    image = load(str(path), access=access, fail_on="warning")
     needed = np.dtype(np.uint8) if is_lossy else scan.header.sample_type
     is_float = image.format == "float"
     if _bits(image) < 8 * needed.itemsize or is_float < (needed.kind == "f") or image.bands != 3:

@@ -23,10 +23,8 @@ from tasks.derivatives.segments import xmp_segments
 from tasks.derivatives.sidecar import write_sidecar
 from tasks.derivatives.splice import read_grey_jpeg, splice_luma
 from tasks.provenance import Provenance, compose_xmp
-from tasks.scans.formats.structure import Structure
-from tasks.scans.header import ReadLimits, read_structure
 from tasks.scans.metadata.packet import Packet
-from tasks.scans.metadata.read import Metadata, read_metadata
+from tasks.scans.metadata.read import Metadata
 from tasks.scans.reader import Scan
 
 #: Decoders hold three bytes a pixel of a JPEG whose scans are not interleaved: above this, a
@@ -46,8 +44,12 @@ class _Item:
     provenance: Provenance
     policy: OutputPolicy
     folder: Path
-    own: Metadata
     own_colour: OwnColour | None = None
+
+    @property
+    def own(self) -> Metadata:
+        """What the scan's own file says."""
+        return self.scan.metadata
 
     def said(self, kind: Kind) -> WrittenMetadata:
         """What one kind of file says of itself."""
@@ -91,8 +93,7 @@ def write_derivatives(  # noqa: PLR0913 -- each is a different thing, and the la
     """
     made = Path(tempfile.mkdtemp(prefix="derivatives-", dir=folder))
     try:
-        own = read_metadata(_own_structure(path, scan))
-        item = _Item(path, scan, chroma_map, provenance, policy, made, own, own_colour)
+        item = _Item(path, scan, chroma_map, provenance, policy, made, own_colour)
         files = list(_pictures(item))
         if policy.thumbnail_px:
             files.append(_thumbnail(item, files[0]))
@@ -102,11 +103,6 @@ def write_derivatives(  # noqa: PLR0913 -- each is a different thing, and the la
         shutil.rmtree(made, ignore_errors=True)
         raise
     return files
-
-
-def _own_structure(path: Path, scan: Scan) -> Structure:
-    limits = ReadLimits(max_pixels=scan.header.pixels, max_buffer_bytes=1 << 62)
-    return read_structure(path, page=scan.header.page, limits=limits)
 
 
 def _pictures(item: _Item) -> Iterator[WrittenFile]:

@@ -15,6 +15,7 @@ from tasks.references.alike import hashes_turned
 from tasks.scans.decode import verify_data
 from tasks.scans.header import ReadLimits, ScanHeader, header_of, read_structure
 from tasks.scans.hue import Chroma, HueRule, measure_chroma
+from tasks.scans.metadata.read import read_metadata
 
 #: What references may be.
 READ = frozenset(Format) - {Format.JP2}
@@ -58,7 +59,7 @@ def look_at_reference(request: LookRequest) -> Look:
         AutochromeError: It cannot be read whole; the message says why.
     """
     structure = read_structure(request.path, page=0, limits=request.limits)
-    header = header_of(structure, page=0)
+    header = header_of(structure, read_metadata(structure), page=0)
     codes = _decode(request.path, header)
     verify_data(request.path, structure)
     if header.format == Format.JPEG and header.stored_bits == 8:

@@ -1,5 +1,6 @@
 """Decoding, a strip at a time, by libvips; what it does not read, by imagecodecs and tifffile.
 
+Greyscale JPEG of a usual size is decoded at once by libjpeg, which tells of damage as it does.
 TIFF that libtiff does not read is decoded piece by piece; whole are decoded JPEG 2000, and JPEG of
 another depth than 8 or without loss.
 
@@ -64,6 +65,16 @@ def decode_strips(path: Path, structure: Structure, *, rows: int) -> Iterator[Sa
             yield convert(samples)
 
 
+def _is_grey_jpeg(structure: Structure) -> bool:
+    """Whether libjpeg decodes it at once, and tells of all damage as it does."""
+    return (
+        structure.format == Format.JPEG
+        and structure.channels == 1
+        and not _is_for_imagecodecs(structure)
+        and structure.width * structure.height <= _IN_MEMORY_BYTES
+    )
+
+
 def verify_data(path: Path, structure: Structure) -> None:
     """Look at what the decoder does not look at: checksums, and the end of a JPEG's data.
 
@@ -71,7 +82,8 @@ def verify_data(path: Path, structure: Structure) -> None:
         UnreadableScan: The data is damaged.
     """
     is_zip = structure.compression == "ZIP" and not structure.in_pieces
-    if is_zip or (structure.format == Format.JPEG and not _is_for_imagecodecs(structure)):
+    is_jpeg = structure.format == Format.JPEG and not _is_for_imagecodecs(structure)
+    if is_zip or (is_jpeg and not _is_grey_jpeg(structure)):
         with path.open("rb") as file:
             check = check_zip if is_zip else _check_jpeg
             check(ByteSource(file), structure)
@@ -83,13 +95,19 @@ def _check_jpeg(source: ByteSource, structure: Structure) -> None:
     libvips looks at its warnings before each few rows, and so never at those of the last ones. What
     is coded without loss libjpeg cannot reduce, and would write beyond the buffer: it is none here.
     """
+    _by_libjpeg(source, structure, min_height=1, min_width=1)
+
+
+def _by_libjpeg(source: ByteSource, structure: Structure, **least: int) -> Samples | None:
+    """Decode the luminance; None where libjpeg does not read such a JPEG at all."""
     data = source.assembled(structure.parts).read()
     try:
-        simplejpeg.decode_jpeg(data, "GRAY", min_height=1, min_width=1)
+        return np.asarray(simplejpeg.decode_jpeg(data, "GRAY", **least))
     except ValueError as error:
-        with contextlib.suppress(ValueError):  # it does not read such a JPEG at all
+        with contextlib.suppress(ValueError):
             simplejpeg.decode_jpeg(data, "GRAY", min_height=1, min_width=1, strict=False)
             raise damaged(f"the JPEG is damaged: {printable(error)}") from error
+    return None
 
 
 def _samples(source: ByteSource, structure: Structure, rows: int) -> Iterator[Samples]:
@@ -103,6 +121,8 @@ def _samples(source: ByteSource, structure: Structure, rows: int) -> Iterator[Sa
         is_ls = structure.compression == "JPEG-LS"
         decode = imagecodecs.jpegls_decode if is_ls else imagecodecs.jpeg8_decode
         yield from _decode_whole(source, structure, rows, decode)
+    elif _is_grey_jpeg(structure) and (grey := _by_libjpeg(source, structure)) is not None:
+        yield from _in_strips(grey, structure, rows)
     else:
         yield from _decode_vips(source, structure, rows)
 
@@ -198,7 +218,11 @@ def _decode_whole(
         ) from error
     except DAMAGE as error:
         raise damaged(f"the {name} is damaged: {printable(error)}") from error
-    pixels = np.atleast_3d(pixels)
+    yield from _in_strips(np.atleast_3d(pixels), structure, rows)
+
+
+def _in_strips(pixels: Samples, structure: Structure, rows: int) -> Iterator[Samples]:
+    """Cut a decoded picture, if it is what the header announces."""
     dtype: type | np.dtype[Any] = np.uint16 if structure.stored_bits > 8 else np.uint8
     dtype = structure.level_type if structure.is_deep else dtype
     expected = structure.height, structure.width, dtype

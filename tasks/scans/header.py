@@ -15,7 +15,7 @@ from tasks.scans.formats.png import read_png
 from tasks.scans.formats.source import ByteSource
 from tasks.scans.formats.structure import Photometric, Structure
 from tasks.scans.formats.tiff import read_tiff
-from tasks.scans.metadata.read import read_metadata
+from tasks.scans.metadata.read import Metadata, read_metadata
 
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _KNOWN_BUT_UNREAD = {
@@ -151,7 +151,8 @@ def read_header(path: Path, *, page: int = 0, limits: ReadLimits) -> ScanHeader:
         ScanTooLarge: The header announces more than *limits* allow.
         OSError: The file cannot be opened.
     """
-    return header_of(read_structure(path, page=page, limits=limits), page=page)
+    structure = read_structure(path, page=page, limits=limits)
+    return header_of(structure, read_metadata(structure), page=page)
 
 
 def read_structure(path: Path, *, page: int, limits: ReadLimits) -> Structure:
@@ -208,15 +209,14 @@ def _refusal(head: bytes) -> str:
     return f"{name}; {_READ}"
 
 
-def header_of(structure: Structure, *, page: int) -> ScanHeader:
-    """Tell users what a structure means: orientation applied, metadata read."""
+def header_of(structure: Structure, metadata: Metadata, *, page: int) -> ScanHeader:
+    """Tell users what a structure and what was read of it mean: orientation applied."""
     orientation = structure.exif.orientation
     size = structure.width, structure.height
     resolution = structure.resolution_ppcm or structure.exif.resolution_ppcm
     if orientation >= 5:
         size = size[::-1]
         resolution = resolution[::-1] if resolution else None
-    metadata = read_metadata(structure)
     return ScanHeader(
         format=structure.format,
         width=size[0],

@@ -1,6 +1,7 @@
 """ICC profiles (ICC.1:2022): curves and colorants read from one, one written around a curve."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,6 +137,7 @@ def parametric_curve(*parameters: float) -> bytes:
 SRGB_CURVE = parametric_curve(2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 
 
+@lru_cache(maxsize=16)
 def build_profile(space: bytes, curve: bytes, *, description: str) -> bytes:
     """Write an ICC v4 display profile around a tone curve.
 

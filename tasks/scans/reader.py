@@ -16,6 +16,7 @@ from tasks.scans.formats.source import ByteSource
 from tasks.scans.formats.structure import Structure
 from tasks.scans.header import ReadLimits, ScanHeader, header_of, read_structure
 from tasks.scans.lcms import lab_of_pixels, lightness_of
+from tasks.scans.metadata.read import read_metadata
 from tasks.scans.orient import TurnedStrips, orient
 from tasks.scans.resample import StripReducer, resize
 from tasks.scans.tone import (
@@ -63,7 +64,8 @@ class Scan:
         self, path: Path, structure: Structure, *, page: int, scratch: Path | None
     ) -> None:
         self.path = path
-        self.header: ScanHeader = header_of(structure, page=page)
+        self.metadata = read_metadata(structure)
+        self.header: ScanHeader = header_of(structure, self.metadata, page=page)
         self._rule = tone_rule(structure)
         self.tone: ToneCurve = self._rule.grey
         self._structure = structure
@@ -298,7 +300,7 @@ class Scan:
         is_neutral, top = True, 0
         for samples in self._samples(self._rows):
             codes = self._grey(samples)
-            lightness = self.tone.lightness.take(codes)
+            lightness = self.tone.lightness_of(codes)
             small.add(top, lightness)
             if screen_px:
                 screen.add(top, lightness)

@@ -18,21 +18,20 @@ class StripReducer:
     """Reduces a picture that arrives in strips: each pixel is the mean of the area it covers."""
 
     def __init__(self, height: int, width: int, *, small_height: int, small_width: int) -> None:
-        self._is_whole = (height, width) == (small_height, small_width)
-        self._down = _weights(height, small_height)
-        self._across = _weights(width, small_width)
+        self._size, self._small = (height, width), (small_height, small_width)
         self._scale = small_height / height
         self._picture = np.zeros((small_height, small_width), dtype=np.float32)
 
     def add(self, top: int, strip: NDArray[Any]) -> None:
         """Take the rows from *top* on, (rows, W)."""
         stop = top + len(strip)
-        if self._is_whole:
+        if self._size == self._small:
             self._picture[top:stop] = strip
             return
+        down, across = (_weights(*sides) for sides in zip(self._size, self._small, strict=True))
         touched = slice(int(top * self._scale), int(stop * self._scale) + 1)
-        rows = self._down[touched, top:stop] @ strip
-        self._picture[touched] += (self._across @ rows.T).T
+        rows = down[touched, top:stop] @ strip
+        self._picture[touched] += (across @ rows.T).T
 
     def picture(self) -> Floats32:
         """Give the reduced picture, float32 (small_height, small_width)."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -80,7 +81,7 @@ class ToneCurve:
     def lightness_of(self, codes: NDArray[Any]) -> Floats32:
         """L* of codes or levels, float32."""
         if codes.dtype.kind != "f":
-            return self.lightness.take(codes)
+            return np.asarray(cv2.LUT(codes, self.lightness), np.float32)
         found: Floats32 = lightness_from_light(self.light_of(codes)).astype(np.float32)
         return found
 
@@ -205,6 +206,7 @@ def is_tone(light: Floats) -> bool:
     return bool(np.isfinite(light).all() and light.max() - light[0] >= _MIN_RANGE)
 
 
+@lru_cache(maxsize=16)
 def curve_of_tag(tag: bytes, *, bits: int, source: ToneSource) -> ToneCurve:
     """Make a tone curve of an ICC curve tag."""
     return _from_light(_apply(tag, bits), bits, tag, source)

@@ -1,8 +1,8 @@
 """A scan read a second time, by other libraries than the reader's, for the tone gate.
 
-Nothing of `tasks.scans` decides here: tifffile, imagecodecs and Pillow decode where libvips read,
-other parsers find the tags, and lcms gives lightness. An error of the reader is then no error of
-the gate, and is found out before anything is published.
+Nothing of `tasks.scans` decides here: tifffile, imagecodecs and Pillow decode where libvips and
+simplejpeg read, other parsers find the tags, and lcms gives lightness. An error of the reader is
+then no error of the gate, and is found out before anything is published.
 """
 
 from tasks.derivatives.second_reading.light import Light, light_of_profile

@@ -98,7 +98,6 @@ def _lightness_of_roots() -> Floats32:
     return lightness(np.square(np.linspace(0, 1, _CELLS + 1))).astype(np.float32)
 
 
-@lru_cache(maxsize=8)
 def light_of_profile(icc: bytes, *, codes: int, channels: int) -> Light | None:
     """Ask lcms for the light of codes that fill their range; None where it refuses the profile."""
     return profile_light(icc, np.linspace(0, 1, codes), channels)
@@ -115,6 +114,12 @@ def profile_light(icc: bytes, levels: Floats, channels: int) -> Light | None:
     Returns:
         None where lcms refuses the profile, or it is of other channels.
     """
+    return _asked(icc, levels.tobytes(), channels)
+
+
+@lru_cache(maxsize=16)
+def _asked(icc: bytes, packed: bytes, channels: int) -> Light | None:
+    levels = np.frombuffer(packed, np.float64)
     own = {b"GRAY": 1, b"RGB ": 3, b"CMYK": 4}.get(icc[16:20])
     if own is None or (own == 4) != (channels == 4):
         return None

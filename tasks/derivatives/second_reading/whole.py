@@ -52,7 +52,7 @@ def jpeg_page(path: Path, bits: int, clean: CleanView) -> StoredPage:
         clean: Opens the file without what decoders stumble over.
     """
     try:
-        image = pyvips.Image.new_from_file(str(path), access="sequential")
+        image = pyvips.Image.jpegload(str(path), access="sequential")
     except pyvips.Error:
         image = None
     if image is None or image.bands == 4 or bits != 8:
