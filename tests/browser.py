@@ -45,10 +45,21 @@ def find_browser() -> str | None:
 class Page:
     """A tab."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, address: str) -> None:
         self._connection = connection
+        self._address = address
         self._numbers = count(1)
         self._ask("Page.enable")  # without it, nothing is remembered
+
+    @contextmanager
+    def another_tab(self) -> Iterator["Page"]:
+        """A second tab of the same browser, with the same cookies; both are as if looked at."""
+        self._ask("Emulation.setFocusEmulationEnabled", enabled=True)
+        target = self._ask("Target.createTarget", url="about:blank")["targetId"]
+        address = f"{self._address.rpartition('/')[0]}/{target}"
+        with connect(address, max_size=None, ping_interval=None) as connection:
+            yield Page(connection, address)
+        self._ask("Target.closeTarget", targetId=target)
 
     def remember(self, key: str, value: str) -> None:
         """Put a value into the local storage of every page that is opened from now on."""
@@ -160,8 +171,9 @@ def browsing(folder: Path) -> Iterator[Page]:
             start_new_session=True,
         )
     try:
-        with connect(_address_of_page(profile), max_size=None, ping_interval=None) as connection:
-            yield Page(connection)
+        address = _address_of_page(profile)
+        with connect(address, max_size=None, ping_interval=None) as connection:
+            yield Page(connection, address)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -29,6 +29,7 @@ from flows.web.guard import LOOPBACK
 from tasks.ledger.people import Person, Role, check_password, find_person, find_session
 
 COOKIE = "autochrome-desk"
+SIGN_IN = "/sign-in"
 #: Of somebody who is not signed in yet: it signs the form by which he or she does.
 FORM_COOKIE = "autochrome-form"
 FORM_FIELD = "csrf"
@@ -346,11 +347,9 @@ async def check_form(request: Request) -> None:
     if request.method in _SAFE:
         return
     visitor = visitor_of(request)
-    secret = (
-        visitor.secret
-        if visitor
-        else cookie_of(request.headers, desk_of(request).cookie(FORM_COOKIE))
-    )
+    secret = visitor.secret if visitor else ""
+    if not visitor and request.url.path == SIGN_IN:
+        secret = cookie_of(request.headers, desk_of(request).cookie(FORM_COOKIE))
     if not secret:
         raise NotSignedIn
     expected = form_token(secret)

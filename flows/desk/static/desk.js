@@ -10,9 +10,12 @@ export class Refused extends Error {
   }
 }
 
+const ended = () => new Refused(401, { detail: "Your session has ended: sign in in another tab, then do this again; nothing here is lost." });
+
 /** The word for the forms of a session that was begun in another tab since, by the same person. */
 async function renewed() {
   const answer = await fetch("/api/me", { headers: { Accept: "application/json" }, credentials: "same-origin" });
+  if (answer.status === 401) throw ended();
   if (!answer.ok) return false;
   const me = await answer.json();
   const mine = document.querySelector(".who bdi")?.textContent;
@@ -23,27 +26,26 @@ async function renewed() {
   return isNew;
 }
 
-/** Ask the server; JSON comes back, the text of a page, or a picture. Throws Refused with what it says. */
+/** Ask the server, with an object, a form or a file; JSON comes back, the text of a page, or a picture. Throws Refused with what it says. */
 export async function ask(url, { method = "GET", body, as = "json", signal } = {}) {
   const kinds = { json: "application/json", text: "text/html", blob: "image/*" };
   const headers = { Accept: kinds[as] };
   if (method !== "GET") headers["X-CSRF-Token"] = token();
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const isJson = body !== undefined && !(body instanceof Blob || body instanceof URLSearchParams);
+  if (isJson) headers["Content-Type"] = "application/json";
+  else if (body instanceof Blob) headers["Content-Type"] = "application/octet-stream";
   let answer;
   try {
     answer = await fetch(url, {
       method, headers, signal, credentials: "same-origin",
-      body: body === undefined ? undefined : JSON.stringify(body),
+      body: isJson ? JSON.stringify(body) : body,
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Refused(0, { detail: "The server does not answer." });
   }
   if (answer.status === 403 && method !== "GET" && await renewed()) return ask(url, { method, body, as, signal });
-  if (answer.status === 401) {
-    throw new Refused(401, { detail: "Your session has ended: sign in in another tab, then do this again; nothing here is lost." });
-  }
-  if (answer.redirected && new URL(answer.url).pathname === "/sign-in") location.reload();
+  if (answer.status === 401 || (answer.redirected && new URL(answer.url).pathname === "/sign-in")) throw ended();
   if (!answer.ok) {
     let told = {};
     try { told = await answer.json(); } catch { /* no JSON */ }

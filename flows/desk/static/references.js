@@ -1,6 +1,6 @@
 // References handed in by dragging: each file is sent, then all are checked together.
 
-import { toast, token } from "./desk.js";
+import { ask, toast } from "./desk.js";
 
 const form = document.querySelector("[data-deliver]");
 
@@ -38,11 +38,12 @@ if (form) {
   };
 
   const upload = async (address, one, number) => {
-    const answer = await fetch(`${address}/${number}?name=${encodeURIComponent(one.file.name.slice(0, 300))}`, {
-      method: "POST", credentials: "same-origin", body: one.file,
-      headers: { "X-CSRF-Token": token(), "Content-Type": "application/octet-stream", Accept: "application/json" },
-    });
-    if (!answer.ok) throw new Error(`${one.file.name}: ${(await answer.json().catch(() => ({}))).detail ?? answer.status}`);
+    const { name } = one.file;
+    try {
+      await ask(`${address}/${number}?name=${encodeURIComponent(name.slice(0, 300))}`, { method: "POST", body: one.file });
+    } catch (error) {
+      throw new Error(`${name}: ${error.message}`);
+    }
   };
 
   const handIn = async () => {
@@ -53,12 +54,9 @@ if (form) {
       await upload(address, one, number);
     }
     progress.textContent = "checking …";
-    const answer = await fetch(address, {
-      method: "POST", credentials: "same-origin", body: new URLSearchParams(new FormData(form)),
-      headers: { "X-CSRF-Token": token(), Accept: "application/json" },
-    });
-    const told = await answer.json();
-    if (!answer.ok) throw new Error(told.detail);
+    const said = new URLSearchParams(new FormData(form));
+    said.delete("csrf"); // it is in the head of what is asked
+    const told = await ask(address, { method: "POST", body: said });
     for (const one of told) {
       const { item, said } = files[one.number];
       item.className = one.refusal ? "refused" : "taken";

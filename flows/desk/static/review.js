@@ -75,9 +75,9 @@ class Session {
     this.fill();
   }
 
-  /** One step after the other, however fast keys come: each begins where the one before has led. */
+  /** One step after the other, however fast keys come: each begins where the one before has led, or where it could not lead on. */
   #inTurn(run) {
-    this.turn = this.turn.then(run, run);
+    this.turn = this.turn.then(run).catch((error) => toast(error.message, { kind: "bad" }));
     return this.turn;
   }
 
@@ -97,15 +97,20 @@ class Session {
 
   async #next() {
     if (!this.ahead.length) await this.fill();
-    const entry = this.ahead.shift();
+    const [entry] = this.ahead;
+    if (!entry && this.hasMore) return; // the server did not say what
     if (!entry) { await this.#end(); return; }
+    const isThere = await this.#isThere(entry);
+    const isNext = this.ahead.includes(entry); // or somebody has decided about it meanwhile
+    this.ahead = this.ahead.filter((other) => other !== entry);
+    if (!isThere || !isNext) { await this.#next(); return; }
     if (this.current) this.behind.push(this.current);
     if (this.behind.length > 40) this.behind.shift();
-    await this.#showOrSkip(entry, () => this.#next());
+    await this.#show(entry);
   }
 
   async #previous() {
-    let entry = this.behind.pop();
+    let entry = this.behind.at(-1);
     if (!entry && this.current?.place) {
       const page = await ask(`/api/queue?${with_({ before: this.current.place, limit: 1 })}`);
       const [one] = page.items;
@@ -113,16 +118,20 @@ class Session {
     }
     if (!entry) { toast("This is the head of the queue."); return; }
     entry.html = entry.element = null; // what became of it meanwhile is to be seen
+    const isThere = await this.#isThere(entry);
+    if (this.behind.pop() && !isThere) { await this.#previous(); return; }
     if (this.current) this.ahead.unshift(this.current);
-    await this.#showOrSkip(entry, () => this.#previous());
+    await this.#show(entry);
   }
 
-  async #showOrSkip(entry, onward) {
+  /** Whether an item is still to be seen; it is ready to be shown then. */
+  async #isThere(entry) {
     try {
-      await this.#show(entry);
+      await entry.prepare();
+      return true;
     } catch (error) {
-      if (error.status !== 404) { toast(error.message, { kind: "bad" }); return; }
-      await onward();
+      if (error.status !== 404) throw error;
+      return false;
     }
   }
 
@@ -150,11 +159,12 @@ class Session {
   }
 
   async #end() {
+    const said = await ask(`/review/end?${query}`, { as: "text" });
     this.viewer?.close();
     this.viewer = null;
     if (this.current) this.behind.push(this.current);
     this.current = null;
-    place.innerHTML = await ask(`/review/end?${query}`, { as: "text" });
+    place.innerHTML = said;
     place.querySelector("h1")?.focus();
   }
 
@@ -203,12 +213,17 @@ class Session {
     this.undoing = one.entry.id; // what is told of it is this
     try {
       await one.done;
-      await ask(`/api/items/${one.entry.id}/undo?decision=${one.decision}`, { method: "POST" });
-      this.gone.delete(one.entry.id);
-      this.#count(1);
+    } catch { this.undoing = null; return; } // it was not decided, and that is said
+    try {
+      const told = await ask(`/api/items/${one.entry.id}/undo?decision=${one.decision}`, { method: "POST" });
+      if (told.items) {
+        this.gone.delete(one.entry.id);
+        if (one.decision) this.#count(1);
+      }
       await this.#goTo(one.entry);
-      toast(`${one.name} waits again.`);
+      toast(told.items ? `${one.name} waits again.` : `Not undone: somebody has decided about ${one.name} since.`);
     } catch (error) {
+      if (![403, 404, 409].includes(error.status)) this.made.push(one); // it can be tried again
       toast(`Not undone: ${error.message}`, { kind: "bad" });
     } finally {
       this.undoing = null;

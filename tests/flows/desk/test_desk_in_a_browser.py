@@ -13,6 +13,7 @@ from tasks.ledger.opening import open_ledger
 from tasks.ledger.people import Role, add_person
 from tasks.settings import Settings
 from tests.browser import Page, browsing, find_browser
+from tests.corrections import ANSWERED, CLICK, FREE
 from tests.desks import PASSWORD, serving
 
 pytestmark = [
@@ -58,13 +59,18 @@ def signed_in(folder: Path, url: str, name: str) -> Iterator[Page]:
     folder.mkdir()
     with browsing(folder) as page:
         page.open(f"{url}/review?order=oldest")
-        page.wait_for("Sign in")
-        for field, text in (("name", name), ("password", PASSWORD)):
-            page.run(f"document.getElementById('{field}').focus()")
-            page.write(text)
-        page.press("Enter")
-        page.wait_until(SHOWN)
+        sign_in(page, name)
         yield page
+
+
+def sign_in(page: Page, name: str) -> None:
+    """Fill in the form that asks who one is, and go on to the queue."""
+    page.wait_for("Sign in")
+    for field, text in (("name", name), ("password", PASSWORD)):
+        page.run(f"document.getElementById('{field}').focus()")
+        page.write(text)
+    page.press("Enter")
+    page.wait_until(SHOWN)
 
 
 def status_of(ledger: Ledger, item: int) -> str:
@@ -197,6 +203,76 @@ def test_two_at_once(elsewhere: Settings, tmp_path: Path) -> None:
         ben.wait_until("document.querySelector('[data-pane]').classList.contains('decided')")
         assert step(ben, "j") == third
         assert status_of(ledger, third) == "review"
+
+
+def test_a_session_ends_while_somebody_corrects(elsewhere: Settings, tmp_path: Path) -> None:
+    """What was said stays on the page, and is saved once the same person has signed in again."""
+    said = "document.querySelectorAll('.said-list li').length"
+    save = "document.querySelector('[data-save]').click()"
+    with (
+        open_ledger(elsewhere) as ledger,
+        serving(elsewhere) as served,
+        signed_in(tmp_path / "anna", url := served.replace("0.0.0.0", "127.0.0.1"), "Anna") as page,  # noqa: S104
+        page.another_tab() as other,
+    ):
+        one = next(row for row in ledger.list_items(ItemFilter(), limit=9) if "deep" in row.uri)
+        page.open(f"{url}/items/{one.id}/correct")
+        page.wait_until(ANSWERED)
+        page.run(f"{CLICK}([0.4, 0.6])")
+        page.run(f"{FREE}('#b03028')")
+        page.wait_until(f"JSON.parse({ANSWERED}).hints.length === 1")
+        for name, answer in (
+            ("Ben", "This page is Anna's, and Ben is signed in by now"),
+            ("Anna", ""),
+        ):
+            other.open(f"{url}/review")
+            other.wait_until("document.querySelector('form[action=\"/sign-out\"] button')")
+            other.run("document.querySelector('form[action=\"/sign-out\"] button').click()")
+            other.wait_for("Sign in")
+            page.run("document.querySelector('[data-toasts]').replaceChildren()")
+            page.run(save)
+            page.wait_for("Your session has ended: sign in in another tab")
+            assert page.run(said) == 1
+            sign_in(other, name)
+            page.run(save)
+            if answer:
+                page.wait_for(answer)
+        page.wait_for("The scan is being coloured by what was said")
+        made = ledger.get_story(one.uri).corrections
+        assert [(row.who, row.said["hints"][0]["rgb"]) for row in made] == [("Anna", [176, 48, 40])]
+
+
+def test_a_session_ends_while_somebody_decides(elsewhere: Settings, tmp_path: Path) -> None:
+    """No picture is passed over, and what was decided can still be undone."""
+    with (
+        open_ledger(elsewhere) as ledger,
+        serving(elsewhere) as served,
+        signed_in(tmp_path / "anna", url := served.replace("0.0.0.0", "127.0.0.1"), "Anna") as page,  # noqa: S104
+        page.another_tab() as other,
+    ):
+        page.run(
+            "void fetch('/api/queue?order=oldest').then((answer) => answer.json())"
+            ".then((told) => { window.queued = told.items.map((one) => one.id); })"
+        )
+        queue = page.wait_until("window.queued")
+        assert step(page, "a") == queue[1]
+        wait_for_status(ledger, queue[0], "published")
+        other.open(f"{url}/review")
+        other.wait_until("document.querySelector('form[action=\"/sign-out\"] button')")
+        other.run("document.querySelector('form[action=\"/sign-out\"] button').click()")
+        other.wait_for("Sign in")
+        page.press("u")
+        page.wait_for("Not undone: Your session has ended")
+        for _ in range(6):  # beyond what is there before it is asked for
+            page.press("j")
+        page.wait_until("document.querySelectorAll('.toast.bad').length > 1")
+        sign_in(other, "Anna")
+        at = queue.index(page.run(CURRENT))
+        for item in queue[at + 1 :]:
+            assert step(page, "j") == item
+        page.press("u")
+        page.wait_until(f"{CURRENT} === {queue[0]}")
+        wait_for_status(ledger, queue[0], "review")
 
 
 def test_many_at_once(elsewhere: Settings, tmp_path: Path) -> None:

@@ -65,6 +65,8 @@ def test_files_of_nobody_and_of_whoever_may_not_hand_them_in_are_not_read(house:
     nobody.cookies.set(house.desk.cookie(FORM_COOKIE), "made up")
     for word in ({}, {"X-CSRF-Token": form_token("made up")}):
         assert nobody.post(path, content=b"x", headers=broken | word).status_code == 401
+    decision = nobody.post(f"/api/items/{house.ids()[0]}/decision", json={"kind": "approve"})
+    assert decision.status_code == 401  # whose session has ended is told to sign in, not to reload
     refused = lou.client.post(path, content=b"x", headers=broken)
     assert refused.status_code == 403
     assert "role decide" in refused.text
