@@ -31,7 +31,7 @@ from tasks.ledger.records import (
     FixitySubject,
     SourceRow,
 )
-from tasks.ledger.uris import readings_of, root_of, uri_given, uri_of
+from tasks.ledger.uris import keys_under, readings_of, root_of, uri_given, uri_of
 from tasks.runs import recorded_run
 from tasks.schema import FixityOutcome
 from tasks.settings import Settings
@@ -392,5 +392,5 @@ def _keys_of(settings: Settings, name: str) -> list[str]:
     """The keys that *name* may mean: one, or the URI or path of one in the output."""
     root = root_of(address_of(settings.output))
     named = [reading.name for reading in readings_of(uri_given(name))]
-    keys = [full.removeprefix(root) for full in named if full.startswith(root)]
+    keys = [key for full in named for key in keys_under(root, full, respelt=True)]
     return [key_from_name(os.fsencode(name)), *keys]

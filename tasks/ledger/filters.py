@@ -1,6 +1,7 @@
 """From an `ItemFilter` to SQL."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, or_, select, true
@@ -10,6 +11,7 @@ from tasks.ledger import sql
 from tasks.ledger.records import ItemFilter
 from tasks.ledger.uris import (
     canonical,
+    keys_under,
     named_root,
     pattern_of,
     read_name,
@@ -31,6 +33,7 @@ from tasks.schema import (
 
 #: On `scan`: what a filter may be for. An index holds them alone.
 SCANS_THAT_ARE = {"film": scan.c.frames.is_not(None), "page": PAGE}
+_BETWEEN = "\0"  # parts of a pattern; no key holds it
 LAST_CHARACTER = "\U0010ffff"  # sorts behind every other, in UTF-8 as in Python
 
 
@@ -99,21 +102,21 @@ def scans_at(connection: Connection, uri: str) -> ColumnElement[bool]:
 
     A URI is that of one scan, of a folder or source, or a pattern with ``*`` and ``?`` (which match
     "/" too): the first of these that is known. Without a scheme it is a key, or a pattern of keys,
-    in any source. How names are written is in `tasks.ledger.uris`.
+    in any source. How names are written is in `tasks.ledger.uris`; by another name of the same
+    folder, or with accents as other systems write them, scans are found where none are by this.
 
     Raises:
         UsageError: It lies in no store that scans were discovered in.
     """
     sources = _sources(connection)
-    roots = {number: root_of(url) for number, url in sources.items()}
-    found = _scans_under(connection, roots, uri)
-    if found is None or not _has_scans(connection, found):
-        # By another name of the same folder.
-        real = {number: f"{canonical(url)}/" for number, url in sources.items()}
-        other = _scans_under(connection, real, without_links(uri))
-        found = found if other is None else other
+    found: ColumnElement[bool] | None = None
+    for address in _addresses(sources, uri):
+        condition = _scans_under(connection, address)
+        if condition is not None and _has_scans(connection, condition):
+            return condition
+        found = condition if found is None else found
     if found is None:
-        known = ", ".join(sorted(map(named_root, roots.values()))) or "none yet"
+        known = ", ".join(sorted(map(named_root, map(root_of, sources.values())))) or "none yet"
         raise UsageError(f"no scans are known at {uri}; the sources are: {known}")
     return found
 
@@ -123,26 +126,39 @@ def places_condition(store_id: int, source: str, place: str) -> ColumnElement[bo
 
     Whether there is a scan yet that tells a file from a folder or not.
     """
-    found: list[ColumnElement[bool]] = []
-    for root, name in ((root_of(source), place), (f"{canonical(source)}/", without_links(place))):
-        roots = {store_id: root}
-        found += [] if place.endswith("/") else _file_conditions(roots, name)
-        others = (_folder_condition(roots, read_name(name)), _pattern_condition(roots, name))
-        found += [one for one in others if one is not None]
+    found = [one for where in _addresses({store_id: source}, place) for one in _conditions(where)]
     return or_(*found) if found else None
 
 
-def _scans_under(
-    connection: Connection, roots: Mapping[int, str], uri: str
-) -> ColumnElement[bool] | None:
-    for condition in () if uri.endswith("/") else _file_conditions(roots, uri):
-        if _has_scans(connection, condition):
-            return condition
-    folder = _folder_condition(roots, read_name(uri))
-    if folder is not None and _has_scans(connection, folder):
-        return folder
-    pattern = _pattern_condition(roots, uri)
-    return folder if pattern is None else pattern
+@dataclass(frozen=True)
+class Address:
+    """A URI, and the roots of sources by their stores' ids, all by their names or without links."""
+
+    roots: Mapping[int, str]
+    uri: str
+    respelt: bool
+
+    def keys(self, name: str) -> Iterator[tuple[int, list[str]]]:
+        """By store, the keys that *name* may be."""
+        for number, root in self.roots.items():
+            if keys := keys_under(root, name, respelt=self.respelt):
+                yield number, keys
+
+
+def _addresses(sources: Mapping[int, str], uri: str) -> Iterator[Address]:
+    for respelt in (False, True):
+        yield Address({n: root_of(url) for n, url in sources.items()}, uri, respelt)
+        real = {n: f"{canonical(url)}/" for n, url in sources.items()}
+        yield Address(real, without_links(uri), respelt)
+
+
+def _scans_under(connection: Connection, address: Address) -> ColumnElement[bool] | None:
+    """The first condition that a scan is known for, else the last."""
+    last = None
+    for last in _conditions(address):
+        if _has_scans(connection, last):
+            break
+    return last
 
 
 def _sources(connection: Connection) -> dict[int, str]:
@@ -154,55 +170,63 @@ def _has_scans(connection: Connection, condition: ColumnElement[bool]) -> bool:
     return connection.execute(select(scan.c.id).where(condition).limit(1)).first() is not None
 
 
-def _file_conditions(roots: Mapping[int, str], uri: str) -> Iterator[ColumnElement[bool]]:
-    """For each way to read *uri* as a file or a page of one: the condition that a scan is it."""
-    for reading in readings_of(uri):
-        keys = {number: _below(root, reading.name) for number, root in roots.items()}
-        found = [and_(scan.c.store_id == n, scan.c.key == key) for n, key in keys.items() if key]
+def _conditions(address: Address) -> Iterator[ColumnElement[bool]]:
+    """On `scan`: it is the file, or the page of one, lies in the folder, or matches the pattern."""
+    if not address.uri.endswith("/"):
+        yield from _file_conditions(address)
+    for found in (_in_folder(address), _matching(address)):
+        if found is not None:
+            yield found
+
+
+def _file_conditions(address: Address) -> Iterator[ColumnElement[bool]]:
+    """For each way to read the URI as a file or a page of one: the condition that a scan is it."""
+    for reading in readings_of(address.uri):
+        found = [
+            and_(scan.c.store_id == number, scan.c.key.in_(keys))
+            for number, keys in address.keys(reading.name)
+        ]
         if found:
             page = true() if reading.page is None else scan.c.page == reading.page
             yield and_(or_(*found), page)
 
 
-def _below(root: str, name: str) -> str | None:
-    """The key that *name* is under *root*; None where it lies elsewhere."""
-    if "://" not in name:
-        return name
-    return name.removeprefix(root) if name.startswith(root) else None
+def _in_folder(address: Address) -> ColumnElement[bool] | None:
+    """The condition that a scan lies in the folder or source, or in one below it."""
+    folder = read_name(address.uri).rstrip("/") + "/"
+    found = [
+        and_(scan.c.store_id == number, or_(*map(_begins, keys)))
+        for number, keys in address.keys(folder)
+    ]
+    found += [
+        scan.c.store_id == number
+        for number, root in address.roots.items()
+        if keys_under(folder, root, respelt=address.respelt)
+    ]
+    return or_(*found) if found else None
 
 
-def _folder_condition(roots: Mapping[int, str], name: str) -> ColumnElement[bool] | None:
-    """The condition that a scan lies in the folder or source *name*, or in one below it."""
-    folder = name.rstrip("/") + "/"
-    places = []
-    for number, root in roots.items():
-        key = "" if root.startswith(folder) else _below(root, folder)
-        if key is not None:
-            places.append(and_(scan.c.store_id == number, _begins(key)))
-    return or_(*places) if places else None
-
-
-def _pattern_condition(roots: Mapping[int, str], uri: str) -> ColumnElement[bool] | None:
-    parsed = pattern_of(uri)
+def _matching(address: Address) -> ColumnElement[bool] | None:
+    parsed = pattern_of(address.uri)
     if parsed is None:
         return None
-    (fixed, *others), marks = parsed
-    places = []
-    for number, root in roots.items():
-        key = _below(root, fixed)
-        if key is not None:
-            glob = sql.like_glob(scan.c.key, _glob([key, *others], marks, uri))
-            # The range lets the index find the folder; the pattern does the rest.
-            places.append(and_(scan.c.store_id == number, _begins(key), glob))
-    return or_(*places) if places else None
+    parts, marks = parsed
+    found = [
+        and_(scan.c.store_id == number, or_(*(_matches(key, marks, address.uri) for key in keys)))
+        for number, keys in address.keys(_BETWEEN.join(parts))
+    ]
+    return or_(*found) if found else None
 
 
-def _glob(parts: Sequence[str], marks: Sequence[str], uri: str) -> list[str]:
+def _matches(pattern: str, marks: Sequence[str], uri: str) -> ColumnElement[bool]:
     """Literal parts and wildcards in turn; all that is in a folder, where it ends in "/"."""
-    glob = [parts[0]]
-    for mark, part in zip(marks, parts[1:], strict=True):
+    fixed, *others = pattern.split(_BETWEEN)
+    glob = [fixed]
+    for mark, part in zip(marks, others, strict=True):
         glob += [mark, part]
-    return [*glob, "*", ""] if uri.endswith("/") else glob
+    glob += ["*", ""] if uri.endswith("/") else []
+    # The range lets the index find the folder; the pattern does the rest.
+    return and_(_begins(fixed), sql.like_glob(scan.c.key, glob))
 
 
 def _begins(key: str) -> ColumnElement[bool]:

@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice, product
 from urllib.parse import unquote_to_bytes
 
 from tasks.paths import absolute_path
@@ -23,6 +24,8 @@ _HAS_PAGE = re.compile(r"#page=[1-9][0-9]*\Z")
 _WILDCARDS = re.compile(r"[*?]")
 _PLAIN = re.compile(r"[A-Za-z0-9._/~-]*\Z")
 _RESERVED = frozenset(" %#*?")
+_HERE = "localhost/"
+_SPELLINGS = 64  # of a name with accents in many folders
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,18 @@ def uri_of_path(path: str) -> str:
 
 
 def uri_given(text: str) -> str:
-    """The URI that a person gave, as such or as a path; bytes that are no text become escapes."""
-    if "://" not in text:
+    """The URI that a person gave, as such or as a path; bytes that are no text become escapes.
+
+    Schemes may be in capitals, and this machine may be named, as in addresses of stores.
+    """
+    scheme, separator, rest = text.partition("://")
+    if not separator:
         return uri_of_path(text)
-    return "".join(
-        f"%{ord(char) - 0xDC00:02X}" if "\udc80" <= char <= "\udcff" else char for char in text
-    )
+    scheme = scheme.lower()
+    if scheme == "file" and rest.startswith(_HERE):
+        rest = rest.removeprefix(_HERE[:-1])
+    escaped = (f"%{ord(c) - 0xDC00:02X}" if "\udc80" <= c <= "\udcff" else c for c in rest)
+    return f"{scheme}://{''.join(escaped)}"
 
 
 def quoted(key: str) -> str:
@@ -123,8 +132,7 @@ def key_between(outer: str, inner: str) -> str | None:
 def readings_of(uri: str) -> Iterator[Reading]:
     """The ways to read *uri* as the name of one file, the likeliest first.
 
-    As it would be written here; then as it stands, for whoever typed a name with ``%`` or ``#``;
-    then with accents composed and decomposed, as other systems write the same name.
+    As it would be written here; then as it stands, for whoever typed a name with ``%`` or ``#``.
     """
     file, page = split_page(uri)
     yield Reading(read_name(file), page)
@@ -132,8 +140,29 @@ def readings_of(uri: str) -> Iterator[Reading]:
         yield Reading(read_name(uri))
         yield Reading(_literal(uri))
     yield Reading(_literal(file), page)
-    for form in ("NFC", "NFD"):
-        yield Reading(unicodedata.normalize(form, read_name(file)), page)
+
+
+def spellings(name: str) -> list[str]:
+    """*name* as systems write it: as it is, and with accents composed or not, folder by folder."""
+    parts = [(part, *_in_forms(part)) for part in name.split("/")]
+    mixed = islice(product(*(dict.fromkeys(forms) for forms in parts)), _SPELLINGS)
+    return list(dict.fromkeys([name, *_in_forms(name), *map("/".join, mixed)]))
+
+
+def keys_under(root: str, name: str, *, respelt: bool = False) -> list[str]:
+    """The keys that *name* may be under *root*, of any source where it has no scheme; or none.
+
+    Args:
+        root: As `root_of` gives it.
+        name: A name in full, or a key.
+        respelt: With accents composed or not, as other systems write the same name.
+    """
+    if respelt and "://" in name:
+        root, name = _in_forms(root)[0], _in_forms(name)[0]
+    if "://" in name and not name.startswith(root):
+        return []
+    key = name.removeprefix(root)
+    return spellings(key) if respelt else [key]
 
 
 def pattern_of(uri: str) -> tuple[list[str], list[str]] | None:
@@ -154,6 +183,10 @@ def split_page(uri: str) -> tuple[str, int | None]:
     if found is None:
         return uri, None
     return uri[: found.start()], int(found[0].removeprefix(_PAGE)) - 1
+
+
+def _in_forms(text: str) -> tuple[str, str]:
+    return unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text)
 
 
 def _literal(text: str) -> str:

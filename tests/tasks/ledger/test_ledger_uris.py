@@ -144,6 +144,19 @@ def test_accents_may_be_composed_or_not(ledger: Ledger) -> None:
     ledger.record_listing(SOURCE, listing(["e\u0301.tif", "\u00f6.tif"]), collection="p")
     assert ledger.get_story(f"{SOURCE}/\u00e9.tif").scan.key == "e\u0301.tif"
     assert ledger.get_story(f"{SOURCE}/o\u0308.tif").scan.key == "\u00f6.tif"
+    mixed = "e\u0301/\u00f6/e\u0301.tif"
+    ledger.record_listing("file:///Zu\u0308rich", listing([mixed]), collection="p")
+    enqueue(ledger, recipe(ledger))
+    for name in ("\u00e9/\u00f6/\u00e9.tif", "\u00e9/", "\u00e9/\u00f6", "\u00e9/\u00f6/\u00e9*"):
+        found = ledger.list_items(ItemFilter(uri=f"file:///Z\u00fcrich/{name}"), limit=9)
+        assert [read_name(row.uri) for row in found] == [f"file:///Zu\u0308rich/{mixed}"]
+        assert len(ledger.list_items(ItemFilter(uri=name), limit=9)) == 1
+
+
+def test_addresses_are_written_as_those_of_stores() -> None:
+    """Schemes in capitals, this machine by its name."""
+    assert uri_given("FILE://localhost/in/a.tif") == "file:///in/a.tif"
+    assert uri_given("S3://bucket/Box/a.tif") == "s3://bucket/Box/a.tif"
 
 
 def test_a_tilde_is_a_home_or_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
