@@ -9,6 +9,8 @@ from tasks.ledger.references import find_item
 from tasks.spreadsheets import read_table, write_rows
 
 COLUMNS = ("item", "decision", "reason", "note", "reviewer")
+#: Written beside them, and read again where it is there: what the reviewer saw of the item.
+SEEN = "seen"
 #: Columns that help to decide and are not read again.
 _SHOWN = ("uri", "status", "review_reason", "confidence")
 _DECISIONS = {
@@ -26,6 +28,7 @@ class Review:
     reason: str
     note: str
     reviewer: str
+    seen: str  #: as `ItemRow.seen`; empty: whatever it is now
 
     @property
     def why(self) -> str:
@@ -40,12 +43,12 @@ class ReviewImport:
     approved: int
     rejected: int
     undecided: int  #: rows without a decision
-    passed_over: tuple[int, ...]  #: items that no longer wait for review
+    passed_over: tuple[int, ...]  #: items that no longer wait for review, or not as they were seen
 
 
 def write_reviews(ledger: Ledger, chosen: ItemFilter) -> Iterable[str]:
     """Give a CSV file, line by line: a row for each item, its decision to be filled in."""
-    yield from write_rows([(*COLUMNS, *_SHOWN)])
+    yield from write_rows([(*COLUMNS, *_SHOWN, SEEN)])
     after_id = 0
     while rows := ledger.list_items(chosen, limit=_AT_ONCE, after_id=after_id):
         yield from write_rows((row.id, "", "", "", "", *_shown(row)) for row in rows)
@@ -75,7 +78,7 @@ def read_reviews(
     reviews: dict[int, Review] = {}
     undecided = 0
     for row in table.rows:
-        said = {column: row.cells.get(column, "") for column in COLUMNS}
+        said = {column: row.cells.get(column, "") for column in (*COLUMNS, SEEN)}
         if not said["decision"]:
             undecided += 1
             continue
@@ -87,19 +90,24 @@ def read_reviews(
 
 
 def carry_out(ledger: Ledger, reviews: Sequence[Review], *, undecided: int = 0) -> ReviewImport:
-    """Approve and reject: a decision on record for each reviewer and reason."""
-    together: dict[tuple[str, str, str], list[int]] = {}
+    """Approve and reject: a decision on record for each reviewer and reason.
+
+    An item that was coloured anew since it was exported is not what the reviewer saw.
+    """
+    together: dict[tuple[str, str, str], dict[int, str]] = {}
     for review in reviews:
         key = (review.decision, review.reviewer, review.why)
-        together.setdefault(key, []).append(review.item_id)
+        together.setdefault(key, {})[review.item_id] = review.seen
     moved = {"approve": 0, "reject": 0}
     passed_over: list[int] = []
-    for (decision, who, why), ids in together.items():
-        waiting = [row.id for row in ledger.list_items(ItemFilter(ids=ids), limit=len(ids))
-                   if row.status == "review"]  # fmt: skip
+    for (decision, who, why), seen in together.items():
+        rows = ledger.list_items(ItemFilter(ids=list(seen)), limit=len(seen))
+        waiting = [
+            row.id for row in rows if row.status == "review" and seen[row.id] in {"", row.seen}
+        ]
         move = {"approve": ledger.approve, "reject": ledger.reject}[decision]
         moved[decision] += move(ItemFilter(ids=waiting), who=who, why=why) if waiting else 0
-        passed_over += sorted(set(ids) - set(waiting))
+        passed_over += sorted(set(seen) - set(waiting))
     return ReviewImport(moved["approve"], moved["reject"], undecided, tuple(passed_over))
 
 
@@ -110,9 +118,11 @@ def _review(ledger: Ledger, said: Mapping[str, str], where: str, who: str) -> Re
     found = find_item(ledger, said["item"])
     if found is None:
         raise UsageError(f"{where}: there is no item {said['item']!r}")
-    return Review(found[0], decision, said["reason"], said["note"], said["reviewer"] or who)
+    return Review(
+        found[0], decision, said["reason"], said["note"], said["reviewer"] or who, said[SEEN]
+    )
 
 
 def _shown(row: ItemRow) -> tuple[object, ...]:
     confidence = "" if row.confidence is None else f"{row.confidence:.3f}"
-    return (row.uri, row.status, row.reason or "", confidence)
+    return (row.uri, row.status, row.reason or "", confidence, row.seen)

@@ -70,7 +70,7 @@ def import_reviews(
 ) -> None:
     """Approve and reject what a CSV file says; each row names its reviewer.
 
-    Exit code 3: some items no longer waited for review.
+    Exit code 3: some items no longer waited for review, or were coloured anew since the export.
     """
     from tasks.review import carry_out, read_reviews
 
@@ -91,7 +91,7 @@ def import_reviews(
         stdout.print(
             f"{done.approved} approved, {done.rejected} rejected, "
             f"{count(done.undecided, 'row')} without a decision, "
-            f"{count(len(done.passed_over), 'item')} no longer waiting"
+            f"{count(len(done.passed_over), 'item')} no longer waiting as exported"
         )
     if done.passed_over:
         raise typer.Exit(ExitCode.FINISHED_WITH_FAULTS)

@@ -68,6 +68,22 @@ def test_items_that_no_longer_wait_are_named(ledger: Ledger) -> None:
     assert (again.approved, len(again.passed_over)) == (0, 2)
 
 
+def test_an_item_that_was_coloured_anew_since_is_not_what_was_seen(ledger: Ledger) -> None:
+    """Neither approved nor rejected; a file without the column goes by the item."""
+    recipe_id = waiting(ledger, 2)
+    text = filled_in(ledger, [("approve", "", "", "B")] * 2)
+    first = ledger.list_items(WAITING, limit=1)[0]
+    ledger.redo(ItemFilter(ids=[first.id]), who="A", why="other bytes")
+    finish_all(ledger, claim(ledger, recipe_id))
+    reviews, _ = read_reviews(ledger, text.encode(), name="r.csv", who="w")
+    done = carry_out(ledger, reviews)
+    assert (done.approved, done.passed_over) == (1, (first.id,))
+    assert statuses(ledger, recipe_id) == {"published": 1, "review": 1}
+    short = f"item,decision\n{first.id},approve\n"
+    reviews, _ = read_reviews(ledger, short.encode(), name="r.csv", who="w")
+    assert carry_out(ledger, reviews).approved == 1
+
+
 @pytest.mark.parametrize(
     ("row", "said"),
     [

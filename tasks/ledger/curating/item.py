@@ -53,8 +53,8 @@ class DeskItem:
 
     @property
     def seen(self) -> str:
-        """What whoever decides says that he saw: it changes when the item does."""
-        return f"{self.row.status}@{self.row.changed_at.isoformat()}"
+        """What whoever decides says that he saw."""
+        return self.row.seen
 
     def shot_of(self, frame: int) -> ShotRow | None:
         """The shot that a frame of a film is in; None where its shots are not known."""

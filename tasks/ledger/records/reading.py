@@ -80,6 +80,11 @@ class ItemRow:
     notes: tuple[str, ...] = ()  # what a person should know of the scan
     correction_id: int = 0  # that its derivatives in use were made with; 0: none
 
+    @property
+    def seen(self) -> str:
+        """What whoever decides says that he saw: it changes when the item does."""
+        return f"{self.status}@{self.changed_at.isoformat()}"
+
 
 @dataclass(frozen=True)
 class AttemptRow:
