@@ -28,11 +28,12 @@ from sqlalchemy import (
 from sqlalchemy.sql.selectable import CTE
 
 from tasks.errors import Reason
-from tasks.ledger import sql
+from tasks.ledger import refusals, sql
 from tasks.ledger.decisions import Decision, carry_out
 from tasks.ledger.engine import writes
+from tasks.ledger.holds import hold_copies
 from tasks.ledger.records import Digest, ListedObject
-from tasks.ledger.refused_files import hold_bytes, refuse_changed
+from tasks.ledger.refused_files import refuse_changed
 from tasks.ledger.sweeping import uncount
 from tasks.ledger.vanishing import WHO, mark_later_pages_vanished, pages_of
 from tasks.schema import (
@@ -217,10 +218,11 @@ def relist_scans(connection: Connection, place: Place, facts: Sequence[dict[str,
 def record_digests(connection: Connection, digests: Iterable[Digest]) -> int:
     """Settle doubts; returns how many files hold other bytes, and have a new revision.
 
-    The same bytes are no change: every item stays what it is.
+    The same bytes are no change: every item stays what it is. What a held file holds now is held.
 
     What the listing has told otherwise of since the bytes were read stays in doubt.
     """
+    refusals.lock(connection)
     given = _DIGESTS.given(vars(one) for one in digests)
     found = _DIGESTS.table(connection)
     in_doubt = and_(
@@ -241,7 +243,7 @@ def record_digests(connection: Connection, digests: Iterable[Digest]) -> int:
         read = select(found.c.sha256).where(found.c.scan_id == scan.c.id).scalar_subquery()
         mine = scan.c.id.in_(sql.given_ids(connection))
         connection.execute(update(scan).where(mine).values(sha256=read), given | sql.as_ids(other))
-        hold_bytes(connection, other)
+        hold_copies(connection, other)
     _end_doubts(connection, same + other)
     return len(other)
 

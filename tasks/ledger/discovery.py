@@ -39,7 +39,7 @@ from tasks.ledger.changes import (
 )
 from tasks.ledger.engine import Database, reads
 from tasks.ledger.filters import LAST_CHARACTER
-from tasks.ledger.holds import hold_moved_files
+from tasks.ledger.holds import refuse_moved_files
 from tasks.ledger.records import Doubt, ListedObject, ListingCounts, MissingScans
 from tasks.ledger.refused_files import hold_found
 from tasks.ledger.sources import Router, find_routes
@@ -206,8 +206,8 @@ def record_listing(  # noqa: PLR0913 - each may be left out but three
         left_out = _mark_left_out(database, absent)
         if listing.may_vanish(MissingScans(absent.known, absent.folders)):
             vanished = _mark_all(database, mark_vanished, absent.missing)
-        # Whatever the loss is taken for: a held file may just have another name now.
-        hold_moved_files(database, absent.missing)
+        # Whatever the loss is taken for: a refused file may just have another name now.
+        refuse_moved_files(database, absent.missing)
     return ListingCounts(
         found=found,
         new=new,

@@ -1,6 +1,6 @@
 """Holding scans, whether or not an item exists, and letting go of them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from sqlalchemy import (
     ColumnElement,
@@ -18,9 +18,9 @@ from sqlalchemy import (
 from tasks.errors import Reason, UsageError
 from tasks.ledger import refusals, refused_files, sql
 from tasks.ledger.decisions import Decision, carry_out, record
-from tasks.ledger.engine import Database, reads
+from tasks.ledger.engine import Database, reads, writes
 from tasks.ledger.filters import condition_of, parameters_of, scans_at
-from tasks.ledger.records import ItemFilter
+from tasks.ledger.records import Digest, ItemFilter
 from tasks.ledger.sweeping import uncount
 from tasks.ledger.vanishing import WHO
 from tasks.schema import (
@@ -75,18 +75,18 @@ def hold(connection: Connection, chosen: ItemFilter, *, who: str, why: str) -> i
     return count
 
 
-def hold_moved_files(database: Database, gone_ids: Sequence[int]) -> None:
-    """Hold scans that are held ones under another name, with what was made of them.
+def refuse_moved_files(database: Database, gone_ids: Sequence[int]) -> None:
+    """What was said of files that nobody has read stands for them under other names.
 
     Args:
         database: The ledger's.
         gone_ids: Scans that a listing did not bring, whether or not they count as vanished.
     """
     if database.read(lambda c: refused_files.moved_files(c, gone_ids)):
-        database.write(lambda c: _hold_moved_files(c, gone_ids))
+        database.write(lambda c: _refuse_moved_files(c, gone_ids))
 
 
-def _hold_moved_files(connection: Connection, gone_ids: Sequence[int]) -> None:
+def _refuse_moved_files(connection: Connection, gone_ids: Sequence[int]) -> None:
     refusals.lock(connection)
     moved = refused_files.refuse_moved_files(
         connection, refused_files.moved_files(connection, gone_ids)
@@ -94,6 +94,32 @@ def _hold_moved_files(connection: Connection, gone_ids: Sequence[int]) -> None:
     made = Decision(DecisionKind.HOLD, ItemStatus.HELD, WHO, "a held file under another name")
     mine = item.c.scan_id.in_(sql.given_ids(connection))
     _take(connection, made, mine, sql.as_ids(moved), None)
+
+
+@writes
+def learn_refused(connection: Connection, digests: Iterable[Digest]) -> None:
+    """Note what files hold that were refused unread, unless they were listed anew meanwhile.
+
+    Their copies are held with them.
+    """
+    refusals.lock(connection)
+    hold_copies(connection, refused_files.learn(connection, digests))
+
+
+def hold_copies(connection: Connection, scan_ids: Sequence[int]) -> None:
+    """It is known now what these scans hold: if they are held, so are these bytes everywhere.
+
+    What was made of their copies is open to users, or may be soon.
+    """
+    if not scan_ids or not connection.execute(select(refusals.ARE_THERE)).scalar():
+        return
+    refused_files.hold_bytes(connection, scan_ids)
+    refused_files.refuse_pages_of_copies(connection, scan_ids)
+    known = scan.alias("known")
+    digests = select(known.c.sha256).where(known.c.id.in_(sql.given_ids(connection)))
+    copies = select(scan.c.id).where(scan.c.sha256.in_(digests), refusals.is_held())
+    made = Decision(DecisionKind.HOLD, ItemStatus.HELD, WHO, "the same bytes as a held file's")
+    _take(connection, made, item.c.scan_id.in_(copies), sql.as_ids(scan_ids), None)
 
 
 def _take(

@@ -81,7 +81,7 @@ class Ledger(Database):
     doubts = discovery.doubts
     owners = sources.owners
     refused_unread = refused_files.list_unread
-    learn_refused = refused_files.learn
+    learn_refused = holds.learn_refused
     record_digests = changes.record_digests
     ensure_recipe = enqueue.ensure_recipe
     current_recipe = reading.current_recipe

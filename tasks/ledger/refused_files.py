@@ -15,9 +15,10 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.sql.selectable import FromClause
 
 from tasks.ledger import sql
-from tasks.ledger.engine import reads, writes
+from tasks.ledger.engine import reads
 from tasks.ledger.filters import places_condition
 from tasks.ledger.records import Digest, Doubt
 from tasks.ledger.refusals import IS_HOLD, refuse
@@ -30,6 +31,7 @@ from tasks.schema import (
     store,
 )
 
+_COLUMNS = ["kind", "decision_id", "scan_id", "sha256", "page"]
 _LEARNT = sql.Rows("learnt", scan_id=BigInteger, listing=BigInteger, sha256=Text)
 
 
@@ -58,9 +60,12 @@ def list_unread(connection: Connection, *, limit: int = 64) -> list[tuple[str, D
     return [(row.url, Doubt(row.id, row.key, row.listing, row.size_bytes)) for row in rows]
 
 
-@writes
-def learn(connection: Connection, digests: Iterable[Digest]) -> None:
-    """Note what files hold that were refused unread, unless they were listed anew meanwhile."""
+def learn(connection: Connection, digests: Iterable[Digest]) -> list[int]:
+    """Note what files hold that were refused unread, unless they were listed anew meanwhile.
+
+    Returns:
+        The scans of which it is known now.
+    """
     given = _LEARNT.given(vars(one) for one in digests)
     found = _LEARNT.table(connection)
     mine = and_(scan.c.id == found.c.scan_id, scan.c.listing == found.c.listing)
@@ -75,7 +80,7 @@ def learn(connection: Connection, digests: Iterable[Digest]) -> None:
     )
     read_now = {row.id: row.sha256 for row in learnt}
     bind_to_bytes(connection, read_now)
-    hold_bytes(connection, read_now)
+    return list(read_now)
 
 
 def hold_bytes(connection: Connection, scan_ids: Iterable[int]) -> None:
@@ -91,8 +96,7 @@ def hold_bytes(connection: Connection, scan_ids: Iterable[int]) -> None:
         .where(~is_noted.correlate(refusal, scan).exists())
         .distinct()
     )
-    columns = ["kind", "decision_id", "scan_id", "sha256", "page"]
-    connection.execute(insert(refusal).from_select(columns, held), sql.as_ids(scan_ids))
+    connection.execute(insert(refusal).from_select(_COLUMNS, held), sql.as_ids(scan_ids))
 
 
 def hold_found(connection: Connection, store_id: int, scan_ids: Iterable[int]) -> None:
@@ -110,70 +114,93 @@ def hold_found(connection: Connection, store_id: int, scan_ids: Iterable[int]) -
 
 
 def moved_files(connection: Connection, gone_ids: Iterable[int]) -> list[sql.AnyRow]:
-    """Files that are held ones under another name, as refusals of them would be noted.
+    """Files that are refused ones under another name, as refusals of them would be noted.
 
-    Of a held scan that nobody has read the bytes are not known. Where it is gone, and there is
-    another of its size and its very time or ETag that was not read either, or turned up after the
-    hold, it was moved.
+    Of a scan that was refused and that nobody has read the bytes are not known. Where it is gone,
+    and there is another of its size and its very time or ETag that was not read either, or turned
+    up after the no, it was moved.
 
     Args:
         connection: To the ledger.
         gone_ids: Scans that a listing did not bring, whether or not they count as vanished.
     """
-    unread = and_(IS_HOLD, refusal.c.sha256.is_(None), refusal.c.scan_id.is_not(None))
-    held = connection.execute(select(refusal.c.scan_id).where(unread)).scalars().all()
-    if not held:
+    unread = and_(refusal.c.sha256.is_(None), refusal.c.scan_id.is_not(None))
+    found = connection.execute(select(refusal.c.scan_id).where(unread)).scalars().all()
+    if not found:
         return []
     old, new = scan.alias("old"), scan.alias("new")
     is_gone = or_(old.c.vanished_at.is_not(None), old.c.id.in_(sql.given_ids(connection)))
     is_strong = and_(old.c.etag != "", ~old.c.etag.startswith("W/"))
+    said = (refusal.c.kind, refusal.c.decision_id)
     gone = (
-        select(refusal.c.decision_id, decision.c.decided_at, old.c.size_bytes, old.c.etag)
+        select(*said, decision.c.decided_at, old.c.size_bytes, old.c.etag)
         .join(old, old.c.id == refusal.c.scan_id)
         .join(decision, decision.c.id == refusal.c.decision_id)
         .where(unread, is_gone, is_strong)
         .distinct()
         .cte("gone")
     )
-    is_held_itself = select(refusal.c.id).where(IS_HOLD, refusal.c.scan_id == new.c.id)
+    is_noted = and_(refusal.c.kind == gone.c.kind, refusal.c.scan_id == new.c.id)
+    noted = select(refusal.c.id).where(is_noted).correlate(gone, new)
+    bytes_of = (new.c.id.label("scan_id"), new.c.sha256, new.c.page)
     moved = (
-        select(gone.c.decision_id, new.c.id.label("scan_id"), new.c.sha256, new.c.page)
+        select(gone.c.kind, gone.c.decision_id, *bytes_of)
         .select_from(gone)
         .join(new, and_(new.c.size_bytes == gone.c.size_bytes, new.c.etag == gone.c.etag))
         .where(
             new.c.vanished_at.is_(None),
             new.c.id.not_in(sql.given_ids(connection)),
             or_(new.c.sha256.is_(None), new.c.found_at >= gone.c.decided_at),
-            ~is_held_itself.correlate(new).exists(),
+            ~noted.exists(),
         )
     )
-    given = sql.as_ids(set(held).intersection(gone_ids))
+    given = sql.as_ids(set(found).intersection(gone_ids))
     return list(connection.execute(moved, given).all())
 
 
 def refuse_moved_files(connection: Connection, moved: Iterable[sql.AnyRow]) -> list[int]:
-    """Note holds of `moved_files`; returns their ids."""
-    values = [{"kind": DecisionKind.HOLD, **row._mapping} for row in moved]
+    """Note refusals of `moved_files`; returns the ids of those that are held."""
+    values = [dict(row._mapping) for row in moved]
     if values:
         connection.execute(insert(refusal), values)
-    return sorted({one["scan_id"] for one in values})
+    return sorted({one["scan_id"] for one in values if one["kind"] == DecisionKind.HOLD})
 
 
 def refuse_pages(connection: Connection, first_id: int, page_ids: Iterable[int]) -> None:
     """What was said of a file before anybody knew of its later pages is said of them, too.
 
-    So is what was said of it when it held other bytes: nobody knows which page is which.
+    So is what was said of it when it held other bytes: nobody knows which page is which. And what
+    was said of the same bytes elsewhere before anybody had opened them.
     """
-    first, page = scan.alias("first"), scan.alias("page")
+    first, page, other = scan.alias("first"), scan.alias("page"), scan.alias("other")
+    is_same = and_(refusal.c.sha256 == first.c.sha256, other.c.sha256 == first.c.sha256)
+    same = and_(is_same, _is_unopened(other))
     theirs = (
         select(refusal.c.kind, refusal.c.decision_id, page.c.id, refusal.c.sha256, page.c.page)
         .select_from(refusal)
-        .join(first, first.c.id == refusal.c.scan_id)
+        .join(other, other.c.id == refusal.c.scan_id)
+        .join(first, or_(first.c.id == refusal.c.scan_id, same))
         .join(page, page.c.id.in_(sql.given_ids(connection)))
         .where(first.c.id == first_id)
+        .distinct()
     )
-    columns = ["kind", "decision_id", "scan_id", "sha256", "page"]
-    connection.execute(insert(refusal).from_select(columns, theirs), sql.as_ids(page_ids))
+    connection.execute(insert(refusal).from_select(_COLUMNS, theirs), sql.as_ids(page_ids))
+
+
+def refuse_pages_of_copies(connection: Connection, scan_ids: Iterable[int]) -> None:
+    """What was said of files that nobody has opened is said of the known pages of their copies."""
+    first, page, noted = scan.alias("first"), scan.alias("page"), refusal.alias("noted")
+    is_noted = and_(noted.c.kind == refusal.c.kind, noted.c.scan_id == page.c.id)
+    theirs = (
+        select(refusal.c.kind, refusal.c.decision_id, page.c.id, page.c.sha256, page.c.page)
+        .select_from(refusal)
+        .join(first, first.c.id == refusal.c.scan_id)
+        .join(page, and_(page.c.sha256 == first.c.sha256, page.c.page > 0))
+        .where(first.c.id.in_(sql.given_ids(connection)), _is_unopened(first))
+        .where(~select(noted.c.id).where(is_noted).correlate(refusal, page).exists())
+        .distinct()
+    )
+    connection.execute(insert(refusal).from_select(_COLUMNS, theirs), sql.as_ids(scan_ids))
 
 
 def refuse_changed(
@@ -186,11 +213,10 @@ def refuse_changed(
     other = refusal.alias("other")
     is_noted = and_(other.c.kind == refusal.c.kind, other.c.scan_id == scan.c.id)
     noted = select(other.c.id).where(is_noted).correlate(refusal, scan).exists()
-    names = ["kind", "decision_id", "scan_id", "sha256", "page"]
-    columns = (refusal.c[name] if name != "scan_id" else scan.c.id for name in names)
+    columns = (refusal.c[name] if name != "scan_id" else scan.c.id for name in _COLUMNS)
     theirs = select(*columns).join(scan, refusal.c.sha256 == scan.c.sha256)
     theirs = theirs.where(scans, ~noted).distinct()
-    connection.execute(insert(refusal).from_select(names, theirs), given)
+    connection.execute(insert(refusal).from_select(_COLUMNS, theirs), given)
 
 
 def bind_to_bytes(connection: Connection, digests: Mapping[int, str]) -> None:
@@ -206,3 +232,8 @@ def bind_to_bytes(connection: Connection, digests: Mapping[int, str]) -> None:
     for scan_id in set(found.scalars()):
         mine = and_(refusal.c.sha256.is_(None), refusal.c.scan_id == scan_id)
         connection.execute(update(refusal).where(mine).values(sha256=digests[scan_id]))
+
+
+def _is_unopened(first: FromClause) -> ColumnElement[bool]:
+    """On an alias of `scan`: a file whose pages nobody knows."""
+    return and_(first.c.page == 0, first.c.pages.is_(None))

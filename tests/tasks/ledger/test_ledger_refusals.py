@@ -248,6 +248,16 @@ def test_a_held_file_that_is_moved_before_anybody_read_it_stays_held(ledger: Led
     assert [one.key for one in claim(ledger, recipe_id).items] == ["b.tif"]
 
 
+def test_a_file_that_was_turned_down_unread_waits_under_another_name(ledger: Ledger) -> None:
+    """A no is final: it is no hold alone that goes with the file."""
+    discover(ledger, Listed("a.tif", etag="one"))
+    assert ledger.reject(ALL, who="curator", why="a grave") == 1
+    discover(ledger, Listed("moved/a.tif", etag="one"))
+    recipe_id = recipe(ledger)
+    enqueue(ledger, recipe_id)
+    assert publish(ledger, recipe_id)[:2] == ("review", "decided_before")
+
+
 def test_a_held_file_that_is_moved_out_of_a_doubted_folder_stays_held(ledger: Ledger) -> None:
     """Whether or not what is missing counts as vanished: a folder left empty is doubted."""
     discover(ledger, Listed("x/a.tif", etag="one"))
@@ -300,6 +310,62 @@ def test_copies_of_what_is_held_are_held_whatever_became_of_them(
     assert ledger.hold(one, who="curator", why="rights") == 1
     assert statuses(ledger, recipe_id) == {"held": 2}
     assert ledger.approve(ALL, who="curator", why="") == 0
+
+
+def learn(ledger: Ledger) -> None:
+    """Read what was refused unread: all of it is the same."""
+    unread = [doubt for _, doubt in ledger.refused_unread()]
+    ledger.learn_refused(Digest(one.scan_id, one.listing, DIGEST) for one in unread)
+
+
+def test_copies_of_a_held_file_are_held_as_soon_as_it_is_read(ledger: Ledger) -> None:
+    """All their pages: nobody knew how many the held one has."""
+    recipe_id = enqueued(ledger, 1)
+    held = claim(ledger, recipe_id)
+    first = replace(done(held.items[0].id, ItemStatus.PUBLISHED), pages=2)
+    ledger.finish(held.token, [first])
+    publish(ledger, recipe_id)
+    discover(ledger, *listing(keys(1)), Listed("copy.tif"))
+    copy = ItemFilter(uri=f"{SOURCE}/copy.tif")
+    assert ledger.hold(copy, who="curator", why="rights") == 1
+    assert statuses(ledger, recipe_id) == {"published": 2}
+    learn(ledger)
+    assert statuses(ledger, recipe_id) == {"held": 2}
+
+
+@pytest.mark.parametrize("kind", ["hold", "reject"])
+def test_a_no_to_an_unread_file_is_about_all_pages_of_its_copies(ledger: Ledger, kind: str) -> None:
+    """Whether or not anybody will ever open the file itself."""
+    discover(ledger, Listed("a.tif"))
+    one = ItemFilter(uri=f"{SOURCE}/a.tif")
+    assert getattr(ledger, kind)(one, who="curator", why="rights") == 1
+    learn(ledger)
+    discover(ledger, Listed("a.tif"), Listed("copy.tif", etag="other"))
+    recipe_id = recipe(ledger)
+    enqueue(ledger, recipe_id)
+    held = claim(ledger, recipe_id)
+    assert held.items[-1].key == "copy.tif"
+    two = [replace(done(one.id, ItemStatus.PUBLISHED), pages=2) for one in held.items]
+    ledger.finish(held.token, two)
+    if kind == "hold":
+        assert claims_nothing(ledger, recipe_id)
+    else:
+        publish(ledger, recipe_id)
+    assert "published" not in statuses(ledger, recipe_id)
+
+
+def test_what_a_held_file_holds_now_is_held_where_it_was_published(ledger: Ledger) -> None:
+    """Though it was another picture when it was held."""
+    recipe_id = enqueued(ledger, 2)
+    held = claim(ledger, recipe_id)
+    first, second = held.items
+    outcomes = [done(first.id, ItemStatus.PUBLISHED, sha256=OTHER)]
+    ledger.finish(held.token, [*outcomes, done(second.id, ItemStatus.PUBLISHED)])
+    assert ledger.hold(ItemFilter(uri=first.uri), who="curator", why="rights") == 1
+    discover(ledger, Listed(first.key).touched(), Listed(second.key))
+    (doubt,) = ledger.doubts(SOURCE)
+    assert ledger.record_digests([Digest(doubt.scan_id, doubt.listing, DIGEST)]) == 1
+    assert statuses(ledger, recipe_id) == {"held": 2}
 
 
 def test_an_approval_ends_no_hold(ledger: Ledger) -> None:
