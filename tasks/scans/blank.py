@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import label
 
-from tasks.scans.resample import resize
+from tasks.scans.resample import reduced_size, resize
 from tasks.scans.surface import smooth_surface
 
 Floats32 = NDArray[np.float32]
@@ -32,6 +32,8 @@ class BlankRule:
         thing: L* by which something differs from the sheet that is too large for dust: a figure
             in the snow.
         thing_cells: Neighbouring cells of a picture of 96 that it takes, at least.
+        grain: L* between the 2nd and 98th percentile of single pixels that grain and a scanner's
+            noise may explain; what differs by more is texture, too fine for means.
     """
 
     spread: float = 3.0
@@ -42,6 +44,7 @@ class BlankRule:
     points: float = 0.0003
     thing: float = 10.0
     thing_cells: int = 3
+    grain: float = 24.0
 
 
 def measure_spread(lightness: Floats32) -> float:
@@ -70,5 +73,5 @@ def _has_points(lightness: Floats32, rule: BlankRule) -> bool:
 
 
 def _reduced(lightness: Floats32, long_side: int) -> Floats32:
-    scale = min(1.0, long_side / max(lightness.shape))
-    return resize(lightness, *(max(2, round(side * scale)) for side in lightness.shape))
+    height, width = reduced_size(*lightness.shape, long_side)
+    return resize(lightness, max(2, height), max(2, width))

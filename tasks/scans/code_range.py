@@ -8,15 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.scans.formats.structure import Photometric, Structure, Values
+from tasks.scans.resample import StripReducer, reduced_size
+from tasks.scans.surface import smooth_surface
 from tasks.scans.tone_rule import ToneRule
 
 Codes = NDArray[np.unsignedinteger[Any]]
 
 #: Whites that MaxSampleValue gives by custom: TIFF 6.0 means it as a statistic of the picture.
 _CUSTOMARY_WHITES = {(1 << bits) - 1 for bits in range(9, 16)}
-_GUESSED_BITS = range(8, 15)
+_GUESSED_BITS = range(8, 16)
 _SURE_BITS = {10, 12}  # read as 16 bits it would be black on black, and scanners have such
 _DARK_BITS = 13  # from here on it may be a dark picture of 16 bits
+_DARKEST_BITS = 14  # up to here nothing is lighter than a quarter of the codes: L* 27
+_LOOK_PX = 96  # long side on which a sheet is told from a picture
+_GOES_ON = 0.4  # correlation of neighbours there that no noise has
+_MOST_NOISE = 12  # deviations from the middle beyond which lies no noise
 _NUMBER_BITS = (8, 10, 12, 14, 16, 24)  # what longer or signed numbers hold
 _DEEP_SHADE = 4  # bits of a type's that no dark picture leaves empty
 _UPPER_SHARE = 0.01  # of a guessed range's samples are in its upper half; of a dark sheet's are not
@@ -139,35 +145,62 @@ def _found_in_picture(
     is_silent = not rule.name or rule.is_customary
     custom = structure.max_sample if structure.max_sample in _CUSTOMARY_WHITES else 0
     ceiling = max(custom, (1 << _GUESSED_BITS[-1]) - 1 if is_silent else 0)
-    counts = _counts(structure, strips, ceiling) if ceiling else None
-    if counts is None:
+    found = _counts(structure, strips, ceiling) if ceiling else None
+    if found is None:
         return CodeRange(0, full)
+    counts, look = found
     largest = int(np.flatnonzero(counts)[-1])
     if largest <= custom:
         note = f"White is {custom:,} of 65,535, as MaxSampleValue says."
         doubt = "" if is_silent else f"{note} By the {rule.name} alone it would be 65,535."
+        if 2 * largest < custom:
+            doubt = f"{note} No code is above {largest:,}: it may be a statistic."
         return _from_dark(structure, custom, full, note=note, doubt=doubt)
     bits = max(_GUESSED_BITS[0], largest.bit_length())
     white = (1 << bits) - 1
-    if not (is_silent and _is_meant(counts, bits)):
+    is_meant, is_sheet = _is_meant(counts, bits), _is_sheet(counts, look)
+    is_dark = bits <= _DARKEST_BITS or largest >= _LEAST_TOP * white
+    if not is_silent or not (is_meant or (is_dark and not is_sheet)):
         return CodeRange(0, full)
+    if not is_meant and bits >= _DARK_BITS:
+        note = f"No code is above {largest:,} of 65,535: a dark picture, or one of {bits} bits."
+        return CodeRange(0, full, note, note)
     note = f"White is guessed to be {white:,} of 65,535: the picture uses {bits} bits of 16."
-    is_sure = bits in _SURE_BITS and not rule.name
+    is_sure = is_meant and not is_sheet and bits in _SURE_BITS and not rule.name
     return _from_dark(structure, white, full, note=note, doubt="" if is_sure else note)
 
 
 def _counts(
     structure: Structure, strips: Callable[[], Iterable[Codes]], ceiling: int
-) -> NDArray[np.intp] | None:
-    """How often each stored code up to *ceiling* occurs; None as soon as one is above."""
-    counts = np.zeros(ceiling + 1, dtype=np.intp)
+) -> tuple[NDArray[np.intp], NDArray[np.float32]] | None:
+    """How often each stored code up to *ceiling* occurs, and their means in a small picture.
+
+    None as soon as one is above.
+    """
+    counts, top = np.zeros(ceiling + 1, dtype=np.intp), 0
+    height, width = structure.height, structure.width
+    small = reduced_size(height, width, _LOOK_PX)
+    look = StripReducer(height, width, small_height=small[0], small_width=small[1])
     is_turned = structure.photometric == Photometric.MIN_IS_WHITE
     for codes in strips():
         stored = 65535 - codes if is_turned else codes
         if stored.max() > ceiling:
             return None
         counts += np.bincount(stored.reshape(-1), minlength=ceiling + 1)
-    return counts
+        look.add(top, stored.mean(axis=2, dtype=np.float32))
+        top += len(codes)
+    return counts, look.picture()
+
+
+def _is_sheet(counts: NDArray[np.intp], look: NDArray[np.float32]) -> bool:
+    """Whether codes are those of an even sheet: noise about one level, from place to place anew."""
+    ranks, seen = np.cumsum(counts), np.flatnonzero(counts)
+    low, middle, high = np.searchsorted(ranks, np.array([0.16, 0.5, 0.84]) * ranks[-1])
+    if max(seen[-1] - middle, middle - seen[0]) > _MOST_NOISE * max(1, (high - low) / 2):
+        return False
+    rest = look - smooth_surface(look)
+    goes_on = min(np.mean(rest[1:] * rest[:-1]), np.mean(rest[:, 1:] * rest[:, :-1]))
+    return bool(goes_on < _GOES_ON * np.mean(rest**2) + 1e-9)
 
 
 def _is_meant(counts: NDArray[np.intp], bits: int) -> bool:

@@ -15,7 +15,7 @@ from tasks.scans.mount import colour_of_mount, find_mount, mounted_picture
 from tasks.scans.negative import NegativeDoubt, NegativeRule, doubt_about
 from tasks.scans.page import PageRule, picture_share
 from tasks.scans.reader import Scan
-from tasks.scans.resample import resize
+from tasks.scans.resample import reduced_size, resize
 from tasks.scans.toning import lab_of, unexplained
 from tasks.scans.twotone import TwoToneRule, is_print, measure_tones
 from tasks.scans.wedge import WedgeRule, find_wedges
@@ -106,7 +106,7 @@ def examine(scan: Scan, *, thresholds: Thresholds | None = None) -> Findings:
     frame = find_frame(lightness, rules.frame)
     inner = frame.picture.inset(rules.blank.inset)
     doubts = [
-        _doubt_blank(lightness, frame.picture, rules.blank),
+        _doubt_blank(scan, frame.picture, rules.blank),
         _doubt_print(scan, inner, rules),
     ]
     light = scan.colour_light(_ISLANDS_PX)
@@ -132,8 +132,9 @@ def examine(scan: Scan, *, thresholds: Thresholds | None = None) -> Findings:
     )
 
 
-def _doubt_blank(lightness: Floats32, picture: Box, rule: BlankRule) -> Doubt | None:
-    """Refuse an empty sheet; doubt a picture that is only faint."""
+def _doubt_blank(scan: Scan, picture: Box, rule: BlankRule) -> Doubt | None:
+    """Refuse an empty sheet; doubt a picture that is only faint, or of fine texture alone."""
+    lightness, sample = scan.survey.lightness, scan.survey.sample
     inner, whole = (
         lightness[box.inset(rule.inset).slices(*lightness.shape)] for box in (picture, _WHOLE)
     )
@@ -143,7 +144,9 @@ def _doubt_blank(lightness: Floats32, picture: Box, rule: BlankRule) -> Doubt | 
     looked_at = whole if measure_spread(whole) < rule.spread else inner
     spread = measure_spread(looked_at)
     seen = f"its lightness spreads by {spread:.2f} L* (a picture: {rule.spread:g} or more)"
-    if not has_structure(looked_at, rule):
+    single = scan.tone.lightness[sample[_WHOLE.inset(rule.inset).slices(*sample.shape)]]
+    low, high = np.percentile(single, [2, 98])
+    if high - low < rule.grain and not has_structure(looked_at, rule):
         raise BlankScan(f"the scan is blank: {seen}, with no structure in it; nothing to do")
     return Doubt(Reason.NEARLY_BLANK, f"The scan is nearly blank: {seen}, yet it has structure.")
 
@@ -169,8 +172,7 @@ def _doubt_print(scan: Scan, inner: Box, rules: Thresholds) -> Doubt | None:
 
 def _doubt_colour(light: Floats32, picture: Box, rule: HueRule) -> Doubt | None:
     """Refuse colour; doubt what is toned, or nearly colour."""
-    scale = min(1.0, _CHROMA_PX / max(light.shape[1:]))
-    height, width = (max(1, round(side * scale)) for side in light.shape[1:])
+    height, width = reduced_size(*light.shape[1:], _CHROMA_PX)
     rows, columns = picture.slices(height, width)
     small = np.stack([resize(plane, height, width) for plane in light])
     chroma = measure_chroma(small[:, rows, columns], rule)

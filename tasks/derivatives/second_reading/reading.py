@@ -13,8 +13,6 @@ from tasks.derivatives.second_reading.whole import jp2_page, jpeg_page, png_page
 from tasks.filetypes import Format
 from tasks.scans.reader import Scan
 
-_LEAST_RANGE = 0.5  # share of a guessed range that a picture must reach
-
 
 class Refuted(Exception):
     """The picture itself says that the reader took the wrong white."""
@@ -71,7 +69,7 @@ class SecondReading:
                 part = strip[start : start + rows]
                 yield top, self.light.lightness(part)
                 top += len(part)
-        if self.white.is_limit and largest < _LEAST_RANGE * self.white.code:
+        if largest < self.white.least:
             raise Refuted(f"no code is above {largest:,} of {self.white.code:,}, taken for white")
         if is_open and not self.white.is_limit and largest <= self.white.beaten:
             raise Refuted(f"no code is above {self.white.beaten:,}, which MaxSampleValue names")

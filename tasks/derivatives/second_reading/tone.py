@@ -17,7 +17,7 @@ from tasks.derivatives.second_reading.light import (
 Curve = Callable[[Floats], Floats]
 
 _CUSTOMARY = {2**bits - 1 for bits in range(9, 16)}  # MaxSampleValue, used as a white
-_GUESSED = {2**bits - 1 for bits in range(8, 15)}
+_GUESSED = {2**bits - 1 for bits in range(8, 16)}
 _PIVOT, _OFFSET = 0.08124285829863521, 0.09929682680944  # of BT.709 in codes (H.273, table 3)
 
 
@@ -131,12 +131,14 @@ class White:
 
     Attributes:
         code: That code.
-        is_limit: Whether no code may lie above it, nor all far below: it was a guess or a custom.
+        is_limit: Whether no code may lie above it: it was a guess or a custom.
+        least: A code that some pixel must reach where it was a guess.
         beaten: A code that some pixel must exceed: else it would be white.
     """
 
     code: int
     is_limit: bool = False
+    least: int = 0
     beaten: int = 0
 
 
@@ -155,5 +157,6 @@ def white_of(tone: StatedTone, bits: int, read_white: int) -> White:
     custom = tone.max_sample if tone.max_sample in _CUSTOMARY else 0
     is_guess = read_white in _GUESSED and tone.is_silent
     if read_white < full and (read_white == custom or is_guess):
-        return White(read_white, is_limit=True)
+        is_open = read_white == custom or read_white <= 255  # the fewest bits that are guessed
+        return White(read_white, is_limit=True, least=0 if is_open else read_white // 2)
     return White(full, beaten=custom)

@@ -111,6 +111,21 @@ def test_a_faded_photograph_is_not_blank(tmp_path: Path) -> None:
     examine(open_scan(write_png(tmp_path / "f.png", codes_of(faded, 16))))
 
 
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("kind", ["scroll", "weave"])
+def test_fine_things_are_not_averaged_to_a_blank_sheet(
+    kind: str, turned: bool, tmp_path: Path
+) -> None:
+    """Of a strip many times as long as wide the short side is kept; of a weave single pixels."""
+    if kind == "scroll":
+        picture = np.tile(0.4 + 0.1 * photograph(40, 40), (1, 300))
+    else:
+        threads = np.sin(np.arange(1200)) * 0.15
+        picture = 0.5 + threads[:900, None] + np.random.default_rng(0).choice(threads, (900, 1200))
+    pixels = codes_of(picture.T if turned else picture)
+    examine(open_scan(write_png(tmp_path / "s.png", pixels)))
+
+
 @pytest.mark.parametrize("bits", [8, 16])
 def test_two_tones_are_measured_by_counting_codes(bits: int) -> None:
     """As the pixels themselves, sorted, have it."""

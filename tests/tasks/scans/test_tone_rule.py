@@ -14,6 +14,7 @@ import tifffile
 from PIL import Image
 
 from tasks.derivatives.second_reading import Unstated, read_again
+from tasks.scans.findings import examine
 from tasks.scans.reader import Scan, open_scan
 from tasks.scans.tone import ToneSource, tone_curve
 from tests import scanfiles
@@ -514,6 +515,41 @@ def test_fewer_bits_than_scanners_use_ask_a_person(bits: int, sense: str, tmp_pa
     expected = lightness(srgb(codes / ((1 << bits) - 1)))
     assert np.abs(found_lightness(path) - expected).max() <= READING_L[16]
     assert open_scan(path).tone_doubt
+
+
+@pytest.mark.parametrize("sense", ["minisblack", "miniswhite"])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 15])
+def test_a_dark_picture_of_fewer_bits_asks_a_person(bits: int, sense: str, tmp_path: Path) -> None:
+    """Of a night few pixels are light: read as 16 bits it is black, and no blank sheet."""
+    night = photograph() ** 3 * 0.17
+    night[:4, :4] = 0.95
+    codes = codes_of(night if sense == "minisblack" else 1 - night, bits).astype(np.uint16)
+    scan = open_scan(write_tiff(tmp_path / "n.tif", codes, photometric=sense))
+    assert scan.tone_doubt
+    examine(scan)  # raises nothing
+    assert sum(len(rows) for _, rows in read_again(scan).strips(64)) == len(night)
+    if bits < 13:  # above that it may be a night of 16 bits
+        expected = lightness(srgb(codes_of(night, bits) / ((1 << bits) - 1)))
+        assert np.abs(found_lightness(scan.path) - expected).max() < 0.5
+
+
+@pytest.mark.parametrize("level", [0.001, 0.004, 0.03, 0.1])
+def test_noise_is_taken_for_no_picture_of_fewer_bits(level: float, tmp_path: Path) -> None:
+    """A dark sheet of 16 bits: never stretched without a word."""
+    noise = np.random.default_rng(1).normal(level, 0.004, (300, 400))
+    path = write_tiff(tmp_path / "s.tif", codes_of(np.clip(noise, 0, 1), 16))
+    scan = open_scan(path)
+    assert scan.tone_doubt or scan.code_range.white == 65535
+
+
+def test_a_dark_picture_under_max_sample_asks_a_person(tmp_path: Path) -> None:
+    """Whether that is its white is not to be seen of it; both readings take it."""
+    tags = [(scanfiles.MAX_SAMPLE_TAG, "H", 1, 4095, True)]
+    path = write_tiff(tmp_path / "m.tif", codes_of(photograph() * 0.4, 12), extratags=tags)
+    scan = open_scan(path)
+    assert "may be a statistic" in scan.tone_doubt
+    assert np.abs(found_lightness(path) - lightness(srgb(photograph() * 0.4))).max() < 0.1
+    assert sum(len(rows) for _, rows in read_again(scan).strips(64)) == scan.header.height
 
 
 NUMBERS = {  # numbers for which no tag states a range: type, black, white
