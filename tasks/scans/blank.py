@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import label
 
-from tasks.scans.resample import reduced_size, resize
+from tasks.scans.resample import look_size, resize
 from tasks.scans.surface import smooth_surface
 
 Floats32 = NDArray[np.float32]
@@ -73,5 +73,5 @@ def _has_points(lightness: Floats32, rule: BlankRule) -> bool:
 
 
 def _reduced(lightness: Floats32, long_side: int) -> Floats32:
-    height, width = reduced_size(*lightness.shape, long_side)
+    height, width = look_size(lightness.shape, long_side)
     return resize(lightness, max(2, height), max(2, width))

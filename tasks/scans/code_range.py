@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.scans.formats.structure import Photometric, Structure, Values
-from tasks.scans.resample import StripReducer, reduced_size
+from tasks.scans.resample import StripReducer, look_size
 from tasks.scans.surface import smooth_surface
 from tasks.scans.tone_rule import ToneRule
 
@@ -179,7 +179,7 @@ def _counts(
     """
     counts, top = np.zeros(ceiling + 1, dtype=np.intp), 0
     height, width = structure.height, structure.width
-    small = reduced_size(height, width, _LOOK_PX)
+    small = look_size((height, width), _LOOK_PX)
     look = StripReducer(height, width, small_height=small[0], small_width=small[1])
     is_turned = structure.photometric == Photometric.MIN_IS_WHITE
     for codes in strips():

@@ -15,7 +15,7 @@ from tasks.scans.mount import colour_of_mount, find_mount, mounted_picture
 from tasks.scans.negative import NegativeDoubt, NegativeRule, doubt_about
 from tasks.scans.page import PageRule, picture_share
 from tasks.scans.reader import Scan
-from tasks.scans.resample import reduced_size, resize
+from tasks.scans.resample import look_size, resize
 from tasks.scans.toning import lab_of, unexplained
 from tasks.scans.twotone import TwoToneRule, is_print, measure_tones
 from tasks.scans.wedge import WedgeRule, find_wedges
@@ -136,15 +136,16 @@ def _doubt_blank(scan: Scan, picture: Box, rule: BlankRule) -> Doubt | None:
     """Refuse an empty sheet; doubt a picture that is only faint, or of fine texture alone."""
     lightness, sample = scan.survey.lightness, scan.survey.sample
     inner, whole = (
-        lightness[box.inset(rule.inset).slices(*lightness.shape)] for box in (picture, _WHOLE)
+        (lightness[part.slices(*lightness.shape)], part)
+        for part in (picture.inset(rule.inset), _WHOLE.inset(rule.inset))
     )
-    if measure_spread(inner) >= rule.spread:
+    if measure_spread(inner[0]) >= rule.spread:
         return None
     # A border as light as the picture is none: snow would be cut away.
-    looked_at = whole if measure_spread(whole) < rule.spread else inner
+    looked_at, box = whole if measure_spread(whole[0]) < rule.spread else inner
     spread = measure_spread(looked_at)
     seen = f"its lightness spreads by {spread:.2f} L* (a picture: {rule.spread:g} or more)"
-    single = scan.tone.lightness[sample[_WHOLE.inset(rule.inset).slices(*sample.shape)]]
+    single = scan.tone.lightness[sample[box.slices(*sample.shape)]]
     low, high = np.percentile(single, [2, 98])
     if high - low < rule.grain and not has_structure(looked_at, rule):
         raise BlankScan(f"the scan is blank: {seen}, with no structure in it; nothing to do")
@@ -172,7 +173,7 @@ def _doubt_print(scan: Scan, inner: Box, rules: Thresholds) -> Doubt | None:
 
 def _doubt_colour(light: Floats32, picture: Box, rule: HueRule) -> Doubt | None:
     """Refuse colour; doubt what is toned, or nearly colour."""
-    height, width = reduced_size(*light.shape[1:], _CHROMA_PX)
+    height, width = look_size(light.shape[1:], _CHROMA_PX)
     rows, columns = picture.slices(height, width)
     small = np.stack([resize(plane, height, width) for plane in light])
     chroma = measure_chroma(small[:, rows, columns], rule)

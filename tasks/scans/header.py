@@ -181,15 +181,15 @@ def _read(source: ByteSource, page: int) -> Structure:
         raise TruncatedScan("the file is empty; fetch it again, or rescan")
     if head.startswith(_TIFF_SIGNATURES):
         return read_tiff(source, page)
+    if is_jp2(head):
+        return read_jp2(source, page)
     if page:
-        raise UnsupportedFormat(f"page {page + 1} of a file that is no TIFF; only TIFF has pages")
+        raise UnsupportedFormat(f"page {page + 1} of a file that has none; TIFF and JPX have pages")
     # Bytes that belong to no segment may come before the next marker.
     if head.startswith(b"\xff\xd8") and b"\xff" in source.read_up_to(2, _STRAY_BYTES):
         return read_jpeg(source)
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return read_png(source)
-    if is_jp2(head):
-        return read_jp2(source)
     if head.startswith(b"\x89PNG") or head[4:8] == b"\r\n\x1a\n":
         raise UnreadableScan(
             f"the PNG's signature is damaged ({head[:8].hex(' ')}), as by a transfer in text mode; "

@@ -18,7 +18,7 @@ from tasks.scans.header import ReadLimits, ScanHeader, header_of, read_structure
 from tasks.scans.lcms import lab_of_pixels, lightness_of
 from tasks.scans.metadata.read import read_metadata
 from tasks.scans.orient import TurnedStrips, orient
-from tasks.scans.resample import StripReducer, reduced_size, resize
+from tasks.scans.resample import StripReducer, look_size, resize
 from tasks.scans.tone import (
     Codes,
     Floats,
@@ -44,7 +44,7 @@ class Survey:
     """What one pass over a scan leaves behind, upright.
 
     Attributes:
-        lightness: L*, reduced by area means, float32 (h, w), to `reduced_size` of `PROOF_PX`.
+        lightness: L*, reduced by area means, float32 (h, w), to `look_size` of `PROOF_PX`.
         colours: Mean codes of red, green and blue, float32 (3, h, w); None where all three are
             equal in every pixel, or there is one channel.
         sample: Grey codes of single pixels on a regular grid, uint8 or uint16: unlike means, they
@@ -191,7 +191,7 @@ class Scan:
         colours = self.survey.colours
         if colours is None:
             return None
-        height, width = reduced_size(*colours.shape[1:], long_side)
+        height, width = look_size(colours.shape[1:], long_side)
         codes = [np.rint(resize(plane, height, width)).astype(np.int64) for plane in colours]
         pairs = zip(self._rule.colour.channels, codes, strict=True)
         return np.stack([light[plane] for light, plane in pairs])
@@ -290,7 +290,7 @@ class Scan:
         height, width = self._structure.height, self._structure.width
         small, screen = self._reducer(long_side), self._reducer(screen_px or 1)
         colours = [self._reducer(long_side) for _ in range(3 * (self._structure.channels == 3))]
-        every = max(1, height // reduced_size(height, width, _SAMPLE_PX)[0])
+        every = max(1, height // look_size((height, width), _SAMPLE_PX)[0])
         # Made whole at once: small arrays kept between strips would tear holes into the heap, and
         # memory would grow with the scan.
         shape = -(-height // every), -(-width // every)
@@ -322,7 +322,7 @@ class Scan:
 
     def _reducer(self, long_side: int) -> StripReducer:
         height, width = self._structure.height, self._structure.width
-        small = reduced_size(height, width, long_side)
+        small = look_size((height, width), long_side)
         return StripReducer(height, width, small_height=small[0], small_width=small[1])
 
 

@@ -15,13 +15,14 @@ from scipy.sparse import csr_array
 Floats32 = NDArray[np.float32]
 
 
-def reduced_size(height: int, width: int, long_side: int) -> tuple[int, int]:
-    """Height and width of a picture made smaller to look at it.
+def look_size(shape: tuple[int, ...], long_side: int) -> tuple[int, int]:
+    """Height and width to which a picture of (h, w) is made smaller to look at it.
 
     The long side is *long_side*; of what is over four times as long as it is wide more, so that its
     short side is not averaged away, up to as many pixels as a square of *long_side* has.
     """
-    long, short = max(height, width), min(height, width)
+    height, width = shape
+    long, short = max(shape), min(shape)
     strip = min(long_side / (4 * short), long_side / math.sqrt(long * short))
     scale = min(1.0, max(long_side / long, strip))
     return max(1, round(height * scale)), max(1, round(width * scale))

@@ -99,7 +99,7 @@ PAGES: dict[Format, Callable[[Scan], StoredPage]] = {
     Format.TIFF: lambda scan: tiff_page(scan.path, scan.header.page, scan.directory, scan.clean),
     Format.JPEG: lambda scan: jpeg_page(scan.path, scan.header.stored_bits, scan.clean),
     Format.PNG: lambda scan: png_page(scan.path, scan.clean),
-    Format.JP2: lambda scan: jp2_page(scan.path, scan.clean),
+    Format.JP2: lambda scan: jp2_page(scan.path, scan.header.page, scan.clean),
 }
 
 

@@ -31,6 +31,7 @@ _ICC = re.compile(rb"\xff\xe2..ICC_PROFILE\0(.)(.)", re.DOTALL)
 _EXIF = re.compile(rb"\xff\xe1..(Exif\0\0.*)", re.DOTALL)
 _ADOBE = re.compile(rb"\xff\xee..Adobe", re.DOTALL)
 _CODESTREAM = b"\xff\x4f\xff\x51"
+_CODESTREAMS = re.compile(rb"jp2c(?:.{8})?\xff\x4f\xff\x51", re.DOTALL)
 _EXIF_UUID = b"JpgTiffExif->JP2"
 _ROMM = 21
 _ROMM_POINTS = np.array(((0.3457, 0.3585), (0.7347, 0.2653), (0.1596, 0.8404), (0.0366, 0.0001)))
@@ -162,13 +163,17 @@ def _png_pixels(data: bytes) -> Codes:
     return np.asarray(imagecodecs.png_decode(b"".join(kept)))
 
 
-def jp2_page(path: Path, clean: CleanView) -> StoredPage:
-    """A JPEG 2000: the codestream alone, or by Pillow, and the first colour specification."""
+def jp2_page(path: Path, page: int, clean: CleanView) -> StoredPage:
+    """A JPEG 2000: the codestream alone, or by Pillow, and the first colour specification.
+
+    Of a JPX with several codestreams that which *page* counts.
+    """
     data = path.read_bytes()
-    start = data.index(_CODESTREAM)
-    head = data[:start]
+    head = data[: data.index(_CODESTREAM)]
+    start = [one.end() - 4 for one in _CODESTREAMS.finditer(data)][page] if page else len(head)
     precision = (data[start + 42] & 0x7F) + 1
-    pixels = _decoded(partial(_jp2_pixels, precision=precision), clean, data)
+    whole = data[start:] if page else data
+    pixels = _decoded(partial(_jp2_pixels, precision=precision), clean, whole)
     if pixels.dtype.kind == "i":  # as they are stored; others' decoders shift them
         pixels = (pixels.astype(np.int64) + (1 << precision - 1)).astype(f"u{pixels.itemsize}")
     pixels = _in_order(pixels, head)

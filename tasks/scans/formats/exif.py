@@ -6,6 +6,7 @@ an orientation that exists.
 
 import codecs
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -40,10 +41,16 @@ _BLOCKS = {700: BlockKind.XMP, 33723: BlockKind.IPTC, 34377: BlockKind.PHOTOSHOP
 _UTF16 = {XP_TITLE, XP_COMMENT, XP_AUTHOR, XP_SUBJECT}
 _CHARACTERS = 1, 2, 6, 7, 129  # types that hold bytes; the last is UTF-8 of EXIF 3.0
 _MAX_TEXT_BYTES = 1 << 20
+_SIGN = re.compile(rb"(?<![A-Za-z\x80-\xff])\xa9(?![A-Za-z\x80-\xff])")  # in nearly all of them ©
+_MARKS = codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE
 _CODES = {b"ASCII\0\0\0": "utf-8", b"UNICODE\0": "utf-16", b"JIS\0\0\0\0\0": "iso2022_jp"}
 
 #: Pixels an inch or centimetre beyond which nobody scans: finer than a wave of light by far.
 _MOST_PER_UNIT = 1e7
+
+
+#: What is said of a text that states no coding and is no UTF-8.
+UNSURE = "does not say which characters it is in; it was read as Windows-1252"
 
 
 @dataclass(frozen=True)
@@ -144,7 +151,10 @@ def _texts(
         elif entry and directory.is_beyond(tag):
             unread.append(f"{name} lies beyond the end of its block")
         elif entry:
-            yield tag, _decoded(tag, directory.data(tag) or b"")
+            text, is_sure = _decoded(tag, directory.data(tag) or b"", directory.layout.order)
+            if not is_sure:
+                unread.append(f"{name} {UNSURE}")
+            yield tag, text
 
 
 def _number(directory: Directory, tag: int, name: str, default: float, notes: list[str]) -> float:
@@ -176,14 +186,29 @@ def _resolution(directory: Directory, notes: list[str]) -> tuple[float, float] |
     return x / per_cm, y / per_cm
 
 
-def _decoded(tag: int, data: bytes) -> str:
+def _decoded(tag: int, data: bytes, order: str) -> tuple[str, bool]:
+    """A text, and whether its characters are sure."""
+    coding, is_plain = "", True
     if tag in _UTF16:
-        return data[: len(data) // 2 * 2].decode("utf-16-le", "replace").strip("\0 ")
-    if tag == USER_COMMENT:
+        coding = "utf-16-le"
+    elif tag == USER_COMMENT:
         coding, data = _CODES.get(data[:8], ""), data[8:]
-        if coding and coding != "utf-8":
-            return data.decode(coding, "replace").strip("\0 ")
-    return decode_text(data).strip("\0 ").strip()
+        if coding == "utf-16":
+            coding = _utf16(data, order)
+    try:
+        text = data[: len(data) // 2 * 2 if "16" in coding else None].decode(coding or "utf-8")
+    except UnicodeDecodeError:
+        text, is_plain = decode_text(data), is_certain(data)
+    return text.strip("\0 ").strip(), is_plain
+
+
+def _utf16(data: bytes, order: str) -> str:
+    """UTF-16's byte order: as a mark says, or where the zeros of Latin letters lie, or EXIF's."""
+    if data.startswith(_MARKS):
+        return "utf-16"
+    high, low = (data[place::2].count(0) for place in (0, 1))
+    is_big = order == ">" if high == low else high > low
+    return "utf-16-be" if is_big else "utf-16-le"
 
 
 def _what(error: AutochromeError) -> str:
@@ -191,12 +216,22 @@ def _what(error: AutochromeError) -> str:
     return str(error).partition(";")[0]
 
 
+def is_certain(data: bytes) -> bool:
+    """Whether text that states no coding can be read in one way: of others a guess may be wrong."""
+    data = _SIGN.sub(b"", data)
+    try:
+        data.decode("utf-16" if data.startswith(_MARKS) else "utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def decode_text(data: bytes) -> str:
     """Text that states no coding: UTF-8 where it can be, else what Windows and Latin-1 share.
 
     UTF-16 behind its mark, as some programs put it everywhere.
     """
-    is_marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    is_marked = data.startswith(_MARKS)
     for coding in (("utf-16",) if is_marked else ()) + ("utf-8", "cp1252"):
         try:
             return data.decode(coding)

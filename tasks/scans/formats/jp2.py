@@ -1,13 +1,13 @@
-"""JPEG 2000 (ITU-T T.800): the boxes of a JP2 file, and the codestream within or alone."""
+"""JPEG 2000 (ITU-T T.800): the codestream of a JP2 file, of a JPX each, or one alone."""
 
 import re
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tasks.errors import TruncatedScan, UnsupportedFormat
 from tasks.filetypes import Format
-from tasks.scans.formats.blocks import Block, BlockKind
 from tasks.scans.formats.exif import read_exif_block
+from tasks.scans.formats.jp2boxes import Boxes, read_boxes
 from tasks.scans.formats.source import BLOCK_BYTES, ByteSource, Part, Span, cut_off, damaged
 from tasks.scans.formats.statements import statements_of_exif, statements_of_space
 from tasks.scans.formats.structure import (
@@ -22,38 +22,12 @@ _SIGNATURE = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
 _IMPOSSIBLE = re.compile(rb"\xff[\x90\x93-\xff]")  # amid packets; 91 and 92 delimit them
 _CODESTREAM = b"\xff\x4f\xff\x51"
 _SOT = 0xFF90
-_UUIDS = {
-    bytes.fromhex("be7acfcb97a942e89c71999491e3afac"): BlockKind.XMP,
-    bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38"): BlockKind.IPTC,
-    bytes.fromhex("09a14e97c0b442e0bebf36df6f0ce36f"): BlockKind.IPTC,  # Adobe's plug-in
-    bytes.fromhex("2c4c0100850440b9a03e562148d6dfeb"): BlockKind.PHOTOSHOP,
-}
-_EXIF_UUIDS = {b"JpgTiffExif->JP2", bytes.fromhex("0537cdab9d0c4431a72afa561f2a113e")}
 _CMYK, _LAB, _SRGB, _GREY, _SYCC = 12, 14, 16, 17, 18  # enumerated colour spaces
-_MAX_BITS = 32
-_MAX_BOX_BYTES = 16 << 20
-_MAX_BOXES, _MAX_TILE_PARTS = 100_000, 1_000_000
-_NESTING = {b"jp2h", b"res ", b"asoc"}
-_OF_RIGHTS = re.compile(rb"rights|copyright|licen[cs]e", re.IGNORECASE)
-_DECISIVE = {b"pclr", b"cmap", b"cdef"}  # what the codestream's components mean
+_MAX_TILE_PARTS = 1_000_000
+_MAX_BITS = 24  # deeper ones come back from OpenJPEG as other numbers
+_FAMILY = {b"jpm ": "a compound document (JPM)", b"mjp2": "a Motion JPEG 2000 film"}
 _END_MARKER = b"\xff\xd9"
 _DECODED_BYTES_A_SAMPLE = 6, 20  # the decoder works in 32 bits; levels are floating point
-
-
-@dataclass
-class _Boxes:
-    """What the boxes say."""
-
-    codestream: int = 0
-    decisive: list[tuple[bytes, bytes]] = field(default_factory=list)
-    enumerated: int | None = None
-    icc: bytes | None = None
-    palette: tuple[int, ...] = ()
-    alpha_channels: int = 0
-    resolution: tuple[float, float] | None = None
-    exif: bytes | None = None
-    blocks: list[Block] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -72,21 +46,25 @@ def is_jp2(head: bytes) -> bool:
     return head.startswith((_SIGNATURE, _CODESTREAM))
 
 
-def read_jp2(source: ByteSource) -> Structure:
+def read_jp2(source: ByteSource, page: int = 0) -> Structure:
     """Read what the boxes and the main header say, and see that every tile part is there.
+
+    A JPX may hold several pictures: they are its pages.
 
     Raises:
         TruncatedScan: The file ends before its end-of-codestream marker.
         UnreadableScan: Boxes or markers are not what the format asks for.
         UnsupportedFormat: CMYK without a profile, components of which some are signed.
     """
-    boxes = _Boxes()
-    if source.read(0, 4) != _CODESTREAM:
-        _read_boxes(source, 0, source.size, boxes)
-        if not boxes.codestream:
-            raise damaged("the JP2 holds no codestream")
-    size = _read_size(source, boxes.codestream)
-    end = _walk_tile_parts(source, boxes.codestream, size.tiles, boxes.notes)
+    boxes = Boxes()
+    if source.read(0, 4) == _CODESTREAM:
+        boxes.codestreams.append(0)
+    else:
+        _refuse_family(source.read_up_to(20, 4))
+        read_boxes(source, 0, source.size, boxes)
+    start = _codestream(boxes, page)
+    size = _read_size(source, start)
+    end = _walk_tile_parts(source, start, size.tiles, boxes.notes)
     channels = _channels(boxes, size)
     photometric = _photometric(boxes, channels)
     bits = boxes.palette[0] + 1 if boxes.palette else max(size.depths[:channels])
@@ -105,7 +83,8 @@ def read_jp2(source: ByteSource) -> Structure:
         compression="JPEG 2000",
         has_alpha=len(size.depths) > channels,
         white=(1 << bits) - 1 if bits not in {8, 16} and bits < 16 and not is_converted else None,
-        parts=_parts(boxes, size, Span(boxes.codestream, end - boxes.codestream)),
+        pages=len(boxes.codestreams),
+        parts=_parts(boxes, size, Span(start, end - start)),
         depths=() if boxes.palette else size.depths,
         values=Values(low, low + (1 << bits) - 1, is_signed, is_open=is_open),
         buffer_bytes=size.width
@@ -124,7 +103,34 @@ def read_jp2(source: ByteSource) -> Structure:
     )
 
 
-def _parts(boxes: _Boxes, size: _Size, codestream: Span) -> tuple[Part, ...]:
+def _refuse_family(brand: bytes) -> None:
+    if brand in _FAMILY:
+        raise UnsupportedFormat(f"{_FAMILY[brand]}; extract its pictures")
+
+
+def _codestream(boxes: Boxes, page: int) -> int:
+    """Where a page's codestream begins."""
+    count = len(boxes.codestreams)
+    if not count:
+        raise damaged("the JP2 holds no codestream")
+    if page >= count:
+        raise damaged(f"the JPX holds {count} pictures, page {page + 1} is not among them")
+    for layer in boxes.layers:
+        if not (layer.decisive or layer.icc or layer.enumerated is not None):
+            continue
+        if count > 1:
+            raise UnsupportedFormat(
+                f"a JPX of {count} pictures with colours of their own; extract each as a JP2"
+            )
+        if not boxes.icc and boxes.enumerated is None:
+            boxes.icc, boxes.enumerated = layer.icc, layer.enumerated
+        boxes.decisive += layer.decisive
+        boxes.palette = boxes.palette or layer.palette
+        boxes.alpha_channels = boxes.alpha_channels or layer.alpha_channels
+    return boxes.codestreams[page]
+
+
+def _parts(boxes: Boxes, size: _Size, codestream: Span) -> tuple[Part, ...]:
     """Give the codestream, in a JP2 of our own where boxes say what its components are.
 
     A profile is left out: the codec would apply it, to sRGB, and of 16 bits wrongly.
@@ -144,91 +150,6 @@ def _parts(boxes: _Boxes, size: _Size, codestream: Span) -> tuple[Part, ...]:
 
 def _box(kind: bytes, body: bytes) -> bytes:
     return (8 + len(body)).to_bytes(4, "big") + kind + body
-
-
-def _read_boxes(source: ByteSource, start: int, end: int, boxes: _Boxes, *, depth: int = 0) -> None:
-    position = start
-    for _ in range(_MAX_BOXES):
-        if position + 8 > end:
-            return
-        head = source.read(position, 8)
-        size, kind, body = int.from_bytes(head[:4], "big"), head[4:], position + 8
-        if size == 1:
-            size, body = int.from_bytes(source.read_up_to(position + 8, 8), "big"), position + 16
-        size = size or end - position
-        if kind == b"jp2c":
-            boxes.codestream = boxes.codestream or body
-        elif size < body - position or position + size > end:
-            _allow_broken_boxes(source, position, boxes)
-            return
-        elif kind in _NESTING and depth < len(_NESTING):
-            _read_boxes(source, body, position + size, boxes, depth=depth + 1)
-        elif position + size - body <= _MAX_BOX_BYTES:
-            _take(boxes, kind, source.read(body, position + size - body))
-        position += max(size, 8)
-
-
-def _allow_broken_boxes(source: ByteSource, position: int, boxes: _Boxes) -> None:
-    """Let boxes break off behind the codestream, which needs none of them.
-
-    Raises:
-        TruncatedScan: They break off before it.
-    """
-    if not boxes.codestream:
-        raise cut_off(
-            f"the JP2 breaks off in its box at byte {position:,} of {source.size:,}, before its "
-            "picture"
-        )
-    boxes.notes.append(f"the boxes of the JP2 break off at byte {position:,}, behind its picture")
-
-
-def _take(boxes: _Boxes, kind: bytes, body: bytes) -> None:
-    if kind in _DECISIVE:
-        boxes.decisive.append((kind, body))
-    if kind == b"colr" and len(body) > 3:
-        if boxes.enumerated is not None or boxes.icc:
-            return  # all but the first are for other readers (T.800, I.5.3.3)
-        if body[0] == 1 and len(body) >= 7:
-            boxes.enumerated = int.from_bytes(body[3:7], "big")
-        elif body[0] in {2, 3}:
-            boxes.icc = body[3:]
-    elif kind == b"pclr":
-        boxes.palette = tuple(body[3 : 3 + body[2]]) if len(body) > 3 else (0xFF,)
-    elif kind == b"cdef":
-        entries = [body[i : i + 6] for i in range(2, len(body) - 5, 6)]
-        boxes.alpha_channels = sum(entry[2:4] in {b"\0\1", b"\0\2"} for entry in entries)
-    elif kind in {b"resc", b"resd"} and len(body) >= 10:
-        boxes.resolution = boxes.resolution or _resolution(body)
-    elif kind in {b"uuid", b"xml ", b"jp2i"}:
-        _take_metadata(boxes, kind, body)
-
-
-def _take_metadata(boxes: _Boxes, kind: bytes, body: bytes) -> None:
-    """Take a box of metadata; XML that holds RDF is read as XMP is."""
-    if kind == b"uuid":
-        name, body = body[:16], body[16:]
-        if name in _EXIF_UUIDS:
-            boxes.exif = boxes.exif or body.removeprefix(b"Exif\0\0")
-        elif name in _UUIDS:
-            boxes.blocks.append(Block(_UUIDS[name], "a box uuid", body))
-    elif kind == b"xml ":
-        plain = body.replace(b"\0", b"")  # it may be in UTF-16
-        if b"RDF" in plain:
-            boxes.blocks.append(Block(BlockKind.XMP, "a box xml", body))
-        elif _OF_RIGHTS.search(plain):
-            fault = "is no XMP, and speaks of rights"
-            boxes.blocks.append(Block(BlockKind.TEXT, "a box xml", b"", fault=fault))
-    else:
-        fault = "is of a kind that nothing reads"
-        boxes.blocks.append(Block(BlockKind.TEXT, "the box of property rights", b"", fault=fault))
-
-
-def _resolution(body: bytes) -> tuple[float, float] | None:
-    """Decode pixels per metre, down and across: numerator, denominator and power of ten each."""
-    above_y, below_y, above_x, below_x, power_y, power_x = struct.unpack(">4H2b", body[:10])
-    if not (above_y and below_y and above_x and below_x) or max(abs(power_y), abs(power_x)) > 12:
-        return None
-    return above_x / below_x * 10.0**power_x / 100, above_y / below_y * 10.0**power_y / 100
 
 
 def _read_size(source: ByteSource, start: int) -> _Size:
@@ -324,7 +245,7 @@ def _first_tile_part(source: ByteSource, start: int) -> int:
         position += 2 + size
 
 
-def _channels(boxes: _Boxes, size: _Size) -> int:
+def _channels(boxes: Boxes, size: _Size) -> int:
     """Count colour channels, inks among them, and refuse what is not read."""
     if len(set(size.signs)) > 1 or max(size.depths) > _MAX_BITS:
         raise UnsupportedFormat(
@@ -343,11 +264,11 @@ def _channels(boxes: _Boxes, size: _Size) -> int:
     return channels
 
 
-def _is_cmyk(boxes: _Boxes) -> bool:
+def _is_cmyk(boxes: Boxes) -> bool:
     return boxes.enumerated == _CMYK or (boxes.icc or b"")[16:20] == b"CMYK"
 
 
-def _palette_channels(boxes: _Boxes, size: _Size) -> int:
+def _palette_channels(boxes: Boxes, size: _Size) -> int:
     """Count the colours that a palette makes of one component."""
     is_plain = len(set(boxes.palette)) == 1 and boxes.palette[0] < 16  # bit 7: signed
     if not is_plain or len(boxes.palette) not in {1, 3} or len(size.depths) != 1:
@@ -358,7 +279,7 @@ def _palette_channels(boxes: _Boxes, size: _Size) -> int:
     return len(boxes.palette)
 
 
-def _photometric(boxes: _Boxes, channels: int) -> Photometric:
+def _photometric(boxes: Boxes, channels: int) -> Photometric:
     if boxes.palette:
         return Photometric.PALETTE
     if channels in {1, 4}:

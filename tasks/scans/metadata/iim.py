@@ -1,11 +1,11 @@
 """IPTC's Information Interchange Model (IIM 4.2): datasets, and the characters they are in."""
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from tasks.scans.formats.exif import decode_text
+from tasks.scans.formats.exif import UNSURE, decode_text, is_certain
 
 #: A bound: catalogues write some dozens.
 MAX_DATASETS = 10_000
@@ -84,12 +84,12 @@ def read_records(data: bytes) -> Records:
         key, size, start = _head(data, position)
         body = data[start : start + size]
         if start > len(data) or len(body) < size:
-            return Records(tuple(datasets), unread=(f"ends within {_named(key)}",))
+            return _oddities(Records(tuple(datasets), unread=(f"ends within {_named(key)}",)))
         datasets.append((key, body))
         position = start + size
     rest = data[position:].strip(b"\0 \r\n")
     unread = (f"holds no dataset at byte {position:,}; what follows was not read",) if rest else ()
-    return Records(tuple(datasets), _oddities(datasets), unread)
+    return _oddities(Records(tuple(datasets), unread=unread))
 
 
 def write_records(records: Records) -> bytes:
@@ -142,19 +142,22 @@ def _written(key: Dataset, body: bytes) -> bytes:
     return bytes((0x1C, *key)) + size + more + body
 
 
-def _oddities(datasets: Iterable[tuple[Dataset, bytes]]) -> tuple[str, ...]:
-    records = Records(tuple(datasets))
+def _oddities(records: Records) -> Records:
+    """Say what is odd about its characters; what may be another text is unread."""
     texts = [body for key, body in records.datasets if key[0] == 2 and key not in _PREVIEW]
-    wide = [body for body in texts if not body.isascii() and body]
-    if not wide:
-        return ()
+    wide = [body for body in texts if not body.isascii()]
     if records.coding:
         try:
             [body.decode(records.coding) for body in wide]
         except UnicodeDecodeError:
-            return (f"announces {records.coding} and holds bytes that are none",)
-        return ()
-    return ("does not say which characters it is in; it was read by the form of its bytes",)
+            fault = f"announces {records.coding} and holds bytes that are none"
+            return replace(records, unread=(*records.unread, fault))
+    elif not all(is_certain(body) for body in wide):
+        return replace(records, unread=(*records.unread, UNSURE))
+    elif wide:
+        note = "does not say which characters it is in; it is UTF-8 by the form of its bytes"
+        return replace(records, notes=(note,))
+    return records
 
 
 def _named(key: Dataset) -> str:

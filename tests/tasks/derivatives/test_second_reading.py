@@ -13,6 +13,7 @@ from tasks.derivatives.second_reading.light import lightness
 from tasks.derivatives.second_reading.reading import PAGES
 from tasks.derivatives.second_reading.tiff import tiff_page
 from tasks.derivatives.second_reading.tone import light_of
+from tasks.errors import UnreadableScan, UnsupportedFormat
 from tasks.filetypes import Format
 from tasks.scans.reader import Scan, open_scan
 from tests import scanfiles
@@ -224,3 +225,53 @@ def test_romm_is_read_alike(tmp_path: Path) -> None:
     data[at + 7 : at + 11] = (21).to_bytes(4, "big")
     path.write_bytes(data)
     assert worst_difference(open_scan(path)) <= 0.3  # rounded to a code
+
+
+def _jpx(tmp_path: Path, *between: bytes) -> Path:
+    """Two pictures in one file, each in a box of its codestream."""
+    found = b""
+    for seed in range(2):
+        codes = scanfiles.codes_of(scanfiles.photograph(seed=seed))
+        data = scanfiles.write_jp2(tmp_path / "a.jp2", codes, codecformat="jp2").read_bytes()
+        at = data.index(b"jp2c") + 4
+        found += b"" if found else data[: at - 8]
+        found += b"".join(between) * seed + (8 + len(data) - at).to_bytes(4, "big")
+        found += b"jp2c" + data[at:]
+    path = tmp_path / "a.jpx"
+    path.write_bytes(found)
+    return path
+
+
+def test_each_codestream_of_a_jpx_is_a_page(tmp_path: Path) -> None:
+    """None is dropped without a word; both readings take the same one."""
+    path = _jpx(tmp_path)
+    for page in range(2):
+        scan = open_scan(path, page=page)
+        assert scan.header.pages == 2
+        codes = np.concatenate([strip for _, strip in scan.strips()])
+        assert np.array_equal(codes, scanfiles.codes_of(scanfiles.photograph(seed=page)))
+        assert worst_difference(scan) <= AGREEMENT_L[8]
+    with pytest.raises(UnreadableScan, match="page 3 is not among them"):
+        open_scan(path, page=2)
+
+
+def test_pictures_of_a_jpx_with_colours_of_their_own_are_refused(tmp_path: Path) -> None:
+    """What is said of one layer alone is not taken for what holds of all."""
+    box = b"\1\0\0\0\0\0\x10"
+    for kind in (b"colr", b"cgrp", b"jplh"):
+        box = (8 + len(box)).to_bytes(4, "big") + kind + box
+    with pytest.raises(UnsupportedFormat, match="colours of their own"):
+        open_scan(_jpx(tmp_path, box))
+
+
+@pytest.mark.parametrize("bits", [24, 25, 32])
+def test_jpeg_2000_is_read_as_deep_as_the_codec_is_true(bits: int, tmp_path: Path) -> None:
+    """Beyond 24 bits a round trip through OpenJPEG gives other numbers: refused by name."""
+    numbers = np.random.default_rng(0).integers(0, 1 << bits, (40, 50)).astype(np.uint32)
+    path = scanfiles.write_jp2(tmp_path / "a.jp2", numbers, bitspersample=bits)
+    if bits > 24:
+        with pytest.raises(UnsupportedFormat, match=r"components 2[56] bits deep"):
+            open_scan(path)
+        return
+    levels = np.concatenate([strip for _, strip in open_scan(path).level_strips()])
+    assert np.array_equal(np.rint(levels * ((1 << bits) - 1)), numbers)

@@ -75,6 +75,44 @@ def test_xmp_is_found_in_every_place(place: str, tmp_path: Path) -> None:
     assert (header.notes, header.unread) == ((), ())
 
 
+@pytest.mark.parametrize("mark", [b"", b"\x1b%G", b"\x1b%/Z"])
+@pytest.mark.parametrize("coding", ["latin-1", "mac-roman", "shift-jis", "utf-8"])
+def test_characters_that_nothing_tells_wait_for_a_person(
+    coding: str, mark: bytes, tmp_path: Path
+) -> None:
+    """Windows' or a Macintosh's: either may be meant; the bytes are carried as they are."""
+    creator = "東京" if coding == "shift-jis" else CREATOR
+    records = iptc_records(mark=mark, coding=coding, n80=creator, n116="by leave")
+    found = metadata_of(made.jpeg(tmp_path, *made.app13(photoshop(records))))
+    assert found.iptc == records
+    text = creator.encode(coding)
+    exif = metadata_of(made.tiff(tmp_path, (33432, 2, len(text), text, True)))
+    if coding == "utf-8":
+        assert (found.unread, exif.unread) == ((), ())
+        return
+    fault = "announces utf-8" if mark == b"\x1b%G" else "does not say which characters"
+    assert fault in found.unread[0]
+    assert "Copyright does not say which characters" in exif.unread[0]
+
+
+def test_a_copyright_sign_by_itself_is_read_for_sure(tmp_path: Path) -> None:
+    """It has one number in nearly all codings; amid letters it is another."""
+    for text, is_sure in ((b"\xa9 1934", True), (b"(\xa9)1934", True), (b"\xa9koda", False)):
+        found = metadata_of(made.tiff(tmp_path, (33432, 2, len(text), text, True)))
+        assert (found.unread == ()) == is_sure
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("text", ["utf-16-le", "utf-16-be", "utf-16"])
+def test_a_user_comment_is_read_in_either_byte_order(text: str, order: str, tmp_path: Path) -> None:
+    """The standard means EXIF's own; programs write the other as well."""
+    body = b"UNICODE\0" + CAPTION.encode(text)
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8)
+    head += struct.pack(f"{order}HHHIII", 1, 0x8769, 4, 1, 26, 0)
+    head += struct.pack(f"{order}HHHIII", 1, 0x9286, 7, len(body), 44, 0)
+    assert read_exif_block(head + body).texts[0x9286] == CAPTION
+
+
 @SLOW
 @given(cuts=st.lists(st.integers(0, len(photoshop(iptc_records()))), max_size=4))
 @example(cuts=[len(photoshop(iptc_records())) - 25])
@@ -231,8 +269,9 @@ def test_iptc_is_read_in_the_characters_that_it_is_in(mark: bytes, coding: str, 
     """By its mark; by its form where there is none, or a wrong one. Never mojibake."""
     records = read_records(iptc_records(mark=mark, coding=coding))
     assert (records.texts()[116], records.texts()[80]) == ((RIGHTS,), (CREATOR,))
-    assert noted in "".join(records.notes)
-    assert bool(records.notes) == bool(noted)
+    odd = records.notes if coding == "utf-8" else records.unread
+    assert noted in "".join(odd)
+    assert bool(odd) == bool(noted)
     greek = read_records(iptc_records(mark=b"\x1b-F", coding="iso8859-7", n80="Άννα", n116="ΠΝ"))
     assert greek.texts()[80] == ("Άννα",)
 
