@@ -169,7 +169,7 @@ def _take_up(worker: Worker, work: Work, token: str, film: OpenFilm) -> None:
 
 def film_notes(film: OpenFilm) -> tuple[str, ...]:
     """What a person should know of a film, a sentence each."""
-    return tuple(doubt.words for doubt in film.header.doubts)
+    return (*film.header.notes, *(doubt.words for doubt in film.header.doubts))
 
 
 def _colour_shots(worker: Worker, work: Work, token: str, film: OpenFilm, share: FilmShare) -> bool:

@@ -29,7 +29,7 @@ class FrameRequest:
 def look_at_frame(request: FrameRequest) -> ScanView:
     """Read a frame as colouring its shot does; runs in a child process.
 
-    On the screen its pixels are square.
+    It is upright, and its pixels are square, as players show it: places of hints are of that.
 
     Raises:
         TruncatedScan: The film ends before it.
@@ -40,10 +40,10 @@ def look_at_frame(request: FrameRequest) -> ScanView:
     read = frames_from(request.film.path, request.first, count, request.seek)
     (moment,) = deque(read, maxlen=1)
     luma, coding = luma_of(moment.frame), Coding.of(header)
-    size = network_size(header.height, header.width, network_px=request.network_px)
-    lightness = lightness_of(small_luma(luma, coding, *size))
-    height, width = header.height, header.width * float(header.pixel_aspect)
+    (height, width), turns = header.shown_size, header.quarter_turns
+    size = network_size(height, width, network_px=request.network_px)
+    lightness = lightness_of(small_luma(luma, coding, *size, turns=turns))
     scale = min(1.0, request.screen_px / max(height, width))
     shown = max(1, round(height * scale)), max(1, round(width * scale))
-    screen: np.ndarray = lightness_of(small_luma(luma, coding, *shown))
+    screen: np.ndarray = lightness_of(small_luma(luma, coding, *shown, turns=turns))
     return ScanView(lightness, neutral_mask(lightness), screen)

@@ -71,11 +71,29 @@ def lightness_of_light(levels: int = 4096) -> Plane:
     return lightness.astype(np.float32)
 
 
-def small_luma(luma: Codes, coding: Coding, height: int, width: int) -> Plane:
-    """Y′ of a frame, reduced, float32 (height, width), from 0, black, to 1, white."""
-    small = cv2.resize(luma, (width, height), interpolation=cv2.INTER_AREA)
+def small_luma(luma: Codes, coding: Coding, height: int, width: int, *, turns: int = 0) -> Plane:
+    """Y′ of a frame, reduced, float32 (height, width), from 0, black, to 1, white.
+
+    Args:
+        luma: As it is stored, (H, W).
+        coding: Of the film.
+        height: Pixels down, of the frame as it is shown.
+        width: Pixels across, of the same.
+        turns: By how many quarters the stored frame is turned for that (`turned`).
+    """
+    size = (height, width) if turns % 2 else (width, height)
+    small = cv2.resize(luma, size, interpolation=cv2.INTER_AREA)
     light: Plane = light_of_codes(coding.bits, coding.code_range)[small]
-    return light
+    return turned(light, turns)
+
+
+def turned(planes: Plane, turns: int) -> Plane:
+    """Planes (..., h, w) turned by so many quarters, counter-clockwise; backwards by fewer than 0.
+
+    Returns:
+        (..., w, h) of an odd number.
+    """
+    return np.ascontiguousarray(np.rot90(planes, turns, axes=(-2, -1)))
 
 
 def lightness_of(small: Plane) -> Plane:

@@ -14,7 +14,7 @@ from colormodel.correction import Correction
 from colormodel.motion import Motion, MotionFinder, moved_corrections, over_shot
 from colormodel.planes import ChromaMap, Plane
 from tasks.errors import InvalidPrediction
-from tasks.films.chroma import Coding, chroma_planes, lightness_of, small_luma
+from tasks.films.chroma import Coding, chroma_planes, lightness_of, small_luma, turned
 from tasks.films.header import FilmHeader
 from tasks.films.luma import Codes, luma_of
 from tasks.films.opening import frames_from
@@ -119,7 +119,7 @@ def colour_shot(  # noqa: PLR0913 -- each is a different thing, and the last is 
     confidence, keys = 0.0, 0
     if network is not None:
         said = corrections.within(shot) if corrections else None
-        size = network.network_size(header.height, header.width)
+        size = network.network_size(*header.shown_size)
         look = _Look(
             path, header, shot, size, finder=MotionFinder(exact=bool(said and said.frames))
         )
@@ -133,7 +133,12 @@ def colour_shot(  # noqa: PLR0913 -- each is a different thing, and the last is 
         for _ in range(shot.lead):
             next(chroma)
         kept, small = look.kept, list(look.small[shot.lead :])
-    frames = zip(_frames(path, shot, kept), small, chroma, strict=False)
+    upright = zip(small, chroma, strict=False)
+    stored = (
+        tuple(None if one is None else turned(one, -header.quarter_turns) for one in planes)
+        for planes in upright
+    )
+    frames = zip(_frames(path, shot, kept), stored, strict=False)
     with open_segment(segment, header) as writer:
         digests = list(_written(writer, frames, coding))
     return ShotOutcome(len(digests), tuple(digests), confidence, keys)
@@ -145,7 +150,7 @@ def digest_of(luma: Codes) -> str:
 
 
 class _Look:
-    """All that is looked at of a shot: reduced luma, and how frame follows frame."""
+    """All that is looked at of a shot: reduced luma, upright, and how frame follows frame."""
 
     def __init__(
         self,
@@ -167,7 +172,7 @@ class _Look:
         count = shot.lead + shot.frames + shot.tail
         for number, moment in enumerate(frames_from(path, self.first, count, shot.seek)):
             luma = luma_of(moment.frame)
-            self.small.append(small_luma(luma, coding, *size))
+            self.small.append(small_luma(luma, coding, *size, turns=header.quarter_turns))
             here = lightness_of(self.small[-1])
             if before is not None:
                 self.motions.append(finder.between(before, here))
@@ -224,13 +229,13 @@ def _frames(
 
 def _written(
     writer: SegmentWriter,
-    frames: Iterable[tuple[tuple[Codes, int], Plane | None, Plane | None]],
+    frames: Iterable[tuple[tuple[Codes, int], tuple[Plane | None, ...]]],
     coding: Coding,
 ) -> Iterator[str]:
     """Write frames, and give the digests of their luma; chroma of the next is made meanwhile."""
     with ThreadPoolExecutor(_AHEAD) as pool:
         ahead: deque[tuple[Codes, int, Future[tuple[Codes, Codes]]]] = deque()
-        for (luma, pts), small, a_b in frames:
+        for (luma, pts), (small, a_b) in frames:
             ahead.append((luma, pts, pool.submit(_chroma, luma, small, a_b, coding)))
             if len(ahead) > _AHEAD:
                 yield _write(writer, *ahead.popleft())

@@ -1,7 +1,7 @@
 """What a film is: read from its header and packets, and a few frames, before it is coloured."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
@@ -18,7 +18,7 @@ from tasks.errors import ScanTooLarge, TruncatedScan, UnreadableScan, Unsupporte
 from tasks.films.hue import judge_films_hue
 from tasks.films.kinds import SEEKABLE, check_whole
 from tasks.films.luma import LUMA_SHARES, picture_format, range_of
-from tasks.films.opening import Moment, moments, open_film, pictures_of, takes
+from tasks.films.opening import Moment, is_copied, moments, open_film, pictures_of, step_of, takes
 from tasks.scans.findings import Doubt
 
 #: Frames that are looked at for what they hold, spread over the film.
@@ -30,6 +30,7 @@ _MOST_PIXELS = 40_000_000
 _NEAR = 32  # frames decoded for each of them at most
 #: A film's end may be so much before what its header says, in seconds: sound is padded, too.
 _MISSING_S = 1.5
+_MOST_ASPECT = 4.0  # of pixels; what says more is in error
 _RATE = 0.02  # by which a rate that is stated may differ from that of the timestamps
 _FIELD_ORDERS = {2: "tt", 3: "bb", 4: "tb", 5: "bt"}  # FFmpeg's numbers, and its words
 
@@ -83,6 +84,7 @@ class FilmHeader:
         duration_s: How long it is.
         is_rgb: Whether the pictures are stored as R′G′B′.
         is_seekable: Whether reading may begin in its midst.
+        notes: What of the file is left out, a sentence each.
         doubts: Why a person should look at it.
     """
 
@@ -107,12 +109,25 @@ class FilmHeader:
     duration_s: float
     is_rgb: bool
     is_seekable: bool
+    notes: tuple[str, ...] = ()
     doubts: tuple[Doubt, ...] = ()
 
     @property
     def is_interlaced(self) -> bool:
         """Whether each frame holds two moments."""
         return bool(self.field_order)
+
+    @property
+    def quarter_turns(self) -> int:
+        """By how many quarters, counter-clockwise, a frame is turned to stand upright."""
+        return round(self.rotation / 90) % 4
+
+    @property
+    def shown_size(self) -> tuple[int, int]:
+        """Height and width of a frame as it is shown: upright, its pixels square."""
+        aspect = min(max(float(self.pixel_aspect), 1 / _MOST_ASPECT), _MOST_ASPECT)
+        height, width = self.height, round(self.width * aspect)
+        return (width, height) if self.quarter_turns % 2 else (height, width)
 
 
 def probe(path: Path, limits: FilmLimits | None = None) -> FilmHeader:
@@ -151,7 +166,7 @@ def _read(path: Path, limits: FilmLimits) -> tuple[FilmHeader, list[VideoFrame]]
         _check_size(stream.codec_context.width, stream.codec_context.height, limits)
         packets = _read_packets(film, stream, limits)
         sound = tuple(_sound(one) for one in film.streams.audio)
-        timecode = _timecode(film)
+        timecode, notes = _timecode(film), tuple(left_out(film, stream))
     with open_film(path) as film:
         stream = pictures_of(film)
         first = next(moments(film, stream), None)
@@ -159,7 +174,9 @@ def _read(path: Path, limits: FilmLimits) -> tuple[FilmHeader, list[VideoFrame]]
             raise UnreadableScan("no frame of the film can be decoded; take another copy of it")
         _check_size(first.frame.width, first.frame.height, limits)
         stored = picture_format(first.frame.format.name)
-        is_seekable = container in SEEKABLE and first.is_stated
+        # A palette comes with the first frame alone, in MOV.
+        has_palette = first.frame.format.has_palette
+        is_seekable = container in SEEKABLE and first.is_stated and not has_palette
         header = FilmHeader(
             container=container,
             codec=stream.codec_context.name,
@@ -182,6 +199,7 @@ def _read(path: Path, limits: FilmLimits) -> tuple[FilmHeader, list[VideoFrame]]
             duration_s=packets.duration_s(stream),
             is_rgb=stored.is_rgb,
             is_seekable=is_seekable,
+            notes=notes,
         )
         return header, _samples(film, stream, first.frame, packets if is_seekable else None)
 
@@ -250,7 +268,9 @@ def _read_packets(film: InputContainer, stream: VideoStream, limits: FilmLimits)
             end_s = max(end_s, float((time + (packet.duration or 0)) * packet.time_base))
         if packet.stream_index != stream.index or packet.is_discard:
             continue
-        times.append(time if time is not None else len(times))
+        if time is None:
+            time = times[-1] + step_of(stream) if times else 0
+        times.append(time)
         length_s = float((times[-1] - times[0]) * unit)
         if length_s > 60 * limits.max_minutes:
             raise ScanTooLarge(
@@ -261,8 +281,9 @@ def _read_packets(film: InputContainer, stream: VideoStream, limits: FilmLimits)
         raise TruncatedScan("the film ends before its first frame; take another copy of it")
     begin_s = (film.start_time or 0) / av.time_base
     stated_s = (film.duration or 0) / av.time_base + begin_s
-    # An edit list leaves out frames that MOV counts; its boxes tell where it is cut off.
-    is_counted = not film.format.name.startswith("mov")
+    # An edit list leaves out frames that MOV counts, and AVI counts frames that were never written,
+    # in whose stead the one before is shown; their boxes and chunks tell where they are cut off.
+    is_counted = not film.format.name.startswith(("mov", "avi"))
     # What MPEG states of itself is guessed by FFmpeg from its size.
     is_stated = film.format.name not in {"mpeg", "mpegts", "mpegvideo", "h264", "dv"}
     is_short = is_counted and len(times) < stream.frames
@@ -272,6 +293,28 @@ def _read_packets(film: InputContainer, stream: VideoStream, limits: FilmLimits)
             f"{stream.frames or 'more'} frames, {stated_s:.1f} s; take another copy of it"
         )
     return _Packets(sorted(times))
+
+
+def left_out(film: InputContainer, pictures: VideoStream) -> Iterator[str]:
+    """What a file holds beside its first pictures and is not in what is made of it, in words."""
+    covers = av.stream.Disposition.attached_pic
+    for one in film.streams:
+        coding = one.codec_context.name if one.codec_context is not None else "of unknown coding"
+        what = f"stream {one.index}, {coding}"
+        if isinstance(one, VideoStream) and one.disposition & covers:
+            yield f"A cover picture ({what}) is left out."
+        elif isinstance(one, VideoStream) and one.index != pictures.index:
+            size = one.codec_context
+            yield (
+                f"The film holds further pictures ({what}, {size.width} × {size.height}), which "
+                "are left out: of several streams the first is coloured."
+            )
+        elif one.type == "subtitle" and not is_copied(one):
+            yield f"Subtitles ({what}) are left out: Matroska does not take them as they are."
+        elif one.type == "data" and not one.metadata.get("timecode"):
+            yield f"Data beside the pictures ({what}) are left out."
+        elif one.type == "attachment":
+            yield f"An attachment ({one.metadata.get('filename') or what}) is left out."
 
 
 def _timecode(film: InputContainer) -> str:
@@ -299,7 +342,21 @@ def _matrix(frame: VideoFrame) -> int:
 
 def _field_order(stream: VideoStream, frame: VideoFrame) -> str:
     order = _FIELD_ORDERS.get(stream.codec_context.field_order, "")
-    return order or ("tt" if frame.interlaced_frame else "")
+    if order or not frame.interlaced_frame:
+        return order
+    # DV and others say it of each frame alone, and PyAV does not hand that on: a filter does.
+    graph = av.filter.Graph()
+    graph.link_nodes(
+        graph.add_buffer(template=stream),
+        graph.add("select", "eq(interlace_type,BOTTOMFIRST)"),
+        graph.add("buffersink"),
+    ).configure()
+    graph.push(frame)
+    try:
+        graph.pull()
+    except av.error.BlockingIOError:
+        return "tt"
+    return "bb"
 
 
 def _samples(

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from av.video.frame import VideoFrame
+from av.video.reformatter import Colorspace
 from numpy.typing import NDArray
 
 from colormodel.srgb import to_linear
 from tasks.errors import AlreadyColour, BlankScan, Reason
-from tasks.films.luma import luma_of, picture_format, planes_of
+from tasks.films.luma import LUMA_SHARES, luma_of, picture_format, planes_of
 from tasks.scans.blank import BlankRule, measure_spread
 from tasks.scans.findings import Doubt
 from tasks.scans.hue import Hue, HueRule, judge_hue, measure_chroma
@@ -61,7 +62,9 @@ def _light_of(frame: VideoFrame) -> NDArray[np.float32]:
     if stored.is_grey:
         planes = [luma_of(frame)] * 3
     else:
-        green, blue, red = planes_of(frame.reformat(format="gbrp"), 3)
+        # Of matrices that FFmpeg cannot undo the usual one is near enough for what is nearly grey.
+        known = None if frame.colorspace in LUMA_SHARES or stored.is_rgb else Colorspace.ITU601
+        green, blue, red = planes_of(frame.reformat(format="gbrp", src_colorspace=known), 3)
         planes, most = [red, green, blue], 255
     height, width = planes[0].shape
     scale = min(1.0, _LOOK_PX / max(height, width))

@@ -23,6 +23,7 @@ _BY_START = {
     b"\0\0\0\x01\x09": "h264",
     b"\x1f\x07\0": "dv",
     b"FLV\x01": "flv",
+    b"OggS": "ogg",
 }
 _BOXES = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
 #: Brands of boxes that hold pictures, not films.
@@ -54,8 +55,10 @@ def kind_of(file: Path | bytes) -> str | None:
         return None if file[4:8] == b"ftyp" and file[8:12] in _PICTURES else "mov"
     if file[:4] == b"RIFF" and file[8:12] == b"AVI ":
         return "avi"
-    if len(file) > 2 * _TS_BYTES and file[::_TS_BYTES][:3] == b"GGG":
-        return "mpegts"
+    # On Blu-ray and of AVCHD each packet of a transport stream follows four bytes of time.
+    for ahead in (0, 4):
+        if file[ahead :: _TS_BYTES + ahead][:3] == b"GGG":
+            return "mpegts"
     return next((kind for start, kind in _BY_START.items() if file.startswith(start)), None)
 
 

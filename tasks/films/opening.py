@@ -81,6 +81,9 @@ def pictures_of(film: InputContainer) -> VideoStream:
             f"the film's pictures are coded in a way that is not read; {_REMEDY} as FFV1 or ProRes"
         )
     stream.thread_type = "AUTO"
+    if stream.codec_context.name == "mjpeg":
+        # Where an entropy-coded part is damaged, what is left in the frame is chance otherwise.
+        stream.codec_context.options = {"err_detect": "explode"}
     return stream
 
 
@@ -93,13 +96,17 @@ def moments(
         film: Where from.
         stream: Its pictures.
         seek: Begin with what can be decoded alone before this time; from the start otherwise. What
-            comes before it may be damaged: it may need frames that were passed over.
+            comes before it may be damaged: it may need frames that were passed over. Where the film
+            cannot be sought in there, as before zero, there are no frames.
 
     Raises:
         UnreadableScan: A frame is damaged, or unlike the others.
     """
     if seek is not None:
-        film.seek(seek, stream=stream)
+        try:
+            film.seek(seek, stream=stream)
+        except av.error.PermissionError:  # -1: FFmpeg's readers cannot go there
+            return
     number, last, like = 0, None, None
     try:
         for frame in _decoded(film, stream):
@@ -116,7 +123,7 @@ def moments(
             pts = frame.pts
             is_stated = pts is not None and (last is None or pts > last)
             if pts is None or not is_stated:
-                pts = 0 if last is None else last + _step(stream)
+                pts = 0 if last is None else last + step_of(stream)
             yield Moment(pts, frame, is_stated)
             last, number = pts, number + 1
     except av.error.FFmpegError as error:
@@ -135,7 +142,7 @@ def _decoded(film: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
         yield from packet.decode()
 
 
-def _step(stream: VideoStream) -> int:
+def step_of(stream: VideoStream) -> int:
     """How long a frame is shown, in units of the time base, where the film does not say."""
     rate = stream.guessed_rate or stream.average_rate or 25
     return max(1, round(1 / (rate * stream.time_base))) if stream.time_base else 1
@@ -174,6 +181,12 @@ def frames_from(path: Path, first: int, count: int, seek: int | None) -> Iterato
                 left -= 1
     if left:
         raise TruncatedScan(f"the film ends {left} frames before frame {first + count}; {_REMEDY}")
+
+
+def is_copied(stream: Stream) -> bool:
+    """Whether a stream goes into a master as it is: sound and subtitles that Matroska takes."""
+    is_ours = stream.type in {"audio", "subtitle"} and stream.codec_context is not None
+    return is_ours and takes(stream, "matroska")
 
 
 def takes(stream: Stream, container: str) -> bool:

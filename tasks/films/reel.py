@@ -15,15 +15,11 @@ from av.stream import Stream
 from tasks.errors import UnreadableScan, WriteUnverified
 from tasks.films.gate import check_reel
 from tasks.films.header import PIXEL_ASPECT, FilmHeader, read_header
-from tasks.films.opening import AnyPacket, open_film, takes, unfit_sound
+from tasks.films.opening import AnyPacket, is_copied, open_film, unfit_sound
 from tasks.films.tags import master_tags
 from tasks.films.viewing import AccessWriter, write_poster
 from tasks.provenance import Provenance
 from tasks.provenance.xmp import build_xmp
-
-#: Streams of a film that are copied beside its pictures; what else there is cannot be kept apart
-#: from them, as timecode, or is none of the film.
-_COPIED = ("audio", "subtitle")
 
 
 @dataclass(frozen=True)
@@ -109,9 +105,13 @@ def join(  # noqa: PLR0913 -- each is a different thing, and the last are named
         pictures = file.add_stream_from_template(first.streams.video[0])
         if header.timecode:
             pictures.metadata["timecode"] = header.timecode
-        copies = {one.index: file.add_stream_from_template(one) for one in copied_streams(film)}
+        if not header.is_variable:
+            pictures.codec_context.framerate = header.rate  # which a template does not hand on
+        copied = [one for one in film.streams if is_copied(one)]
+        copies = {one.index: file.add_stream_from_template(one) for one in copied}
         for index, copy in copies.items():
             copy.metadata.update(film.streams[index].metadata)
+            copy.disposition = film.streams[index].disposition
         if xmp is not None:
             file.add_attachment("master.xmp", "application/rdf+xml", xmp)
         aspect = header.pixel_aspect
@@ -120,12 +120,6 @@ def join(  # noqa: PLR0913 -- each is a different thing, and the last are named
         file.set_chapters(film.chapters())
         coding = first.streams.video[0].codec_context.extradata
         _mux(file, _pictures(segments, pictures, coding), copied_packets(film, copies))
-
-
-def copied_streams(film: InputContainer) -> list[Stream]:
-    """The streams of sound and subtitles that Matroska takes as they are."""
-    found = (one for one in film.streams if one.type in _COPIED and one.codec_context is not None)
-    return [one for one in found if takes(one, "matroska")]
 
 
 def copied_packets(film: InputContainer, copies: dict[int, Stream]) -> Iterator[AnyPacket]:
