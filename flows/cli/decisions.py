@@ -136,9 +136,14 @@ def _decide(
     recipe: str | None,
     as_json: bool,
 ) -> ExitCode:
-    """Move items, under any recipe or one, and say how many; where none is moved, why not."""
+    """Move items, under any recipe or one, and say how many; where none is moved, why not.
+
+    A no to a file that nobody has read is about the bytes that it holds now: it is read at once.
+    """
+    from tasks.discovery.comparison import read_refused
     from tasks.ledger import migrate
     from tasks.ledger.opening import open_ledger
+    from tasks.storage import open_store
 
     if decision.kind == "hold" and not decision.dry_run:  # it stands, before anything is found
         migrate.make_if_missing(settings.database_url.get_secret_value())
@@ -151,6 +156,8 @@ def _decide(
             move(one, who=decision.who, why=decision.why, dry_run=decision.dry_run)
             for one in chosen
         )
+        if moved and decision.kind in {"hold", "reject"} and not decision.dry_run:
+            read_refused(ledger, lambda url: open_store(url, settings=settings))
         if not moved:
             say(_why_nothing(ledger, decision.kind, chosen))
     if as_json:

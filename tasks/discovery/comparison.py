@@ -59,22 +59,25 @@ def read_refused(ledger: Ledger, opened: Callable[[str], ObjectStore]) -> None:
 
     Args:
         ledger: Knows them.
-        opened: Opens a source by its address.
+        opened: Opens a source by its address; asked once for each.
 
     Raises:
         DatabaseUnavailable: The ledger cannot be asked or written.
     """
+    stores: dict[str, ObjectStore | None] = {}
     with ThreadPoolExecutor(READERS, thread_name_prefix="compare") as readers:
         while wanted := ledger.refused_unread(limit=PAGE_FILES):
-            digests = _known(readers.map(lambda one: _digest_in(opened, *one), wanted))
+            for url in {url for url, _ in wanted} - stores.keys():
+                stores[url] = _store_at(opened, url)
+            digests = _known(readers.map(lambda one: _digest(stores[one[0]], one[1]), wanted))
             ledger.learn_refused(digests)
             if len(digests) < len(wanted):
                 return  # those would be given again
 
 
-def _digest_in(opened: Callable[[str], ObjectStore], source: str, doubt: Doubt) -> Digest | None:
+def _store_at(opened: Callable[[str], ObjectStore], url: str) -> ObjectStore | None:
     try:
-        return _digest(opened(source), doubt)
+        return opened(url)
     except AutochromeError as error:
         logger.warning("%s", error)
         return None
@@ -84,7 +87,9 @@ def _known(digests: Iterable[Digest | None]) -> Sequence[Digest]:
     return [digest for digest in digests if digest is not None]
 
 
-def _digest(store: ObjectStore, doubt: Doubt) -> Digest | None:
+def _digest(store: ObjectStore | None, doubt: Doubt) -> Digest | None:
+    if store is None:
+        return None
     try:
         return Digest(doubt.scan_id, doubt.listing, store.digest(doubt.key))
     except AutochromeError as error:

@@ -137,3 +137,17 @@ def test_a_hold_is_about_the_bytes_though_nobody_has_read_them(box: Box, tmp_pat
     for key in ("0.jpg", "copy.jpg", "elsewhere.jpg"):
         assert statuses[key].startswith(("held", "review: decided_before")), statuses
     assert statuses["1.jpg"] == "published"
+
+
+@pytest.mark.parametrize("no", ["hold", "reject"])
+def test_a_no_is_about_the_bytes_that_a_file_held_then(box: Box, no: str) -> None:
+    """Two scans change their names before anybody has coloured one."""
+    source = str(box.folder)
+    assert box.do("discover", source) == 0
+    assert box.do(no, f"{source}/0.jpg", "--why", "rights") == 0
+    for old, new in (("0.jpg", "x"), ("1.jpg", "0.jpg"), ("x", "1.jpg")):
+        (box.folder / old).rename(box.folder / new)
+    box.publish(source)
+    statuses = box.statuses()
+    for key in ("0.jpg", "1.jpg"):
+        assert statuses[key].startswith(("held", "review: decided_before")), statuses
