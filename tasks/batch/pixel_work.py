@@ -1,7 +1,9 @@
 """What the children of a pixel pool do with scans."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,8 +13,11 @@ from tasks.derivatives import OutputPolicy, WrittenFile, write_derivatives
 from tasks.derivatives.colour import OwnColour
 from tasks.provenance import Provenance
 from tasks.scans.findings import Findings, examine
-from tasks.scans.header import ReadLimits, ScanHeader, read_structure
-from tasks.scans.reader import open_scan
+from tasks.scans.header import ReadLimits, ScanHeader
+from tasks.scans.reader import Scan, open_scan
+
+#: A scan of so many pixels is read in the time that every scan has, and a little more.
+SMALL_PIXELS = 1 << 21
 
 
 @dataclass(frozen=True)
@@ -50,14 +55,28 @@ class WriteRequest:
     own_colour: OwnColour | None = None  #: where the scan's own colours are kept
 
 
-def measure_scan(request: ReadRequest) -> int:
-    """Count a page's pixels, from its header alone.
+def read_in_child(run: Callable[..., Any], request: ReadRequest) -> ReadScan:
+    """Read a scan in a child of a pool, which gets more time for a large one.
+
+    Args:
+        run: The pool's `run`.
+        request: The scan.
 
     Raises:
-        AutochromeError: The scan cannot be read, or is too large; the reason says why.
+        AutochromeError: As `read_scan`, or what became of the child.
     """
-    structure = read_structure(request.path, page=request.page, limits=request.limits)
-    return structure.width * structure.height
+    found: ReadScan | int = run(read_small, request, pixels=SMALL_PIXELS)
+    return found if isinstance(found, ReadScan) else run(read_scan, request, pixels=found)
+
+
+def read_small(request: ReadRequest) -> ReadScan | int:
+    """Do as `read_scan` does; of a scan that is larger than `SMALL_PIXELS` count the pixels.
+
+    Raises:
+        AutochromeError: As `read_scan`.
+    """
+    scan = _opened(request)
+    return _read(request, scan) if scan.header.pixels <= SMALL_PIXELS else scan.header.pixels
 
 
 def read_scan(request: ReadRequest) -> ReadScan:
@@ -66,8 +85,15 @@ def read_scan(request: ReadRequest) -> ReadScan:
     Raises:
         AutochromeError: The scan cannot or need not be coloured; the reason says why.
     """
+    return _read(request, _opened(request))
+
+
+def _opened(request: ReadRequest | WriteRequest) -> Scan:
     folder = request.path.parent
-    scan = open_scan(request.path, page=request.page, limits=request.limits, scratch=folder)
+    return open_scan(request.path, page=request.page, limits=request.limits, scratch=folder)
+
+
+def _read(request: ReadRequest, scan: Scan) -> ReadScan:
     findings = examine(scan)
     size = network_size(scan.header.height, scan.header.width, network_px=request.network_px)
     lightness = scan.thumbnail(*size)
@@ -87,14 +113,12 @@ def write_scan(request: WriteRequest) -> list[WrittenFile]:
     Raises:
         ToneGateFailed: A written file does not keep the scan's tone.
     """
-    folder = request.path.parent
-    scan = open_scan(request.path, page=request.page, limits=request.limits, scratch=folder)
     return write_derivatives(
         request.path,
-        scan,
+        _opened(request),
         request.chroma_map,
         provenance=request.provenance,
         policy=request.policy,
-        folder=folder,
+        folder=request.path.parent,
         own_colour=request.own_colour,
     )

@@ -22,8 +22,7 @@ from tasks.batch.pixel_work import (
     ReadRequest,
     ReadScan,
     WriteRequest,
-    measure_scan,
-    read_scan,
+    read_in_child,
     write_scan,
 )
 from tasks.batch.storing import store_verified
@@ -154,9 +153,7 @@ def read_item(worker: Worker, item: ClaimedItem, folder: Path, lease: Lease) -> 
         if work.is_film:
             return work
         with work.stage("decode"):
-            request = _read_request(worker, work)
-            pixels = worker.pixels.run(measure_scan, request)
-            work.read = worker.pixels.run(read_scan, request, pixels=pixels)
+            work.read = read_in_child(worker.pixels.run, _read_request(worker, work))
     except Exception as error:  # noqa: BLE001  each item's outcome is recorded, whatever it is
         return end_with_error(worker, work, error)
     return work

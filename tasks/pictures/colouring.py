@@ -17,8 +17,7 @@ from tasks.batch.pixel_work import (
     ReadRequest,
     ReadScan,
     WriteRequest,
-    measure_scan,
-    read_scan,
+    read_in_child,
     write_scan,
 )
 from tasks.batch.recipe import output_policy, read_limits, recipe_of
@@ -82,8 +81,7 @@ def colour_picture(
             reason says which.
     """
     request = ReadRequest(path, 0, read_limits(settings), colorizer.checkpoint.network_px)
-    pixels = pictures.run(measure_scan, request)
-    read = pictures.run(read_scan, request, pixels=pixels)
+    read = read_in_child(pictures.run, request)
     chroma_map = _map(colorizer, read, wanted.correction)
     made = WriteRequest(
         path=path,
@@ -94,7 +92,8 @@ def colour_picture(
         policy=_policy(settings),
         own_colour=OwnColour.of(read.findings.own_colour, wanted.correction, chroma_map),
     )
-    files = {file.kind: file for file in pictures.run(write_scan, made, pixels=pixels)}
+    written = pictures.run(write_scan, made, pixels=read.header.pixels)
+    files = {file.kind: file for file in written}
     chosen = files["master"] if wanted.is_master else files.get("access", files["master"])
     return ColourPicture(chosen.path, chosen.content_type, chroma_map.score, read.notes)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from colormodel.neutral import first_rows
+from colormodel.neutral import first_rows, row_medians
 
 Floats32 = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -112,7 +112,7 @@ def find_frame(lightness: Floats32, rule: FrameRule) -> Frame:
             shallow = rule.fading * (height if is_level else width)
             if found and not (found > shallow and _fades(inward[side], found, rule)):
                 depths[side] += found
-                levels[side] = float(np.median(inward[side][0]))
+                levels[side] = float(row_medians(inward[side][:1])[0])
         if depths == before:
             break
     return Frame(
@@ -142,7 +142,7 @@ def _depth(picture: Floats32, rule: FrameRule) -> int:
     """Count the leading rows that are border."""
     if not len(picture):
         return 0
-    level = float(np.median(picture[0]))
+    level = float(row_medians(picture[:1])[0])
     if rule.dark < level < rule.light:
         return 0
 
@@ -156,9 +156,9 @@ def _depth(picture: Floats32, rule: FrameRule) -> int:
 
 def _fades(picture: Floats32, depth: int, rule: FrameRule) -> bool:
     """Whether a border drifts, and goes over into the picture without a step."""
-    outermost, innermost = np.median(picture[[0, depth - 1]], axis=1)
+    outermost, innermost = row_medians(picture[[0, depth - 1]])
     if abs(innermost - outermost) <= rule.drift:
         return False
     around = picture[[max(0, depth - _AROUND_END), min(depth + _AROUND_END, len(picture)) - 1]]
-    before, behind = np.median(around, axis=1)
+    before, behind = row_medians(around)
     return bool(abs(behind - before) < rule.step)

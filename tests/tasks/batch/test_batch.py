@@ -22,7 +22,7 @@ from colormodel.infer import Colorizer
 from colormodel.networks import NetworkConfig, build_network
 from colormodel.neutral import neutral_mask
 from tasks.batch.batch import colorize_batch
-from tasks.batch.pixel_work import read_scan, write_scan
+from tasks.batch.pixel_work import read_small, write_scan
 from tasks.batch.sources import Sources
 from tasks.batch.summary import BatchSummary
 from tasks.batch.worker import Worker
@@ -260,8 +260,8 @@ def test_a_fault_ends_one_item_with_its_reason(
 
 CRASH, TONE = KilledWorker("exit code -11"), ToneGateFailed("max |ΔL*| 3.1")
 CHILD_CASES = [
-    ("decode", read_scan, CRASH, QUARANTINED, Reason.KILLED_WORKER, 3),
-    ("decode", read_scan, MemoryError(), FAILED, Reason.OUT_OF_MEMORY, 3),
+    ("decode", read_small, CRASH, QUARANTINED, Reason.KILLED_WORKER, 3),
+    ("decode", read_small, MemoryError(), FAILED, Reason.OUT_OF_MEMORY, 3),
     ("encode", write_scan, TONE, FAILED, Reason.TONE_GATE, 1),
     ("encode", write_scan, CRASH, QUARANTINED, Reason.KILLED_WORKER, 3),
 ]
