@@ -125,7 +125,7 @@ def import_onnx(
     try:
         figures = _try(network)
     except NetworkFault as fault:
-        raise ForeignError(f"{fault}; name another profile") from fault
+        raise ForeignError(f"{fault}; name another profile, or export it anew") from fault
     write_tensors(out, tensors, header_of(config, _card(profile, origin, digest)))
     return read_checkpoint(out), figures
 
@@ -249,10 +249,13 @@ def _differ(network: ForeignNetwork, sized: Sequence[Tensor], chroma: Sequence[T
     """Colour one picture again, among others of its size; how far its a*, b* are from before."""
     first = sized[0]
     others = [(first * share).clamp(0, 100) for share in torch.linspace(0.3, 0.9, TOGETHER - 1)]
-    again = network.colours(torch.cat((*others, first)))[0][-1:]
+    together = network.colours(torch.cat((*others, first)))[0]
+    again = together[-1:]
     difference = float((again - chroma[0]).abs().max())
-    is_half = network.session.signature.dtype is np.float16
-    if difference > TOLERANCE[is_half]:
+    tolerance = TOLERANCE[network.session.signature.dtype is np.float16]
+    if float((together - again).abs().max()) <= tolerance:
+        raise ForeignError("it gives the same whatever picture it is given; export it anew")
+    if difference > tolerance:
         raise ForeignError(
             f"the same picture gets other colours beside others (a*, b* differ by {difference:.3g})"
             "; export it for inference: no dropout, norms with fixed statistics, nothing random"

@@ -515,6 +515,56 @@ def test_files_that_are_no_models(tmp_path: Path) -> None:
             take_in(path, "ddcolor")
 
 
+@pytest.mark.parametrize(
+    ("outputs", "nodes", "said"),
+    [
+        ([], [helper.make_node("Relu", ["input"], ["output"])], "gives nothing"),
+        (
+            [helper.make_tensor_value_info("output", TensorProto.STRING, None)],
+            [helper.make_node("Cast", ["input"], ["output"], to=TensorProto.STRING)],
+            "gives no numbers",
+        ),
+        (
+            [helper.make_tensor_value_info("output", TensorProto.FLOAT, None)],
+            [
+                helper.make_node("Resize", ["input", "", "scales"], ["large"]),
+                helper.make_node("Slice", ["large", "first", "last", "axis"], ["output"]),
+            ],
+            "gives 64 × 2560 for 64 × 64; sides up to 2048",
+        ),
+        (
+            [helper.make_tensor_value_info("output", TensorProto.FLOAT, None)],
+            [helper.make_node("Identity", ["constant"], ["output"])],
+            "the same whatever picture",
+        ),
+    ],
+    ids=["nothing", "words", "large", "constant"],
+)
+def test_what_gives_no_picture_of_what_it_was_given(
+    tmp_path: Path, outputs: list[onnx.ValueInfoProto], nodes: list[onnx.NodeProto], said: str
+) -> None:
+    """No output, one of words, one far too large, and one that looks at nothing: a line each."""
+    noise = np.random.default_rng(0).normal(0, 20, (1, 2, 64, 64)).astype(np.float32)
+    numbers = {
+        "scales": np.array([1, 1, 1, 40], np.float32),
+        "first": np.array([0]),
+        "last": np.array([2]),
+        "axis": np.array([1]),
+        "constant": noise,
+    }
+    used = {name for node in nodes for name in node.input}
+    model = _model(
+        nodes,
+        initializer=[numpy_helper.from_array(v, k) for k, v in numbers.items() if k in used],
+    )
+    del model.graph.output[:]
+    model.graph.output.extend(outputs)
+    path = tmp_path / "net.onnx"
+    onnx.save(model, path)
+    with pytest.raises(ForeignError, match=said):
+        take_in(path, "ddcolor")
+
+
 def test_a_loop_without_an_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first pass has a limit; the file is refused, the process goes on."""
     body = helper.make_graph(

@@ -194,6 +194,11 @@ class ForeignNetwork(ColorNetwork):
                 f"{self._name}: gives {list(array.shape)}; by its profile, {channels} channels in "
                 f"{self.profile.output.layout} are meant"
             )
+        if height > max(LARGEST_PX, fit.height) or width > max(LARGEST_PX, fit.width):
+            raise NetworkFault(
+                f"{self._name}: gives {height} × {width} for {fit.height} × {fit.width}; sides up "
+                f"to {LARGEST_PX} are taken"
+            )
         if abs(height * fit.width - width * fit.height) > max(fit.height, fit.width):
             raise NetworkFault(
                 f"{self._name}: gives {height} × {width} for {fit.height} × {fit.width}"
@@ -259,8 +264,9 @@ def graph_sides(session: Session, profile: Profile, *, name: object) -> tuple[in
             "name another profile"
         )
     if into.fit == "free" and sides != (None, None):
+        fixed = " × ".join(str(side or "any") for side in sides)
         raise ForeignError(
-            f"{name}: is fixed to {sides[0]} × {sides[1]}; export it for open sides, or say "
+            f"{name}: is fixed to {fixed}; export it for open sides, or say "
             'fit = "stretch" or "pad" in the profile'
         )
     height, width = (side or into.px for side in sides)

@@ -127,8 +127,9 @@ class Session:
                 f"{self._name}: ONNX Runtime failed: {_first_line(error)}"
             ) from error
         for output, value in zip(outputs, given, strict=True):
-            if not isinstance(value, np.ndarray) or value.shape[:1] != (len(numbers),):
-                shape = getattr(value, "shape", type(value).__name__)
+            is_numbers = isinstance(value, np.ndarray) and value.dtype.kind in "fiub"
+            if not is_numbers or value.shape[:1] != (len(numbers),):
+                shape = value.shape if is_numbers else "no numbers"
                 raise NetworkFault(
                     f"{self._name}: gives {shape} as {output!r} for {len(numbers)} pictures"
                 )
@@ -186,6 +187,8 @@ def _signature(session: Any, name: object) -> Signature:  # noqa: ANN401  untype
     if (shape[0] or 1) > LARGEST_MINIBATCH:
         raise ForeignError(f"{name}: is fixed to {shape[0]} pictures at once; export it for one")
     outputs = tuple(one.name for one in session.get_outputs())
+    if not outputs:
+        raise ForeignError(f"{name}: gives nothing; export it with its colours as an output")
     return Signature(only.name, shape, _DTYPES[only.type], outputs)
 
 
