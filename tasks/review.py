@@ -115,7 +115,10 @@ def _review(ledger: Ledger, said: Mapping[str, str], where: str, who: str) -> Re
     decision = _DECISIONS.get(said["decision"].lower())
     if decision is None:
         raise UsageError(f"{where}: {said['decision']!r} is no decision; write approve or reject")
-    found = find_item(ledger, said["item"])
+    try:
+        found = find_item(ledger, said["item"])
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from error
     if found is None:
         raise UsageError(f"{where}: there is no item {said['item']!r}")
     return Review(

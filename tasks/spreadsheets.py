@@ -17,7 +17,8 @@ _MARKS = (  # the longer first: UTF-32's begins with UTF-16's
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _SEPARATORS = ",;\t|"
-_SEPARATOR_LINE = re.compile(r"\Asep=(.)\r?\n", re.IGNORECASE)  # as Excel writes and reads it
+# As Excel writes and reads it, and as other programs save it again: in quotes, as one cell of many.
+_SEPARATOR_LINE = re.compile(r"\A\"?sep=([^\r\n])\"?[,;\t|]*(\r\n|[\r\n])", re.IGNORECASE)
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 _PROTECTED = re.compile(r"'+[=+\-@\t\r]")
 
@@ -76,7 +77,7 @@ def read_table(
     reader = csv.reader(lines, delimiter=separator, strict=True)
     offset = 1 if named else 0
     try:
-        header = next(reader, [])
+        header = next((cells for cells in reader if any(map(str.strip, cells))), [])
         columns = tuple(column(cell.strip().lower()) for cell in header)
         found = ((reader.line_num + offset, cells) for cells in reader if any(cells))
         return Table(columns, tuple(_row(number, cells, columns) for number, cells in found))
@@ -109,23 +110,23 @@ def _decoded(content: bytes, name: str, encoding: str | None) -> str:
     marked = next((found for mark, found in _MARKS if content.startswith(mark)), unmarked)
     chosen = encoding or marked
     try:
-        return content.decode(chosen)
-    except LookupError:
-        raise UsageError(
-            f"there is no encoding {chosen!r}; give utf-8, cp1252, mac-roman …"
-        ) from None
+        return content.decode(chosen).lstrip("\ufeff")  # also where its encoding was named
     except UnicodeDecodeError as error:
         raise UsageError(
             f"{name}: is not in {chosen}: byte {error.start:,} is {content[error.start]:#04x}; "
             "save it as “CSV UTF-8” or “Unicode text”, or name its encoding (cp1252 of Western "
             "European Windows, cp1250 of Central European): --encoding cp1252"
         ) from error
+    except (LookupError, UnicodeError):
+        raise UsageError(
+            f"there is no encoding {chosen!r}; give utf-8, cp1252, mac-roman …"
+        ) from None
 
 
 def _separator(body: str) -> str:
     """The one that parts the header into most columns; names of columns hold none of them."""
-    header = re.split(r"[\r\n]", body, maxsplit=1)[0]
-    return max(_SEPARATORS, key=header.count)
+    header = re.search(r".*\w.*", re.sub(r'"[^"]*"', "x", body.replace("\r", "\n")))
+    return max(_SEPARATORS, key=header[0].count) if header else ","
 
 
 def _row(number: int, cells: list[str], columns: tuple[str, ...]) -> Row:

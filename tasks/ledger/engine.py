@@ -32,6 +32,7 @@ from tasks.ledger.failures import (
     describe,
     explain,
     is_mistake,
+    is_too_large,
     is_transient,
     sqlite_name,
 )
@@ -79,7 +80,9 @@ class Database:
             try:
                 with engine.begin() as connection:
                     return work(connection)
-            except (DBAPIError, PoolTimeoutError) as error:
+            except (DBAPIError, PoolTimeoutError, OverflowError) as error:
+                if is_too_large(error):
+                    raise UsageError("nothing has a number as large as the one given") from error
                 if not is_transient(error) and is_mistake(error):
                     raise
                 if not is_transient(error) or time.monotonic() + pause_s > give_up_at:

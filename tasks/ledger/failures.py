@@ -47,6 +47,12 @@ def is_transient(error: Exception) -> bool:
     return str(state).startswith(_TRANSIENT_POSTGRESQL)
 
 
+def is_too_large(error: Exception) -> bool:
+    """Whether a number was given that no column can hold."""
+    state = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return isinstance(error, OverflowError) or state == "22003"
+
+
 def is_mistake(error: Exception) -> bool:
     """Whether the statement is at fault, and not the database: ours to mend, with a traceback."""
     state = getattr(getattr(error, "orig", None), "sqlstate", None)

@@ -15,6 +15,7 @@ from functools import lru_cache
 from itertools import islice, product
 from urllib.parse import unquote_to_bytes
 
+from tasks.errors import UsageError
 from tasks.paths import absolute_path
 from tasks.storage.keys import key_from_name, name_from_key
 
@@ -63,7 +64,12 @@ def uri_given(text: str) -> str:
     """The URI that a person gave, as such or as a path; bytes that are no text become escapes.
 
     Schemes may be in capitals, and this machine may be named, as in addresses of stores.
+
+    Raises:
+        UsageError: It is empty, as a variable that is not set: it would mean the folder one is in.
     """
+    if not text:
+        raise UsageError("an empty name means no scan; name one, or a folder: . is this one")
     scheme, separator, rest = text.partition("://")
     if not separator:
         return uri_of_path(text)

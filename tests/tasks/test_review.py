@@ -89,6 +89,8 @@ def test_an_item_that_was_coloured_anew_since_is_not_what_was_seen(ledger: Ledge
     [
         ("1,maybe,,,", "line 3: 'maybe' is no decision"),
         ("999999,approve,,,", "line 3: there is no item '999999'"),
+        (f"{2**70},approve,,,", "line 3: (there is no item|nothing has a number)"),
+        ("file:///nowhere/a.tif,approve,,,", "line 3: no scans are known at"),
         ("1,reject,,,", "line 3: item 1 is decided twice"),
     ],
 )
@@ -141,8 +143,23 @@ def test_an_encoding_that_nothing_tells_is_asked_for(ledger: Ledger) -> None:
         read_reviews(ledger, content, name="r.csv", who="w")
     (review,), _ = read_reviews(ledger, content, name="r.csv", who="w", encoding="cp1252")
     assert review.note == "grün"
-    with pytest.raises(UsageError, match="no encoding 'klingon'"):
-        read_reviews(ledger, content, name="r.csv", who="w", encoding="klingon")
+    for none in ("klingon", "undefined"):
+        with pytest.raises(UsageError, match=f"no encoding '{none}'"):
+            read_reviews(ledger, content, name="r.csv", who="w", encoding=none)
+    marked = b"\xef\xbb\xbfitem,decision\n1,reject\n"
+    assert len(read_reviews(ledger, marked, name="r.csv", who="w", encoding="utf-8")[0]) == 1
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["sep=;\r\n", '"sep=;"\n', "sep=;;;;\n", "SEP=;\r", "\ufeffsep=;\n", "\n;;;\n", '"";;\n'],
+)
+def test_what_programs_write_before_the_header_is_passed_over(ledger: Ledger, head: str) -> None:
+    """Excel's line that names the separator, as others save it again, and rows without a word."""
+    waiting(ledger, 1)
+    content = f'{head}item;decision;"note, as it is, in short"\n1;reject;a,b,c,d\n'
+    (review,), _ = read_reviews(ledger, content.encode(), name="r.csv", who="w")
+    assert (review.item_id, review.decision) == (1, "reject")
 
 
 @pytest.mark.parametrize("ends", ["\r", "\r\n", "\n"])

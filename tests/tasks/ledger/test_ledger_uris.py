@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.errors import UsageError
 from tasks.ledger import ItemFilter, Ledger
 from tasks.ledger.pages import add_pages
 from tasks.ledger.uris import quoted, read_name, root_of, uri_given, uri_of, uri_of_path
@@ -157,6 +158,12 @@ def test_addresses_are_written_as_those_of_stores() -> None:
     """Schemes in capitals, this machine by its name."""
     assert uri_given("FILE://localhost/in/a.tif") == "file:///in/a.tif"
     assert uri_given("S3://bucket/Box/a.tif") == "s3://bucket/Box/a.tif"
+
+
+def test_an_empty_name_is_no_folder() -> None:
+    """`approve "$SCAN"` where that is not set must not publish all that lies in this folder."""
+    with pytest.raises(UsageError, match="an empty name means no scan"):
+        uri_given("")
 
 
 def test_a_tilde_is_a_home_or_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
