@@ -141,7 +141,8 @@ REASON_HELP = {
         "Nothing was written. Report it to the developers with the scan.",
     ),
     Reason.METADATA_UNREADABLE: Help(
-        "holds a statement, perhaps of rights, that could not be read and is not in the derivative",
+        "holds a statement, perhaps of rights, or a further picture that was not read and is in no "
+        "derivative",
         "Read the detail, and look at the scan's own metadata before you approve.",
     ),
     Reason.DECIDED_BEFORE: Help(

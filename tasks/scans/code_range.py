@@ -158,7 +158,8 @@ def _found_in_picture(
         return _from_dark(structure, custom, full, note=note, doubt=doubt)
     bits = max(_GUESSED_BITS[0], largest.bit_length())
     white = (1 << bits) - 1
-    is_meant, is_sheet = _is_meant(counts, bits), _is_sheet(counts, look)
+    is_meant = bits <= _DARKEST_BITS and _is_meant(counts, bits)
+    is_sheet = _is_sheet(counts, look)
     is_dark = bits <= _DARKEST_BITS or largest >= _LEAST_TOP * white
     if not is_silent or not (is_meant or (is_dark and not is_sheet)):
         return CodeRange(0, full)

@@ -35,7 +35,7 @@ def lab_of_pixels(pixels: NDArray[Any], icc: bytes) -> NDArray[np.float32] | Non
     try:
         lab: NDArray[np.float32] = imagecodecs.cms_transform(
             np.ascontiguousarray(pixels[..., 0] if is_grey else pixels),
-            icc,
+            _sized(icc),
             LAB_PROFILE,
             colorspace="gray" if is_grey else "rgb",
             outcolorspace="lab",
@@ -63,7 +63,7 @@ def srgb_of(pixels: NDArray[Any], icc: bytes, *, space: str) -> NDArray[np.float
     try:
         found: NDArray[np.float32] = imagecodecs.cms_transform(
             pixels,
-            icc,
+            _sized(icc),
             _SRGB_PROFILE,
             colorspace=space,
             outcolorspace="rgb",
@@ -73,3 +73,8 @@ def srgb_of(pixels: NDArray[Any], icc: bytes, *, space: str) -> NDArray[np.float
     except (imagecodecs.CmsError, ValueError):
         return None
     return np.clip(found, 0, 1)
+
+
+def _sized(icc: bytes) -> bytes:
+    """A profile that states its own size: the engine overlooks tags beyond a smaller one."""
+    return len(icc).to_bytes(4, "big") + icc[4:]

@@ -124,6 +124,7 @@ def _asked(icc: bytes, packed: bytes, channels: int) -> Light | None:
     if own is None or (own == 4) != (channels == 4):
         return None
     ramp = np.rint(levels * 65535).astype(np.uint16)
+    icc = len(icc).to_bytes(4, "big") + icc[4:]  # a wrong size would hide tags that are there
     try:
         if own == 4:
             _lab(np.zeros((1, 1, 4), np.uint16), icc)
@@ -134,7 +135,7 @@ def _asked(icc: bytes, packed: bytes, channels: int) -> Light | None:
         light = light_of_lightness(_lab(grey, icc)[0, :, 0].astype(np.float64))
     except (imagecodecs.CmsError, ValueError):
         return None
-    if not np.isfinite(light).all() or abs(light[-1] - light[0]) < 0.1:
+    if not np.isfinite(light).all() or light[ramp.argmax()] - light[ramp.argmin()] < 0.1:
         return None  # it says nothing of a picture
     shares = np.array([1.0]) if channels == 1 else primaries_light(None)
     return Light((shares[:, None] * light).astype(np.float32))

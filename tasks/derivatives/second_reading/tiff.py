@@ -72,7 +72,7 @@ class _Samples:
     def given_bits(self) -> int:
         """Bits of the codes that are given: numbers that are none are made codes of 16 bits."""
         if self.kind == _PALETTE:
-            return 8
+            return 16 if self.bits > 8 else 8
         return self.bits if self.are_codes else 16
 
     def levels(self, strip: NDArray[Any]) -> Codes:
@@ -299,7 +299,7 @@ def _strips(
 ) -> Iterator[Codes]:
     """Codes of colour channels, palettes looked up."""
     with opened() as (file, page):
-        palette = _palette(page) if samples.kind == _PALETTE else None
+        palette = _palette(page, samples) if samples.kind == _PALETTE else None
         for strip in _bands(file, page):
             if palette is not None:
                 yield palette[strip[..., 0]]
@@ -318,9 +318,11 @@ def _rgb(samples: Codes) -> Codes:
     return found
 
 
-def _palette(page: tifffile.TiffPage) -> Codes:
-    """Colours of 8 bits, (codes, 3): the upper half of the map's 16, or all where it has but 8."""
+def _palette(page: tifffile.TiffPage, samples: _Samples) -> Codes:
+    """Colours, (codes, 3), of 8 bits: the upper half of the map's 16, or all where it has but 8."""
     colours = np.array(page.colormap, dtype=np.uint16).T
+    if samples.given_bits > 8:
+        return colours
     return (colours >> 8 if colours.max() > 255 else colours).astype(np.uint8)
 
 

@@ -17,7 +17,7 @@ from tasks.derivatives.second_reading.light import (
 Curve = Callable[[Floats], Floats]
 
 _CUSTOMARY = {2**bits - 1 for bits in range(9, 16)}  # MaxSampleValue, used as a white
-_GUESSED = {2**bits - 1 for bits in range(8, 16)}
+_GUESSED = {2**bits - 1 for bits in range(8, 15)}
 _PIVOT, _OFFSET = 0.08124285829863521, 0.09929682680944  # of BT.709 in codes (H.273, table 3)
 
 

@@ -21,7 +21,14 @@ from PIL import Image
 from tasks.derivatives.second_reading.light import Floats
 from tasks.derivatives.second_reading.page import CleanView, Codes, StoredPage
 from tasks.derivatives.second_reading.tiff import exif_curve
-from tasks.derivatives.second_reading.tone import SRGB, Curve, StatedTone, bt709_light, power
+from tasks.derivatives.second_reading.tone import (
+    SRGB,
+    Curve,
+    StatedTone,
+    Unstated,
+    bt709_light,
+    power,
+)
 
 #: What a picture may take when it is decoded at once.
 WHOLE_BYTES = 256 << 20
@@ -60,6 +67,7 @@ def jpeg_page(path: Path, bits: int, clean: CleanView) -> StoredPage:
         return _searched_jpeg(path, bits, clean)
     after, is_customary = _vips_exif_curve(image)
     icc = image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else None
+    icc = icc or _searched_icc(_head(path))
     channels = 1 if image.bands == 1 else 3
     return StoredPage(
         width=image.width,
@@ -78,14 +86,14 @@ def _searched_jpeg(path: Path, bits: int, clean: CleanView) -> StoredPage:
     is_ls = data.find(b"\xff\xf7", 0, data.find(b"\xff\xda")) > 0
     decode = imagecodecs.jpegls_decode if is_ls else imagecodecs.jpeg8_decode
     pixels = np.atleast_3d(_decoded(decode, clean, data))
-    head = data[: data.find(b"\xff\xda")]
+    head = _head(path)
     inks = pixels.shape[2] == 4
-    if inks and _ADOBE.search(head):
+    if inks and not _ADOBE.search(head):
+        raise Unstated("The file does not say whether its inks are inverted")
+    if inks:
         pixels = ~pixels  # as Adobe writes them: the less, the more ink
     exif = Image.Exif()
     exif.load(next((found[1] for found in _EXIF.finditer(head)), b""))
-    numbered = sorted((found[1], _sized(head, found)) for found in _ICC.finditer(head))
-    icc = b"".join(body for _, body in numbered)
     after, is_customary = exif_curve(exif.get_ifd(34665).get(40961), None)
     colours = 1 if pixels.shape[2] < 3 else pixels.shape[2]
     return StoredPage(
@@ -94,9 +102,22 @@ def _searched_jpeg(path: Path, bits: int, clean: CleanView) -> StoredPage:
         bits=bits,
         channels=colours,
         orientation=_within(exif.get(274, 1)),
-        tone=StatedTone(icc=icc or None, after=after, is_customary=is_customary),
+        tone=StatedTone(icc=_searched_icc(head), after=after, is_customary=is_customary),
         strips=lambda: _cut(pixels[..., :colours]),
     )
+
+
+def _head(path: Path) -> bytes:
+    """What stands before a JPEG's first scan; of the first 16 MiB."""
+    with path.open("rb") as file:
+        data = file.read(16 << 20)
+    return data[: data.find(b"\xff\xda")]
+
+
+def _searched_icc(head: bytes) -> bytes | None:
+    """A profile in as many segments as there are, in the order of their numbers."""
+    numbered = sorted((found[1], _sized(head, found)) for found in _ICC.finditer(head))
+    return b"".join(body for _, body in numbered) or None
 
 
 def _sized(head: bytes, found: "re.Match[bytes]") -> bytes:
@@ -177,7 +198,9 @@ def jp2_page(path: Path, page: int, clean: CleanView) -> StoredPage:
     if pixels.dtype.kind == "i":  # as they are stored; others' decoders shift them
         pixels = (pixels.astype(np.int64) + (1 << precision - 1)).astype(f"u{pixels.itemsize}")
     pixels = _in_order(pixels, head)
-    tone, at = StatedTone(), head.find(b"colr")
+    tone = StatedTone()
+    known = (one.start() for one in re.finditer(rb"colr[\1-\3]", head))  # others are a vendor's
+    at = next(known, -1)
     if at >= 4:
         size = int.from_bytes(head[at - 4 : at], "big")
         method, body = head[at + 4], head[at + 7 : at - 4 + size]

@@ -14,6 +14,7 @@ class BlockKind(enum.StrEnum):
     EXTENDED_XMP = "extended XMP"  #: A part of a packet too large for one JPEG segment.
     IPTC = "IPTC"  #: Datasets of IPTC's Information Interchange Model.
     PHOTOSHOP = "Photoshop"  #: Image resources, IPTC among them.
+    PICTURE = "a further picture"  #: Nothing reads it; it is named.
     TEXT = "text"  #: The format's own text, in UTF-8, under a keyword.
 
 

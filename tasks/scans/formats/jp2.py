@@ -13,6 +13,7 @@ from tasks.scans.formats.statements import statements_of_exif, statements_of_spa
 from tasks.scans.formats.structure import (
     CONVERTED,
     Photometric,
+    Statement,
     Structure,
     Values,
     press_profile,
@@ -27,6 +28,7 @@ _MAX_TILE_PARTS = 1_000_000
 _MAX_BITS = 24  # deeper ones come back from OpenJPEG as other numbers
 _FAMILY = {b"jpm ": "a compound document (JPM)", b"mjp2": "a Motion JPEG 2000 film"}
 _END_MARKER = b"\xff\xd9"
+_VENDORS = Statement("colour specification", fault="it is in a vendor's way")
 _DECODED_BYTES_A_SAMPLE = 6, 20  # the decoder works in 32 bits; levels are floating point
 
 
@@ -94,7 +96,11 @@ def read_jp2(source: ByteSource, page: int = 0) -> Structure:
         resolution_ppcm=boxes.resolution,
         statements=()
         if is_converted
-        else (*statements_of_space(boxes.enumerated), *statements_of_exif(boxes.exif)),
+        else (
+            *statements_of_space(boxes.enumerated),
+            *([_VENDORS] if boxes.is_vendors else []),
+            *statements_of_exif(boxes.exif),
+        ),
         icc=None if is_converted else boxes.icc,
         ink_icc=press_profile(boxes.icc, "JPEG 2000") if is_cmyk else None,
         exif=read_exif_block(boxes.exif),

@@ -28,6 +28,7 @@ class Boxes:
 
     Attributes:
         codestreams: Where they begin: of a JPX each is a picture.
+        is_vendors: Whether colours are specified in a vendor's way.
         layers: What is said of one of them alone.
     """
 
@@ -36,6 +37,7 @@ class Boxes:
     decisive: list[tuple[bytes, bytes]] = field(default_factory=list)
     enumerated: int | None = None
     icc: bytes | None = None
+    is_vendors: bool = False
     palette: tuple[int, ...] = ()
     alpha_channels: int = 0
     resolution: tuple[float, float] | None = None
@@ -100,6 +102,8 @@ def _take(boxes: Boxes, kind: bytes, body: bytes) -> None:
             boxes.enumerated = int.from_bytes(body[3:7], "big")
         elif body[0] in {2, 3}:
             boxes.icc = body[3:]
+        else:
+            boxes.is_vendors = True
     elif kind == b"pclr":
         boxes.palette = tuple(body[3 : 3 + body[2]]) if len(body) > 3 else (0xFF,)
     elif kind == b"cdef":

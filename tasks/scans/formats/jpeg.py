@@ -11,7 +11,7 @@ from tasks.scans.formats import markers
 from tasks.scans.formats.blocks import Block, BlockKind
 from tasks.scans.formats.exif import decode_text, read_exif_block
 from tasks.scans.formats.markers import walk_markers
-from tasks.scans.formats.source import ByteSource, Part, Span, damaged, joined
+from tasks.scans.formats.source import BLOCK_BYTES, ByteSource, Part, Span, damaged, joined
 from tasks.scans.formats.statements import statements_of_exif
 from tasks.scans.formats.structure import Photometric, Structure, press_profile
 
@@ -58,6 +58,7 @@ class _Segments:
     comments: list[str] = field(default_factory=list)
     density: tuple[int, int, int] | None = None
     adobe_transform: int | None = None
+    end: int = 0
     scans: int = 0
     sent: dict[int, int] = field(default_factory=dict)  # bits of coefficients, by component
     has_end: bool = True
@@ -107,7 +108,7 @@ def read_jpeg(source: ByteSource) -> Structure:
         icc=None if is_cmyk else icc,
         ink_icc=press_profile(icc, "JPEG") if is_cmyk else None,
         exif=read_exif_block(exif),
-        blocks=tuple(_blocks(found)),
+        blocks=(*_blocks(found), *_further_pictures(source, found.end)),
         notes=tuple(_notes(found)),
     )
 
@@ -133,7 +134,15 @@ def _parts(found: _Segments, coding: str, height: int, size: int) -> tuple[Part,
         frame = found.parts[found.frame_part]
         if isinstance(frame, bytes):
             found.parts[found.frame_part] = frame[:5] + height.to_bytes(2, "big") + frame[7:]
-    return joined((*found.parts, _END_MARKER))
+    start, *others = found.parts
+    return joined((start, *_adobe(found), *others, _END_MARKER))
+
+
+def _adobe(found: _Segments) -> Iterator[bytes]:
+    """Adobe's segment as libjpeg takes it: under a number that it does not know is YCbCr."""
+    if found.adobe_transform is not None and found.frame is not None:
+        coded = 2 if found.frame[1][5] == 4 else 1
+        yield _ADOBE + bytes([coded if found.adobe_transform else 0])
 
 
 def _frame_numbers(frame: bytes, lines: int) -> tuple[int, int, int, int]:
@@ -200,6 +209,7 @@ def _walk(source: ByteSource, found: _Segments) -> None:
         if found.frame:
             _refuse_early(found.frame)
         found.scans += one.code == markers.SOS
+        found.end = one.end
         if one.code in _CODINGS and found.frame_part == len(found.parts):
             # Its height may be wanting.
             found.parts.append(source.read(one.at, one.data_end - one.at))
@@ -230,7 +240,6 @@ def _take(found: _Segments, marker: int, body: bytes) -> None:
         found.comments.append(decode_text(body))
     elif marker == markers.APP14 and body.startswith(markers.ADOBE) and len(body) >= 12:
         found.adobe_transform = body[11]
-        found.parts.append(_ADOBE + bytes([body[11] if body[11] < 3 else 1]))
 
 
 def _take_scan(found: _Segments, body: bytes) -> None:
@@ -275,6 +284,17 @@ def _blocks(found: _Segments) -> Iterator[Block]:
         yield Block(BlockKind.PHOTOSHOP, "segment APP13", b"".join(found.photoshop))
     comment = "\n".join(found.comments).strip("\0 ")
     yield Block(BlockKind.TEXT, "a comment", comment.encode(), name="comment")
+
+
+def _further_pictures(source: ByteSource, end: int) -> Iterator[Block]:
+    """Name a picture that follows the first, as Multi-Picture Format has it: nothing reads it."""
+    while end < source.size:
+        rest = source.read_up_to(end, BLOCK_BYTES)
+        if b"\xff\xd8\xff" in rest:
+            place = "the bytes behind the JPEG's end"
+            yield Block(BlockKind.PICTURE, place, b"", fault="was not read")
+            return
+        end += max(1, len(rest) - 2)  # a start may lie across two blocks
 
 
 def _resolution(density: tuple[int, int, int] | None) -> tuple[float, float] | None:

@@ -1,9 +1,11 @@
 """PNG (third edition): the walk over its chunks; checksums of the picture are the decoder's."""
 
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tasks.filetypes import Format
+from tasks.scans.formats.blocks import Block, BlockKind
 from tasks.scans.formats.exif import read_exif_block
 from tasks.scans.formats.markers import EXIF
 from tasks.scans.formats.pngtext import inflated, png_blocks
@@ -105,9 +107,15 @@ def read_png(source: ByteSource) -> Structure:
             *statements_of_exif(exif),
         ),
         exif=read_exif_block(exif),
-        blocks=blocks,
+        blocks=(*blocks, *_further_pictures(chunks)),
         notes=tuple(found.notes),
     )
+
+
+def _further_pictures(chunks: list[_Chunk]) -> Iterator[Block]:
+    """Name the frames of an animated PNG beside its still picture: nothing reads them."""
+    if any(chunk.kind == b"fdAT" for chunk in chunks):
+        yield Block(BlockKind.PICTURE, "chunks fdAT", b"", fault="was not read")
 
 
 def _walk(source: ByteSource) -> _Chunks:
@@ -118,6 +126,8 @@ def _walk(source: ByteSource) -> _Chunks:
         if len(head) < 8 or position + 12 + size > source.size:
             _allow_missing_end(source, found, kind)
             return found
+        if kind == b"fdAT":
+            found.kept.append(_Chunk(kind, b""))
         if kind in _KEPT:
             one = _chunk(source, position, size, kind)
             if found.data and kind in _STATING:  # decoders pass it by there (11.3)

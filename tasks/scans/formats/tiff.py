@@ -25,6 +25,7 @@ from tasks.scans.formats.structure import (
 )
 from tasks.scans.formats.tiffchain import Chain, Look, below, data_end, read_chain
 from tasks.scans.formats.tiffclean import clean_parts, copied_tags
+from tasks.scans.formats.tiffjpeg import as_coded
 from tasks.scans.formats.tifflayout import Geometry, Places, find_places, read_geometry
 from tasks.scans.formats.tiffpieces import look_at
 
@@ -72,7 +73,11 @@ def _read_page(directory: Directory) -> Structure:
     geometry = read_geometry(directory, notes)
     _refuse(geometry)
     places = find_places(directory, geometry, notes)
-    return _structure(directory, geometry, places, notes)
+    coded = as_coded(directory.source, geometry, places)
+    if coded.photometric != geometry.photometric:
+        name = tags.PHOTOMETRICS[coded.photometric]
+        notes.append(f"the TIFF's JPEG data is {name} by its own markers: so it is read")
+    return _structure(directory, coded, places, notes)
 
 
 def _needed(directory: Directory) -> Iterator[int]:
@@ -275,6 +280,8 @@ def _statements(directory: Directory, geometry: Geometry) -> Iterator[Statement]
     for statement in statements_of_tags(directory, geometry.bits):
         if statement.black_white and geometry.sample_format == tags.FLOAT:
             yield Statement(statement.name, fault="it is of codes, and these are floating point")
+        elif statement.black_white and geometry.is_spread_by_libtiff:
+            continue
         else:
             yield statement
     entry = directory.entries.get(tags.ICC)

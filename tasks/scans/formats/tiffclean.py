@@ -72,7 +72,7 @@ def clean_parts(
     values = {tag: _packed(layout, found) for tag, found in numbers.items()}
     for tag in copied_tags(directory):
         body = directory.data(tag, limit=_MAX_COPIED_BYTES)
-        if body is not None:
+        if body is not None and tag not in values:
             entry = directory.entries[tag]
             values[tag] = entry.kind, entry.count, body
     if tags.EXTRA_SAMPLES in values:

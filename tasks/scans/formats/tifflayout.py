@@ -38,12 +38,19 @@ class Geometry:
     piece_width: int
     piece_length: int
     is_subsampled: bool = False
+    chroma_steps: tuple[int, ...] = ()
 
     @property
     def is_plain_ycbcr(self) -> bool:
         """Whether the samples are YCbCr that nothing but ourselves turns into RGB."""
         is_coded = self.compression in tags.COLOUR_CODECS
         return self.photometric == tags.YCBCR and not is_coded and not self.is_subsampled
+
+    @property
+    def is_spread_by_libtiff(self) -> bool:
+        """Whether libtiff, when it makes RGB of it, follows ReferenceBlackWhite."""
+        is_coded = self.compression in tags.COLOUR_CODECS
+        return self.photometric == tags.YCBCR and not is_coded and self.is_subsampled
 
     @property
     def pieces(self) -> int:
@@ -81,6 +88,7 @@ class Geometry:
             tags.PLANAR: (1 + self.is_separate,),
             tags.PREDICTOR: (self.predictor,),
             tags.SAMPLE_FORMAT: (sample_format,) * self.samples,
+            **({tags.YCBCR_SUBSAMPLING: self.chroma_steps} if self.chroma_steps else {}),
             **shape,
         }
 

@@ -4,6 +4,7 @@ import math
 import zlib
 from typing import Any, BinaryIO, cast
 
+import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
@@ -201,19 +202,20 @@ def check_zip(source: ByteSource, structure: Structure) -> None:
     for index, (offset, size) in enumerate(pieces):
         file.seek(offset)
         try:
-            _inflate(file, size, limit=structure.buffer_bytes)
+            _inflate(file, size, limit=structure.buffer_bytes, is_turned=page.fillorder == 2)
         except zlib.error as error:
             raise damaged(
                 f"piece {index + 1:,} of {len(pieces):,} of the TIFF fails its checksum ({error})"
             ) from error
 
 
-def _inflate(file: BinaryIO, size: int, *, limit: int) -> None:
+def _inflate(file: BinaryIO, size: int, *, limit: int, is_turned: bool) -> None:
     """Inflate a piece block by block, up to what it may hold; zlib compares the checksum itself."""
     inflater, found = zlib.decompressobj(), 0
     while size > 0 and not inflater.eof and found <= limit:
         block = file.read(min(BLOCK_BYTES, size))
         size -= len(block) or size
+        block = bytes(imagecodecs.bitorder_decode(block)) if is_turned else block
         while block and not inflater.eof and found <= limit:
             found += len(inflater.decompress(block, BLOCK_BYTES))
             block = inflater.unconsumed_tail
