@@ -27,6 +27,7 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
 from flows.deploying.deploy import KEEPER
+from flows.deploying.pools import LIGHT_POOL
 from flows.prefect_ui import show_order
 from tasks.errors import UsageError
 from tasks.ledger import Ledger, RunEnding, orders
@@ -219,6 +220,26 @@ def _take_up_lost_night(client: SyncPrefectClient, ledger: Ledger) -> None:
     client.create_flow_run_from_deployment(
         deployment.id, parameters={"resumes": row.id}, tags=["nightly", "resumed"]
     )
+
+
+def is_taken_up() -> bool:
+    """Whether another run takes the current one's place, which is told to end.
+
+    Of a deployment's, where its worker ends, or all of `autochrome serve`, which pauses the pools
+    first: the order goes on without it. What a person cancels has ended.
+    """
+    context = FlowRunContext.get()
+    run = None if context is None else context.flow_run
+    if run is None or run.deployment_id is None:
+        return False
+    try:
+        with get_client(sync_client=True) as client:
+            now = client.read_flow_run(run.id)
+            if now.state_type not in {StateType.CANCELLING, StateType.CANCELLED}:
+                return True
+            return client.read_work_pool(now.work_pool_name or LIGHT_POOL).is_paused
+    except httpx.HTTPError:
+        return True  # the server has ended, too
 
 
 def _report_nothing(ledger: Ledger, row: OrderRow) -> None:

@@ -9,7 +9,7 @@ from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
 from flows.colorize import colorize_order, is_served
-from flows.keeping import keep_if_served
+from flows.keeping import is_taken_up, keep_if_served
 from flows.prefect_ui import show_counts, show_pictures, show_report, tag_run
 from tasks.errors import RunAborted
 from tasks.ledger import Ledger, RunEnding, orders
@@ -68,7 +68,9 @@ def nightly(collections: tuple[str, ...] = (), resumes: int | None = None) -> Ni
     settings = current_settings()
     logger = get_run_logger()
     sources = sources_of(settings)
-    with begin_run(settings, kind="nightly", name=_night(), resumes=resumes) as night:
+    with begin_run(
+        settings, kind="nightly", name=_night(), resumes=resumes, is_taken_up=is_taken_up
+    ) as night:
         tag_run("nightly", *collections)
         if not is_served():
             end_orders_of_the_dead(night.ledger)

@@ -217,7 +217,21 @@ def _work_off(settings: Settings, ledger: Ledger, row: OrderRow, *, as_json: boo
             f"`autochrome orders resume {row.id}` goes on, `autochrome orders cancel {row.id}` "
             "takes the rest back"
         )
-    return _exit_code(ledger, row, is_stopped=stop.is_set() or bool(aborted))
+    is_stopped = stop.is_set() or bool(aborted) or is_ended_by_a_person(ledger, row)
+    return _exit_code(ledger, row, is_stopped=is_stopped)
+
+
+def is_ended_by_a_person(ledger: Ledger, row: OrderRow) -> bool:
+    """Whether an order was cancelled or paused while there was something to do, and a budget left.
+
+    A process that worked at it has not done what it was asked to.
+    """
+    from tasks.ledger import orders
+    from tasks.ledger.orders import OrderState
+
+    if row.state is OrderState.PAUSED:
+        return not orders.spent_budget(row, orders.progress(ledger, row.id))
+    return row.state in {OrderState.CANCELLING, OrderState.CANCELLED}
 
 
 def _exit_code(ledger: Ledger, row: OrderRow, *, is_stopped: bool) -> ExitCode:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli import options
+from flows.cli.orders import is_ended_by_a_person
 from flows.cli.stopping import order_bar, stopping
 from flows.terminal import (
     ExitCode,
@@ -168,7 +169,6 @@ def run_here(settings: Settings, *, as_json: bool, pixels: PixelPool | None = No
         pixels: A pool whose children are being started already, and that its owner closes.
     """
     from tasks.batch.worker import check_device
-    from tasks.ledger import RunEnding, orders
     from tasks.orders.run import (
         begin_run,
         end_orders_of_the_dead,
@@ -188,14 +188,11 @@ def run_here(settings: Settings, *, as_json: bool, pixels: PixelPool | None = No
             say(f"{source}: {current.discover(source).in_words()}")
         current.plan(order.id)
         aborted = _work(settings, current.ledger, order, stop=stop, pixels=pixels)
-        if orders.settle(current.ledger, order.id).ended_at is None:
-            ending = RunEnding.ABORTED if aborted else RunEnding.CANCELLED
-            orders.stop(
-                current.ledger, order.id, ending, why=aborted or "its process was asked to end"
-            )
+        steered = _end(current.ledger, order, aborted)
         summary = current.count(order.id)
         summary.aborted = aborted
-        ending = summary.ending(stopped=stop.is_set())
+        is_stopped = stop.is_set() or bool(steered)
+        ending = summary.ending(stopped=is_stopped)
         current.end(ending, detail=aborted)
         make = partial(make_report, current, summary, ending=ending, pixels=pixels)
         report = write_report(make, current)
@@ -211,14 +208,30 @@ def run_here(settings: Settings, *, as_json: bool, pixels: PixelPool | None = No
         say(f"autochrome: there is no report: {report.failure}")
     elif not as_json:
         say(f"Report: {report.link}")
-    if summary.aborted:
-        say(f"autochrome: {summary.aborted}")
-    if summary.aborted or stop.is_set():
+    if why := summary.aborted or steered:
+        say(f"autochrome: {why}")
+    if summary.aborted or is_stopped:
         return ExitCode.ABORTED
     for outage in outages:
         say(f"autochrome: {outage.in_words()}")
     is_whole = not current.figures.incomplete and not outages
     return _exit_code(report.counts) if is_whole else ExitCode.FINISHED_WITH_FAULTS
+
+
+def _end(ledger: Ledger, order: OrderRow, aborted: str) -> str:
+    """End the order of a process that leaves it; returns what a person did with it, or nothing."""
+    from tasks.ledger import RunEnding, orders
+    from tasks.ledger.orders import OrderState
+
+    order = orders.settle(ledger, order.id)
+    if is_ended_by_a_person(ledger, order):
+        is_paused = order.state is OrderState.PAUSED
+        resume = f"; `autochrome orders resume {order.id}` goes on" if is_paused else ""
+        return f"{order.name} is {order.state}: {order.detail}{resume}"
+    if order.ended_at is None:
+        ending = RunEnding.ABORTED if aborted else RunEnding.CANCELLED
+        orders.stop(ledger, order.id, ending, why=aborted or "its process was asked to end")
+    return ""
 
 
 def _work(
@@ -230,6 +243,7 @@ def _work(
     pixels: PixelPool | None,
 ) -> str:
     """Work an order off, then those of other processes; returns why it could not go on."""
+    from tasks.ledger import orders
     from tasks.orders.dispatch import in_this_process
     from tasks.orders.run import in_work_elsewhere
     from tasks.orders.working import work_here
@@ -241,7 +255,7 @@ def _work(
             aborted = work_here(
                 settings, ledger, mine.id, stop=stop, open_fanout=open_fanout, on_progress=show
             )
-        if aborted or stop.is_set():
+        if aborted or stop.is_set() or is_ended_by_a_person(ledger, orders.get(ledger, mine.id)):
             return aborted
         mine = in_work_elsewhere(ledger, order.recipe_id)
         if mine is not None:

@@ -1,10 +1,11 @@
 """From an `ItemFilter` to SQL."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, or_, select, true
+from sqlalchemy import BigInteger, ColumnElement, Connection, Text, and_, or_, select, true
 
 from tasks.errors import UsageError
 from tasks.ledger import sql
@@ -34,6 +35,11 @@ from tasks.schema import (
 #: On `scan`: what a filter may be for. An index holds them alone.
 SCANS_THAT_ARE = {"film": scan.c.frames.is_not(None), "page": PAGE}
 _BETWEEN = "\0"  # parts of a pattern; no key holds it
+#: A place of fewer scans is given by their numbers, where there are several places.
+_FEW_SCANS = 100
+#: So many places are conditions; the scans of others are all given by their numbers.
+_MOST_PLACES = 200
+_NAMES = sql.Rows("names", store=BigInteger, key=Text)
 LAST_CHARACTER = "\U0010ffff"  # sorts behind every other, in UTF-8 as in Python
 
 
@@ -119,6 +125,59 @@ def scans_at(connection: Connection, uri: str) -> ColumnElement[bool]:
         known = ", ".join(sorted(map(named_root, map(root_of, sources.values())))) or "none yet"
         raise UsageError(f"no scans are known at {uri}; the sources are: {known}")
     return found
+
+
+def scans_at_any(connection: Connection, uris: Sequence[str]) -> ColumnElement[bool]:
+    """The condition on `scan` that it lies at one of *uris*, of which there may be thousands.
+
+    SQLite parses no thousand conditions in one: places of a few scans are given by their numbers.
+
+    Raises:
+        UsageError: One of them lies in no store that scans were discovered in.
+    """
+    if len(uris) == 1:
+        return scans_at(connection, uris[0])
+    files = _scans_by_name(connection, uris)
+    numbers = {number for found in files.values() for number in found}
+    places: list[ColumnElement[bool]] = []
+    for uri in uris:
+        if uri in files:
+            continue
+        here = scans_at(connection, uri)
+        few = _FEW_SCANS if len(places) < _MOST_PLACES else None
+        found = connection.execute(select(scan.c.id).where(here).limit(few)).scalars().all()
+        if few is None or len(found) < few:
+            numbers.update(found)
+        else:
+            places.append(here)
+    return or_(scan.c.id.in_(sql.these(connection, sorted(numbers))), *places)
+
+
+def _scans_by_name(connection: Connection, uris: Sequence[str]) -> dict[str, list[int]]:
+    """The scans of URIs that are names of files as they are written here, in one statement."""
+    wanted = {}
+    sources = _sources(connection)
+    for uri in uris:
+        if not uri.endswith("/"):
+            reading = next(readings_of(uri))
+            keys = next(_addresses(sources, uri)).keys(reading.name)
+            wanted[uri] = reading.page, [(number, key) for number, some in keys for key in some]
+    names = _NAMES.table(connection)
+    given = ({"store": n, "key": key} for _, keys in wanted.values() for n, key in keys)
+    rows = connection.execute(
+        select(scan.c.store_id, scan.c.key, scan.c.page, scan.c.id).join(
+            names, and_(scan.c.store_id == names.c.store, scan.c.key == names.c.key)
+        ),
+        _NAMES.given(given),
+    )
+    known = defaultdict(list)
+    for row in rows:
+        known[row.store_id, row.key].append(row)
+    found = {
+        uri: [one.id for at in keys for one in known[at] if page in {None, one.page}]
+        for uri, (page, keys) in wanted.items()
+    }
+    return {uri: numbers for uri, numbers in found.items() if numbers}
 
 
 def places_condition(store_id: int, source: str, place: str) -> ColumnElement[bool] | None:

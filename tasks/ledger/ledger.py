@@ -85,6 +85,7 @@ class Ledger(Database):
     record_digests = changes.record_digests
     ensure_recipe = enqueue.ensure_recipe
     current_recipe = reading.current_recipe
+    recipe_of_run = reading.recipe_of_run
     find_recipe = reading.find_recipe
 
     # --- working ---------------------------------------------------------------------------------

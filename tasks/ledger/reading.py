@@ -27,6 +27,7 @@ from tasks.schema import (
     item,
     item_tally,
     recipe,
+    run,
     scan,
     scan_tally,
     status_in,
@@ -90,6 +91,15 @@ def current_recipe(connection: Connection) -> RecipeRow | None:
     """The recipe in service: the last that `ensure_recipe` was asked for."""
     row = connection.execute(
         select(recipe).order_by(recipe.c.used_at.desc(), recipe.c.id.desc()).limit(1)
+    ).first()
+    return None if row is None else recipe_row(row)
+
+
+@reads
+def recipe_of_run(connection: Connection, run_id: int) -> RecipeRow | None:
+    """The recipe that a run works under; None where it has enqueued nothing yet."""
+    row = connection.execute(
+        select(recipe).join(run, run.c.recipe_id == recipe.c.id).where(run.c.id == run_id)
     ).first()
     return None if row is None else recipe_row(row)
 

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     Boolean,
     Connection,
@@ -22,6 +23,8 @@ from sqlalchemy import (
     TextClause,
     Update,
     bindparam,
+    cast,
+    func,
     select,
     text,
 )
@@ -206,6 +209,15 @@ def given_ids_for(dialect: str) -> Select[Any]:
 def as_ids(ids: Iterable[int]) -> dict[str, str]:
     """The parameter for `given_ids`."""
     return _IDS.given({"id": one} for one in ids)
+
+
+def these(connection: Connection, numbers: Iterable[int]) -> Select[Any]:
+    """Numbers as a subquery for IN: any number of them, in a parameter that goes along with it."""
+    given = bindparam(None, json.dumps(list(numbers)), type_=Text, unique=True)
+    if is_postgresql(connection):
+        each = func.json_array_elements_text(cast(given, JSON)).column_valued("number")
+        return select(cast(each, BigInteger))
+    return select(func.json_each(given).table_valued("value").c.value)
 
 
 # --- statements ----------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Keeping orders going: stateless, and safe to be done twice at once or killed anywhere."""
 
+from tasks.batch.recipe import recipe_in_service
 from tasks.ledger import Ledger, RunEnding, orders
 from tasks.ledger.orders import OrderKind, OrderRow, OrderState, ShareRow, Size
 from tasks.ledger.rates import measured_rates
@@ -42,7 +43,8 @@ def keep_going(settings: Settings, ledger: Ledger, *, workers: int) -> list[Shar
         _give_up_in_trouble(ledger, row)
         is_running = orders.settle(ledger, row.id).state is OrderState.RUNNING
         is_first = is_running and orders.has_precedence(ledger, row.id) is None
-        if is_first and orders.is_due(ledger, row.id, within_s=DUE_WITHIN_S):
+        is_due = is_first and orders.is_due(ledger, row.id, within_s=DUE_WITHIN_S)
+        if is_due and not _is_anothers(settings, ledger, row):
             sizes[row.id] = size_of_share(settings, ledger, row, workers=workers)
     orders.open_shares(ledger, window=workers, sizes=sizes)
     return [
@@ -50,6 +52,17 @@ def keep_going(settings: Settings, ledger: Ledger, *, workers: int) -> list[Shar
         for share in orders.list_open_shares(ledger)
         if share.flow_run_id is None and share.begun_at is None and share.order_id in sizes
     ]
+
+
+def _is_anothers(settings: Settings, ledger: Ledger, row: OrderRow) -> bool:
+    """Whether a process works an order off by itself that workers with these settings cannot."""
+    is_at_it = any(
+        share.order_id == row.id and share.begun_at is not None and share.flow_run_id is None
+        for share in orders.list_open_shares(ledger)
+    )
+    if not is_at_it:
+        return False
+    return row.recipe_id != orders.find_recipe(ledger, recipe_in_service(settings, ledger).digest)
 
 
 def size_of_share(settings: Settings, ledger: Ledger, row: OrderRow, *, workers: int) -> Size:

@@ -8,10 +8,11 @@ from tasks.batch.recipe import recipe_in_service
 from tasks.discovery.listing import record_source
 from tasks.errors import UsageError
 from tasks.ledger import Ledger, orders
-from tasks.ledger.orders import Order, OrderPlan, OrderRow, OrderState
+from tasks.ledger.orders import Order, OrderKind, OrderPlan, OrderRow, OrderState
 from tasks.ledger.rates import Rates, measured_rates
 from tasks.ledger.uris import pattern_of, uri_given
 from tasks.settings import Settings
+from tasks.words import count
 
 #: More scans are ordered only where it is said that this is meant.
 LARGE_ITEMS = 100_000
@@ -78,12 +79,24 @@ def place_order(
     """
     plan = forecast(settings, ledger, order).plan
     if not plan.items:
-        raise UsageError(
-            f"nothing to do: none of the {plan.scans:,} scans of {order.scope.in_words()} is due "
-            f"in mode {order.mode}; --dry-run says where they stand"
-        )
+        raise UsageError(f"nothing to do: {_why_nothing(plan, order)}")
     check_size(plan, allow_large=allow_large)
     return make_order(settings, ledger, order, name=name)
+
+
+def _why_nothing(plan: OrderPlan, order: Order) -> str:
+    where = order.scope.in_words()
+    if plan.beyond_budget:
+        return (
+            f"of {count(plan.beyond_budget, 'scan')} of {where} that are due, the budget holds not "
+            "even the first; give it more with --max-bytes"
+        )
+    if not plan.scans and order.kind is OrderKind.BACKFILL:
+        return f"no scans are known of {where}; `autochrome discover SOURCE` finds what is there"
+    return (
+        f"none of the {plan.scans:,} scans of {where} is due in mode {order.mode}; --dry-run says "
+        "where they stand"
+    )
 
 
 def make_order(settings: Settings, ledger: Ledger, order: Order, *, name: str) -> OrderRow:

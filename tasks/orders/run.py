@@ -5,7 +5,7 @@ into Prefect tasks.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
@@ -93,7 +93,12 @@ class Run:
 
 @contextmanager
 def begin_run(
-    settings: Settings, *, kind: str, name: str, resumes: int | None = None
+    settings: Settings,
+    *,
+    kind: str,
+    name: str,
+    resumes: int | None = None,
+    is_taken_up: Callable[[], bool] = lambda: False,
 ) -> Iterator[Run]:
     """Open the ledger and the output for a run, and record how it ended.
 
@@ -102,6 +107,8 @@ def begin_run(
         kind: "nightly" or "run".
         name: How people call it.
         resumes: The order of a run that was lost: this one goes on in its place.
+        is_taken_up: Asked where this process is told to end: whether another run takes this one's
+            place. Then its order stays open, and the run counts as lost until that.
 
     Raises:
         AutochromeError: The database or the output cannot be used; the message says what to do.
@@ -122,8 +129,11 @@ def begin_run(
                 yield run
         except BaseException as error:
             ending, why = ending_of(error)
+            if ending is RunEnding.CANCELLED and is_taken_up():
+                ending, why = RunEnding.LOST, "its worker was told to end; another run goes on"
             with suppress(DatabaseUnavailable):
-                _stop_orders(ledger, run_id, ending, why)
+                if ending is not RunEnding.LOST:
+                    _stop_orders(ledger, run_id, ending, why)
                 ledger.finish_run(run_id, ending, detail=why)
             raise
 

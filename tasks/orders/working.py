@@ -11,6 +11,7 @@ from tasks.ledger import Ledger, RunEnding, film_figures, orders
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.orders import PATIENCE_S, OrderKind, OrderRow, OrderState, Size
 from tasks.orders.dispatch import OpenFanout, in_this_process, work_through
+from tasks.orders.planning import plan_order
 from tasks.orders.watch import BEAT_S, POLL_S, ShareWatch
 from tasks.processes import worker_name
 from tasks.settings import Settings
@@ -115,6 +116,8 @@ def work_here(  # noqa: PLR0913 - three of them have defaults
     """
     while not stop.is_set():
         row = orders.settle(ledger, order_id)
+        if row.state is OrderState.PLANNING:  # it was given more to do
+            row = plan_order(ledger, order_id)
         progress = orders.progress(ledger, order_id)
         on_progress(progress.done, progress.total, films_in_words(ledger, order_id))
         if row.state is not OrderState.RUNNING:

@@ -62,7 +62,7 @@ class ReportPlace:
     """A report that has been put."""
 
     link: str  #: empty where it could not be made
-    counts: Counts  #: of the recipe in service, as the report shows them
+    counts: Counts  #: of the run's recipe, as the report shows them
     samples: Samples
     pictures: tuple[Picture, ...]  #: before and after, as on the contact sheet
     failure: str = ""  #: Why there is none, and what makes it
@@ -88,7 +88,7 @@ def write_report(make: Callable[[], "ReportPlace"], run: Run) -> ReportPlace:
 
 def _counts(run: Run) -> Counts:
     try:
-        recipe = run.ledger.current_recipe()
+        recipe = run.ledger.recipe_of_run(run.run_id)
         return run.ledger.counts(recipe.id if recipe else None)
     except DatabaseUnavailable:
         return Counts(0, 0, {}, {})
@@ -109,7 +109,7 @@ def make_report(
         AutochromeError: Ledger, scratch or output cannot be used.
     """
     row = run.ledger.get_run(run.run_id)
-    recipe = run.ledger.current_recipe()
+    recipe = run.ledger.recipe_of_run(run.run_id)  # another may be in service by now
     if row is None or recipe is None:
         raise UsageError(f"run {run.run_id} has enqueued nothing: there is nothing to report")
     # What they are counted by may change meanwhile: neither is looked up by the other.

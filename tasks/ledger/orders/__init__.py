@@ -50,6 +50,7 @@ from tasks.ledger.orders.steering import (
     pause,
     resume,
     settle,
+    spent_budget,
     stop,
 )
 from tasks.schema import OrderKind, OrderMode, OrderState

@@ -20,7 +20,7 @@ from sqlalchemy import (
 from tasks.errors import UsageError
 from tasks.ledger import corrections, enqueue, refusals, sql
 from tasks.ledger.engine import reads, writes
-from tasks.ledger.filters import scans_at
+from tasks.ledger.filters import scans_at, scans_at_any
 from tasks.ledger.orders.reading import lock
 from tasks.ledger.orders.records import (
     Budget,
@@ -87,7 +87,7 @@ def in_scope(connection: Connection, scope: Scope) -> ColumnElement[bool]:
     if scope.collections:
         conditions.append(scan.c.collection.in_(scope.collections))
     if scope.uris:
-        conditions.append(or_(*(scans_at(connection, uri) for uri in scope.uris)))
+        conditions.append(scans_at_any(connection, scope.uris))
     return and_(*conditions)
 
 

@@ -229,11 +229,15 @@ def end_silent_shares(connection: Connection, *, after_s: float) -> int:
 def has_precedence(connection: Connection, order_id: int) -> OrderRow | None:
     """An order before this one in line of which something can be claimed now; None: there is none.
 
-    What others hold already is in good hands: for that, nobody has to make room.
+    What others hold already is in good hands: for that, nobody has to make room. Nor does whoever
+    works under another recipe: he could not help.
     """
+    mine = get(connection, order_id)
     for row in list_open(connection):
         if row.id == order_id:
             return None
+        if row.recipe_id != mine.recipe_id:
+            continue
         is_at_work = row.state is OrderState.RUNNING and not is_late(connection, row)
         if is_at_work and is_due(connection, row.id, within_s=0.0):
             return row

@@ -47,7 +47,11 @@ def make(
         name: Of its run in the ledger.
         lists_for: The run that its claims count for, which lists its sources first: nothing is
             planned until `end_listing`. None: it is planned at once, and is a run of its own.
+
+    Raises:
+        UsageError: Its budget is of nothing.
     """
+    _check(order.budget)
     run_id = lists_for or start_run(
         connection, order.kind, name, recipe_id=recipe_id, flow_run_id=None
     )
@@ -128,15 +132,20 @@ def resume(
     row = lock(connection, order_id)
     if row.ended_at is not None or row.state is OrderState.CANCELLING:
         raise UsageError(f"{row.name} is {row.state}; `autochrome backfill` orders a new one")
-    given = {name: value for name, value in vars(budget or Budget()).items() if value is not None}
+    budget, had_bytes = budget or Budget(), row.budget.max_bytes or 0
+    given = {name: value for name, value in vars(budget).items() if value is not None}
     if given:
+        _check(budget)
         connection.execute(update(work_order).where(work_order.c.id == row.id).values(given))
         row = lock(connection, order_id)
     reached = progress(connection, row.id)
-    if not reached.shares_open and (spent := spent_budget(row, reached)) and not given:
+    spent = "" if reached.shares_open else spent_budget(row, reached)
+    if spent and (budget.max_bytes or 0) <= had_bytes:
         raise UsageError(
             f"{spent} spent; give it more with --max-items, --max-bytes or --max-hours"
         )
+    if given and row.state is OrderState.RUNNING and not row.is_planned:
+        change_state(connection, row.id, OrderState.PLANNING, "")  # its budget had cut that short
     if row.state is OrderState.PAUSED:
         _note(connection, DecisionKind.RESUME, row.id, who, why)
         _begin_new_run(connection, row)
@@ -145,6 +154,21 @@ def resume(
             return end_listing(connection, order_id)
         change_state(connection, row.id, OrderState.PLANNING, "")
     return lock(connection, order_id)
+
+
+def _check(budget: Budget) -> None:
+    """Refuse what nothing can be done with.
+
+    Raises:
+        UsageError: No scan and no byte, or less time than a share is worth.
+    """
+    if any(most is not None and most < 1 for most in (budget.max_items, budget.max_bytes)):
+        raise UsageError("a budget of no scan or no byte is no order; give it some")
+    if budget.max_seconds is not None and budget.max_seconds <= SPENT_WITHIN_S:
+        raise UsageError(
+            f"{budget.max_seconds:.0f} s of work are no budget: to start takes a worker as long; "
+            "give it some minutes (--max-hours 0.1)"
+        )
 
 
 def _begin_new_run(connection: Connection, row: OrderRow) -> None:
@@ -273,7 +297,9 @@ def spent_budget(row: OrderRow, reached: Progress) -> str:
         return ""
     if row.budget.max_items is not None and row.items >= row.budget.max_items:
         return f"its budget of {row.budget.max_items:,} scans is"
-    return f"its budget of {row.budget.max_bytes or 0:,} bytes is"
+    if row.budget.max_bytes is not None:
+        return f"its budget of {row.budget.max_bytes:,} bytes is"
+    return ""  # it was given more meanwhile
 
 
 def change_state(connection: Connection, order_id: int, state: OrderState, detail: str) -> None:

@@ -21,7 +21,7 @@ from tasks.ledger.orders.records import LeftOutScans
 from tasks.ledger.pages import add_pages
 from tasks.ledger.rates import measured_rates
 from tasks.ledger.records import RunEnding
-from tasks.schema import DecisionKind, ItemStatus, work_order
+from tasks.schema import DecisionKind, ItemStatus, share, work_order
 from tests.orders import end_orders, enqueue, planned
 from tests.outcomes import outcome_for
 from tests.tasks.ledger.building import (
@@ -314,10 +314,46 @@ def test_budget_of_time(ledger: Ledger) -> None:
     orders.begin_share(ledger, opened[0].id, worker="w")
     orders.end_share(ledger, opened[0].id, RunEnding.COMPLETED)
     assert orders.settle(ledger, number).state is OrderState.RUNNING
-    orders.resume(ledger, number, Budget(max_seconds=50), who="engineer")
+    began = update(share).values(begun_at=sql.now(-100), ended_at=sql.now())
+    ledger.write(lambda c: c.execute(began.where(share.c.id == opened[0].id)))
     row = orders.settle(ledger, number)
     assert row.state is OrderState.PAUSED
     assert "hours" in row.detail
+    with pytest.raises(UsageError, match="hours of work are spent"):
+        orders.resume(ledger, number, Budget(max_seconds=110), who="engineer")
+    orders.resume(ledger, number, Budget(max_seconds=200), who="engineer")
+
+
+@pytest.mark.parametrize(
+    "budget",
+    [Budget(max_items=0), Budget(max_items=-1), Budget(max_bytes=0), Budget(None, None, 60)],
+)
+def test_a_budget_of_nothing_is_refused(ledger: Ledger, budget: Budget) -> None:
+    """It would be spent before anything is begun."""
+    recipe_id = discovered(ledger, 5)
+    with pytest.raises(UsageError, match=r"no order|no budget"):
+        ordered(ledger, recipe_id, budget=budget)
+    number = ordered(ledger, recipe_id)
+    with pytest.raises(UsageError, match=r"no order|no budget"):
+        orders.resume(ledger, number, budget, who="engineer")
+
+
+def test_a_budget_is_raised_while_it_is_worked_off(ledger: Ledger) -> None:
+    """Planning goes on from where the first budget cut it; one that is spent as well is refused."""
+    recipe_id = discovered(ledger, 5)
+    number = ordered(ledger, recipe_id, budget=Budget(max_items=3))
+    held = claim(ledger, recipe_id, number)
+    assert held is not None
+    orders.resume(ledger, number, Budget(max_items=4), who="engineer")
+    plan_to_the_end(ledger, number)
+    assert orders.get(ledger, number).items == 4
+    finish_all(ledger, held)
+    rest = claim(ledger, recipe_id, number)
+    assert rest is not None
+    finish_all(ledger, rest)
+    assert "4 scans is spent" in orders.settle(ledger, number).detail
+    with pytest.raises(UsageError, match="2 scans is spent"):
+        orders.resume(ledger, number, Budget(max_items=2), who="engineer")
 
 
 # --- steering ------------------------------------------------------------------------------------
@@ -622,6 +658,23 @@ def test_rates_are_measured_on_batches(ledger: Ledger) -> None:
     assert rates.storage_bytes(1000) == 246
     assert rates.worker_s(8, 4000) == pytest.approx(2 * rates.busy_s)
     assert measured_rates(ledger, run_id=orders.get(ledger, number).run_id) == rates
+
+
+def test_a_scope_of_thousands_is_planned(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files, pages of them, folders and what is not there, more of each than SQLite parses."""
+    monkeypatch.setattr("tasks.ledger.enqueue.WINDOW_SCANS", 20_000)
+    folders = [f"folder {n}/a.tif" for n in range(20)]
+    ledger.record_listing(SOURCE, listing([*keys(2_000), *folders]), collection="photographs")
+    recipe_id = recipe(ledger)
+    files = [f"{SOURCE}/{key}" for key in keys(1_500)]
+    places = [f"{SOURCE}/folder%20{n}/" for n in range(19)] + [f"{SOURCE}/box/19?0.tif"]
+    absent = [f"{SOURCE}/box/{n}.tif" for n in range(90_000, 90_005)]
+    paged = [f"{SOURCE}/box/1600.tif#page=1", f"{SOURCE}/box/1601.tif#page=2"]
+    scope = Scope(uris=(*files, *places, *absent, *paged))
+    assert orders.plan(ledger, Order(scope=scope), recipe_id).scans == 1_500 + 19 + 10 + 1
+    assert orders.get(ledger, ordered(ledger, recipe_id, scope=scope)).items == 1_530
+    both = Scope(uris=(f"{SOURCE}/box/", f"{SOURCE}/folder%207/"))
+    assert orders.plan(ledger, Order(scope=both), recipe_id).scans == 2_001
 
 
 def test_a_scope_of_thousands_is_said_in_a_line() -> None:

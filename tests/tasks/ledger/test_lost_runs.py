@@ -1,9 +1,15 @@
 """A run whose heartbeat has ended is lost; one that was only away for long is not."""
 
+from contextlib import suppress
+
+import pytest
 from sqlalchemy import Connection, select, update
 
 from tasks.heartbeat import RUN_LOST_S
-from tasks.ledger import Ledger, RunEnding, sql
+from tasks.ledger import Ledger, RunEnding, orders, sql
+from tasks.ledger.opening import open_ledger
+from tasks.orders.keeping import lost_night
+from tasks.orders.run import begin_run, order_of_night
 from tasks.report.metrics import exposition
 from tasks.schema import run
 from tests.orders import claim_batch
@@ -109,3 +115,23 @@ def test_leases_that_ran_out_keep_nobody_busy(
     ledger.expire_leases({"gone"})
     assert ledger.open_workers() == {"here"}
     assert b"autochrome_workers_busy 1.0" in exposition(ledger)
+
+
+@pytest.mark.parametrize("is_taken_up", [True, False])
+def test_a_night_that_another_run_takes_up_leaves_its_order_open(
+    make_settings: MakeSettings, is_taken_up: bool
+) -> None:
+    """Its worker ends, and nobody has cancelled it: as if it had been killed."""
+    settings = make_settings()
+    with (
+        suppress(KeyboardInterrupt),
+        begin_run(settings, kind="nightly", name="one", is_taken_up=lambda: is_taken_up) as run,
+    ):
+        order = run.order(order_of_night(settings, ()))
+        raise KeyboardInterrupt
+    with open_ledger(settings) as ledger:
+        row, night = orders.get(ledger, order.id), lost_night(ledger)
+        assert (row.ended_at is None) == is_taken_up
+        lost = RunEnding.LOST if is_taken_up else RunEnding.CANCELLED
+        assert ending_of(ledger, run.run_id) is lost
+        assert night == (row if is_taken_up else None)

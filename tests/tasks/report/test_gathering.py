@@ -14,6 +14,7 @@ from PIL import ExifTags, Image
 from tasks.batch.children import PixelPool
 from tasks.errors import Reason
 from tasks.ledger import Ledger, RunEnding
+from tasks.ledger.opening import open_ledger
 from tasks.ledger.orders import Order, OrderKind
 from tasks.orders.dispatch import OpenFanout
 from tasks.orders.run import begin_run
@@ -63,6 +64,24 @@ def test_runs_of_one_second_have_reports_of_their_own(
     assert set(found) == {"one second-run1", "one second-run2"}
     assert found["one second-run1"]["tonight"]["statuses"] == {"review": 6}
     assert found["one second-run2"]["tonight"]["statuses"] == {}
+
+
+def test_a_report_tells_of_the_recipe_that_its_run_worked_under(
+    make_settings: MakeSettings, work: Work
+) -> None:
+    """Made again when another has been in service since; what that has done is not in it."""
+    settings = make_settings()
+    _, run_id = work(settings)
+    (first,) = reports(settings).values()
+    work(settings.model_copy(update={"access_jpeg_quality": 50}))
+    with open_ledger(settings) as ledger:
+        run = ledger.get_run(run_id)
+        assert run is not None
+        place = make_report_again(settings, ledger, run)
+    assert dict(place.counts.items) == {"review": 6}
+    again = reports(settings)["one second-run1"]
+    assert again["recipe"] == first["recipe"]
+    assert again["archive"] == first["archive"]
 
 
 def test_one_made_again_tells_the_same(

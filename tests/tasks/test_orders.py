@@ -1,0 +1,99 @@
+"""Orders worked off in one process, and what others do with them meanwhile."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from flows.cli.running import run_here
+from flows.terminal import ExitCode
+from tasks.batch.children import PixelPool
+from tasks.errors import UsageError
+from tasks.ledger import Ledger, orders
+from tasks.ledger.migrate import make_if_missing
+from tasks.ledger.opening import open_ledger
+from tasks.ledger.orders import Budget, Order, OrderKind, OrderState, Scope, Size
+from tasks.orders.keeping import keep_going
+from tasks.orders.planning import make_order, place_order, plan_order
+from tasks.orders.run import begin_run, order_of_process
+from tasks.settings import Settings
+from tests.workers import MakeSettings
+
+
+@pytest.fixture
+def settings(make_settings: MakeSettings) -> Settings:
+    """Six scans, one a batch."""
+    return make_settings(batch_items=1)
+
+
+@pytest.fixture
+def ledger(settings: Settings) -> Iterator[Ledger]:
+    """Its ledger, in which the scans are known."""
+    make_if_missing(settings.database_url.get_secret_value())
+    with begin_run(settings, kind="test", name="a listing") as run:
+        run.discover(settings.sources[0])
+        yield run.ledger
+
+
+@pytest.mark.parametrize(
+    ("scope", "budget", "words"),
+    [
+        (Scope(("letters",)), Budget(), "no scans are known of collection letters"),
+        (Scope(), Budget(max_bytes=10), "of 6 scans of the archive that are due, the budget holds"),
+    ],
+)
+def test_why_there_is_nothing_to_do(
+    settings: Settings, ledger: Ledger, scope: Scope, budget: Budget, words: str
+) -> None:
+    """Nobody knows such scans, or the budget is too small: each is said, with a remedy."""
+    with pytest.raises(UsageError, match=words):
+        place_order(settings, ledger, Order(scope=scope, budget=budget), name="nothing")
+
+
+@pytest.mark.parametrize("move", [orders.pause, orders.cancel])
+def test_a_run_that_a_person_ends_says_so(
+    settings: Settings,
+    pixels: PixelPool,
+    capsys: pytest.CaptureFixture[str],
+    move: Callable[..., object],
+) -> None:
+    """It was not done: exit code 1. What was paused can be resumed."""
+
+    def steer() -> None:
+        while True:
+            time.sleep(0.01)
+            for row in orders.list_open(ledger):
+                if row.state is OrderState.RUNNING:
+                    move(ledger, row.id, who="Ada")
+                    return
+
+    make_if_missing(settings.database_url.get_secret_value())
+    with open_ledger(settings) as ledger:
+        person = threading.Thread(target=steer)
+        person.start()
+        assert run_here(settings, as_json=False, pixels=pixels) is ExitCode.ABORTED
+        person.join()
+        (row,) = orders.list_latest(ledger)
+        assert row.state is (OrderState.PAUSED if move is orders.pause else OrderState.CANCELLED)
+        said = capsys.readouterr().err
+        assert f"is {row.state}: by Ada" in said
+        if move is orders.pause:
+            assert f"orders resume {row.id}` goes on" in said
+            assert orders.resume(ledger, row.id, who="Ada").state is OrderState.PLANNING
+
+
+def test_what_a_process_does_under_a_recipe_of_its_own_is_left_to_it(
+    settings: Settings, ledger: Ledger
+) -> None:
+    """Workers of other settings could not help: they take what comes next, and end nothing."""
+    own = settings.model_copy(update={"access_jpeg_quality": 50})
+    asked = replace(order_of_process("Ada"), budget=Budget(max_items=2))
+    mine = plan_order(ledger, make_order(own, ledger, asked, name="a run").id)
+    orders.open_share(ledger, mine.id, Size(9, None, None), worker="a process")
+    other = make_order(settings, ledger, Order(kind=OrderKind.NIGHT), name="a night")
+    night = plan_order(ledger, other.id)
+    shares = keep_going(settings, ledger, workers=2)
+    assert {share.order_id for share in shares} == {night.id}
+    assert keep_going(own, ledger, workers=2), "these could"
