@@ -3,7 +3,7 @@
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -16,9 +16,12 @@ from tasks.batch.worker import Worker
 from tasks.derivatives import WrittenFile
 from tasks.derivatives.sidecar import write_sidecar
 from tasks.errors import FixityMismatch, Reason, ScanTooLarge
+from tasks.films.reel import Reel
 from tasks.ledger import films
 from tasks.ledger.records import ShotRow
+from tasks.provenance import Provenance
 from tasks.provenance.xmp import build_xmp
+from tasks.scans.findings import Doubt
 from tasks.storage import ObjectMissing
 from tasks.words import bytes_in_words, count
 
@@ -75,10 +78,16 @@ def make_reel(worker: Worker, work: Work, token: str, film: OpenFilm) -> MadeRee
     frames = sum(shot.frames for shot in coloured)
     confidence = sum((shot.confidence or 0.0) * shot.frames for shot in coloured) / max(frames, 1)
     work.confidence = confidence
-    reason, detail = _doubt(worker, work, film, coloured)
-    return MadeReel(
-        tuple(_written(worker, work, film, segments, folder)), confidence, reason, detail
-    )
+    provenance = provenance_of(worker, work)
+    request = ReelRequest(film.path, film.header, tuple(segments), folder, provenance)
+    pixels = film.header.frames * film.header.width * film.header.height
+    reel = worker.pixels.run(assemble_reel, request, pixels=pixels)
+    told = {doubt.reason for doubt in film.header.doubts}
+    more = tuple(doubt for doubt in reel.doubts if doubt.reason not in told)
+    work.notes = (*(work.notes or ()), *(doubt.words for doubt in more))
+    reason, detail = _doubt(worker, work, (*more, *film.header.doubts), coloured)
+    provenance = replace(provenance, notes=(*provenance.notes, *(one.words for one in more)))
+    return MadeReel(tuple(_files(worker, reel, folder, provenance)), confidence, reason, detail)
 
 
 def _check_room(worker: Worker, shots: Sequence[ShotRow]) -> None:
@@ -144,10 +153,10 @@ def _fetched(worker: Worker, key: str, path: Path) -> str:
 
 
 def _doubt(
-    worker: Worker, work: Work, film: OpenFilm, coloured: Sequence[ShotRow]
+    worker: Worker, work: Work, doubts: Sequence[Doubt], coloured: Sequence[ShotRow]
 ) -> tuple[Reason | None, str]:
     """Why a curator has to look at a film. Of shots that a person corrected, one has looked."""
-    for doubt in film.header.doubts:
+    for doubt in doubts:
         return doubt.reason, doubt.words
     least = worker.settings.review_below_confidence
     frames = [row.frame or 0 for row in work.frames]
@@ -167,13 +176,7 @@ def _doubt(
     )
 
 
-def _written(
-    worker: Worker, work: Work, film: OpenFilm, segments: Sequence[Path], folder: Path
-) -> list[WrittenFile]:
-    provenance = provenance_of(worker, work)
-    request = ReelRequest(film.path, film.header, tuple(segments), folder, provenance)
-    pixels = film.header.frames * film.header.width * film.header.height
-    reel = worker.pixels.run(assemble_reel, request, pixels=pixels)
+def _files(worker: Worker, reel: Reel, folder: Path, provenance: Provenance) -> list[WrittenFile]:
     policy = worker.policy
     files = [WrittenFile.of("master", reel.master, reel.note, luma_identical=True)]
     if policy.access:

@@ -30,7 +30,7 @@ def check_reel(
     header: FilmHeader,
     framemd5: Path,
     *,
-    seen: Callable[[VideoFrame, int], None] | None = None,
+    seen: Callable[[VideoFrame, VideoFrame, int], None] | None = None,
 ) -> int:
     """Compare a master with its source, frame by frame, and its sound byte by byte.
 
@@ -39,8 +39,8 @@ def check_reel(
         master: What was made of it: in colour, or grey again.
         header: The source's.
         framemd5: The file to write the digests to.
-        seen: Is given each frame of the master, and when the source shows it, in units of its time
-            base.
+        seen: Is given each frame of the source and of the master, and when the source shows it, in
+            units of its time base.
 
     Returns:
         How many frames there are.
@@ -76,7 +76,7 @@ def check_reel(
                 )
             lines.write(f"0, {moment.pts}, {moment.pts}, 1, {size}, {digest}\n")
             if seen is not None:
-                seen(shown.frame, moment.pts)
+                seen(moment.frame, shown.frame, moment.pts)
     _compare_sound(source, master)
     return number + 1
 

@@ -20,6 +20,7 @@ from tasks.films.kinds import SEEKABLE, check_whole
 from tasks.films.luma import LUMA_SHARES, picture_format, range_of
 from tasks.films.opening import Moment, is_copied, moments, open_film, pictures_of, step_of, takes
 from tasks.scans.findings import Doubt
+from tasks.words import count
 
 #: Frames that are looked at for what they hold, spread over the film.
 LOOKED_AT = 12
@@ -31,6 +32,9 @@ _NEAR = 32  # frames decoded for each of them at most
 #: A film's end may be so much before what its header says, in seconds: sound is padded, too.
 _MISSING_S = 1.5
 _MOST_ASPECT = 4.0  # of pixels; what says more is in error
+#: What states neither its size nor its length; of what is lost in it, times tell.
+MPEG = {"mpeg", "mpegts"}
+_GAP = 3  # times the usual step from frame to frame
 _RATE = 0.02  # by which a rate that is stated may differ from that of the timestamps
 _FIELD_ORDERS = {2: "tt", 3: "bb", 4: "tb", 5: "bt"}  # FFmpeg's numbers, and its words
 
@@ -199,7 +203,7 @@ def _read(path: Path, limits: FilmLimits) -> tuple[FilmHeader, list[VideoFrame]]
             duration_s=packets.duration_s(stream),
             is_rgb=stored.is_rgb,
             is_seekable=is_seekable,
-            notes=notes,
+            notes=(*notes, *packets.gaps(stream)) if container in MPEG else notes,
         )
         return header, _samples(film, stream, first.frame, packets if is_seekable else None)
 
@@ -239,6 +243,18 @@ class _Packets:
             if stated and (found is None or abs(stated / found - 1) < _RATE):
                 return Fraction(stated)
         return found.limit_denominator(1001) if found else Fraction(25)
+
+    def gaps(self, stream: VideoStream) -> Iterator[str]:
+        """Where frames seem to be lost, in words."""
+        steps = np.diff(self.times)
+        usual = float(np.median(steps)) if steps.size else 0.0
+        far = np.flatnonzero(steps > _GAP * usual)
+        if far.size and usual:
+            missing_s = float((steps[far] - usual).sum() * (stream.time_base or 1))
+            yield (
+                f"Frames seem to be lost at {count(far.size, 'place')}, {missing_s:.2f} s in all, "
+                f"the first after frame {far[0]}: see whether another copy has them."
+            )
 
     def duration_s(self, stream: VideoStream) -> float:
         span = float((self.times[-1] - self.times[0]) * (stream.time_base or 1))

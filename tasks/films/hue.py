@@ -1,6 +1,7 @@
 """Whether a film is grey, toned, tinted or in colour, by a few of its frames."""
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 from av.video.frame import VideoFrame
@@ -23,6 +24,8 @@ _RULE = HueRule(colour_rest=3.0, colour_breadth=1.25, plain_places=1.01)
 #: Share of the frames that show something, from which the film is in colour, as these are. A title
 #: in colour does not make a film one.
 _MOST = 0.5
+#: `HueWatch` looks as often, in seconds: a title in colour is shown for longer.
+_EVERY_S = 0.5
 
 
 def judge_films_hue(frames: Sequence[VideoFrame]) -> tuple[Doubt, ...]:
@@ -53,6 +56,38 @@ def judge_films_hue(frames: Sequence[VideoFrame]) -> tuple[Doubt, ...]:
     if share[Hue.TONED]:
         return (Doubt(Reason.TONED, f"The film is toned or tinted: {share[Hue.TONED]:.0%} {of}."),)
     return ()
+
+
+class HueWatch:
+    """Finds frames in colour in a film that is grey as a whole, while all of it is decoded."""
+
+    def __init__(self, rate: Fraction) -> None:
+        """Prepare for a film of so many frames a second."""
+        self._every = max(1, round(rate * _EVERY_S))
+        self._number, self._looked_at = 0, 0
+        self._coloured: list[int] = []
+
+    def add(self, frame: VideoFrame) -> None:
+        """Take the next frame."""
+        number, self._number = self._number, self._number + 1
+        if number % self._every or picture_format(frame.format.name).is_grey:
+            return
+        self._looked_at += 1
+        light = _light_of(frame)
+        is_shown = measure_spread(_lightness(light)) >= BlankRule().spread
+        if is_shown and judge_hue(measure_chroma(light, _RULE), _RULE) is Hue.COLOUR:
+            self._coloured.append(number)
+
+    def doubts(self) -> tuple[Doubt, ...]:
+        """What a person should know of it."""
+        if not self._coloured:
+            return ()
+        words = (
+            f"Parts of the film are in colour, the first at frame {self._coloured[0]} "
+            f"({len(self._coloured)} of {self._looked_at} frames that were looked at): their own "
+            "colours are not in the master."
+        )
+        return (Doubt(Reason.NEARLY_COLOUR, words),)
 
 
 def _light_of(frame: VideoFrame) -> NDArray[np.float32]:

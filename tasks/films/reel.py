@@ -4,22 +4,25 @@ import errno
 import heapq
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
 from av.container import InputContainer, OutputContainer
 from av.stream import Stream
+from av.video.frame import VideoFrame
 
 from tasks.errors import UnreadableScan, WriteUnverified
 from tasks.films.gate import check_reel
 from tasks.films.header import PIXEL_ASPECT, FilmHeader, read_header
+from tasks.films.hue import HueWatch
 from tasks.films.opening import AnyPacket, is_copied, open_film, unfit_sound
 from tasks.films.tags import master_tags
 from tasks.films.viewing import AccessWriter, write_poster
 from tasks.provenance import Provenance
 from tasks.provenance.xmp import build_xmp
+from tasks.scans.findings import Doubt
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Reel:
         framemd5: A digest of each frame's Y′, as FFmpeg's muxer of that name writes them.
         note: How the master was made.
         frames: How many there are.
+        doubts: Why a person should look at it, of what only the whole film shows.
     """
 
     master: Path
@@ -41,6 +45,7 @@ class Reel:
     framemd5: Path
     note: str
     frames: int
+    doubts: tuple[Doubt, ...] = ()
 
 
 def assemble(source: Path, segments: Sequence[Path], folder: Path, provenance: Provenance) -> Reel:
@@ -69,10 +74,16 @@ def assemble(source: Path, segments: Sequence[Path], folder: Path, provenance: P
     )
     join(source, segments, reel.master, header=header, tags=master_tags(source, provenance),
          xmp=build_xmp(provenance))  # fmt: skip
+    watch = HueWatch(header.rate)
     with AccessWriter(reel.access, source, header, provenance) as access:
-        checked = check_reel(source, reel.master, header, reel.framemd5, seen=access.add)
+
+        def seen(own: VideoFrame, made: VideoFrame, pts: int) -> None:
+            watch.add(own)
+            access.add(made, pts)
+
+        checked = check_reel(source, reel.master, header, reel.framemd5, seen=seen)
     write_poster(reel.poster, access.poster, header, provenance)
-    return Reel(**{**vars(reel), "frames": checked})
+    return replace(reel, frames=checked, doubts=watch.doubts())
 
 
 def join(  # noqa: PLR0913 -- each is a different thing, and the last are named

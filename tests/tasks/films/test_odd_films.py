@@ -13,7 +13,8 @@ from colormodel.planes import ChromaMap, Plane, network_size
 from tasks.batch.film_files import OpenFilm
 from tasks.batch.films import film_notes
 from tasks.corrections.frames import FrameRequest, look_at_frame
-from tasks.errors import UnreadableScan
+from tasks.errors import Reason, UnreadableScan
+from tasks.films import header as header_module
 from tasks.films.chroma import Coding, lightness_of, small_luma
 from tasks.films.colouring import colour_shot
 from tasks.films.header import probe, read_header
@@ -24,7 +25,9 @@ from tasks.films.reel import join
 from tasks.films.segment import open_segment
 from tasks.films.shots import find_shots
 from tests.tasks.films.filmmaking import Codes, as_frame, scene, write_film
+from tests.tasks.films.filmmaking import coloured as in_colour
 from tests.tasks.films.networks import RestlessNetwork
+from tests.tasks.films.test_reel import coloured as made_of
 
 TURNS = {90: 1, -90: 3, 180: 2}
 
@@ -166,6 +169,36 @@ def test_what_is_left_out_of_a_file_is_named(tmp_path: Path) -> None:
     write_film(tmp_path / "h", scene(6, bits=10), codec="prores_ks", pixel_format="yuv422p10le",
                container="mov", sound="pcm_s16le", timecode="01:00:00:00")  # fmt: skip
     assert probe(tmp_path / "h").notes == ()
+
+
+def test_lost_frames_of_a_stream_are_named(tmp_path: Path) -> None:
+    """MPEG says nowhere how long it is: the times of its frames tell."""
+    write_film(tmp_path / "f", scene(60), codec="mpeg1video", pixel_format="yuv420p",
+               container="mpeg")  # fmt: skip
+    assert probe(tmp_path / "f").notes == ()
+    data = bytearray((tmp_path / "f").read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 200] = b"\xff" * 200
+    (tmp_path / "f").write_bytes(data)
+    (note,) = probe(tmp_path / "f").notes
+    assert note.startswith("Frames seem to be lost at 1 place, 0.8")
+
+
+def test_a_title_in_colour_is_found_wherever_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also between the frames that are looked at first: all of the film is decoded in the end."""
+    monkeypatch.setattr(header_module, "LOOKED_AT", 2)  # frames 0 and 20
+    grey = [np.repeat(codes[..., None], 3, axis=2) for codes in scene(40)]
+    pictures = [*grey[:22], *(in_colour(one[..., 0]) for one in grey[22:38]), *grey[38:]]
+    made = made_of(tmp_path, pictures, codec="libx264", pixel_format="yuv444p",
+                   container="mp4", options={"crf": "8"})  # fmt: skip
+    assert made.header.doubts == ()
+    (doubt,) = made.assembled().doubts
+    assert doubt.reason is Reason.NEARLY_COLOUR
+    assert "the first at frame 24 (2 of 4 frames that were looked at)" in doubt.words
+    (tmp_path / "grey").mkdir()
+    assert made_of(tmp_path / "grey", grey, codec="libx264", pixel_format="yuv444p",
+                   container="mp4").assembled().doubts == ()  # fmt: skip
 
 
 def test_a_master_has_its_films_rate(tmp_path: Path) -> None:
