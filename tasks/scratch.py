@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tasks.errors import OutputFull, SourceNotFound
 from tasks.heartbeat import beating
+from tasks.paths import is_folder
 from tasks.processes import has_ended, is_of_this_place, worker_name
 from tasks.settings import Settings
 
@@ -37,7 +38,7 @@ def scratch_folder(settings: Settings) -> Iterator[Path]:
         SourceNotFound: The settings name a folder that does not exist.
         OutputFull: It cannot be made.
     """
-    if settings.scratch is not None and not settings.scratch.is_dir():
+    if settings.scratch is not None and not is_folder(settings.scratch):
         raise SourceNotFound(
             f"the scratch folder {settings.scratch} does not exist; make it, or set "
             "AUTOCHROME_SCRATCH to another"

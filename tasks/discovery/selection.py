@@ -5,6 +5,9 @@ for themselves, unfinished uploads, is left out and counted. What a file *is*, i
 default names a kind of picture, and anything not named here is read.
 """
 
+import os
+import unicodedata
+import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -13,6 +16,7 @@ from pathspec.patterns.gitignore import GitIgnorePatternError
 
 from tasks.errors import UsageError
 from tasks.filetypes import Format
+from tasks.storage.keys import key_from_name
 
 #: Folders that are left out with all that is in them. In small letters: case does not matter here.
 FOLDERS = """
@@ -78,7 +82,11 @@ class Selection:
         self._folder = lru_cache(_FOLDERS_KEPT)(self._judge_folder)
 
     def left_out_by(self, key: str) -> str:
-        """The pattern that leaves *key* out, a file or a folder that ends in "/"; "" for none."""
+        """The pattern that leaves *key* out, a file or a folder that ends in "/"; "" for none.
+
+        Accents may be written in either way, in patterns as in keys.
+        """
+        key = unicodedata.normalize("NFC", key)
         if key.endswith("/"):
             return self._folder(key)
         folder, _, name = key.rpartition("/")
@@ -115,9 +123,12 @@ def _said(spec: GitIgnoreSpec, key: str) -> str | None:
 
 
 def _read(patterns: Sequence[str], setting: str) -> GitIgnoreSpec:
+    # As keys are written: bytes that are no text, and accents composed.
+    keys = (key_from_name(os.fsencode(pattern)) for pattern in patterns)
     try:
-        return GitIgnoreSpec.from_lines(patterns)
-    except GitIgnorePatternError as error:
+        with warnings.catch_warnings(action="error", category=FutureWarning):
+            return GitIgnoreSpec.from_lines([unicodedata.normalize("NFC", key) for key in keys])
+    except (GitIgnorePatternError, FutureWarning) as error:  # that, of [[:alpha:]]
         raise UsageError(
             f"AUTOCHROME_{setting}: {error}; write patterns as for gitignore"
         ) from error

@@ -36,6 +36,7 @@ from tasks.ledger.failures import (
     is_transient,
     sqlite_name,
 )
+from tasks.paths import is_file, is_folder
 from tasks.schema import REVISION
 
 T = TypeVar("T")
@@ -180,8 +181,7 @@ def _file_of(path: str) -> str:
 def exists(url: str) -> bool:
     """Whether there is a database to connect to: False only for a SQLite file yet to be made."""
     parsed = parse_url(url)
-    is_file = parsed.get_backend_name() == "sqlite"
-    return not is_file or Path(str(parsed.database)).exists()
+    return parsed.get_backend_name() != "sqlite" or is_file(Path(str(parsed.database)))
 
 
 def check_revision(connection: Connection) -> None:
@@ -220,11 +220,11 @@ def current_revision(connection: Connection) -> str | None:
 
 def _check_sqlite_file(url: URL, *, create: bool) -> None:
     path = Path(str(url.database))
-    if not path.parent.is_dir():
+    if not is_folder(path.parent):
         raise DatabaseUnavailable(f"{path}: the folder {path.parent} does not exist; make it first")
-    if not path.exists() and not create:
+    if not (is_file(path) or is_folder(path) or create):
         raise DatabaseUnavailable(f"{path} does not exist; make it with `autochrome db upgrade`")
-    if path.is_dir():
+    if is_folder(path):
         raise DatabaseUnavailable(f"{path} is a folder; name a file in it")
 
 

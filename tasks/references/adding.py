@@ -21,6 +21,7 @@ from tasks.ledger.references import (
     list_references,
     withdraw_references,
 )
+from tasks.paths import is_file
 from tasks.references.finding import Found
 from tasks.references.look import Look, LookRequest, look_at_reference
 from tasks.references.plausible import LEAST_PICTURES, judge_colours
@@ -241,7 +242,7 @@ class _Judge:
 
 def _address(named: str) -> str:
     """Let the path of a scan stand for its URI, as the other commands do."""
-    is_path = named.startswith("/") or ("://" not in named and Path(named).is_file())
+    is_path = named.startswith("/") or ("://" not in named and is_file(Path(named)))
     return Path(named).absolute().as_uri() if is_path and not named.isdecimal() else named
 
 

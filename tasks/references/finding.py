@@ -8,12 +8,15 @@ from pathlib import Path, PurePosixPath
 
 from tasks.errors import AutochromeError, SourceNotFound, UsageError
 from tasks.ledger.reference_records import Description
+from tasks.paths import is_file, is_folder
 from tasks.references.look import READ
 from tasks.references.manifest import ManifestEntry, read_manifest
 from tasks.settings import Settings
 from tasks.storage import ObjectStore, open_store
-from tasks.storage.keys import key_from_name
+from tasks.storage.keys import key_from_name, name_from_key
 from tasks.storage.location import BucketLocation, FolderLocation, parse_location
+from tasks.storage.streams import file_chunks
+from tasks.storage.walk import Walk
 
 #: What is taken of folders; a file that is named itself may be called anything.
 SUFFIXES = frozenset(chain(*(kind.suffixes for kind in READ)))
@@ -51,7 +54,7 @@ class Found:
         scratch.unlink(missing_ok=True)  # of a file that was refused
         if self.store is not None:
             self.store.fetch(self.key, scratch)
-        elif self.path is not None and self.path.is_file():
+        elif self.path is not None and is_file(self.path):
             scratch.symlink_to(self.path.absolute())
         else:
             raise SourceNotFound(f"{self.origin}: there is no such file")
@@ -95,17 +98,26 @@ def find_files(search: Search, named: str) -> Iterator[Found]:
 
 
 def _find_local(search: Search, path: Path) -> Iterator[Found]:
-    if path.is_dir():
-        for file in sorted(path.rglob("*")):
-            if file.suffix.lower() in SUFFIXES and file.is_file():
-                yield _in_folder(search, file, path)
-    elif not path.is_file():
+    if is_folder(path):
+        yield from _find_in_folder(search, path)
+    elif not is_file(path):
         raise SourceNotFound(f"{path}: there is no such file or folder")
     elif path.suffix.lower() == _MANIFEST:
-        content = path.read_bytes()
+        content = b"".join(file_chunks(path))
         yield from _of_manifest(search, content, str(path.parent), path.name)
     else:
         yield _local_file(path, search.described)
+
+
+def _find_in_folder(search: Search, folder: Path) -> Iterator[Found]:
+    walk = Walk(folder)
+    for key, _ in walk.files():
+        file = folder / os.fsdecode(name_from_key(key))
+        if file.suffix.lower() in SUFFIXES:
+            yield _in_folder(search, file, folder)
+    for trouble in walk.unreadable:
+        wrong = "cannot be listed; give access to it, or repair or remove a broken link"
+        yield Found(f"{folder}/{trouble}", search.described, wrong=wrong)
 
 
 def _in_folder(search: Search, file: Path, folder: Path) -> Found:

@@ -22,6 +22,7 @@ from tasks.errors import (
     UsageError,
     WriteUnverified,
 )
+from tasks.paths import is_folder
 from tasks.storage.keys import (
     RESERVED,
     WORK,
@@ -72,7 +73,7 @@ class FolderStore:
         self._place = str(root) if str(root).isprintable() else self.url
         self._root = root
         self._writable = writable
-        if writable and is_made and not (root / RESERVED).is_dir():
+        if writable and is_made and not is_folder(root / RESERVED):
             raise OutputAway(
                 f"{self._place}: what was written there is gone; mount its disk or share; if it "
                 f"was emptied or moved on purpose, make the folder {RESERVED} in it"
@@ -147,7 +148,7 @@ class FolderStore:
     def check(self) -> None:
         """Look for the folder, and for the mark in one that is written to: mounts come and go."""
         self._check_readable()
-        if self._writable and not (self._root / RESERVED).is_dir():
+        if self._writable and not is_folder(self._root / RESERVED):
             raise StorageUnavailable(
                 f"{self._place}: what was written there is gone; check that its disk or share is "
                 "mounted"

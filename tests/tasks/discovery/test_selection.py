@@ -4,6 +4,7 @@ import pytest
 
 from tasks.discovery.selection import NOT_INCLUDED, Selection
 from tasks.errors import UsageError
+from tasks.storage.keys import key_from_name
 
 BESIDE_SCANS = [
     "a.tif.md5", "A.TIF.MD5", "MD5SUMS", "manifest-sha256.txt", "box.sha512", "a.xmp", "mets.xml",
@@ -81,3 +82,14 @@ def test_a_pattern_that_cannot_be_read() -> None:
     """Names its setting."""
     with pytest.raises(UsageError, match="AUTOCHROME_EXCLUDE"):
         Selection(exclude=["!"])
+    with pytest.raises(UsageError, match="AUTOCHROME_INCLUDE"):
+        Selection(include=["[[:alpha:]]*.tif"])  # which the library takes for something else
+
+
+def test_patterns_are_typed_as_names_are() -> None:
+    """With accents in either way, and with bytes that are no text."""
+    for accent in ("\u00e9", "e\u0301"):
+        selection = Selection(exclude=[f"{accent}/", "*\udce9*"])
+        for key in ("\u00e9/a.tif", "e\u0301/a.tif"):
+            assert selection.left_out_by(key) == "\u00e9/"
+        assert selection.left_out_by(key_from_name(b"\xe9t\xe9.tif"))

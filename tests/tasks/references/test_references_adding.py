@@ -201,6 +201,24 @@ def test_a_manifest_names_files_beside_it(settings: Settings, tmp_path: Path, br
     assert period.described.kind is ReferenceKind.PERIOD
 
 
+def test_a_row_that_names_what_no_file_system_can_is_refused_by_itself(
+    settings: Settings, tmp_path: Path, bring: Bring
+) -> None:
+    """As a file and as a scan; and of a folder, what cannot be listed is named."""
+    write_colours(tmp_path / "supplied", 2)
+    manifest = tmp_path / "supplied" / "list.csv"
+    long = "n" * 300
+    manifest.write_text(f"file,scan\n{long}.jpg,\n000.jpg,{long}\n001.jpg,\n")
+    answers = bring(settings, manifest, dry_run=True)
+    assert [bool(one.verdict) for one in answers] == [True, True, False]
+    with pytest.raises(SourceNotFound):
+        bring(settings, tmp_path / long)
+    (tmp_path / "supplied" / "box").symlink_to("box")
+    answers = bring(settings, tmp_path / "supplied", dry_run=True)
+    said = [one.verdict.detail if one.verdict else "" for one in answers]
+    assert [one.startswith("cannot be listed") for one in said] == [False, False, True]
+
+
 @pytest.mark.parametrize("named", ["1", "file:///archive/box/0.tif", "/archive/box/0.tif"])
 def test_a_corrected_derivative_comes_back(
     settings: Settings, tmp_path: Path, named: str, bring_described: BringDescribed
