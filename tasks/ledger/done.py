@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, and_, func, select
 
 from tasks.errors import Reason
+from tasks.ledger import refusals
 from tasks.ledger.engine import reads
 from tasks.ledger.notes import notes_in
 from tasks.ledger.records import ClaimedItem
@@ -149,6 +150,8 @@ def _derivatives(run_id: int) -> Select[Any]:
             )
         )
         .where(claim.c.run_id == run_id, _HAS_OUTCOME)
+        # What is held, since then perhaps, is shown to nobody: a report is read by many.
+        .where(item.c.status != ItemStatus.HELD, ~refusals.is_held())
         .order_by(derivative.c.sha256, derivative.c.id)
     )
 

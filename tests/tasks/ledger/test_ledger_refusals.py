@@ -6,6 +6,7 @@ import pytest
 
 from tasks.errors import Reason
 from tasks.ledger import Digest, ItemFilter, Ledger
+from tasks.ledger.done import list_done
 from tasks.ledger.orders import OrderMode
 from tasks.ledger.pages import add_pages
 from tasks.schema import ItemStatus
@@ -310,6 +311,18 @@ def test_copies_of_what_is_held_are_held_whatever_became_of_them(
     assert ledger.hold(one, who="curator", why="rights") == 1
     assert statuses(ledger, recipe_id) == {"held": 2}
     assert ledger.approve(ALL, who="curator", why="") == 0
+
+
+def test_a_report_shows_nothing_that_is_held(ledger: Ledger) -> None:
+    """Neither a run's own nor one that is made again later."""
+    recipe_id = enqueued(ledger, 1)
+    run_id = ledger.start_run("run", "one")
+    finish_all(ledger, claim(ledger, recipe_id, run_id=run_id), ItemStatus.PUBLISHED)
+    assert len(list_done(ledger, run_id, derivatives=9, noted=0).derivatives) == 1
+    assert ledger.hold(ALL, who="curator", why="rights") == 1
+    done_then = list_done(ledger, run_id, derivatives=9, noted=0)
+    assert done_then.derivatives == []
+    assert done_then.statuses == {ItemStatus.PUBLISHED: 1}
 
 
 def learn(ledger: Ledger) -> None:
