@@ -82,6 +82,8 @@ MOVES = {
 
 
 _NO = (DecisionKind.REJECT, DecisionKind.SUPERSEDE)
+#: Of files that are gone, or that a pattern leaves out, nothing is made.
+_ANEW = (DecisionKind.RETRY, DecisionKind.REDO)
 
 
 @dataclass(frozen=True)
@@ -196,6 +198,9 @@ def _where(connection: Connection, kind: DecisionKind, chosen: ItemFilter) -> Co
     if not chosen.statuses and move.by_default is not None:
         sources = (move.by_name if chosen.uri is not None else None) or move.by_default
     where = and_(status_in(*sources), condition_of(connection, chosen))
+    if kind in _ANEW:
+        there = select(scan.c.id).where(scan.c.id == item.c.scan_id, scan.c.vanished_at.is_(None))
+        return and_(where, there.exists())
     if kind is not DecisionKind.APPROVE:
         return where
     # A yes is about the bytes that the curator saw: not about what is there now. It ends no hold.

@@ -40,6 +40,21 @@ def test_retry_takes_failed_items_unless_others_are_named(ledger: Ledger) -> Non
     assert [one.attempt for one in claim(ledger, recipe_id).items] == [1, 1, 1]
 
 
+@pytest.mark.parametrize("pattern", ["", "*.tif"])
+def test_nothing_is_made_anew_of_what_is_gone_or_left_out(ledger: Ledger, pattern: str) -> None:
+    """A pattern is a person's word, too, and a published derivative may be all that is left."""
+    recipe_id = enqueued(ledger, 2)
+    ledger.finish(claim(ledger, recipe_id, limit=1).token, [done(1, ItemStatus.PUBLISHED)])
+    ledger.record_listing(SOURCE, [], collection="photographs", leaves_out=lambda _: pattern)
+    assert statuses(ledger, recipe_id) == {"published": 1, "skipped": 1}
+    everything = ItemFilter(uri=f"{SOURCE}/")
+    assert ledger.redo(everything, who="curator", why="damaged") == 0
+    skipped = ItemFilter(statuses=[ItemStatus.SKIPPED])
+    assert ledger.retry(skipped, who="curator", why="again") == 0
+    ledger.record_listing(SOURCE, listing(keys(2)), collection="photographs")
+    assert ledger.redo(everything, who="curator", why="damaged") == 1
+
+
 def test_retried_killer_is_tried_alone(ledger: Ledger) -> None:
     """It may kill again."""
     recipe_id = enqueued(ledger, 3)
