@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from flows.cli import options
 from flows.terminal import print_json, say, stderr, stdout
@@ -74,6 +73,8 @@ def finetune(
 
 
 def _train_and_judge(finetuning: Finetuning) -> TrainingResult:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
     from tasks.finetune.showing import look_in_words
     from tasks.finetune.steps import judge_challenger, train
 
