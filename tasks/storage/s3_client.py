@@ -4,6 +4,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import botocore
 import botocore.session
 from botocore.config import Config
 from botocore.loaders import Loader, create_loader
@@ -83,6 +84,9 @@ def _config(settings: Settings) -> Config:
         read_timeout=settings.s3_timeout_s,
         max_pool_connections=_CONNECTIONS,
         tcp_keepalive=True,
+        # botocore would put its own together twice for each request, a tenth of its time.
+        user_agent=f"Autochrome (botocore/{botocore.__version__})",
+        parameter_validation=False,  # what we ask is typed; another twentieth
         signature_version="s3v4",
         # Buckets as host names need DNS, which only AWS can be counted on to have.
         s3={"addressing_style": "path" if settings.s3_endpoint_url else "auto"},
