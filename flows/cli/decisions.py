@@ -6,6 +6,7 @@ import enum
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from getpass import getuser
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 Word = TypeVar("Word", bound=enum.StrEnum)
 
 app = typer.Typer()
+
+#: Files that nobody has read are read for so long where a person says no to them.
+_READING_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,8 @@ def _decide(
 ) -> ExitCode:
     """Move items, under any recipe or one, and say how many; where none is moved, why not.
 
-    A no to a file that nobody has read is about the bytes that it holds now: it is read at once.
+    A no to a file that nobody has read is about the bytes that it holds now: it is read at once,
+    unless these are very many.
     """
     from tasks.discovery.comparison import read_refused
     from tasks.ledger import migrate
@@ -156,15 +161,17 @@ def _decide(
             move(one, who=decision.who, why=decision.why, dry_run=decision.dry_run)
             for one in chosen
         )
-        if moved and decision.kind in {"hold", "reject"} and not decision.dry_run:
-            read_refused(ledger, lambda url: open_store(url, settings=settings))
         if not moved:
             say(_why_nothing(ledger, decision.kind, chosen))
-    if as_json:
-        print_json({"command": decision.kind, "items": moved, "dry_run": decision.dry_run})
-    else:
-        would = "would move" if decision.dry_run else "moved"
-        stdout.print(f"{decision.kind} {would} {count(moved, 'scan')}")
+        if as_json:
+            print_json({"command": decision.kind, "items": moved, "dry_run": decision.dry_run})
+        else:
+            would = "would move" if decision.dry_run else "moved"
+            stdout.print(f"{decision.kind} {would} {count(moved, 'scan')}")
+        if moved and decision.kind in {"hold", "reject"} and not decision.dry_run:
+            opened = partial(open_store, settings=settings)
+            if not read_refused(ledger, opened, within_s=_READING_S):
+                say("not all of these could be read now; the next discovery reads the rest")
     return ExitCode.CLEAN if moved else ExitCode.FINISHED_WITH_FAULTS
 
 

@@ -6,6 +6,8 @@ be read now the doubt stays, and so does everything else.
 """
 
 import logging
+import math
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -52,27 +54,37 @@ def compare_doubts(ledger: Ledger, store: ObjectStore) -> ComparisonResult:
     return ComparisonResult(changed, same, unread)
 
 
-def read_refused(ledger: Ledger, opened: Callable[[str], ObjectStore]) -> None:
+def read_refused(
+    ledger: Ledger, opened: Callable[[str], ObjectStore], *, within_s: float = math.inf
+) -> bool:
     """Read the files that a person said no to unread: a no holds for their bytes everywhere.
 
-    What cannot be read now is read by the next discovery.
+    What is not read now is read by the next discovery.
 
     Args:
         ledger: Knows them.
         opened: Opens a source by its address; asked once for each.
+        within_s: After so long no more are begun.
+
+    Returns:
+        Whether all are read.
 
     Raises:
         DatabaseUnavailable: The ledger cannot be asked or written.
     """
     stores: dict[str, ObjectStore | None] = {}
+    end = time.monotonic() + within_s
     with ThreadPoolExecutor(READERS, thread_name_prefix="compare") as readers:
         while wanted := ledger.refused_unread(limit=PAGE_FILES):
+            if time.monotonic() >= end:
+                return False
             for url in {url for url, _ in wanted} - stores.keys():
                 stores[url] = _store_at(opened, url)
             digests = _known(readers.map(lambda one: _digest(stores[one[0]], one[1]), wanted))
             ledger.learn_refused(digests)
             if len(digests) < len(wanted):
-                return  # those would be given again
+                return False  # those would be given again
+    return True
 
 
 def _store_at(opened: Callable[[str], ObjectStore], url: str) -> ObjectStore | None:

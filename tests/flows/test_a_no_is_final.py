@@ -151,3 +151,17 @@ def test_a_no_is_about_the_bytes_that_a_file_held_then(box: Box, no: str) -> Non
     statuses = box.statuses()
     for key in ("0.jpg", "1.jpg"):
         assert statuses[key].startswith(("held", "review: decided_before")), statuses
+
+
+def test_a_no_to_more_than_can_be_read_at_once(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stands; whoever said it is told, and the next discovery reads the rest."""
+    source = str(box.folder)
+    assert box.do("discover", source) == 0
+    monkeypatch.setattr("flows.cli.decisions._READING_S", 0.0)
+    said = CliRunner().invoke(app, ["hold", f"{source}/0.jpg", "--why", "rights"])
+    assert said.exit_code == 0
+    assert "the next discovery reads the rest" in said.stderr
+    with Ledger.open(box.url) as ledger:
+        assert len(ledger.refused_unread()) == 1
+        assert box.do("discover", source) == 0
+        assert ledger.refused_unread() == []
