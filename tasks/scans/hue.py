@@ -5,11 +5,12 @@ or painted cheeks do, does not decide about the rest.
 """
 
 import enum
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
+from scipy.ndimage import find_objects, label, uniform_filter
 
 from tasks.scans.mount import find_mount
 from tasks.scans.toning import lab_of, unexplained
@@ -18,6 +19,7 @@ Floats32 = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
 _PLACES = 8  # along each side, that are looked at one by one
+_PRINT, _FILLED = 0.03, 0.8  # shares of all, and of its own rectangle, that a print fills
 _WINDOW = 3  # pixels averaged: fringes of a scanner and noise of JPEG cancel out in it
 
 
@@ -45,7 +47,8 @@ class HueRule:
         plain: Chroma of a place, its own or what lightness and place do not explain, up to which
             it has no colour to speak of.
         plain_places: Share of all places, mount and all, that are plain, from which the colours
-            of the others may be a target's, or a poster's on a grey wall.
+            of the others may be a target's, or a poster's on a grey wall; where prints lie apart
+            on one mount and one of them is of one tone, all count as plain.
         margin: Share of height and width left out at each side: colour targets lie there.
     """
 
@@ -82,18 +85,35 @@ def measure_chroma(light: Floats32, rule: HueRule) -> Chroma:
     """Measure the chroma of linear light, (3, h, w), in [0, 1], but for its margin and mount."""
     down, across = (int(rule.margin * size) for size in light.shape[1:])
     lab = lab_of(light[:, down : light.shape[1] - down, across : light.shape[2] - across])
-    counted = ~find_mount(lab)
-    chroma = np.hypot(*lab[1:])  # mount and all: a faint cast is one of all that was scanned
+    found = _measured(lab, ~find_mount(lab))
+    if judge_hue(found, rule) is not Hue.COLOUR:
+        return found
+    prints = [_measured(part, there) for part, there in _prints(lab_of(light))]
+    if len(prints) > 1 and any(judge_hue(one, rule) is not Hue.COLOUR for one in prints):
+        return replace(found, plain=1.0)  # of several processes on one card, each is of its own
+    return replace(found, plain=_plain_places(lab, np.hypot(*lab[1:]), rule))
+
+
+def _measured(lab: Floats32, counted: Bools) -> Chroma:
+    """Measure what is counted, on its mount: a faint cast is one of all that was scanned."""
+    chroma = np.hypot(*lab[1:])
     rest = uniform_filter(unexplained(lab, counted), (0, _WINDOW, _WINDOW))[:, counted]
-    found = Chroma(
+    return Chroma(
         mean=float(chroma.mean()),
         most=float(np.percentile(chroma, 98)),
         rest=float(np.percentile(np.hypot(*rest), 75)),
         breadth=float(np.sqrt(max(0.0, np.linalg.eigvalsh(np.cov(rest))[0]))),
     )
-    if judge_hue(found, rule) is not Hue.COLOUR:
-        return found
-    return replace(found, plain=_plain_places(lab, chroma, rule))
+
+
+def _prints(lab: Floats32) -> Iterator[tuple[Floats32, Bools]]:
+    """Rectangles on a mount: their L*, a*, b*, and what of them is not mount."""
+    mount = find_mount(lab)
+    parts, _ = label(~mount)
+    for number, (rows, columns) in enumerate(find_objects(parts), 1):
+        there = parts[rows, columns] == number
+        if there.sum() >= _PRINT * mount.size and there.mean() >= _FILLED:
+            yield lab[:, rows, columns], there
 
 
 def _plain_places(lab: Floats32, chroma: Floats32, rule: HueRule) -> float:

@@ -56,6 +56,24 @@ def test_a_mount_is_judged_as_a_frame_is(mount: str, tmp_path: Path) -> None:
         assert neutral.mean() > 0.2
 
 
+@pytest.mark.parametrize("card", [(60, 90, 66), (90, 26, 34), (232, 190, 196), (28, 36, 74)])
+def test_prints_of_several_processes_on_one_page_are_no_colour(
+    card: tuple[int, int, int], tmp_path: Path
+) -> None:
+    """Each is of one tone: an album's page is not skipped unseen. One of colour photographs is."""
+    page = np.ones((700, 900, 3)) * np.array(card) / 255
+    page += np.random.default_rng(0).normal(0, 0.012, (700, 900, 1))
+    coloured = page.copy()
+    for number, tone in enumerate(("sepia", "cyanotype", "gold", "sepia")):
+        top, left = 40 + 330 * (number // 2), 50 + 430 * (number % 2)
+        picture = photograph(290, 370, seed=number)
+        page[top : top + 290, left : left + 370] = oldprints.toned(picture, tone)
+        coloured[top : top + 290, left : left + 370] = in_colour(picture) / 255
+    assert _findings(page, tmp_path).reason in {Reason.NEARLY_COLOUR, Reason.OWN_COLOUR}
+    with pytest.raises(AlreadyColour):
+        _findings(coloured, tmp_path)
+
+
 @pytest.mark.parametrize("ageing", AGEING)
 def test_ageing_is_no_colour(ageing: str, tmp_path: Path) -> None:
     """Foxing, yellowing, silver and a scanner's fringes are asked about at most."""
