@@ -181,7 +181,11 @@ def lift_moved(connection: Connection, decision_id: int) -> list[dict[str, Any]]
     )
     same = and_(refusal.c.sha256 == approved.c.sha256, refusal.c.page == approved.c.page)
     is_same = select(approved.c.id).where(same).correlate(refusal).exists()
-    theirs = and_(~IS_HOLD, refusal.c.scan_id.in_(select(approved.c.id)))
+    holders = select(scan.c.id).join(
+        approved, and_(scan.c.sha256 == approved.c.sha256, scan.c.page == approved.c.page)
+    )
+    yes_to = or_(refusal.c.scan_id.in_(select(approved.c.id)), refusal.c.scan_id.in_(holders))
+    theirs = and_(~IS_HOLD, yes_to)
     either = select(refusal).where(or_(and_(~IS_HOLD, is_same), theirs))
     before = [dict(row) for row in connection.execute(either).mappings()]
     if not before:
@@ -226,8 +230,15 @@ def _standing(connection: Connection) -> Select[Any]:
     new = _ASKED.table(connection)
     of_scan = refusal.c.scan_id == new.c.scan_id
     of_bytes = and_(refusal.c.sha256 == new.c.sha256, refusal.c.page == new.c.page)
+    # What a scan holds that was turned down with other bytes waits wherever it is moved to.
+    same = and_(scan.c.sha256 == new.c.sha256, scan.c.page == new.c.page)
+    of_other = and_(refusal.c.scan_id == scan.c.id, ~IS_HOLD)
     either = union_all(
-        *(select(new.c.item_id, refusal.c.id).join(refusal, which) for which in (of_scan, of_bytes))
+        *(
+            select(new.c.item_id, refusal.c.id).join(refusal, which)
+            for which in (of_scan, of_bytes)
+        ),
+        select(new.c.item_id, refusal.c.id).join(scan, same).join(refusal, of_other),
     ).subquery()
     is_same = case((of_bytes, 1), else_=0)
     is_here = case((of_scan, 1), else_=0)

@@ -98,6 +98,22 @@ def test_other_bytes_in_the_place_of_a_copy_wait_for_a_person(ledger: Ledger, ki
 
 
 @pytest.mark.parametrize("kind", NOS)
+def test_other_bytes_after_a_no_wait_under_another_name(ledger: Ledger, kind: str) -> None:
+    """A file that waits since it changed is not published by being moved; a yes is about both."""
+    recipe_id = refused(ledger, kind)
+    discover(ledger, Listed(keys(1)[0]).changed())
+    enqueue(ledger, recipe_id)
+    assert publish(ledger, recipe_id, sha256=OTHER)[0] == "review"
+    discover(ledger, Listed("moved.tif"))
+    enqueue(ledger, recipe_id)
+    assert publish(ledger, recipe_id, sha256=OTHER)[:2] == ("review", "decided_before")
+    moved = ItemFilter(uri=f"{SOURCE}/moved.tif")
+    assert ledger.approve(moved, who="curator", why="lovely") == 1
+    ledger.redo(moved, who="curator", why="again")
+    assert publish(ledger, recipe_id, sha256=OTHER)[:2] == ("published", None)
+
+
+@pytest.mark.parametrize("kind", NOS)
 def test_the_same_bytes_under_another_recipe_wait_for_a_person(ledger: Ledger, kind: str) -> None:
     """And backfills pass them by."""
     refused(ledger, kind)
