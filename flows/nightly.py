@@ -87,6 +87,12 @@ def nightly(collections: tuple[str, ...] = (), resumes: int | None = None) -> Ni
             row = plan(unsearched(night), row.id)
             logger.info("%d scans are due", row.items)
         aborted = _colorize(settings, night.ledger, row)
+        while aborted and (again := night.order_again(orders.get(night.ledger, row.id))):
+            row = again
+            logger.info(
+                "another recipe is in service: %s takes the %d that are left", row.name, row.items
+            )
+            aborted = _colorize(settings, night.ledger, row)
         return _end(night, orders.settle(night.ledger, row.id), aborted)
 
 
@@ -111,7 +117,7 @@ def _wait(settings: Settings, ledger: Ledger, order_id: int) -> OrderRow:
 
 
 def _end(night: Run, row: OrderRow, aborted: str) -> NightSummary:
-    summary = night.count(row.id)
+    summary = night.count()
     summary.aborted = aborted
     if row.ended_at is None:
         orders.stop(night.ledger, row.id, RunEnding.ABORTED, why=aborted or "its night has ended")

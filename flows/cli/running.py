@@ -189,7 +189,7 @@ def run_here(settings: Settings, *, as_json: bool, pixels: PixelPool | None = No
         current.plan(order.id)
         aborted = _work(settings, current.ledger, order, stop=stop, pixels=pixels)
         steered = _end(current.ledger, order, aborted)
-        summary = current.count(order.id)
+        summary = current.count()
         summary.aborted = aborted
         is_stopped = stop.is_set() or bool(steered)
         ending = summary.ending(stopped=is_stopped)

@@ -86,7 +86,7 @@ def work_through(settings: Settings, watch: ShareWatch, fanout: Fanout) -> Batch
         have failed.
     """
     flight = _Flight(settings, watch, fanout)
-    total = BatchSummary()
+    total = watch.total
     with flight.landing():
         while True:
             flight.fill(total)
@@ -96,7 +96,7 @@ def work_through(settings: Settings, watch: ShareWatch, fanout: Fanout) -> Batch
                 flight.look_again()
                 continue
             total.add(flight.collect())
-            watch.progress(total)
+            watch.progress()
             _check_failure_budget(settings, watch, total)
 
 
@@ -165,7 +165,7 @@ class _Flight:
     def landing(self) -> Iterator[None]:
         """Let what is in flight end when an exception ends the share: it gives back the rest.
 
-        Prefect ends a run by raising one in the main thread at SIGTERM.
+        Prefect ends a run by raising one in the main thread at SIGTERM. What was done counts.
         """
         try:
             yield
@@ -176,7 +176,10 @@ class _Flight:
             until = time.monotonic() + _DRAINED_WITHIN_S
             with suppress(queue.Empty):
                 while self._given and (left_s := until - time.monotonic()) > 0:
-                    self._given.pop(id(self._done.get(timeout=left_s)))
+                    future = self._done.get(timeout=left_s)
+                    del self._given[id(future)]
+                    with suppress(Exception):  # the first error is the share's
+                        self._watch.total.add(future.result())
             raise
 
     def _request(self, limit: int) -> BatchRequest:

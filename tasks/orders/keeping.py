@@ -105,8 +105,8 @@ def lost_night(ledger: Ledger) -> OrderRow | None:
     for run in ledger.list_runs(kind="nightly", limit=1):
         if run.ending is not RunEnding.LOST:
             return None
-        nights = [row for row in orders.list_latest(ledger) if row.run_id == run.id]
-        return next((row for row in nights if row.kind is OrderKind.NIGHT), None)
+        nights = orders.list_of_run(ledger, run.id)
+        return next((row for row in reversed(nights) if row.kind is OrderKind.NIGHT), None)
     return None
 
 

@@ -7,13 +7,13 @@ into Prefect tasks.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 from tasks.batch.recipe import recipe_in_service
 from tasks.batch.summary import BatchSummary
 from tasks.batch.worker import take_over_leases
 from tasks.discovery.listing import Listing, record_source
-from tasks.errors import DatabaseUnavailable
+from tasks.errors import DatabaseUnavailable, NoCheckpoint
 from tasks.heartbeat import RUN_BEAT_S, beating
 from tasks.ledger import ItemStatus, Ledger, ListingCounts, RunEnding, RunFigures, RunRow, orders
 from tasks.ledger.done import list_done
@@ -61,12 +61,35 @@ class Run:
         """Give every scan that was never finished an item, and the order what waits for nobody."""
         orders.end_listing(self.ledger, order_id)
         row = plan_order(self.ledger, order_id)
-        self._advance(enqueued=row.items)
+        self._advance(enqueued=max(self.figures.enqueued, row.items))
         return row
 
-    def count(self, order_id: int) -> BatchSummary:
+    def order_again(self, row: OrderRow) -> OrderRow | None:
+        """Order what is left of an order that ended because another recipe came into service.
+
+        Returns:
+            The new order, planned, until the same deadline; None where that was not the cause.
+        """
+        try:
+            recipe = recipe_in_service(self.settings, self.ledger)
+        except NoCheckpoint:
+            return None
+        recipe_id = orders.find_recipe(self.ledger, recipe.digest)
+        left_s = orders.left_s(self.ledger, row.id)
+        is_over = left_s is not None and left_s <= 0
+        if row.state is not OrderState.ABORTED or row.recipe_id == recipe_id or is_over:
+            return None
+        names = (one.name for one in fields(Order) if one.name != "deadline_s")
+        again = Order(deadline_s=left_s, **{name: getattr(row, name) for name in names})
+        return self.plan(self.order(again).id)
+
+    def count(self) -> BatchSummary:
         """Record, and return, what the workers have done, in however many processes."""
-        shares = orders.list_shares(self.ledger, order_id, limit=None)
+        shares = [
+            share
+            for row in orders.list_of_run(self.ledger, self.run_id)
+            for share in orders.list_shares(self.ledger, row.id, limit=None)
+        ]
         stage_s: Counter[str] = Counter()
         for share in shares:
             stage_s.update(share.figures.stage_s)

@@ -40,10 +40,10 @@ class ShareWatch:
         self.share = share
         self.order = orders.get(ledger, share.order_id)
         self.stop = stop
+        self.total = BatchSummary()  #: what is done: whoever has it done counts it in
         self._ledger = ledger
         self._on_progress = on_progress
         self._is_given_up = False
-        self._total = BatchSummary()
         self._ends_at = float("inf")
         self._looked_at = time.monotonic()
         self._busy_at = self._looked_at  # when somebody was last known to be at it
@@ -58,11 +58,10 @@ class ShareWatch:
         """How much of its time is left."""
         return self._ends_at - time.monotonic()
 
-    def progress(self, total: BatchSummary) -> None:
-        """Take note of what is done."""
-        self._total = total
+    def progress(self) -> None:
+        """Tell that more is done."""
         self._busy_at = time.monotonic()
-        self._on_progress(total)
+        self._on_progress(self.total)
 
     def look(self, asked: int) -> None:
         """Have progress told now and then, although none of *asked* batches has ended.
@@ -72,7 +71,7 @@ class ShareWatch:
         now = time.monotonic()
         if now - self._looked_at > LOOK_S:
             self._looked_at = now
-            self._on_progress(self._total)
+            self._on_progress(self.total)
         if now - self._busy_at > IDLE_S:
             self._busy_at = now
             with suppress(DatabaseUnavailable):  # whoever needs it hears of that
@@ -90,7 +89,7 @@ class ShareWatch:
 
     def beat(self) -> None:
         """Say that the share lives; of a cancelled order, what is not begun is given back."""
-        is_open = orders.beat_share(self._ledger, self.share.id, items=self._total.items)
+        is_open = orders.beat_share(self._ledger, self.share.id, items=self.total.items)
         self._is_given_up = not is_open
         if orders.get(self._ledger, self.order.id).state is OrderState.CANCELLING:
             self.stop.set()
@@ -109,7 +108,7 @@ class ShareWatch:
 
     def keep_figures(self) -> None:
         """Record what was done."""
-        total = self._total
+        total = self.total
         figures = ShareFigures(
             total.given_back,
             total.coloured,

@@ -186,7 +186,7 @@ def test_a_night_goes_first(settings: Settings, ledger: Ledger, deployment_id: U
         work_off(late)
         assert orders.progress(ledger, number).done == 0
         work_off(first)
-        assert night.count(tonight.id).by_status == {"review": 3}
+        assert night.count().by_status == {"review": 3}
         night.end(RunEnding.COMPLETED)
     tick()
     work_off(runs_of(deployment_id)[-1])

@@ -3,7 +3,11 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from itertools import count
 
 import pytest
 
@@ -11,13 +15,16 @@ from flows.cli.running import run_here
 from flows.terminal import ExitCode
 from tasks.batch.children import PixelPool
 from tasks.errors import UsageError
-from tasks.ledger import Ledger, orders
+from tasks.ledger import Ledger, RunEnding, orders
 from tasks.ledger.migrate import make_if_missing
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.orders import Budget, Order, OrderKind, OrderState, Scope, Size
+from tasks.orders.batches import BatchRequest
+from tasks.orders.dispatch import Fanout, Future, in_this_process
 from tasks.orders.keeping import keep_going
 from tasks.orders.planning import make_order, place_order, plan_order
-from tasks.orders.run import begin_run, order_of_process
+from tasks.orders.run import begin_run, order_of_night, order_of_process
+from tasks.orders.working import work_here, work_share
 from tasks.settings import Settings
 from tests.workers import MakeSettings
 
@@ -97,3 +104,59 @@ def test_what_a_process_does_under_a_recipe_of_its_own_is_left_to_it(
     shares = keep_going(settings, ledger, workers=2)
     assert {share.order_id for share in shares} == {night.id}
     assert keep_going(own, ledger, workers=2), "these could"
+
+
+def test_a_night_goes_on_under_what_comes_into_service_amid_it(
+    settings: Settings, pixels: PixelPool
+) -> None:
+    """What is left is ordered again until the same deadline, and all of it is one run's."""
+    make_if_missing(settings.database_url.get_secret_value())
+    with begin_run(settings, kind="nightly", name="tonight") as run:
+        run.discover(settings.sources[0])
+        first = run.plan(run.order(replace(order_of_night(settings, ()), budget=Budget(6))).id)
+        fanout = partial(in_this_process, pixels=pixels)
+        two = orders.open_share(run.ledger, first.id, Size(1, 2, None), worker="w")
+        assert work_share(settings, two.id, open_fanout=fanout).by_status == {"review": 2}
+        assert run.order_again(first) is None, "it goes on"
+        run.settings = settings.model_copy(update={"access_jpeg_quality": 50})
+        late = orders.open_share(run.ledger, first.id, Size(1, 2, None), worker="w")
+        assert work_share(run.settings, late.id, open_fanout=fanout).ending() is RunEnding.COMPLETED
+        ended = orders.get(run.ledger, first.id)
+        assert ended.state is OrderState.ABORTED
+        again = run.order_again(ended)
+        assert again is not None
+        assert (again.items, again.run_id, again.budget) == (4, run.run_id, first.budget)
+        assert again.recipe_id != first.recipe_id
+        assert again.deadline_at == pytest.approx(first.deadline_at, abs=timedelta(seconds=5))
+        stop = threading.Event()
+        assert work_here(run.settings, run.ledger, again.id, stop=stop, open_fanout=fanout) == ""
+        assert run.count().by_status == {"review": 6}
+        assert run.figures.enqueued == 6
+        assert run.order_again(orders.get(run.ledger, again.id)) is None
+
+
+def test_what_is_in_flight_when_a_share_is_ended_counts(
+    settings: Settings, ledger: Ledger, pixels: PixelPool
+) -> None:
+    """Prefect ends a run by an exception; a batch that ends after it was done all the same."""
+    row = plan_order(ledger, make_order(settings, ledger, Order(), name="a backfill").id)
+    share = orders.open_share(ledger, row.id, Size(1, None, None), worker="w")
+
+    @contextmanager
+    def ended(settings: Settings, stop: threading.Event) -> Iterator[Fanout]:
+        asked = count()
+        with in_this_process(settings, stop, pixels=pixels) as fanout:
+
+            def submit(request: BatchRequest) -> Future:
+                if next(asked):
+                    raise KeyboardInterrupt
+                return fanout.submit(request)
+
+            yield replace(fanout, submit=submit)
+
+    with pytest.raises(KeyboardInterrupt):
+        work_share(settings, share.id, open_fanout=ended)
+    (told,) = orders.list_shares(ledger, row.id)
+    assert told.ending is RunEnding.CANCELLED
+    assert told.items + told.figures.given_back == 1
+    assert told.items == orders.progress(ledger, row.id).done

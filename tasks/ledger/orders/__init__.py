@@ -5,7 +5,9 @@ from tasks.ledger.orders.planning import enqueue_window, has_scans_at
 from tasks.ledger.orders.reading import (
     find_recipe,
     get,
+    left_s,
     list_latest,
+    list_of_run,
     list_open,
     list_shown,
     progress,

@@ -1,7 +1,6 @@
 """What stands about orders: which there are, how far they are, who decided what."""
 
 from collections import Counter
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, or_, select
@@ -75,18 +74,34 @@ def list_latest(connection: Connection, *, limit: int = 20) -> list[OrderRow]:
 
 
 @reads
+def list_of_run(connection: Connection, run_id: int) -> list[OrderRow]:
+    """Those whose claims count for a run, oldest first: a night's may have been ordered again."""
+    rows = connection.execute(
+        select(work_order).where(work_order.c.run_id == run_id).order_by(work_order.c.id)
+    )
+    return [row_of(row) for row in rows]
+
+
+@reads
 def find_recipe(connection: Connection, digest: str) -> int:
     """The id of a recipe; 0 where the ledger does not know it."""
     found = select(recipe.c.id).where(recipe.c.digest == digest)
     return int(connection.execute(found).scalar() or 0)
 
 
+@reads
+def left_s(connection: Connection, order_id: int) -> float | None:
+    """Seconds until an order's deadline, below 0 where it has passed; None: it has none."""
+    row = connection.execute(
+        select(work_order.c.deadline_at, sql.now().label("now")).where(work_order.c.id == order_id)
+    ).one()
+    return None if row.deadline_at is None else (row.deadline_at - row.now).total_seconds()
+
+
 def is_late(connection: Connection, row: OrderRow) -> bool:
     """Whether an order's deadline has passed."""
-    if row.deadline_at is None:
-        return False
-    now: datetime = connection.execute(select(sql.now())).scalar_one()
-    return now >= row.deadline_at
+    left = left_s(connection, row.id)
+    return left is not None and left <= 0
 
 
 @reads

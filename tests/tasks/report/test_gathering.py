@@ -39,7 +39,7 @@ def work(pixels: PixelPool, fanout: OpenFanout) -> Work:
                 run.discover(source)
             run.plan(order.id)
             assert work_here(settings, run.ledger, order.id, stop=stop, open_fanout=fanout) == ""
-            summary = run.count(order.id)
+            summary = run.count()
             run.end(summary.ending(), detail=summary.aborted)
             make = partial(make_report, run, summary, ending=summary.ending(), pixels=pixels)
             return write_report(make, run), run.run_id
