@@ -211,15 +211,22 @@ def known_to_trainings(connection: Connection) -> frozenset[int]:
 def find_item(connection: Connection, named: str) -> tuple[int, int] | None:
     """The item that a person names by its number or its scan's URI, and its scan: (item, scan).
 
-    Of a scan's items, the latest. None where there is none.
+    Of a file's pages the first is meant, of a scan's items the latest. None where there is none.
+
+    Raises:
+        UsageError: The URI is that of many scans, a folder or a pattern, or of no source.
     """
-    wanted = select(item.c.id, item.c.scan_id).order_by(item.c.id.desc()).limit(1)
     if named.isdecimal():
-        wanted = wanted.where(item.c.id == int(named))
+        mine = item.c.id == int(named)
     else:
-        scans = select(scan.c.id).where(scans_at(connection, named))
-        wanted = wanted.where(item.c.scan_id.in_(scans))
-    row = connection.execute(wanted).first()
+        here = scans_at(connection, named)
+        files = select(scan.c.store_id, scan.c.key).where(here).distinct().limit(2)
+        if len(connection.execute(files).all()) > 1:
+            raise UsageError(f"{named} names many scans; name one")
+        mine = here
+    wanted = select(item.c.id, item.c.scan_id).join(scan, scan.c.id == item.c.scan_id)
+    latest = wanted.where(mine).order_by(scan.c.page, item.c.id.desc()).limit(1)
+    row = connection.execute(latest).first()
     return None if row is None else (row.id, row.scan_id)
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from tasks.errors import UsageError
 from tasks.ledger import ItemFilter, ItemStatus, Ledger
+from tasks.ledger.pages import add_pages
 from tasks.review import carry_out, read_reviews, write_reviews
-from tests.tasks.ledger.building import claim, enqueued, finish_all, statuses
+from tests.tasks.ledger.building import SOURCE, claim, enqueued, finish_all, statuses
 
 WAITING = ItemFilter(statuses=[ItemStatus.REVIEW])
 
@@ -68,6 +69,21 @@ def test_items_that_no_longer_wait_are_named(ledger: Ledger) -> None:
     assert (again.approved, len(again.passed_over)) == (0, 2)
 
 
+def test_the_name_of_a_file_means_its_first_page(ledger: Ledger) -> None:
+    """As in what is exported: its other pages have names of their own."""
+    recipe_id = enqueued(ledger, 1)
+    held = claim(ledger, recipe_id)
+    add_pages(ledger, held.items[0].scan_id, 3)
+    finish_all(ledger, held)
+    finish_all(ledger, claim(ledger, recipe_id))
+    rows = csv.DictReader(io.StringIO("".join(write_reviews(ledger, WAITING))))
+    text = "".join(f"{row['uri']},approve\n" for row in list(rows)[:2])
+    reviews, _ = read_reviews(ledger, f"item,decision\n{text}".encode(), name="r.csv", who="w")
+    assert [one.item_id for one in reviews] == [
+        row.id for row in ledger.list_items(WAITING, limit=2)
+    ]
+
+
 def test_an_item_that_was_coloured_anew_since_is_not_what_was_seen(ledger: Ledger) -> None:
     """Neither approved nor rejected; a file without the column goes by the item."""
     recipe_id = waiting(ledger, 2)
@@ -91,6 +107,7 @@ def test_an_item_that_was_coloured_anew_since_is_not_what_was_seen(ledger: Ledge
         ("999999,approve,,,", "line 3: there is no item '999999'"),
         (f"{2**70},approve,,,", "line 3: (there is no item|nothing has a number)"),
         ("file:///nowhere/a.tif,approve,,,", "line 3: no scans are known at"),
+        (f"{SOURCE}/box/,approve,,,", "line 3: .* names many scans"),
         ("1,reject,,,", "line 3: item 1 is decided twice"),
     ],
 )
