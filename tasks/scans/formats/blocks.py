@@ -1,10 +1,14 @@
 """Metadata as it stands in a file, unread: found by the format's module, understood elsewhere."""
 
 import enum
+import re
 from dataclasses import dataclass
 
 #: A larger piece is not looked at, and named.
 MAX_BLOCK_BYTES = 16 << 20
+
+#: What is read by nothing, and says such a word, is named.
+OF_RIGHTS = re.compile(rb"rights|copyright|licen[cs]e", re.IGNORECASE)
 
 
 class BlockKind(enum.StrEnum):

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from tasks.errors import AutochromeError
-from tasks.scans.formats.blocks import MAX_BLOCK_BYTES, Block, BlockKind
+from tasks.scans.formats.blocks import MAX_BLOCK_BYTES, OF_RIGHTS, Block, BlockKind
 from tasks.scans.formats.ifd import Directory, read_directory, read_layout
 from tasks.scans.formats.position import read_position
 from tasks.scans.formats.source import ByteSource
 
 DOCUMENT_NAME, DESCRIPTION, ARTIST, COPYRIGHT = 0x010D, 0x010E, 0x013B, 0x8298
-XP_TITLE, XP_COMMENT, XP_AUTHOR, XP_SUBJECT = 0x9C9B, 0x9C9C, 0x9C9D, 0x9C9F
+XP_TITLE, XP_COMMENT, XP_AUTHOR, XP_KEYWORDS, XP_SUBJECT = 0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F
 DATE_ORIGINAL, OFFSET_ORIGINAL, DATE_DIGITIZED, OFFSET_DIGITIZED, USER_COMMENT = (
     0x9003, 0x9011, 0x9004, 0x9012, 0x9286,
 )  # fmt: skip
@@ -30,7 +30,7 @@ _ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _UNIT, _EXIF_IFD, _GPS_IFD, _MAKER_N
 _TEXTS = {
     DOCUMENT_NAME: "DocumentName", DESCRIPTION: "ImageDescription", ARTIST: "Artist",
     COPYRIGHT: "Copyright", XP_TITLE: "XPTitle", XP_COMMENT: "XPComment", XP_AUTHOR: "XPAuthor",
-    XP_SUBJECT: "XPSubject",
+    XP_KEYWORDS: "XPKeywords", XP_SUBJECT: "XPSubject",
 }  # fmt: skip
 _INNER_TEXTS = {
     DATE_ORIGINAL: "DateTimeOriginal", OFFSET_ORIGINAL: "OffsetTimeOriginal",
@@ -38,7 +38,8 @@ _INNER_TEXTS = {
     USER_COMMENT: "UserComment",
 }  # fmt: skip
 _BLOCKS = {700: BlockKind.XMP, 33723: BlockKind.IPTC, 34377: BlockKind.PHOTOSHOP}
-_UTF16 = {XP_TITLE, XP_COMMENT, XP_AUTHOR, XP_SUBJECT}
+_UTF16 = {XP_TITLE, XP_COMMENT, XP_AUTHOR, XP_KEYWORDS, XP_SUBJECT}
+_OF_MACHINES = {271, 272, 305}  # make, model, software: whose rights they state are their own
 _CHARACTERS = 1, 2, 6, 7, 129  # types that hold bytes; the last is UTF-8 of EXIF 3.0
 _MAX_TEXT_BYTES = 1 << 20
 _SIGN = re.compile(rb"(?<![A-Za-z\x80-\xff])\xa9(?![A-Za-z\x80-\xff])")  # in nearly all of them ©
@@ -94,6 +95,7 @@ def read_exif(directory: Directory) -> Exif:
     notes: list[str] = []
     unread: list[str] = []
     texts = dict(_texts(directory, _TEXTS, unread))
+    unread += _further_rights(directory)
     orientation = _number(directory, _ORIENTATION, "Orientation", 1, notes)
     if orientation not in range(1, 9):
         notes.append(f"Orientation is {orientation:g}, which means nothing; taken for upright")
@@ -155,6 +157,17 @@ def _texts(
             if not is_sure:
                 unread.append(f"{name} {UNSURE}")
             yield tag, text
+
+
+def _further_rights(directory: Directory) -> Iterator[str]:
+    """Name tags of text that are not read, and speak of rights."""
+    for tag, entry in directory.entries.items():
+        is_text = entry.kind in {2, 129} and entry.size <= _MAX_TEXT_BYTES
+        if not is_text or tag in _TEXTS or tag in _BLOCKS or tag in _OF_MACHINES:
+            continue
+        data = directory.data(tag) or b""
+        if OF_RIGHTS.search(data) or _SIGN.search(data.replace(b"\xc2\xa9", b"\xa9")):
+            yield f"tag {tag} speaks of rights, and was not read"
 
 
 def _number(directory: Directory, tag: int, name: str, default: float, notes: list[str]) -> float:

@@ -1,10 +1,9 @@
 """The boxes of a JP2 or JPX file (ITU-T T.800, annex I; T.801, annex M)."""
 
-import re
 import struct
 from dataclasses import dataclass, field
 
-from tasks.scans.formats.blocks import Block, BlockKind
+from tasks.scans.formats.blocks import OF_RIGHTS, Block, BlockKind
 from tasks.scans.formats.source import ByteSource, cut_off
 
 _UUIDS = {
@@ -18,7 +17,6 @@ _MAX_BOX_BYTES = 16 << 20
 _MAX_BOXES = 100_000
 _NESTING = {b"jp2h", b"res ", b"asoc"}
 _LAYERS = {b"jpch", b"jplh", b"cgrp"}  # of one picture of a JPX
-_OF_RIGHTS = re.compile(rb"rights|copyright|licen[cs]e", re.IGNORECASE)
 DECISIVE = {b"pclr", b"cmap", b"cdef"}  # what the codestream's components mean
 
 
@@ -127,7 +125,7 @@ def _take_metadata(boxes: Boxes, kind: bytes, body: bytes) -> None:
         plain = body.replace(b"\0", b"")  # it may be in UTF-16
         if b"RDF" in plain:
             boxes.blocks.append(Block(BlockKind.XMP, "a box xml", body))
-        elif _OF_RIGHTS.search(plain):
+        elif OF_RIGHTS.search(plain):
             fault = "is no XMP, and speaks of rights"
             boxes.blocks.append(Block(BlockKind.TEXT, "a box xml", b"", fault=fault))
     else:

@@ -8,7 +8,7 @@ import simplejpeg
 from tasks.errors import TruncatedScan, UnsupportedFormat
 from tasks.filetypes import Format
 from tasks.scans.formats import markers
-from tasks.scans.formats.blocks import Block, BlockKind
+from tasks.scans.formats.blocks import OF_RIGHTS, Block, BlockKind
 from tasks.scans.formats.exif import decode_text, read_exif_block
 from tasks.scans.formats.markers import walk_markers
 from tasks.scans.formats.source import BLOCK_BYTES, ByteSource, Part, Span, damaged, joined
@@ -230,16 +230,47 @@ def _take(found: _Segments, marker: int, body: bytes) -> None:
         numbers = body[7], int.from_bytes(body[8:10], "big"), int.from_bytes(body[10:12], "big")
         found.density = numbers
         found.parts.append(_JFIF)
-    elif marker == markers.APP1:
+    elif marker == markers.APP14 and body.startswith(markers.ADOBE) and len(body) >= 12:
+        found.adobe_transform = body[11]
+    elif marker == markers.COM:
+        found.comments.append(decode_text(body))
+    elif markers.APP0 <= marker <= markers.APP15:
+        _take_metadata(found, marker, body)
+
+
+def _take_metadata(found: _Segments, marker: int, body: bytes) -> None:
+    """Take an application segment that decides no pixel."""
+    if marker == markers.APP1:
         _take_app1(found, body)
     elif marker == markers.APP2 and body.startswith(markers.ICC) and len(body) > 14:
         found.icc.setdefault(body[12], body[14:])
+    elif marker == markers.APP12 and body.startswith(markers.DUCKY):
+        found.blocks += _ducky(body[len(markers.DUCKY) :])
     elif marker == markers.APP13:
         _take_app13(found, body)
-    elif marker == markers.COM:
-        found.comments.append(decode_text(body))
-    elif marker == markers.APP14 and body.startswith(markers.ADOBE) and len(body) >= 12:
-        found.adobe_transform = body[11]
+    else:
+        _take_other(found, marker, body)
+
+
+def _take_other(found: _Segments, marker: int, body: bytes) -> None:
+    """Look into a segment under a head that no standard has for it: for XMP, or for rights."""
+    plain, place = body.replace(b"\0", b""), f"segment APP{marker - markers.APP0}"
+    if b"RDF" in plain:
+        found.blocks.append(Block(BlockKind.XMP, place, body))
+    elif OF_RIGHTS.search(plain):
+        fault = "speaks of rights, and was not read"
+        found.blocks.append(Block(BlockKind.TEXT, place, b"", fault=fault))
+
+
+def _ducky(body: bytes) -> Iterator[Block]:
+    """What Photoshop writes when it saves for the web: numbered parts, of which two are texts."""
+    while len(body) > 4 and (number := int.from_bytes(body[:2], "big")):
+        size = int.from_bytes(body[2:4], "big")
+        text = body[8 : 4 + size].decode("utf-16-be", "replace").strip("\0 ")
+        name = {2: "comment", 3: "copyright"}.get(number, "")
+        if name and text:
+            yield Block(BlockKind.TEXT, "segment APP12", text.encode(), name=name)
+        body = body[4 + size :]
 
 
 def _take_scan(found: _Segments, body: bytes) -> None:
@@ -258,6 +289,8 @@ def _take_app13(found: _Segments, body: bytes) -> None:
         found.photoshop.append(body[len(head) :])
     elif body.startswith(b"\x1c"):  # datasets of IPTC without Photoshop's head
         found.blocks.append(Block(BlockKind.IPTC, "segment APP13", body))
+    else:
+        _take_other(found, markers.APP13, body)
 
 
 def _take_app1(found: _Segments, body: bytes) -> None:
@@ -274,8 +307,8 @@ def _take_app1(found: _Segments, body: bytes) -> None:
     elif body.startswith(markers.XMP_MORE):
         more = body[len(markers.XMP_MORE) :]
         found.blocks.append(Block(BlockKind.EXTENDED_XMP, "segment APP1", more))
-    elif b"RDF" in body.replace(b"\0", b""):  # under another head than the standard's
-        found.blocks.append(Block(BlockKind.XMP, "segment APP1", body))
+    else:
+        _take_other(found, markers.APP1, body)
 
 
 def _blocks(found: _Segments) -> Iterator[Block]:

@@ -9,14 +9,14 @@ from tasks.scans.formats.source import BLOCK_BYTES, ByteSource, cut_off, damaged
 SOI, EOI, SOS, DQT, DHT, DAC, DNL, DRI, DHP, EXP, COM, SOF_LS = (
     0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xCC, 0xDC, 0xDD, 0xDE, 0xDF, 0xFE, 0xF7,
 )  # fmt: skip
-APP0, APP1, APP2, APP8, APP9, APP11, APP13, APP14 = (
-    0xE0, 0xE1, 0xE2, 0xE8, 0xE9, 0xEB, 0xED, 0xEE,
+APP0, APP1, APP2, APP8, APP9, APP11, APP12, APP13, APP14, APP15 = (
+    0xE0, 0xE1, 0xE2, 0xE8, 0xE9, 0xEB, 0xEC, 0xED, 0xEE, 0xEF,
 )  # fmt: skip
 STANDALONE = {0x01, *range(0xD0, 0xD8)}  # without a length: restart markers, and one for no use
 #: What application segments begin with.
-EXIF, XMP, XMP_MORE, ICC, MPF, ADOBE, JFIF, SPIFF, PHOTOSHOP = (
+EXIF, XMP, XMP_MORE, ICC, MPF, ADOBE, JFIF, SPIFF, PHOTOSHOP, DUCKY = (
     b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0",
-    b"ICC_PROFILE\0", b"MPF\0", b"Adobe", b"JFIF\0", b"SPIFF\0", b"Photoshop 3.0\0",
+    b"ICC_PROFILE\0", b"MPF\0", b"Adobe", b"JFIF\0", b"SPIFF\0", b"Photoshop 3.0\0", b"Ducky",
 )  # fmt: skip
 
 PHOTOSHOPS = (PHOTOSHOP, b"Adobe_Photoshop2.5:\0\0", b"Adobe_Photoshop2.5:")  # as it began

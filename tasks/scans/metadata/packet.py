@@ -93,6 +93,8 @@ def parse_packet(data: bytes) -> Packet:
         if not still or len(again.properties()) >= len(builder.properties()):
             builder, error = again, still
     fault = f"is damaged ({error})" if error else ""
+    if not fault and not builder.has_rdf:
+        fault = "holds no RDF by the name that the standard has for it"
     return Packet(tuple(builder.properties()), builder.prefixes, "" if fault else mended, fault)
 
 
@@ -152,6 +154,11 @@ class _Builder(ET.TreeBuilder):
             return []
         unfinished = {id(element) for element in self._open}
         return [one for one in _properties(self._root) if id(one) not in unfinished]
+
+    @property
+    def has_rdf(self) -> bool:
+        """Whether there is RDF at all, though it may say nothing."""
+        return self._root is not None and next(self._root.iter(_RDF), None) is not None
 
     def _stop(self, why: str) -> None:
         self.is_bounded = True

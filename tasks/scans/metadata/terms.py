@@ -40,6 +40,7 @@ EXIF = {
     exif.XP_SUBJECT: ("dc:description", "rdf:Alt"),
     exif.ARTIST: ("dc:creator", "rdf:Seq"),
     exif.XP_AUTHOR: ("dc:creator", "rdf:Seq"),
+    exif.XP_KEYWORDS: ("dc:subject", "rdf:Bag"),
     exif.COPYRIGHT: ("dc:rights", "rdf:Alt"),
     exif.USER_COMMENT: ("exif:UserComment", "rdf:Alt"),
 }

@@ -95,6 +95,56 @@ def test_characters_that_nothing_tells_wait_for_a_person(
     assert "Copyright does not say which characters" in exif.unread[0]
 
 
+@pytest.mark.parametrize("code", [0xE2, 0xE4, 0xEC, 0xED, 0xEF])
+def test_xmp_and_rights_are_found_in_any_segment(code: int, tmp_path: Path) -> None:
+    """Programs put them under heads of their own; what is no RDF is named."""
+    assert header_of(made.jpeg(tmp_path, (code, xmp().encode()))).descriptive.copyright == RIGHTS
+    found = metadata_of(made.jpeg(tmp_path, (code, b"mine\0Copyright by the town")))
+    assert found.unread == (f"text in segment APP{code - 0xE0} speaks of rights, and was not read",)
+
+
+def test_what_photoshop_saves_for_the_web_is_read(tmp_path: Path) -> None:
+    """Its own segment holds a comment and the copyright, in UTF-16."""
+    body = b"Ducky\0\1\0\4\0\0\0\x50"
+    for number, text in ((2, CAPTION), (3, RIGHTS)):
+        data = struct.pack(">I", len(text)) + text.encode("utf-16-be")
+        body += struct.pack(">HH", number, len(data)) + data
+    told = said(metadata_of(made.jpeg(tmp_path, (0xEC, body + b"\0\0"))))
+    assert told[tag("dc:rights")] == (RIGHTS,)
+    assert told[tag("exif:UserComment")] == (CAPTION,)
+
+
+def test_rdf_by_another_name_is_named(tmp_path: Path) -> None:
+    """Of an old draft's namespace nothing is understood; an empty packet says nothing."""
+    draft = xmp().replace("1999/02/22-rdf-syntax-ns#", "TR/1999/PR-rdf-syntax-19990105#")
+    found = metadata_of(made.jpeg(tmp_path, (0xE1, made_head() + draft.encode())))
+    assert "holds no RDF by the name" in found.unread[0]
+    empty = '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"/>'
+    found = metadata_of(made.jpeg(tmp_path, (0xE1, made_head() + empty.encode())))
+    assert found.unread == ()
+
+
+def made_head() -> bytes:
+    """What XMP's segment begins with."""
+    return b"http://ns.adobe.com/xap/1.0/\0"
+
+
+def test_other_tags_that_speak_of_rights_are_named(tmp_path: Path) -> None:
+    """A page's name may hold them; a program's own are none of the scan's."""
+    for number, text, is_named in (
+        (285, RIGHTS, True),
+        (316, "All rights reserved", True),
+        (285, "Page 4", False),
+        (305, "Scan 1.0, Copyright 1999", False),
+    ):
+        body = text.encode()
+        found = metadata_of(made.tiff(tmp_path, (number, 2, len(body), body, True)))
+        assert bool(found.unread) == is_named
+    body = "Hafen".encode("utf-16-le")
+    found = metadata_of(made.tiff(tmp_path, (0x9C9E, 1, len(body), body, True)))
+    assert said(found)[tag("dc:subject")] == ("Hafen",)
+
+
 def test_a_copyright_sign_by_itself_is_read_for_sure(tmp_path: Path) -> None:
     """It has one number in nearly all codings; amid letters it is another."""
     for text, is_sure in ((b"\xa9 1934", True), (b"(\xa9)1934", True), (b"\xa9koda", False)):
