@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from tasks.films.luma import Codes, luma_of
 from tasks.films.opening import frames_from
 from tasks.films.segment import SegmentWriter, open_segment
 from tasks.films.shots import Shot
+from tasks.films.wear import Wear, grain_of
 
 #: The network looks at every third frame: by its number in the film, so that the parts of a take
 #: look at the same.
@@ -31,6 +33,8 @@ CONFIDENCE_POWER = 2.0
 _LEAST_SURE = 0.7
 #: Luma of a shot is kept while the network looks at it, up to so much; else it is decoded again.
 _KEPT_BYTES = 256 << 20
+#: Grain is measured on every frame of so many.
+_GRAIN_STEP = 8
 #: Frames whose chroma is made while one is coded.
 _AHEAD = 3
 
@@ -130,6 +134,9 @@ def colour_shot(  # noqa: PLR0913 -- each is a different thing, and the last is 
             at: (found.chroma, found.confidence**CONFIDENCE_POWER) for at, found in maps.items()
         }
         chroma = over_shot(weighed, look.motions)
+        if not (said and said.frames):  # what a person says stays as it is said
+            wear = Wear.of(look.small, look.grains)
+            chroma = map(wear.steady, count(), look.small, chroma)
         for _ in range(shot.lead):
             next(chroma)
         kept, small = look.kept, list(look.small[shot.lead :])
@@ -164,6 +171,7 @@ class _Look:
         self.first = shot.first - shot.lead
         self.small: list[Plane] = []
         self.motions: list[Motion] = []
+        self.grains: list[float] = []
         self.kept: list[tuple[Codes, int]] = []
         coding = Coding.of(header)
         frame_bytes = header.width * header.height * (1 if header.bits == 8 else 2)
@@ -173,6 +181,8 @@ class _Look:
         for number, moment in enumerate(frames_from(path, self.first, count, shot.seek)):
             luma = luma_of(moment.frame)
             self.small.append(small_luma(luma, coding, *size, turns=header.quarter_turns))
+            if number % _GRAIN_STEP == 0:
+                self.grains.append(grain_of(luma, coding))
             here = lightness_of(self.small[-1])
             if before is not None:
                 self.motions.append(finder.between(before, here))

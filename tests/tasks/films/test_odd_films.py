@@ -233,10 +233,11 @@ class WatchfulNetwork(RestlessNetwork):
 @pytest.mark.parametrize("rotation", TURNS)
 def test_the_network_sees_a_turned_film_upright(tmp_path: Path, rotation: int) -> None:
     """So do people who give hints; and chroma lies where the picture's own luma does."""
-    write_film(tmp_path / "f", scene(6, width=128, height=64))
+    pictures = [one // 2 + 64 for one in scene(6, width=128, height=64)]  # its colours have room
+    write_film(tmp_path / "f", pictures)
     own = replace(read_header(tmp_path / "f"), rotation=rotation)
     with open_segment(tmp_path / "turned", own, is_grey=True) as made:
-        for number, codes in enumerate(scene(6, width=128, height=64)):
+        for number, codes in enumerate(pictures):
             made.add((codes,), number * 40)
     header, network = probe(tmp_path / "turned"), WatchfulNetwork()
     turns = TURNS[header.rotation if header.rotation != -180 else 180]
