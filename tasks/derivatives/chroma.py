@@ -47,6 +47,8 @@ _CHROMINANCE = (
     *[99] * 32,
 )  # fmt: skip
 
+_FOUR_BY_FOUR = np.ones((4, 4), np.uint8)
+
 # ITU-T T.871 (JFIF), clause 7: what one unit of Cb and of Cr adds to R′, G′ and B′.
 _RED_BY_CR, _BLUE_BY_CB = 1.402, 1.772
 _GREEN_BY_CB, _GREEN_BY_CR = -0.344136, -0.714136
@@ -245,15 +247,13 @@ def _luma_under(luma: Codes, rows: slice) -> tuple[Codes, Codes]:
     first, stop = 2 * rows.start - 1, 2 * rows.stop + 1
     part = luma[max(first, 0) : stop]
     below = stop - max(first, 0) - part.shape[0]
-    pad = (max(-first, 0), below), (1, 1 + luma.shape[1] % 2)
-    part = np.pad(part, pad, mode="edge")
-    extremes = []
-    for reduce in (np.minimum, np.maximum):
-        pairs = reduce(part[:-1], part[1:])
-        tall = reduce(pairs[0:-1:2], pairs[2::2])  # four rows in steps of two
-        pairs = reduce(tall[:, :-1], tall[:, 1:])
-        extremes.append(reduce(pairs[:, 0:-1:2], pairs[:, 2::2]))
-    return extremes[0], extremes[1]
+    pad = max(-first, 0), below, 1, 1 + luma.shape[1] % 2
+    framed = cv2.copyMakeBorder(part, *pad, cv2.BORDER_REPLICATE)
+    smallest, largest = (
+        np.asarray(reduce(framed, _FOUR_BY_FOUR, anchor=(0, 0)), np.uint8)[:-3:2, :-3:2]
+        for reduce in (cv2.erode, cv2.dilate)
+    )
+    return smallest, largest
 
 
 def _fitted(differences: Plane | Differences, darkest: Codes, lightest: Codes) -> Codes:
