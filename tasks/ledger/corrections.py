@@ -29,7 +29,7 @@ from tasks.errors import AutochromeError, UsageError
 from tasks.ledger import sql
 from tasks.ledger.decisions import record
 from tasks.ledger.engine import reads, writes
-from tasks.ledger.filters import scans_at
+from tasks.ledger.filters import one_file_at
 from tasks.ledger.records import CorrectionRow, ShotRow
 from tasks.ledger.sweeping import uncount
 from tasks.ledger.uris import uri_of
@@ -266,7 +266,7 @@ def _lock_scan(connection: Connection, uri: str) -> Row[Any]:
     found = connection.execute(
         select(scan.c.id, scan.c.sha256, scan.c.page, scan.c.key, scan.c.frames, store.c.url)
         .join(store, store.c.id == scan.c.store_id)
-        .where(scans_at(connection, uri))
+        .where(one_file_at(connection, uri))
         .order_by(scan.c.page)
         .limit(1)
         .with_for_update(of=scan)

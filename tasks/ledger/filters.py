@@ -180,6 +180,19 @@ def _scans_by_name(connection: Connection, uris: Sequence[str]) -> dict[str, lis
     return {uri: numbers for uri, numbers in found.items() if numbers}
 
 
+def one_file_at(connection: Connection, uri: str) -> ColumnElement[bool]:
+    """The condition on `scan` that it is the file at *uri*, or the page of one.
+
+    Raises:
+        UsageError: That names many files, or lies in no store that scans were discovered in.
+    """
+    here = scans_at(connection, uri)
+    files = select(scan.c.store_id, scan.c.key).where(here).distinct().limit(2)
+    if len(connection.execute(files).all()) > 1:
+        raise UsageError(f"{uri} names many scans; name one")
+    return here
+
+
 def places_condition(store_id: int, source: str, place: str) -> ColumnElement[bool] | None:
     """On `scan`: it is of that source, and lies at *place* or in it; None where nothing of it does.
 

@@ -21,7 +21,7 @@ from tasks.errors import UsageError
 from tasks.ledger import refusals, sql
 from tasks.ledger.changes import ensure_store
 from tasks.ledger.engine import reads, writes
-from tasks.ledger.filters import scans_at
+from tasks.ledger.filters import one_file_at
 from tasks.ledger.reference_records import (
     Certainty,
     Description,
@@ -216,14 +216,7 @@ def find_item(connection: Connection, named: str) -> tuple[int, int] | None:
     Raises:
         UsageError: The URI is that of many scans, a folder or a pattern, or of no source.
     """
-    if named.isdecimal():
-        mine = item.c.id == int(named)
-    else:
-        here = scans_at(connection, named)
-        files = select(scan.c.store_id, scan.c.key).where(here).distinct().limit(2)
-        if len(connection.execute(files).all()) > 1:
-            raise UsageError(f"{named} names many scans; name one")
-        mine = here
+    mine = item.c.id == int(named) if named.isdecimal() else one_file_at(connection, named)
     wanted = select(item.c.id, item.c.scan_id).join(scan, scan.c.id == item.c.scan_id)
     latest = wanted.where(mine).order_by(scan.c.page, item.c.id.desc()).limit(1)
     row = connection.execute(latest).first()
@@ -233,7 +226,7 @@ def find_item(connection: Connection, named: str) -> tuple[int, int] | None:
 @reads
 def find_scan(connection: Connection, uri: str) -> int | None:
     """The scan at *uri*; None where none is known there."""
-    found = select(scan.c.id).where(scans_at(connection, uri)).order_by(scan.c.page).limit(1)
+    found = select(scan.c.id).where(one_file_at(connection, uri)).order_by(scan.c.page).limit(1)
     return connection.execute(found).scalar_one_or_none()
 
 

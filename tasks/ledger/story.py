@@ -9,7 +9,7 @@ from tasks.errors import Reason, UsageError
 from tasks.ledger import corrections, sql
 from tasks.ledger.engine import reads
 from tasks.ledger.films import list_shots
-from tasks.ledger.filters import scans_at
+from tasks.ledger.filters import one_file_at
 from tasks.ledger.reading import (
     derivative_row,
     item_row,
@@ -54,7 +54,7 @@ def get_story(connection: Connection, uri: str) -> ItemStory:
     rows = connection.execute(
         select(scan, store.c.url)
         .join(store, store.c.id == scan.c.store_id)
-        .where(scans_at(connection, uri))
+        .where(one_file_at(connection, uri))
         .order_by(scan.c.page)
         .limit(1)
     ).all()

@@ -154,6 +154,16 @@ def test_accents_may_be_composed_or_not(ledger: Ledger) -> None:
         assert len(ledger.list_items(ItemFilter(uri=name), limit=9)) == 1
 
 
+def test_a_folder_is_no_scan(ledger: Ledger) -> None:
+    """What is about one scan, its story or a correction, takes none of many; its pages are one."""
+    ledger.record_listing(SOURCE, listing(["box/a.tif", "box/b.tif"]), collection="p")
+    with pytest.raises(UsageError, match="names many scans"):
+        ledger.get_story(f"{SOURCE}/box/")
+    enqueue(ledger, recipe(ledger))
+    add_pages(ledger, 1, 2)
+    assert ledger.get_story(f"{SOURCE}/box/a.tif").scan.page == 0
+
+
 def test_addresses_are_written_as_those_of_stores() -> None:
     """Schemes in capitals, this machine by its name."""
     assert uri_given("FILE://localhost/in/a.tif") == "file:///in/a.tif"
