@@ -94,6 +94,7 @@ def _read(source: ByteSource, look: Looker) -> Chain:
             raise
         fault = error.with_traceback(None)
     is_raw = _are_raw(found, is_whole=fault is None)
+    found += _scans_of_thumbnails(found)
     return Chain(
         found[0].layout,
         tuple(one.offset for one in found),
@@ -129,6 +130,17 @@ def below(directory: Directory) -> Iterator[Directory]:
             yield read_directory(directory.source, directory.layout, place)
         except (TruncatedScan, UnreadableScan):  # it is no page's
             continue
+
+
+def _scans_of_thumbnails(directories: list[Directory]) -> list[Directory]:
+    """The unmarked directories that lie below a smaller one, as in DNG: it shows what they are."""
+    return [
+        one
+        for directory in directories[:_MAX_NEIGHBOURS]
+        for one in below(directory)
+        if not (_is_marked(one) or _is_mask(one))
+        and all(own > other for own, other in zip(_size(one), _size(directory), strict=True))
+    ]
 
 
 def data_end(directory: Directory) -> int:

@@ -7,10 +7,12 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 
 from tasks.derivatives.second_reading import Unstated, read_again
 from tasks.scans.icc import build_profile, parametric_curve
 from tasks.scans.reader import open_scan
+from tasks.scans.resample import resize
 from tests import scanfiles
 from tests.tasks.derivatives.test_second_reading import worst_difference
 
@@ -216,3 +218,23 @@ def test_further_pictures_are_named(tmp_path: Path) -> None:
         assert "a further picture" in "".join(open_scan(tmp_path / name).header.unread)
     (tmp_path / "b.jpg").write_bytes(data + bytes(5000))
     assert not open_scan(tmp_path / "b.jpg").header.unread
+
+
+@pytest.mark.parametrize("mark", [0, 1])
+def test_a_scan_below_its_thumbnail_is_the_page(mark: int, tmp_path: Path) -> None:
+    """As DNG has it: the chain holds the small one, and the scan lies below, unmarked."""
+    codes = scanfiles.codes_of(scanfiles.photograph())
+    small = np.rint(resize(codes, 90, 120)).astype(np.uint8)
+    plain = {"photometric": "minisblack", "metadata": None}
+    path = tmp_path / "t.tif"
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(small, subfiletype=mark, subifds=1, **plain)
+        writer.write(codes, subfiletype=0, **plain)
+        writer.write(scanfiles.codes_of(scanfiles.photograph(seed=3)), **plain)
+    scans = [open_scan(path, page=page) for page in range(2)]
+    assert {scan.header.pages for scan in scans} == {2}
+    found = [np.concatenate([strip for _, strip in scan.strips()]) for scan in scans]
+    assert any(np.array_equal(one, codes) for one in found)
+    below = next(scan for scan in scans if scan.directory == 2)
+    with pytest.raises(IndexError):  # tifffile numbers the chain alone: then a person looks
+        read_again(below)
