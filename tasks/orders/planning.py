@@ -93,9 +93,10 @@ def _why_nothing(plan: OrderPlan, order: Order) -> str:
         )
     if not plan.scans and order.kind is OrderKind.BACKFILL:
         return f"no scans are known of {where}; `autochrome discover SOURCE` finds what is there"
+    stand = ", ".join(f"{one.scans:,} {one.status or 'unknown'}" for one in plan.left_out[:3])
     return (
-        f"none of the {plan.scans:,} scans of {where} is due in mode {order.mode}; --dry-run says "
-        "where they stand"
+        f"of {count(plan.scans, 'scan')} of {where}, none is due in mode {order.mode}: {stand}; "
+        "--dry-run says why"
     )
 
 

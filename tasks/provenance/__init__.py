@@ -7,4 +7,4 @@ from tasks.provenance.model import (
     Provenance,
     this_program,
 )
-from tasks.provenance.xmp import build_xmp, compose_xmp, read_xmp
+from tasks.provenance.xmp import build_xmp, compose_xmp

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 from tasks.provenance.model import DIGITAL_SOURCE_TYPE, Provenance
 from tasks.provenance.packet import serialize
 from tasks.scans.metadata.dates import iso_date
-from tasks.scans.metadata.packet import NAMESPACES, Packet, clean_text, parse_packet, tag
+from tasks.scans.metadata.packet import Packet, clean_text, tag
 
 #: XMP's names for renditions (ISO 16684-1, RenditionClass) by the kind of file.
 RENDITIONS = {"master": "default", "access": "screen", "thumbnail": "thumbnail"}
@@ -81,21 +81,6 @@ def compose_xmp(
     ):
         properties[element.tag] = element
     return Packet(tuple(properties.values()), packet.prefixes)
-
-
-def read_xmp(data: bytes) -> dict[str, tuple[str, ...]]:
-    """Read a packet's texts.
-
-    Returns:
-        By prefixed name, and for fields of structures by path (`xmpMM:DerivedFrom/stRef:filePath`),
-        the texts in their order; empty where *data* is no packet.
-    """
-    packet = parse_packet(data)
-    found: dict[str, tuple[str, ...]] = {}
-    for element in packet.properties:
-        for path, text in _texts(element, ""):
-            found[path] = (*found.get(path, ()), text)
-    return found
 
 
 def _described(provenance: Provenance, rights: str) -> Iterator[ET.Element]:
@@ -217,14 +202,3 @@ def _structure(name: str, fields: Mapping[str, str]) -> ET.Element:
     element = ET.Element(tag(name), {tag("rdf:parseType"): "Resource"})
     element.extend(_text(field, text) for field, text in fields.items())
     return element
-
-
-def _texts(element: ET.Element, path: str) -> Iterator[tuple[str, str]]:
-    uri, _, local = element.tag[1:].partition("}")
-    prefix = next((prefix for prefix, known in NAMESPACES.items() if known == uri), uri)
-    if prefix != "rdf":  # lists, their items and descriptions add nothing to a path
-        path = f"{path}/{prefix}:{local}" if path else f"{prefix}:{local}"
-    if not len(element):
-        yield path, element.text or ""
-    for child in element:
-        yield from _texts(child, path)

@@ -20,11 +20,11 @@ from tasks.ledger import ItemFilter, orders
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.people import Role
 from tasks.ledger.references import list_references
-from tasks.provenance import read_xmp
 from tasks.settings import Settings
 from tests.browser import browsing, find_browser
 from tests.corrections import ANSWERED, BLUE, CLICK, FREE, GREEN, RED, distances, in_use, path_of
 from tests.desks import HTML, LOCAL, Curator, House, OpenHouse, serving
+from tests.packets import read_xmp
 from tests.ports import free_port
 from tests.templates import Template
 from tests.workers import settings_in

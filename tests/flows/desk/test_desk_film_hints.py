@@ -18,13 +18,13 @@ from tasks.ledger import ItemFilter, films
 from tasks.ledger.curating import desk_item
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.people import Role
-from tasks.provenance import read_xmp
 from tasks.provenance.premis import premis_item
 from tasks.settings import Settings
 from tests.browser import browsing, find_browser
 from tests.corrections import ANSWERED, CLICK, FREE, RED
 from tests.desks import HTML, LOCAL, Curator, House, serving
 from tests.films import PLAYER_READY, SHOT_FRAMES, coloured_reel, lumas
+from tests.packets import read_xmp
 from tests.workers import MakeSettings
 
 

@@ -39,12 +39,13 @@ from tasks.ledger.references import list_references
 from tasks.orders.dispatch import OpenFanout
 from tasks.orders.planning import make_order, plan_order
 from tasks.orders.working import work_here
-from tasks.provenance import read_xmp, this_program
+from tasks.provenance import this_program
 from tasks.provenance.premis import premis_item
 from tasks.schema import AttemptEnding
 from tasks.settings import Settings
 from tests.corrections import HINTS, RED, SAID, distances, in_use, path_of
 from tests.orders import claim_of
+from tests.packets import read_xmp
 from tests.templates import Template
 from tests.workers import settings_in
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from tasks.derivatives import OutputPolicy, WrittenFile, write_derivatives
 from tasks.derivatives import write as write_module
 from tasks.errors import ToneGateFailed, UnreadableScan, UnsupportedFormat
-from tasks.provenance import read_xmp
 from tasks.scans.reader import open_scan
+from tests.packets import read_xmp
 from tests.scanfiles import packed_tiff, photograph, press, write_jp2
 from tests.tasks.derivatives.scanmaker import (
     GAMMA_22,

@@ -20,8 +20,9 @@ from tasks.derivatives import write as write_module
 from tasks.derivatives.access import reduced_size
 from tasks.derivatives.jpegfile import parse_jpeg
 from tasks.errors import Reason, UnreadableScan, reason_of
-from tasks.provenance import DIGITAL_SOURCE_TYPE, read_xmp
+from tasks.provenance import DIGITAL_SOURCE_TYPE
 from tasks.scans.reader import open_scan
+from tests.packets import read_xmp
 from tests.tasks.derivatives.jpegs import make_grey_jpeg, make_picture
 from tests.tasks.derivatives.scanmaker import (
     GAMMA_22,

@@ -26,7 +26,7 @@ from tasks.films.segment import open_segment
 from tasks.films.shots import Shot, find_shots
 from tasks.films.viewing import AccessWriter
 from tasks.provenance import DIGITAL_SOURCE_TYPE, Provenance
-from tasks.provenance.xmp import read_xmp
+from tests.packets import read_xmp
 from tests.tasks.films.filmmaking import Codes, as_frame, scene, write_film
 from tests.tasks.films.networks import RestlessNetwork
 

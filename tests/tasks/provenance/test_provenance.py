@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tasks.provenance import DIGITAL_SOURCE_TYPE, NOTE, Provenance, build_xmp, read_xmp
+from tasks.provenance import DIGITAL_SOURCE_TYPE, NOTE, Provenance, build_xmp
 from tasks.scans.descriptive import Descriptive
 from tasks.scans.metadata.dates import iso_date
 from tasks.scans.metadata.packet import clean_text, parse_packet
+from tests.packets import read_xmp
 
 PLAIN = Provenance(
     scan_uri="s3://archive/box 12/8a28768.tif",
