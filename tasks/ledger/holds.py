@@ -22,6 +22,7 @@ from tasks.ledger.engine import Database, reads, writes
 from tasks.ledger.filters import condition_of, parameters_of, scans_at
 from tasks.ledger.records import Digest, ItemFilter
 from tasks.ledger.sweeping import uncount
+from tasks.ledger.uris import one_name
 from tasks.ledger.vanishing import WHO
 from tasks.schema import (
     CLAIMED,
@@ -253,8 +254,7 @@ def _places_in(connection: Connection, chosen: ItemFilter) -> list[str]:
     places = refusals.list_held_places(connection)
     if chosen.uri is None:
         return places
-    folder = chosen.uri.rstrip("/") + "/"
-    return [one for one in places if one == chosen.uri or f"{one.rstrip('/')}/".startswith(folder)]
+    return [one for one in places if one_name(one).startswith(one_name(chosen.uri))]
 
 
 def _was_coloured() -> ColumnElement[bool]:

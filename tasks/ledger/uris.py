@@ -122,6 +122,11 @@ def without_links(uri: str) -> str:
     return _FILE + quoted(real) + uri.removeprefix(_FILE + folder)
 
 
+def one_name(uri: str) -> str:
+    """The same for all ways to write a file, folder or pattern: without links, accents composed."""
+    return unicodedata.normalize("NFC", without_links(uri)).rstrip("/") + "/"
+
+
 def key_between(outer: str, inner: str) -> str | None:
     """What the keys of the store *inner* begin with in *outer*, which it lies in or is.
 
