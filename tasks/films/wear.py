@@ -22,6 +22,8 @@ _AROUND = 6
 _TIMES = 2.5
 #: Deviation, of 1, of white from frame to frame, below which nothing is done.
 _LEAST = 0.006
+#: Chroma that sRGB shows under any hue, of L* or of what that lacks to 100: 0.59 at least, at 50.
+_SURE = 0.5
 _SMOOTH_PX = 2.0
 _CROP_PX = 512  # sides of what grain is measured on, at most
 
@@ -79,6 +81,10 @@ class Wear:
             return a_b
         usual = cv2.GaussianBlur(small, (0, 0), _SMOOTH_PX) / np.float32(self.exposures[number])
         room = np.float32(_TIMES) * np.hypot(np.float32(self.flicker) * usual, self.grain)
+        found: Plane = a_b.copy()
+        flat, chroma = found.reshape(2, -1), np.hypot(*a_b).ravel()
         for light in (usual + room, usual - room):
-            a_b = fit_gamut(lightness_of(np.clip(light, 0, 1).astype(np.float32)), a_b)
-        return a_b
+            lightness = lightness_of(np.clip(light, 0, 1)).ravel()
+            places = np.flatnonzero(chroma > _SURE * np.minimum(lightness, 100 - lightness))
+            flat[:, places] = fit_gamut(lightness[None, places], flat[:, None, places])[:, 0]
+        return found

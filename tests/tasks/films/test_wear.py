@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
-from colormodel.planes import ChromaMap, Plane
-from tasks.films.chroma import Coding
+from colormodel.planes import ChromaMap, Plane, fit_gamut
+from tasks.films.chroma import Coding, lightness_of
 from tasks.films.colouring import colour_shot
 from tasks.films.header import read_header
 from tasks.films.shots import Shot
@@ -68,6 +69,21 @@ def test_a_film_that_is_not_worn_keeps_its_colours() -> None:
     worn = Wear.of([plane * share for share in (1, 0.9, 1.05) * 4], [0.01])
     assert np.abs(worn.steady(0, plane, a_b)).max() < 10
     assert np.array_equal(worn.steady(0, plane * np.float32(0.3), a_b), a_b)
+
+
+def test_colours_that_surely_fit_are_passed_over_without_loss() -> None:
+    """What is kept is what the gamut leaves of all of them."""
+    rng = np.random.default_rng(3)
+    small = rng.random((40, 60), np.float32)
+    a_b = rng.normal(0, 25, (2, 40, 60)).astype(np.float32)
+    wear = Wear(np.array([1.1]), flicker=0.03, grain=0.02)
+    usual = cv2.GaussianBlur(small, (0, 0), 2.0) / np.float32(1.1)
+    room = np.float32(2.5) * np.hypot(np.float32(0.03) * usual, 0.02)
+    expected = a_b
+    for light in (usual + room, usual - room):
+        expected = fit_gamut(lightness_of(np.clip(light, 0, 1)), expected)
+    assert np.array_equal(wear.steady(0, small, a_b), expected)
+    assert not np.array_equal(expected, a_b)
 
 
 def test_slow_changes_are_no_flicker() -> None:
