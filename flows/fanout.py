@@ -119,8 +119,14 @@ def _dask(settings: Settings) -> Iterator[TaskRunner[Any]]:
         yield runner
         return
     processes = settings.batches_in_flight or 1
-    # Its workers work on pixels in processes of their own, which daemons may not start.
-    with dask.config.set({"distributed.worker.daemon": False}):
+    ours = {
+        # Its workers work on pixels in processes of their own, which daemons may not start.
+        "distributed.worker.daemon": False,
+        # Prefect ends a run by a signal to its group; these give back what they hold when they hear
+        # that their share has ended.
+        "distributed.worker.preload": ["import os; os.setpgid(0, 0)"],
+    }
+    with dask.config.set(ours):
         yield DaskTaskRunner(
             cluster_kwargs={
                 "n_workers": processes,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.fanout import open_fanout
+from flows.fanout import _on_cluster, open_fanout
 from flows.nightly import nightly
 from tasks.errors import UsageError
 from tasks.ledger import orders
@@ -120,6 +120,18 @@ def test_people_hear_that_nobody_takes_up_what_is_asked_for(
     told = caplog.messages[0]
     assert order.name in told
     assert "nobody has taken up any of the 2 batches" in told
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.usefixtures("prefect_api")
+@pytest.mark.parametrize("settings", ["dask"], indirect=True)
+def test_a_signal_that_ends_a_run_leaves_its_cluster_to_drain(settings: Settings) -> None:
+    """Prefect sends it to all of the run's group: who holds scans would be gone with them."""
+    with _on_cluster(settings) as runner, runner as opened:
+        groups = opened.client.run(os.getpgrp)
+    assert len(groups) == 2
+    assert os.getpgrp() not in groups.values()
 
 
 def test_without_a_scheduler_there_is_a_remedy(
