@@ -121,6 +121,11 @@ def _take_metadata(boxes: Boxes, kind: bytes, body: bytes) -> None:
             boxes.exif = boxes.exif or body.removeprefix(b"Exif\0\0")
         elif name in _UUIDS:
             boxes.blocks.append(Block(_UUIDS[name], "a box uuid", body))
+        elif b"RDF" in body.replace(b"\0", b""):
+            boxes.blocks.append(Block(BlockKind.XMP, "a box uuid", body))
+        elif OF_RIGHTS.search(body.replace(b"\0", b"")):
+            fault = "speaks of rights, and was not read"
+            boxes.blocks.append(Block(BlockKind.TEXT, "a box uuid", b"", fault=fault))
     elif kind == b"xml ":
         plain = body.replace(b"\0", b"")  # it may be in UTF-16
         if b"RDF" in plain:

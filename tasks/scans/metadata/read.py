@@ -13,7 +13,7 @@ from types import MappingProxyType
 from xml.etree import ElementTree as ET
 
 from tasks.scans.formats import exif
-from tasks.scans.formats.blocks import Block, BlockKind
+from tasks.scans.formats.blocks import OF_RIGHTS, Block, BlockKind
 from tasks.scans.formats.exif import Exif
 from tasks.scans.formats.structure import Structure
 from tasks.scans.metadata import resources, terms
@@ -27,6 +27,9 @@ _RIGHTS = tuple(f"{{{NAMESPACES[prefix]}}}" for prefix in ("xmpRights", "plus"))
 
 #: Places of one kind that are read: standards know three or four.
 _MOST_PLACES = 16
+
+#: Texts of PNG about whose rights are not the picture's: a program's, a profile's.
+_OF_OTHERS = ("software", "icc:")
 
 #: What is told when two places disagree about it.
 _WEIGHED = {
@@ -227,6 +230,10 @@ class _Reading:
             if block.name in terms.PNG and text:
                 name, form = terms.PNG[block.name]
                 said.properties.setdefault(tag(name), make_property(name, form, (text,)))
+            elif block.name.startswith(_OF_OTHERS):
+                continue
+            elif OF_RIGHTS.search(block.name.encode() + block.data) or "\u00a9" in text:
+                self._unread.append(f"{block.place} speaks of rights, and was not read")
         return said
 
     def _note_differences(self, stands: Mapping[str, ET.Element], said: _Statement) -> None:

@@ -145,6 +145,27 @@ def test_other_tags_that_speak_of_rights_are_named(tmp_path: Path) -> None:
     assert said(found)[tag("dc:subject")] == ("Hafen",)
 
 
+@pytest.mark.parametrize("keyword", ["License", "Rights", "Usage"])
+def test_png_text_of_other_keywords_is_named_where_it_speaks_of_rights(
+    keyword: str, tmp_path: Path
+) -> None:
+    """What has no place in the derivative is not dropped without a word."""
+    found = metadata_of(made.png(tmp_path, **{keyword: "no reuse, all rights reserved"}))
+    assert "speaks of rights, and was not read" in "".join(found.unread)
+    assert not metadata_of(made.png(tmp_path, Software="Scan 1.0, Copyright 1999")).unread
+    assert not metadata_of(made.png(tmp_path, **{"icc:copyright": "Copyright Town"})).unread
+    assert not metadata_of(made.png(tmp_path, Source="a negative")).unread
+
+
+def test_xmp_and_rights_in_other_boxes_are_found(tmp_path: Path) -> None:
+    """Under a UUID that no standard has for them."""
+    name = bytes(range(16))
+    path = made.jp2(tmp_path, (b"uuid", name + xmp().encode()))
+    assert header_of(path).descriptive.copyright == RIGHTS
+    found = metadata_of(made.jp2(tmp_path, (b"uuid", name + b"Copyright by the town")))
+    assert "speaks of rights" in "".join(found.unread)
+
+
 def test_a_copyright_sign_by_itself_is_read_for_sure(tmp_path: Path) -> None:
     """It has one number in nearly all codings; amid letters it is another."""
     for text, is_sure in ((b"\xa9 1934", True), (b"(\xa9)1934", True), (b"\xa9koda", False)):
