@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 else:
     AnyPacket = av.Packet  # it takes no parameters
 
+#: For files that are written: times are the film's, before zero, too.
+OWN_TIMES = {"avoid_negative_ts": "disabled"}
 _REMEDY = "take another copy of it"
 
 

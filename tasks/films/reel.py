@@ -17,7 +17,7 @@ from tasks.errors import UnreadableScan, WriteUnverified
 from tasks.films.gate import check_reel
 from tasks.films.header import PIXEL_ASPECT, FilmHeader, read_header
 from tasks.films.hue import HueWatch
-from tasks.films.opening import AnyPacket, is_copied, open_film, unfit_sound
+from tasks.films.opening import OWN_TIMES, AnyPacket, is_copied, open_film, unfit_sound
 from tasks.films.tags import master_tags
 from tasks.films.viewing import AccessWriter, write_poster
 from tasks.provenance import Provenance
@@ -109,9 +109,8 @@ def join(  # noqa: PLR0913 -- each is a different thing, and the last are named
         film = open_.enter_context(open_film(source))
         first = open_.enter_context(open_film(segments[0]))
         # Sound that begins before the pictures does not push these back.
-        options = {"avoid_negative_ts": "disabled"}
         file = open_.enter_context(
-            av.open(f"file:{master}", "w", format="matroska", options=options)
+            av.open(f"file:{master}", "w", format="matroska", options=OWN_TIMES)
         )
         pictures = file.add_stream_from_template(first.streams.video[0])
         if header.timecode:

@@ -13,6 +13,7 @@ from av.video.stream import VideoStream
 
 from tasks.films.header import FilmHeader
 from tasks.films.luma import Codes
+from tasks.films.opening import OWN_TIMES
 
 #: FFV1 version 3: every frame alone, with checksums, in slices that are coded beside each other.
 _OPTIONS = {"level": "3", "g": "1", "slicecrc": "1", "coder": "rice", "context": "0"}
@@ -80,7 +81,7 @@ def open_segment(
         OSError: It cannot be written.
     """
     try:
-        with av.open(f"file:{path}", "w", format="matroska") as container:
+        with av.open(f"file:{path}", "w", format="matroska", options=OWN_TIMES) as container:
             writer = SegmentWriter(container, header, is_grey=is_grey)
             yield writer
             writer.end()

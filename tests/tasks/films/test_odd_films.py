@@ -21,12 +21,14 @@ from tasks.films.header import probe, read_header
 from tasks.films.kinds import is_film
 from tasks.films.luma import luma_of
 from tasks.films.opening import frames_from, moments, open_film, pictures_of
-from tasks.films.reel import join
+from tasks.films.reel import assemble, join
+from tasks.films.restore import restore_film
 from tasks.films.segment import open_segment
 from tasks.films.shots import find_shots
 from tests.tasks.films.filmmaking import Codes, as_frame, scene, write_film
 from tests.tasks.films.filmmaking import coloured as in_colour
 from tests.tasks.films.networks import RestlessNetwork
+from tests.tasks.films.test_reel import PROVENANCE, shown
 from tests.tasks.films.test_reel import coloured as made_of
 
 TURNS = {90: 1, -90: 3, 180: 2}
@@ -66,6 +68,13 @@ def test_times_before_zero_are_no_hindrance(tmp_path: Path) -> None:
         film.mux(stream.encode(None))
     found = lumas(tmp_path / "f")
     assert all(np.array_equal(one, own) for one, own in zip(found, pictures, strict=True))
+    header = probe(tmp_path / "f")
+    (shot,) = find_shots(tmp_path / "f", header)
+    colour_shot(tmp_path / "f", header, shot, RestlessNetwork(), tmp_path / "0.mkv")
+    reel = assemble(tmp_path / "f", [tmp_path / "0.mkv"], tmp_path, PROVENANCE)
+    restore_film(reel.master, tmp_path / "back.mkv")
+    for path in (reel.master, tmp_path / "back.mkv"):
+        assert shown(path) == [40 * at for at in range(-10, 14)]
 
 
 def test_frames_that_were_dropped_are_not_missing(tmp_path: Path) -> None:
