@@ -53,12 +53,14 @@ class ChromaMap:
         confidence: How sure the network is of each pixel, float32 (h, w) in [0, 1].
         score: The whole scan's confidence in [0, 1].
         lightness: The L* that the network saw, float32 (h, w) in [0, 100].
+        even: Where chroma is the same at whatever lightness, bool (h, w); None: nowhere.
     """
 
     chroma: Plane
     confidence: Plane
     score: float
     lightness: Plane
+    even: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         height, width = self.lightness.shape
@@ -100,7 +102,7 @@ class GuidedUpsampler:
 
     def __init__(self, chroma_map: ChromaMap, height: int, width: int) -> None:
         """Prepare for a scan of *height* × *width* pixels, smaller or larger than the map."""
-        lines = _fit_lines(chroma_map.chroma, chroma_map.lightness)
+        lines = _fit_lines(chroma_map)
         self._small = np.concatenate([lines, _local_range(chroma_map.lightness)])  # (6, h, w)
         self._height, self._width = height, width
         self._row, self._row_weight = _positions(height, self._small.shape[1])
@@ -171,7 +173,7 @@ class ShareUpsampler:
 
     def __init__(self, chroma_map: ChromaMap, share: Plane, height: int, width: int) -> None:
         """Take float32 (h, w) in [0, 1], of the map's size."""
-        both = replace(chroma_map, chroma=np.stack([share, share]).astype(np.float32))
+        both = replace(chroma_map, chroma=np.stack([share, share]).astype(np.float32), even=None)
         self._upsampler = GuidedUpsampler(both, height, width)
 
     def rows(self, lightness: Plane, top: int) -> Plane:
@@ -273,14 +275,17 @@ def _positions(full: int, small: int) -> tuple[NDArray[np.intp], Plane]:
     return before, (centre - before).astype(np.float32)
 
 
-def _fit_lines(chroma: Plane, lightness: Plane) -> Plane:
+def _fit_lines(chroma_map: ChromaMap) -> Plane:
     """Fit chroma = slope · L* + offset around each pixel; (4, h, w): two slopes, two offsets."""
+    chroma, lightness = chroma_map.chroma, chroma_map.lightness
     guide = lightness - np.float32(50)  # around 0, squares of float32 are exact enough
     mean, variance = _box_mean(guide), _box_mean(guide * guide)
     variance -= mean * mean
     np.maximum(variance, 0, out=variance)
     variance += NOISE_VARIANCE
     slopes = [(_box_mean(guide * one) - mean * _box_mean(one)) / variance for one in chroma]
+    if chroma_map.even is not None:
+        slopes = [np.where(chroma_map.even, np.float32(0), slope) for slope in slopes]
     offsets = [one - slope * lightness for one, slope in zip(chroma, slopes, strict=True)]
     return np.stack([*slopes, *offsets])
 

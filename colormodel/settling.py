@@ -77,7 +77,14 @@ def settle(
         chroma = np.where(neutral, np.float32(0), chroma)
     for kind in MASK_KINDS:
         chroma = chroma * (1 - correction.mask(kind, height, width))
-    return replace(untold, chroma=np.ascontiguousarray(chroma, np.float32))
+    even = np.zeros((height, width), np.bool_)
+    for row, column in said.places:  # the scan may be lighter there than what the network saw
+        even[_next_to(row), _next_to(column)] = True
+    return replace(untold, chroma=np.ascontiguousarray(chroma, np.float32), even=even)
+
+
+def _next_to(place: int) -> slice:
+    return slice(max(0, place - NEXT_PX), place + NEXT_PX + 1)
 
 
 def _with_hints(

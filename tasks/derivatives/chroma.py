@@ -104,7 +104,7 @@ def stored(chroma_map: ChromaMap, orientation: int) -> ChromaMap:
         orientation: The file's EXIF orientation, 1 to 8: how its stored pixels become upright.
     """
 
-    def turned(plane: Plane) -> Plane:
+    def turned(plane: NDArray[Any]) -> NDArray[Any]:
         # Upright pictures are made by exchanging axes, then mirroring: here it goes backwards.
         if orientation in {3, 4, 7, 8}:
             plane = plane[..., ::-1, :]
@@ -119,6 +119,7 @@ def stored(chroma_map: ChromaMap, orientation: int) -> ChromaMap:
         chroma=turned(chroma_map.chroma),
         confidence=turned(chroma_map.confidence),
         lightness=turned(chroma_map.lightness),
+        even=None if chroma_map.even is None else turned(chroma_map.even),
     )
 
 

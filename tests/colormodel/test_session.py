@@ -73,6 +73,22 @@ def distance(chroma_map: ChromaMap, lightness: Plane, stroke: Stroke) -> float:
     return worst
 
 
+def test_hints_hold_where_lightness_varies(session: PictureSession, lightness: Plane) -> None:
+    """On hair, seams and rims a pixel is lighter or darker than what the network saw around it."""
+    places = np.random.default_rng(5).uniform(0.1, 0.9, (400, 2))
+    rows, columns = (places.T * np.array([384, 384])[:, None]).astype(int)
+    varies = [
+        lightness[r - 2 : r + 3, c - 2 : c + 3].std() for r, c in zip(rows, columns, strict=True)
+    ]
+    rough = places[np.argsort(varies)[::-1]]
+    for n in range(0, 12, 3):
+        said = strokes(
+            *((x, y, rgb) for (y, x), rgb in zip(rough[n : n + 3], (RED, BLUE, RED), strict=True))
+        )
+        shown = session.colours(Correction(said))
+        assert max(distance(shown, lightness, stroke) for stroke in said) < 0.5
+
+
 def test_without_a_correction_it_is_what_the_network_gives(
     session: PictureSession, colorizer: Colorizer
 ) -> None:
