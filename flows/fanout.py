@@ -6,6 +6,7 @@ in any process that has Autochrome and its settings: the ledger is what they sha
 
 import logging
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -164,19 +165,30 @@ def _start_ray(settings: Settings, folder: Path) -> None:
 
     for left in reversed(range(_RAY_STARTS)):
         try:
-            ray.init(
-                namespace="prefect",
-                num_cpus=settings.batches_in_flight or 1,
-                include_dashboard=False,
-                object_store_memory=_OBJECT_STORE_BYTES,
-                _temp_dir=str(folder),
-            )
+            with _deaf_children():
+                ray.init(
+                    namespace="prefect",
+                    num_cpus=settings.batches_in_flight or 1,
+                    include_dashboard=False,
+                    object_store_memory=_OBJECT_STORE_BYTES,
+                    _temp_dir=str(folder),
+                )
         except Exception as error:  # Ray raises no other
             if not left or "timed out" not in str(error):
                 raise
             logger.warning("Ray has not started in time, and is started again: %s", error)
         else:
             return
+
+
+@contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Let what is started in the block hear no SIGTERM, with which Prefect ends a run's group."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _not_installed(name: str) -> UsageError:

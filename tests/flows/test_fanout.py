@@ -2,12 +2,14 @@
 
 import logging
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from flows.fanout import _on_cluster, open_fanout
@@ -19,7 +21,7 @@ from tasks.ledger.orders import OrderState, Size
 from tasks.orders.batches import claim_and_colorize
 from tasks.orders.dispatch import Fanout
 from tasks.orders.working import work_share
-from tasks.processes import pid_of
+from tasks.processes import pid_of, worker_name
 from tasks.settings import Settings
 from tests.orders import order_for
 from tests.ports import free_port
@@ -125,13 +127,27 @@ def test_people_hear_that_nobody_takes_up_what_is_asked_for(
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 @pytest.mark.usefixtures("prefect_api")
-@pytest.mark.parametrize("settings", ["dask"], indirect=True)
+@pytest.mark.parametrize("settings", ["dask", "ray"], indirect=True)
 def test_a_signal_that_ends_a_run_leaves_its_cluster_to_drain(settings: Settings) -> None:
     """Prefect sends it to all of the run's group: who holds scans would be gone with them."""
+    before = psutil.Process().children(recursive=True)
     with _on_cluster(settings) as runner, runner as opened:
-        groups = opened.client.run(os.getpgrp)
-    assert len(groups) == 2
-    assert os.getpgrp() not in groups.values()
+        if settings.task_runner == "dask":
+            pids = [pid_of(name) for name in opened.client.run(worker_name).values()]
+        else:
+            pids = [one.pid for one in psutil.Process().children(recursive=True)]
+            pids = [pid for pid in pids if pid not in {one.pid for one in before}]
+        assert len(pids) >= 2
+        for pid in pids:
+            with suppress(ProcessLookupError, FileNotFoundError):  # it has ended meanwhile
+                assert os.getpgid(pid) != os.getpgrp() or _is_deaf(pid)
+
+
+def _is_deaf(pid: int) -> bool:
+    """Whether a process blocks SIGTERM, or ignores it."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    masks = [line.split()[1] for line in status.splitlines() if line[:7] in {"SigBlk:", "SigIgn:"}]
+    return any(int(mask, 16) >> (signal.SIGTERM - 1) & 1 for mask in masks)
 
 
 def test_without_a_scheduler_there_is_a_remedy(
