@@ -360,6 +360,12 @@ async def check_form(request: Request) -> None:
         )
 
 
+def is_secure(request: Request) -> bool:
+    """Whether the browser speaks TLS, to us or to a proxy."""
+    said = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip()
+    return "https" in {request.url.scheme, said}
+
+
 OpenDesk = Annotated[Desk, Depends(desk_of)]
 Form = Annotated[dict[str, str], Depends(read_form)]
 Looking = Annotated[Visitor, Depends(_needing(Role.LOOK))]

@@ -7,7 +7,7 @@ from fastapi import APIRouter, HTTPException, Path, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from flows.desk.desk import Desk
-from flows.desk.identity import Looking, OpenDesk, Visitor
+from flows.desk.identity import Looking, OpenDesk, Visitor, is_secure
 from flows.desk.views import seen_item, shown_file
 from tasks.errors import AutochromeError
 from tasks.pictures.cache import CachedPyramid
@@ -34,7 +34,8 @@ def lead_to_info(identifier: str, visitor: Looking) -> Response:
 def info(request: Request, identifier: str, desk: OpenDesk, visitor: Looking) -> Response:
     """How large a picture is, and in which pieces it is best asked for."""
     kept = _kept(desk, visitor, identifier)
-    base = f"{request.url.scheme}://{request.url.netloc}/iiif/{identifier}"
+    scheme = "https" if is_secure(request) else request.url.scheme
+    base = f"{scheme}://{request.url.netloc}/iiif/{identifier}"
     size = kept.pyramid
     service = describe_service(base, width=size.width, height=size.height)
     return JSONResponse(service, media_type=_JSON, headers=_KEPT)

@@ -15,6 +15,7 @@ from flows.desk.identity import (
     cookie_of,
     desk_of,
     form_token,
+    is_secure,
 )
 from flows.desk.pages import render
 from tasks.ledger.people import begin_session, check_password, end_session
@@ -59,7 +60,7 @@ def sign_out(request: Request, desk: OpenDesk) -> Response:
     answer = RedirectResponse("/sign-in", 303)
     mine = desk.cookie(COOKIE)
     for name in (mine, f"__Host-{mine}"):
-        answer.delete_cookie(name, path="/", secure=_is_secure(request), httponly=True)
+        answer.delete_cookie(name, path="/", secure=is_secure(request), httponly=True)
     return answer
 
 
@@ -91,7 +92,7 @@ def _form(
 
 
 def _set(answer: Response, request: Request, name: str, value: str, *, hours: float) -> None:
-    secure, name = _is_secure(request), desk_of(request).cookie(name)
+    secure, name = is_secure(request), desk_of(request).cookie(name)
     answer.set_cookie(
         f"__Host-{name}" if secure else name,
         value,
@@ -101,9 +102,3 @@ def _set(answer: Response, request: Request, name: str, value: str, *, hours: fl
         httponly=True,
         samesite="strict",
     )
-
-
-def _is_secure(request: Request) -> bool:
-    """Whether the browser speaks TLS, to us or to a proxy: then it keeps cookies for that alone."""
-    said = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip()
-    return "https" in {request.url.scheme, said}

@@ -120,6 +120,10 @@ def test_pictures_of_an_item_are_served(house: House) -> None:
             assert info.status_code == 200, info.text
             sizes.add((info.json()["width"], info.json()["height"]))
             assert info.json()["id"].endswith(told[which])
+            behind = anna.client.get(
+                f"{told[which]}/info.json", headers={"X-Forwarded-Proto": "https"}
+            )
+            assert behind.json()["id"].startswith("https://")  # where a proxy speaks TLS for us
             jpeg = anna.client.get(f"{told[which]}/full/max/0/default.jpg")
             assert jpeg.headers["content-type"] == "image/jpeg"
             assert "private" in jpeg.headers["cache-control"]
