@@ -640,13 +640,13 @@ def test_a_failing_runtime_costs_one_picture(
     assert isinstance(found[3], NetworkFault)
 
 
-def test_infinity_is_no_colour(tmp_path: Path) -> None:
+def test_infinity_is_no_colour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Clamped, it would be a vivid green: it is a fault."""
     checkpoint = take_in(export(SmallDDColor(), tmp_path / "net.onnx"), "ddcolor")
     network = load_network(checkpoint)
     assert isinstance(network, network_module.ForeignNetwork)
     given = network.outputs
-    network.outputs = lambda lightness: (given(lightness)[0] * torch.inf, None)  # type: ignore[method-assign]
+    monkeypatch.setattr(network, "outputs", lambda plane: (given(plane)[0] * torch.inf, None))
     assert network(torch.full((1, 1, 64, 64), 30.0)).chroma.isnan().all()
 
 
