@@ -318,13 +318,18 @@ def undo_about(
 
 
 @router.get("/events", include_in_schema=False)  # it has no end, and OpenAPI no word for that
-async def events(desk: OpenDesk, visitor: Looking) -> StreamingResponse:
-    """What is decided from now on, by whomever, as server-sent events: `decided`, `missed`."""
+async def events(request: Request, desk: OpenDesk, visitor: Looking) -> StreamingResponse:
+    """What is decided from now on, by whomever, as server-sent events: `decided`, `missed`.
+
+    A browser whose connection was lost says what it heard last, and is told what was since.
+    """
     del visitor
+    heard = request.headers.get("last-event-id", "")
+    after = int(heard) if heard.isascii() and heard.isdigit() and len(heard) < 19 else None
     if desk.news.is_full:
         raise HTTPException(503, "too many browsers listen; load the page again to see news")
     return StreamingResponse(
-        desk.news.listen(),
+        desk.news.listen(after=after),
         media_type="text/event-stream",
         headers={"X-Accel-Buffering": "no"},
     )

@@ -22,6 +22,7 @@ _BEAT_EVERY_S = 15.0
 _MOST_UNSENT = 200
 _MOST_KNOWN = 2000
 MOST_LISTENERS = 1000
+_MISSED = "event: missed\ndata: {}\n\n"
 
 
 class DecisionFeed:
@@ -51,13 +52,23 @@ class DecisionFeed:
             with suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(due.set)
 
-    async def listen(self) -> AsyncIterator[str]:
-        """Events as the protocol writes them, for as long as somebody listens."""
+    async def listen(self, *, after: int | None = None) -> AsyncIterator[str]:
+        """Events as the protocol writes them, for as long as somebody listens.
+
+        Args:
+            after: The last decision that a listener has heard of whose connection was lost; what
+                was decided since is told at once.
+        """
         mine: asyncio.Queue[str] = asyncio.Queue(maxsize=_MOST_UNSENT)
         await self._begin()
         self._listeners.add(mine)
         try:
-            yield "retry: 3000\n\n"
+            latest = await run_in_threadpool(latest_decision, self._ledger)
+            yield f"id: {latest}\nretry: 3000\n\n"
+            if after is not None and (
+                told := await run_in_threadpool(self._meanwhile, after, latest)
+            ):
+                yield told
             while True:
                 try:
                     yield await asyncio.wait_for(mine.get(), _BEAT_EVERY_S)
@@ -68,6 +79,13 @@ class DecisionFeed:
             if not self._listeners and self._looking is not None:
                 self._looking.cancel()
                 self._looking = None
+
+    def _meanwhile(self, after: int, latest: int) -> str:
+        """Events of the decisions behind one, up to another; or that there were too many."""
+        if latest - after > _MOST_UNSENT:
+            return _MISSED
+        found = news_since(self._ledger, after, ())
+        return "".join(_event(one) for one in found if after < one.decision_id <= latest)
 
     async def _begin(self) -> None:
         if self._looking is not None and not self._looking.done():
@@ -105,7 +123,7 @@ class DecisionFeed:
             if listener.full():  # it was asleep; what it missed it asks for anew
                 while not listener.empty():
                     listener.get_nowait()
-                listener.put_nowait("event: missed\ndata: {}\n\n")
+                listener.put_nowait(_MISSED)
             listener.put_nowait(events)
         for old in list(self._known)[:-_MOST_KNOWN]:
             del self._known[old]
@@ -119,4 +137,4 @@ def _event(one: News) -> str:
         "items": {str(number): status for number, status in one.items.items()},
         "whole": one.is_whole,
     }
-    return f"event: decided\ndata: {json.dumps(told)}\n\n"
+    return f"id: {one.decision_id}\nevent: decided\ndata: {json.dumps(told)}\n\n"

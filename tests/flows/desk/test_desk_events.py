@@ -16,15 +16,17 @@ from tests.desks import LOCAL, serving
 
 
 @contextmanager
-def listening(url: str) -> Iterator[Iterator[dict[str, object]]]:
-    """The events that a browser hears, as JSON."""
+def listening(url: str, *, heard: int | None = None) -> Iterator[Iterator[dict[str, object]]]:
+    """The events that a browser hears, as JSON; one that heard of a decision before."""
+    headers = {} if heard is None else {"Last-Event-ID": f"{heard}"}
 
     def events(answer: httpx.Response) -> Iterator[dict[str, object]]:
         for line in answer.iter_lines():
             if line.startswith("data: "):
                 yield json.loads(line.removeprefix("data: "))
 
-    with httpx.stream("GET", f"{url}/api/events", auth=LOCAL, timeout=20) as answer:
+    asked = {"auth": LOCAL, "timeout": 20, "headers": headers}
+    with httpx.stream("GET", f"{url}/api/events", **asked) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         time.sleep(1.0)  # it is known by then what was decided before
         yield events(answer)
@@ -69,3 +71,29 @@ def test_what_is_decided_is_told(coloured: Settings, pixels: PixelPool, where: s
         assert told["whole"] is True
         if where != "here":
             assert told["who"] == "a script"
+
+
+def test_who_was_away_is_told_what_was_decided_meanwhile(
+    coloured: Settings, pixels: PixelPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, and nothing from before; where there is too much of it, to look anew."""
+    with serving(coloured, pixels) as url, open_ledger(coloured) as ledger:
+        ids = [row.id for row in ledger.list_items(ItemFilter(), limit=4)]
+
+        def reject(number: int) -> dict[str, str]:
+            assert ledger.reject(ItemFilter(ids=[ids[number]]), who="a script", why="") == 1
+            return {str(ids[number]): "rejected"}
+
+        reject(0)
+        with listening(url) as events:
+            reject(1)
+            heard = next(events)["decision"]
+        assert isinstance(heard, int)
+        meanwhile = reject(2)
+        with listening(url, heard=heard) as events:
+            assert next(events)["items"] == meanwhile
+            live = reject(3)
+            assert next(events)["items"] == live
+        monkeypatch.setattr("flows.desk.news._MOST_UNSENT", 1)
+        with listening(url, heard=heard) as events:
+            assert next(events) == {}
