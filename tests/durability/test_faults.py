@@ -333,7 +333,7 @@ def own_server() -> Iterator[Server]:
 
 
 def while_working(worker: Worker, trouble: Callable[[], None]) -> list[str]:
-    """Work everything off in a thread, and make trouble meanwhile; why runs were aborted."""
+    """Work everything off in a thread, and make trouble once it has begun; why it aborted."""
     aborted: list[str] = []
 
     def work() -> None:
@@ -341,6 +341,8 @@ def while_working(worker: Worker, trouble: Callable[[], None]) -> list[str]:
 
     thread = threading.Thread(target=work)
     thread.start()
+    while thread.is_alive() and not any(attempts for _, attempts in standing(worker)):
+        thread.join(0.05)
     while thread.is_alive():
         trouble()
         thread.join(0.3)

@@ -442,7 +442,7 @@ def test_the_ui_names_runs_by_night_and_backfill(
     assert story.night["name"].startswith("night 20")
     page.take_picture(archive.folder / "runs.png")
     page.open(f"{address}/runs/flow-run/{story.night['id']}")
-    page.wait_for(story.night["name"], f"{NIGHT} scans, {NIGHT} new, 0 changed", "report: ")
+    page.wait_for(story.night["name"], f"{NIGHT} found, {NIGHT} new, 0 changed", "report: ")
     page.take_picture(archive.folder / "night.png")
     assert "Login" not in shown
 
