@@ -9,6 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from flows.desk.identity import (
     COOKIE,
     FORM_COOKIE,
+    SIGN_IN,
     AttemptLimit,
     Form,
     OpenDesk,
@@ -23,13 +24,13 @@ from tasks.ledger.people import begin_session, check_password, end_session
 router = APIRouter(include_in_schema=False)
 
 
-@router.get("/sign-in")
+@router.get(SIGN_IN)
 def ask(request: Request) -> Response:
     """The form."""
     return _form(request, next_page(request.query_params.get("next", "")), "")
 
 
-@router.post("/sign-in")
+@router.post(SIGN_IN)
 def sign_in(request: Request, desk: OpenDesk, form: Form) -> Response:
     """Begin a session, if name and password fit."""
     name, password = form.get("name", "").strip()[:200], form.get("password", "")[:1000]
@@ -57,7 +58,7 @@ def sign_out(request: Request, desk: OpenDesk) -> Response:
     if token := cookie_of(request.headers, desk.cookie(COOKIE)):
         end_session(desk.ledger, token)
         request.state.identity.forget()
-    answer = RedirectResponse("/sign-in", 303)
+    answer = RedirectResponse(SIGN_IN, 303)
     mine = desk.cookie(COOKIE)
     for name in (mine, f"__Host-{mine}"):
         answer.delete_cookie(name, path="/", secure=is_secure(request), httponly=True)

@@ -301,7 +301,7 @@ def _read_packets(film: InputContainer, stream: VideoStream, limits: FilmLimits)
     # in whose stead the one before is shown; their boxes and chunks tell where they are cut off.
     is_counted = not film.format.name.startswith(("mov", "avi"))
     # What MPEG states of itself is guessed by FFmpeg from its size.
-    is_stated = film.format.name not in {"mpeg", "mpegts", "mpegvideo", "h264", "dv"}
+    is_stated = film.format.name not in MPEG | {"mpegvideo", "h264", "dv"}
     is_short = is_counted and len(times) < stream.frames
     if (is_stated and end_s < stated_s - _MISSING_S) or is_short:
         raise TruncatedScan(
