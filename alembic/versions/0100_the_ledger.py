@@ -148,6 +148,7 @@ def downgrade() -> None:
             "share",
             "work_order",
             "outage",
+            "link",
             "scan_revision",
             "scan",
             "store",
@@ -251,6 +252,16 @@ def make_archive() -> None:
         may("sha256", SHA256),
         must("replaced_at", MOMENT),
     )
+    table(
+        "link",
+        "A link that leads out of a source: its scans are known by what it leads to, too",
+        own_id(),
+        must("store_id", ID, to="store"),
+        must("key", KEY),
+        must("target", KEY),
+        sa.UniqueConstraint("store_id", "key"),
+    )
+    index("ix_link_target", "link", ["target"])
     table(
         "outage",
         "A source, or a folder in one, of which nothing can be read now",

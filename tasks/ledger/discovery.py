@@ -38,10 +38,9 @@ from tasks.ledger.changes import (
     relist_scans,
 )
 from tasks.ledger.engine import Database, reads
-from tasks.ledger.filters import LAST_CHARACTER
-from tasks.ledger.holds import refuse_moved_files
+from tasks.ledger.holds import hold_found, refuse_moved_files
+from tasks.ledger.links import begins, changed_links, link_of, record_links
 from tasks.ledger.records import Doubt, ListedObject, ListingCounts, MissingScans
-from tasks.ledger.refused_files import hold_found
 from tasks.ledger.sources import Router, find_routes
 from tasks.ledger.vanishing import (
     mark_archived,
@@ -51,6 +50,7 @@ from tasks.ledger.vanishing import (
     mark_vanished,
 )
 from tasks.schema import DOUBTED, scan, store
+from tasks.storage import Link
 
 CHUNK_OBJECTS = 5_000
 T = TypeVar("T")
@@ -111,12 +111,14 @@ class _Comparison:
     moved: list[int] = field(default_factory=list)  # from another collection
     archived: list[int] = field(default_factory=list)
     restored: list[int] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)  # that lead elsewhere than before
+    linked: list[int] = field(default_factory=list)  # known scans under these
     known: list[int] = field(default_factory=list)  # all that are not new
 
     @property
     def is_news(self) -> bool:
-        news = (self.new, self.otherwise, self.reappeared, self.moved, self.archived, self.restored)
-        return any(news)
+        told = (self.new, self.otherwise, self.reappeared, self.moved, self.archived, self.restored)
+        return any((*told, self.links))
 
 
 @dataclass(frozen=True)
@@ -255,13 +257,15 @@ def _compare(connection: Connection, place: Place, objects: Sequence[ListedObjec
     facts = [facts_of(found) for found in objects]
     rows = ({**one, "n": n} for n, one in enumerate(facts))
     compared = connection.execute(comparison(connection, place), _LISTED.given(rows))
-    differs = _Comparison()
+    differs = _Comparison(links=changed_links(connection, place.store_id, objects))
     for n, number in compared.all():
         if number is None:
             differs.new.append(facts[n])
             continue
         scan_id, flags = number >> _FLAGS, number & (1 << _FLAGS) - 1
         differs.known.append(scan_id)
+        if differs.links and link_of(objects[n]) in differs.links:
+            differs.linked.append(scan_id)
         if flags & 1:
             differs.otherwise.append({**facts[n], "scan_id": scan_id})
         if flags & 2:
@@ -293,9 +297,10 @@ def comparison(connection: Connection, place: Place) -> Select[Any]:
 
 
 def _write(connection: Connection, place: Place, differs: _Comparison) -> _ChunkResult:
+    record_links(connection, place.store_id, differs.links)
     inserted = insert_scans(connection, place, differs.new)
-    if inserted.added:
-        hold_found(connection, place.store_id, inserted.added)
+    if found := (*inserted.added, *differs.linked):
+        hold_found(connection, place.store_id, found)
     changed = relist_scans(connection, place, differs.otherwise) if differs.otherwise else 0
     if differs.archived:
         mark_archived(connection, differs.archived)
@@ -354,7 +359,7 @@ def _known_after(
         scan.c.vanished_at.is_(None),
     )
     if prefix:
-        known = known.where(scan.c.key >= prefix, scan.c.key < prefix + LAST_CHARACTER)
+        known = known.where(begins(scan.c.key, prefix))
     return connection.execute(known.order_by(scan.c.key).limit(4 * CHUNK_OBJECTS)).all()
 
 

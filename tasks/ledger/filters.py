@@ -1,14 +1,17 @@
 """From an `ItemFilter` to SQL."""
 
+import operator
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, Text, and_, or_, select, true
 
 from tasks.errors import UsageError
 from tasks.ledger import sql
+from tasks.ledger.links import FileLinks, KeyCondition, Root, begins, linked_roots
 from tasks.ledger.records import ItemFilter
 from tasks.ledger.uris import (
     canonical,
@@ -40,7 +43,6 @@ _FEW_SCANS = 100
 #: So many places are conditions; the scans of others are all given by their numbers.
 _MOST_PLACES = 200
 _NAMES = sql.Rows("names", store=BigInteger, key=Text)
-LAST_CHARACTER = "\U0010ffff"  # sorts behind every other, in UTF-8 as in Python
 
 
 def condition_of(connection: Connection, chosen: ItemFilter) -> ColumnElement[bool]:
@@ -109,14 +111,15 @@ def scans_at(connection: Connection, uri: str) -> ColumnElement[bool]:
     A URI is that of one scan, of a folder or source, or a pattern with ``*`` and ``?`` (which match
     "/" too): the first of these that is known. Without a scheme it is a key, or a pattern of keys,
     in any source. How names are written is in `tasks.ledger.uris`; by another name of the same
-    folder, or with accents as other systems write them, scans are found where none are by this.
+    folder, by what a link in a source leads to, or with accents as other systems write them, scans
+    are found where none are by this.
 
     Raises:
         UsageError: It lies in no store that scans were discovered in.
     """
     sources = _sources(connection)
     found: ColumnElement[bool] | None = None
-    for address in _addresses(sources, uri):
+    for address in _addresses(connection, sources, uri):
         condition = _scans_under(connection, address)
         if condition is not None and _has_scans(connection, condition):
             return condition
@@ -160,8 +163,15 @@ def _scans_by_name(connection: Connection, uris: Sequence[str]) -> dict[str, lis
     for uri in uris:
         if not uri.endswith("/"):
             reading = next(readings_of(uri))
-            keys = next(_addresses(sources, uri)).keys(reading.name)
-            wanted[uri] = reading.page, [(number, key) for number, some in keys for key in some]
+            address = next(_addresses(connection, sources, uri))
+            wanted[uri] = (
+                reading.page,
+                [
+                    (root.store_id, key)
+                    for root in address.roots
+                    for key in root.keys(reading.name, respelt=False)
+                ],
+            )
     names = _NAMES.table(connection)
     given = ({"store": n, "key": key} for _, keys in wanted.values() for n, key in keys)
     rows = connection.execute(
@@ -193,35 +203,46 @@ def one_file_at(connection: Connection, uri: str) -> ColumnElement[bool]:
     return here
 
 
-def places_condition(store_id: int, source: str, place: str) -> ColumnElement[bool] | None:
+def places_condition(
+    connection: Connection, store_id: int, source: str, place: str
+) -> ColumnElement[bool] | None:
     """On `scan`: it is of that source, and lies at *place* or in it; None where nothing of it does.
 
     Whether there is a scan yet that tells a file from a folder or not.
     """
-    found = [one for where in _addresses({store_id: source}, place) for one in _conditions(where)]
+    addresses = _addresses(connection, {store_id: source}, place)
+    found = [one for where in addresses for one in _conditions(where)]
     return or_(*found) if found else None
 
 
 @dataclass(frozen=True)
 class Address:
-    """A URI, and the roots of sources by their stores' ids, all by their names or without links."""
+    """A URI, and the roots of sources, all by their names or without links."""
 
-    roots: Mapping[int, str]
+    roots: Sequence[Root]
     uri: str
     respelt: bool
+    links: FileLinks | None = None
 
-    def keys(self, name: str) -> Iterator[tuple[int, list[str]]]:
-        """By store, the keys that *name* may be."""
-        for number, root in self.roots.items():
-            if keys := keys_under(root, name, respelt=self.respelt):
-                yield number, keys
+    def keys(self, name: str) -> Iterator[tuple[Root | FileLinks, list[str]]]:
+        """By root, the keys that *name* may be; then the links to files that it may be."""
+        places: list[Root | FileLinks] = [*self.roots]
+        for root in places + ([self.links] if self.links else []):
+            if keys := root.keys(name, respelt=self.respelt):
+                yield root, keys
+
+    def having(self, name: str, condition: KeyCondition) -> list[ColumnElement[bool]]:
+        """On `scan`, for each root: the condition holds for a key that *name* may be."""
+        return [root.has(keys, condition) for root, keys in self.keys(name)]
 
 
-def _addresses(sources: Mapping[int, str], uri: str) -> Iterator[Address]:
+def _addresses(connection: Connection, sources: Mapping[int, str], uri: str) -> Iterator[Address]:
     for respelt in (False, True):
-        yield Address({n: root_of(url) for n, url in sources.items()}, uri, respelt)
-        real = {n: f"{canonical(url)}/" for n, url in sources.items()}
-        yield Address(real, without_links(uri), respelt)
+        yield Address([Root(n, root_of(url)) for n, url in sources.items()], uri, respelt)
+        real, numbers = without_links(uri), [*sources]
+        roots = [Root(n, f"{canonical(url)}/") for n, url in sources.items()]
+        roots += linked_roots(connection, numbers, real)
+        yield Address(roots, real, respelt, FileLinks(numbers))
 
 
 def _scans_under(connection: Connection, address: Address) -> ColumnElement[bool] | None:
@@ -254,11 +275,7 @@ def _conditions(address: Address) -> Iterator[ColumnElement[bool]]:
 def _file_conditions(address: Address) -> Iterator[ColumnElement[bool]]:
     """For each way to read the URI as a file or a page of one: the condition that a scan is it."""
     for reading in readings_of(address.uri):
-        found = [
-            and_(scan.c.store_id == number, scan.c.key.in_(keys))
-            for number, keys in address.keys(reading.name)
-        ]
-        if found:
+        if found := address.having(reading.name, operator.eq):
             page = true() if reading.page is None else scan.c.page == reading.page
             yield and_(or_(*found), page)
 
@@ -266,14 +283,11 @@ def _file_conditions(address: Address) -> Iterator[ColumnElement[bool]]:
 def _in_folder(address: Address) -> ColumnElement[bool] | None:
     """The condition that a scan lies in the folder or source, or in one below it."""
     folder = read_name(address.uri).rstrip("/") + "/"
-    found = [
-        and_(scan.c.store_id == number, or_(*map(_begins, keys)))
-        for number, keys in address.keys(folder)
-    ]
+    found = address.having(folder, begins)
     found += [
-        scan.c.store_id == number
-        for number, root in address.roots.items()
-        if keys_under(folder, root, respelt=address.respelt)
+        root.has([root.base], begins)
+        for root in address.roots
+        if keys_under(folder, root.name, respelt=address.respelt)
     ]
     return or_(*found) if found else None
 
@@ -283,14 +297,20 @@ def _matching(address: Address) -> ColumnElement[bool] | None:
     if parsed is None:
         return None
     parts, marks = parsed
-    found = [
-        and_(scan.c.store_id == number, or_(*(_matches(key, marks, address.uri) for key in keys)))
-        for number, keys in address.keys(_BETWEEN.join(parts))
+    matches = partial(_matches, marks=marks, uri=address.uri)
+    name = _BETWEEN.join(parts)
+    found = address.having(name, matches)
+    found += [
+        root.is_named(name, matches)
+        for root in address.roots
+        if root.name > parts[0] and root.name.startswith(parts[0])
     ]
     return or_(*found) if found else None
 
 
-def _matches(pattern: str, marks: Sequence[str], uri: str) -> ColumnElement[bool]:
+def _matches(
+    column: ColumnElement[str], pattern: str, *, marks: Sequence[str], uri: str
+) -> ColumnElement[bool]:
     """Literal parts and wildcards in turn; all that is in a folder, where it ends in "/"."""
     fixed, *others = pattern.split(_BETWEEN)
     glob = [fixed]
@@ -298,8 +318,4 @@ def _matches(pattern: str, marks: Sequence[str], uri: str) -> ColumnElement[bool
         glob += [mark, part]
     glob += ["*", ""] if uri.endswith("/") else []
     # The range lets the index find the folder; the pattern does the rest.
-    return and_(_begins(fixed), sql.like_glob(scan.c.key, glob))
-
-
-def _begins(key: str) -> ColumnElement[bool]:
-    return and_(scan.c.key >= key, scan.c.key < key + LAST_CHARACTER) if key else true()
+    return and_(begins(column, fixed), sql.like_glob(column, glob))

@@ -76,6 +76,17 @@ def hold(connection: Connection, chosen: ItemFilter, *, who: str, why: str) -> i
     return count
 
 
+def hold_found(connection: Connection, store_id: int, scan_ids: Iterable[int]) -> None:
+    """Hold scans that lie where a person has said so: new ones, and where links lead now."""
+    if not refused_files.refuse_found(connection, store_id, scan_ids):
+        return
+    made = Decision(
+        DecisionKind.HOLD, ItemStatus.HELD, WHO, "it lies where all that is found waits"
+    )
+    found = and_(item.c.scan_id.in_(sql.given_ids(connection)), refusals.is_of_held_scan())
+    _take(connection, made, found, sql.as_ids(scan_ids), None)
+
+
 def refuse_moved_files(database: Database, gone_ids: Sequence[int]) -> None:
     """What was said of files that nobody has read stands for them under other names.
 

@@ -13,7 +13,7 @@ from sqlalchemy.sql.selectable import FromClause
 from tasks.ledger import sql
 from tasks.ledger.changes import ensure_store
 from tasks.ledger.engine import reads, writes
-from tasks.ledger.filters import LAST_CHARACTER
+from tasks.ledger.links import LAST_CHARACTER
 from tasks.ledger.records import OutageRow
 from tasks.schema import ItemStatus, Moment, item, outage, scan, status_in, store
 

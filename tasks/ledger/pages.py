@@ -6,7 +6,7 @@ from tasks.ledger import sql
 from tasks.ledger.engine import writes
 from tasks.ledger.enqueue import enqueue_scans
 from tasks.ledger.holds import hold_copies
-from tasks.ledger.refused_files import hold_found, refuse_pages
+from tasks.ledger.refused_files import refuse_found, refuse_pages
 from tasks.schema import ItemStatus, OrderMode, item, scan, work_order
 
 _NUMBERS = sql.Rows("numbers", page=Integer)
@@ -60,7 +60,7 @@ def add_pages(connection: Connection, scan_id: int, pages: int) -> int:
     added = set(connection.execute(select(scan.c.id).where(later)).scalars()) - known
     if added:
         refuse_pages(connection, scan_id, added)
-        hold_found(connection, first.store_id, added)
+        refuse_found(connection, first.store_id, added)
         hold_copies(connection, sorted(added))
     copied = {name: getattr(first, name) for name in _COPIED}
     connection.execute(

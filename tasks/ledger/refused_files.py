@@ -99,18 +99,20 @@ def hold_bytes(connection: Connection, scan_ids: Iterable[int]) -> None:
     connection.execute(insert(refusal).from_select(_COLUMNS, held), sql.as_ids(scan_ids))
 
 
-def hold_found(connection: Connection, store_id: int, scan_ids: Iterable[int]) -> None:
-    """Hold new scans of a store that lie where a person has said so."""
+def refuse_found(connection: Connection, store_id: int, scan_ids: Iterable[int]) -> int:
+    """Note holds of scans of a store that lie where a person has said so; returns how many."""
     places = connection.execute(select(held_place.c.decision_id, held_place.c.place)).all()
     if not places:
-        return
+        return 0
     url = connection.execute(select(store.c.url).where(store.c.id == store_id)).scalar_one()
     given = sql.as_ids(scan_ids)
+    count = 0
     for decision_id, place in places:
-        here = places_condition(store_id, url, place)
+        here = places_condition(connection, store_id, url, place)
         if here is not None:
             scans = and_(scan.c.id.in_(sql.given_ids(connection)), here)
-            refuse(connection, DecisionKind.HOLD, decision_id, scans, given)
+            count += refuse(connection, DecisionKind.HOLD, decision_id, scans, given)
+    return count
 
 
 def moved_files(connection: Connection, gone_ids: Iterable[int]) -> list[sql.AnyRow]:

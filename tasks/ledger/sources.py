@@ -6,7 +6,7 @@ listed, in whatever order, by whatever name of the same folder.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, select, text
@@ -14,6 +14,7 @@ from sqlalchemy import Connection, select, text
 from tasks.ledger import sql
 from tasks.ledger.changes import Place, ensure_source
 from tasks.ledger.engine import reads
+from tasks.ledger.links import link_of
 from tasks.ledger.records import ListedObject
 from tasks.ledger.uris import canonical, key_between
 from tasks.schema import scan, store
@@ -70,20 +71,24 @@ class Router:
         sorted_: dict[str, list[ListedObject]] = {}
         for found in objects:
             route = next((one for one in inner if found.key.startswith(one.inside)), rest)
-            sorted_.setdefault(route.inside, []).append(_moved(found, route.key_of(found.key)))
+            sorted_.setdefault(route.inside, []).append(_moved(found, route))
         for route in self.routes:
             if route.inside in sorted_:
                 yield route, sorted_[route.inside]
 
 
-def _moved(found: ListedObject, key: str) -> ObjectInfo:
+def _moved(found: ListedObject, route: Route) -> ObjectInfo:
+    link = link_of(found)
+    if link is not None:
+        link = replace(link, key=route.key_of(link.key))
     return ObjectInfo(
-        key,
+        route.key_of(found.key),
         found.size_bytes,
         found.etag,
         found.modified_at,
         found.version,
         bool(getattr(found, "is_archived", False)),
+        link,
     )
 
 

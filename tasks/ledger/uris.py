@@ -176,6 +176,13 @@ def keys_under(root: str, name: str, *, respelt: bool = False) -> list[str]:
     return spellings(key) if respelt else [key]
 
 
+def fixed_names(uri: str) -> list[str]:
+    """What *uri* begins with up to the first wildcard, as names in full, in all forms."""
+    fixed = _WILDCARDS.split(uri)[0]
+    names = (read_name(split_page(fixed)[0]), _literal(fixed))
+    return list(dict.fromkeys(form for name in names for form in (name, *_in_forms(name))))
+
+
 def pattern_of(uri: str) -> tuple[list[str], list[str]] | None:
     """The literal parts of a pattern and the wildcards between them; None where there are none."""
     file, _ = split_page(uri)

@@ -111,8 +111,8 @@ def _find_local(search: Search, path: Path) -> Iterator[Found]:
 
 def _find_in_folder(search: Search, folder: Path) -> Iterator[Found]:
     walk = Walk(folder)
-    for key, _ in walk.files():
-        file = folder / os.fsdecode(name_from_key(key))
+    for found in walk.files():
+        file = folder / os.fsdecode(name_from_key(found.key))
         if file.suffix.lower() in SUFFIXES:
             yield _in_folder(search, file, folder)
     for trouble in walk.unreadable:

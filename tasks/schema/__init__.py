@@ -44,7 +44,7 @@ from tasks.schema.orders import share, work_order
 from tasks.schema.people import desk_session, opinion, person
 from tasks.schema.refusals import held_place, refusal
 from tasks.schema.runs import run
-from tasks.schema.scans import DOUBTED, PAGE, WORDS, outage, scan, scan_revision, store
+from tasks.schema.scans import DOUBTED, PAGE, WORDS, link, outage, scan, scan_revision, store
 from tasks.schema.tallies import item_tally, order_tally, scan_tally
 from tasks.schema.types import Moment, moment_text
 from tasks.schema.words import (

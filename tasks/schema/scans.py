@@ -71,6 +71,19 @@ scan = Table(
     comment="One picture in the archive: a page of an object in a store. Never deleted",
 )
 
+link = Table(
+    "link",
+    metadata,
+    own_id(),
+    link_to("store"),
+    Column(
+        "key", Key, nullable=False
+    ),  # its own; of one to a folder what its scans' keys begin with
+    Column("target", Key, nullable=False, index=True),  # the name in full of what it leads to
+    UniqueConstraint("store_id", "key"),
+    comment="A link that leads out of a source: its scans are known by what it leads to, too",
+)
+
 outage = Table(
     "outage",
     metadata,

@@ -4,6 +4,7 @@ from tasks.storage.keys import safe_key
 from tasks.storage.location import check_apart
 from tasks.storage.objects import (
     ChangedSinceListing,
+    Link,
     ListingIncomplete,
     ObjectArchived,
     ObjectInfo,

@@ -34,6 +34,7 @@ from tasks.storage.keys import (
 )
 from tasks.storage.objects import (
     ChangedSinceListing,
+    Link,
     ListingIncomplete,
     ObjectInfo,
     ObjectMissing,
@@ -86,8 +87,8 @@ class FolderStore:
     def list_objects(self, prefix: str = "", *, watch: Watch | None = None) -> Iterator[ObjectInfo]:
         """Yield all objects, sorted by key, holding the names of a few folders at a time."""
         walk = Walk(self._root, watch)
-        for key, status in walk.files(prefix):
-            yield _info(key, status)
+        for found in walk.files(prefix):
+            yield _info(found.key, found.status, found.link)
         if walk.unreadable:
             entries = count(len(walk.unreadable), "entry", "entries")
             raise ListingIncomplete(
@@ -282,9 +283,13 @@ class FolderStore:
                     file.unlink()
 
 
-def _info(key: str, status: os.stat_result) -> ObjectInfo:
+def _info(key: str, status: os.stat_result, link: Link | None = None) -> ObjectInfo:
     return ObjectInfo(
-        key=key, size_bytes=status.st_size, etag=_etag(status), modified_at=_time(status.st_mtime)
+        key=key,
+        size_bytes=status.st_size,
+        etag=_etag(status),
+        modified_at=_time(status.st_mtime),
+        link=link,
     )
 
 

@@ -43,6 +43,20 @@ class ListingIncomplete(StorageUnavailable):
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """A link in a folder to what lies outside of it.
+
+    Attributes:
+        key: Its own, relative to the store's URL; that of a link to a folder ends with "/".
+        target: The name in full of what it leads to, without further links, written as keys are;
+            of a folder ending with "/".
+    """
+
+    key: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectInfo:
     """One object as a listing shows it.
 
@@ -54,6 +68,7 @@ class ObjectInfo:
         version: The store's own name of this version, where it keeps versions and tells.
         is_archived: It cannot be read now: it lies in an archive class, and no restored copy does.
             Only of some classes does a listing tell; of others `fetch` raises `ObjectArchived`.
+        link: That it is, or lies under; None for what truly lies in the store.
     """
 
     key: str
@@ -62,6 +77,7 @@ class ObjectInfo:
     modified_at: datetime
     version: str | None = None
     is_archived: bool = False
+    link: Link | None = None
 
 
 class Watch(Protocol):

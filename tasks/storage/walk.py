@@ -4,11 +4,12 @@ import logging
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from tasks.storage.keys import RESERVED, key_from_name, name_from_key, shown
-from tasks.storage.objects import Watch
+from tasks.storage.objects import Link, Watch
 
 logger = logging.getLogger(__name__)
 
@@ -16,12 +17,22 @@ _SHOWN_CHARACTERS = 200  # of a name that cannot be listed, perhaps because it i
 _KINDS = {stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
 
 
+class Found(NamedTuple):
+    """A regular file, and the link out of the tree that it is or lies under."""
+
+    key: str
+    status: os.stat_result
+    link: Link | None
+
+
 @dataclass
 class _Folder:
     """A folder that is being walked: what of it is still to come, and whether anything came."""
 
     key: str
-    names: Iterator[str]
+    link: Link | None = None
+    names: Iterator[str] = field(default_factory=lambda: iter(()))
+    linked: set[str] = field(default_factory=set)  # names that are links to files
     is_empty: bool = True
 
 
@@ -44,11 +55,11 @@ class Walk:
         self._home = Path(os.path.realpath(root))  # unlike `resolve`, it takes links in a circle
         self._followed = [self._home]
 
-    def files(self, prefix: str = "") -> Iterator[tuple[str, os.stat_result]]:
-        """Yield key and status of every regular file whose key begins with *prefix*, by key."""
+    def files(self, prefix: str = "") -> Iterator[Found]:
+        """Yield every regular file whose key begins with *prefix*, by key."""
         # A stack of our own: a tree may be deeper than the interpreter's. Folders sort as "name/",
         # so that the keys below them come where a sorted list of all keys would have them.
-        stack = [self._open("")]
+        stack = [self._open("", None)]
         while stack:
             folder = stack[-1]
             name = next(folder.names, None)
@@ -61,14 +72,23 @@ class Walk:
                     self._look_into(key, stack)
             elif key.startswith(prefix) and (status := self._status(key)):
                 folder.is_empty = False
-                yield key, status
+                yield Found(key, status, self._link_of(key, folder, name))
 
-    def _open(self, key: str) -> "_Folder":
-        return _Folder(key, iter(self._names(key)))
+    def _open(self, key: str, link: Link | None) -> "_Folder":
+        folder = _Folder(key, link)
+        folder.names = iter(self._names(folder))
+        return folder
 
     def _look_into(self, key: str, stack: list["_Folder"]) -> None:
-        if not self._leaves_out(key) and self._enters(key):
-            stack.append(self._open(key))
+        if self._leaves_out(key):
+            return
+        link = stack[-1].link
+        if os.path.islink(self._path(key.removesuffix("/"))):  # noqa: PTH114 - names are bytes here
+            target = self._target(key)
+            if not self._follows(key, target):
+                return
+            link = Link(key, f"{_as_key(target)}/")
+        stack.append(self._open(key, link))
 
     def _leave(self, stack: list["_Folder"]) -> None:
         """A folder is at its end. One with a file somewhere below it is not empty."""
@@ -84,17 +104,19 @@ class Walk:
     def _path(self, key: str) -> bytes:
         return os.path.join(self._root, name_from_key(key))  # noqa: PTH118 - names are bytes here
 
-    def _names(self, folder: str) -> list[str]:
+    def _names(self, folder: _Folder) -> list[str]:
         """Return what is in *folder*, sorted; names of folders end with "/"."""
         names = []
         try:
-            with os.scandir(self._path(folder)) as entries:
+            with os.scandir(self._path(folder.key)) as entries:
                 for entry in entries:
                     name = key_from_name(entry.name)
                     if name != RESERVED:
-                        names.append(name + self._kind(entry, folder + name))
+                        names.append(name + self._kind(entry, folder.key + name))
+                        if entry.is_symlink():
+                            folder.linked.add(name)
         except OSError as error:
-            self._note(folder or ".", error)
+            self._note(folder.key or ".", error)
         return sorted(name for name in names if not name.endswith("//"))
 
     def _kind(self, entry: "os.DirEntry[bytes]", key: str) -> str:
@@ -117,12 +139,17 @@ class Walk:
             self._watch.found_special(key, _KINDS.get(stat.S_IFMT(mode), "device"))
         return "//"
 
-    def _enters(self, key: str) -> bool:
-        """Whether the folder at *key* is real, or a link to one that is not listed elsewhere."""
-        path = self._path(key.removesuffix("/"))
-        if not os.path.islink(path):  # noqa: PTH114 - names are bytes here
-            return True
-        target = Path(os.fsdecode(os.path.realpath(path)))
+    def _target(self, key: str) -> Path:
+        return Path(os.fsdecode(os.path.realpath(self._path(key.removesuffix("/")))))
+
+    def _link_of(self, key: str, folder: _Folder, name: str) -> Link | None:
+        """The link out of the tree that a file is, else the one that it lies under."""
+        if name in folder.linked and not (target := self._target(key)).is_relative_to(self._home):
+            return Link(key, _as_key(target))
+        return folder.link
+
+    def _follows(self, key: str, target: Path) -> bool:
+        """Whether a link leads to a folder that is not listed elsewhere."""
         if self._home.is_relative_to(target) or any(
             target.is_relative_to(tree) for tree in self._followed
         ):
@@ -152,3 +179,7 @@ class Walk:
             name = f"{name[: _SHOWN_CHARACTERS // 2]}…{name[-_SHOWN_CHARACTERS // 2 :]}"
         logger.warning("%s: cannot be listed: %s", name, cause)
         self.unreadable.append(f"{name} ({cause})")
+
+
+def _as_key(path: Path) -> str:
+    return key_from_name(os.fsencode(path)).rstrip("/")

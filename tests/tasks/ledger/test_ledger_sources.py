@@ -1,10 +1,14 @@
 """Sources that overlap: an object is one scan, whichever finds it, in whatever order."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tasks.ledger import ItemFilter, Ledger
+from tasks.ledger.uris import uri_given
+from tasks.settings import Settings
+from tasks.storage import Link, ObjectInfo, open_store
 from tests.orders import enqueue
 from tests.tasks.ledger.building import Listed, claim, finish_all, listing, recipe, statuses
 
@@ -83,3 +87,46 @@ def test_names_that_only_begin_alike_are_apart(ledger: Ledger) -> None:
     """A folder is one to its slash."""
     for source in ("s3://archive/in", "s3://archive/in2", "s3://archive/i"):
         assert ledger.record_listing(source, listing(["a.tif"]), collection="c").new == 1
+
+
+def test_what_lies_behind_a_link_is_known_by_both_names(ledger: Ledger, tmp_path: Path) -> None:
+    """A folder and a file elsewhere, held, found and named by what the links lead to."""
+    away = tmp_path / "away"
+    source, found = _linked(tmp_path, away)
+    ledger.record_listing(source, found, collection="in")
+    recipe_id = recipe(ledger)
+    enqueue(ledger, recipe_id)
+    for name in (f"{away}/box 7/x.tif", f"{away}/letter.tif", f"{away}/*/y.tif"):
+        assert ledger.hold(ItemFilter(uri=uri_given(name)), who="c", why="rights") == 1, name
+    assert ledger.hold(ItemFilter(uri=away.as_uri()), who="d", why="rights") == 1
+    uri = uri_given(f"{away}/letter.tif")
+    assert ledger.get_story(uri).scan.key == "l.tif"
+    assert {one.key for one in claim(ledger, recipe_id).items} == {"own.tif"}
+    assert ledger.release(ItemFilter(uri=uri), who="c", why="cleared") == 1
+
+
+def test_a_place_that_is_held_is_held_behind_a_link(ledger: Ledger, tmp_path: Path) -> None:
+    """Whether it is found later, or a link is made to lead there."""
+    away = tmp_path / "away"
+    source, found = _linked(tmp_path, away)
+    ledger.hold(ItemFilter(uri=uri_given(f"{away}/box 7")), who="c", why="rights")
+    ledger.record_listing(source, found, collection="in")
+    recipe_id = recipe(ledger)
+    enqueue(ledger, recipe_id)
+    assert statuses(ledger, recipe_id) == {"held": 3, "pending": 2}
+    led_there = replace(found[-1], link=Link("own.tif", f"{away}/box 7/own.tif"))
+    ledger.record_listing(source, [*found[:-1], led_there], collection="in")
+    assert statuses(ledger, recipe_id) == {"held": 4, "pending": 1}
+
+
+def _linked(tmp_path: Path, away: Path) -> tuple[str, list[ObjectInfo]]:
+    """A source with links to a folder and a file elsewhere; its address, and what is found."""
+    for folder in (tmp_path / "in", away / "box 7"):
+        folder.mkdir(parents=True)
+    for name in ("box 7/x.tif", "box 7/y.tif", "box 7/z.tif", "letter.tif"):
+        (away / name).write_bytes(b"II*")
+    (tmp_path / "in" / "own.tif").write_bytes(b"II*")
+    (tmp_path / "in" / "box").symlink_to(away / "box 7")
+    (tmp_path / "in" / "l.tif").symlink_to(away / "letter.tif")
+    store = open_store(str(tmp_path / "in"), settings=Settings())
+    return store.url, [*store.list_objects()]

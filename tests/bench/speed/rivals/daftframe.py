@@ -39,4 +39,5 @@ def colour_all(paths: list[Path], out: Path) -> None:
     frame = frame.with_column("decoded", _decode(col("path"), px))
     frame = frame.with_column("chroma", _Predict()(col("decoded")))
     written = _encode(col("path"), col("decoded"), col("chroma"), str(out))
+    assert isinstance(written, daft.Expression)  # it is text where it is given texts alone
     frame.select(written.alias("written")).collect()
