@@ -174,7 +174,8 @@ def lightness_from_light(light: Floats) -> Floats:
 
 def light_from_lightness(lightness: Floats) -> Floats:
     """Light relative to white of L*, the inverse of `lightness_from_light`."""
-    cube = ((lightness + 16) / 116) ** 3
+    root = (lightness + 16) / 116
+    cube = root * root * root  # as a power it takes forty times as long
     light: Floats = np.where(cube > _EPSILON, cube, lightness / _KAPPA)
     return light
 

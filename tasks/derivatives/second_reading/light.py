@@ -183,7 +183,8 @@ def _transform(pixels: NDArray[Any], icc: bytes, space: str) -> Floats32:
 def light_of_lightness(found: Floats) -> Floats:
     """Light of L*, the inverse of `lightness`."""
     bounded = np.clip(found, 0, 100)
-    light: Floats = np.where(bounded > 8, ((bounded + 16) / 116) ** 3, bounded * (27 / 24389))
+    root = (bounded + 16) / 116
+    light: Floats = np.where(bounded > 8, root * root * root, bounded * (27 / 24389))
     return light
 
 
