@@ -241,8 +241,8 @@ def record_digests(connection: Connection, digests: Iterable[Digest]) -> int:
         _keep_facts(connection, other)
         _begin_revision(connection, other, run_id=None)
         read = select(found.c.sha256).where(found.c.scan_id == scan.c.id).scalar_subquery()
-        mine = scan.c.id.in_(sql.given_ids(connection))
-        connection.execute(update(scan).where(mine).values(sha256=read), given | sql.as_ids(other))
+        mine = scan.c.id.in_(sql.these(other))
+        connection.execute(update(scan).where(mine).values(sha256=read), given)
         hold_copies(connection, other)
     _end_doubts(connection, same + other)
     return len(other)
@@ -258,8 +258,8 @@ def _facts_in(listed: CTE) -> dict[str, Any]:
 
 
 def _lock(connection: Connection, scan_ids: Sequence[int]) -> None:
-    mine = select(scan.c.id).where(scan.c.id.in_(sql.given_ids(connection))).order_by(scan.c.id)
-    connection.execute(mine.with_for_update(), sql.as_ids(scan_ids))
+    mine = select(scan.c.id).where(scan.c.id.in_(sql.these(scan_ids))).order_by(scan.c.id)
+    connection.execute(mine.with_for_update())
 
 
 def _has_ended_unread() -> ColumnElement[bool]:
@@ -298,16 +298,15 @@ def _keep_facts(connection: Connection, scan_ids: Collection[int]) -> None:
     """Keep what was listed of files when their bytes were read, unless it is kept already."""
     if not scan_ids:
         return
-    given = sql.as_ids(scan_ids)
-    mine = scan.c.id.in_(sql.given_ids(connection))
+    mine = scan.c.id.in_(sql.these(scan_ids))
     settled = select(scan.c.id).where(mine, _IS_KEPT, ~DOUBTED).correlate(scan_revision)
-    connection.execute(delete(scan_revision).where(settled.exists()), given)
+    connection.execute(delete(scan_revision).where(settled.exists()))
     kept = ("revision", *FACTS, "sha256")
     old = select(scan.c.id, *(scan.c[name] for name in kept), sql.now()).where(mine)
     keep = sql.insert_or(connection, scan_revision).from_select(
         ["scan_id", *kept, "replaced_at"], old
     )
-    connection.execute(keep.on_conflict_do_nothing(), given)
+    connection.execute(keep.on_conflict_do_nothing())
 
 
 def _begin_revision(connection: Connection, scan_ids: Sequence[int], *, run_id: int | None) -> None:
@@ -316,16 +315,15 @@ def _begin_revision(connection: Connection, scan_ids: Sequence[int], *, run_id: 
     Items that wait or are being worked on become items of the new revision. Ended ones stay what
     they are, about the old revision, until they are enqueued again.
     """
-    given = sql.as_ids(scan_ids)
-    refuse_changed(connection, scan.c.id.in_(pages_of(connection, from_page=0)), given)
-    mine = scan.c.id.in_(sql.given_ids(connection))
+    refuse_changed(connection, scan.c.id.in_(pages_of(scan_ids)))
+    mine = scan.c.id.in_(sql.these(scan_ids))
     theirs = select(scan.c.id).where(mine, _IS_KEPT).correlate(scan_revision)
     replaced = update(scan_revision).where(theirs.exists()).values(replaced_at=sql.now())
-    connection.execute(replaced, given)
+    connection.execute(replaced)
     facts = ("sha256", "width", "height", "bits", "pages", "title", "frames", "film_s")
     found_by = {} if run_id is None else {"run_id": run_id}
     begun = {"revision": scan.c.revision + 1, **dict.fromkeys(facts, null()), **found_by}
-    connection.execute(update(scan).where(mine).values(begun), given)
+    connection.execute(update(scan).where(mine).values(begun))
     mark_later_pages_vanished(connection, scan_ids)
     _take_from_workers(connection, scan_ids)
 
@@ -339,7 +337,7 @@ def _write_facts(
     pages = (
         select(page.c.id, first.c.id.label("first_id"))
         .join(first, and_(first.c.store_id == page.c.store_id, first.c.key == page.c.key))
-        .where(first.c.id.in_(sql.given_ids(connection)))
+        .where(first.c.id.in_(sql.these(scan_ids)))
         .subquery()
     )
     is_unread = scan.c.sha256.is_(None)
@@ -351,17 +349,16 @@ def _write_facts(
             listing=scan.c.listing + 1,
             read_listing=case((is_unread, scan.c.listing + 1), else_=scan.c.read_listing),
         ),
-        {**listing, **sql.as_ids(scan_ids)},
+        listing,
     )
 
 
 def _end_doubts(connection: Connection, scan_ids: Sequence[int]) -> None:
-    given = sql.as_ids(scan_ids)
-    pages = pages_of(connection, from_page=0)
+    pages = pages_of(scan_ids)
     settled = update(scan).where(scan.c.id.in_(pages), DOUBTED)
-    connection.execute(settled.values(read_listing=scan.c.listing), given)
+    connection.execute(settled.values(read_listing=scan.c.listing))
     replaced = select(scan.c.id).where(scan.c.id.in_(pages), _IS_KEPT).correlate(scan_revision)
-    connection.execute(delete(scan_revision).where(replaced.exists()), given)
+    connection.execute(delete(scan_revision).where(replaced.exists()))
 
 
 def _try_again(connection: Connection, scan_ids: Sequence[int]) -> None:
@@ -370,34 +367,24 @@ def _try_again(connection: Connection, scan_ids: Sequence[int]) -> None:
     refused = and_(
         status_in(ItemStatus.FAILED),
         item.c.reason == Reason.STORAGE_UNAVAILABLE,
-        item.c.scan_id.in_(pages_of(connection, from_page=0)),
+        item.c.scan_id.in_(pages_of(scan_ids)),
     )
-    carry_out(connection, again, refused, sql.as_ids(scan_ids))
+    carry_out(connection, again, refused)
 
 
 def _take_from_workers(connection: Connection, scan_ids: Sequence[int]) -> None:
-    parameters = sql.as_ids(scan_ids)
-    mine = item.c.scan_id.in_(sql.given_ids(connection))
-    uncount(
-        connection,
-        and_(CLAIMED, mine),
-        AttemptEnding.REVOKED,
-        detail="the scan changed",
-        parameters=parameters,
-    )
+    mine = item.c.scan_id.in_(sql.these(scan_ids))
+    uncount(connection, and_(CLAIMED, mine), AttemptEnding.REVOKED, detail="the scan changed")
     revision = select(scan.c.revision).where(scan.c.id == item.c.scan_id).scalar_subquery()
     connection.execute(
         update(item)
         .where(mine, status_in(ItemStatus.PENDING, ItemStatus.HELD))
-        .values(revision=revision, attempts=0),
-        parameters,
+        .values(revision=revision, attempts=0)
     )
 
 
 def move_scans(connection: Connection, place: Place, scan_ids: Sequence[int]) -> None:
     """Put files into the collection that they are now discovered for, with pages and items."""
-    parameters = sql.as_ids(scan_ids)
-    pages = pages_of(connection, from_page=0)
+    pages = pages_of(scan_ids)
     for table, one in ((item, item.c.scan_id), (scan, scan.c.id)):
-        moved = update(table).where(one.in_(pages)).values(collection=place.collection)
-        connection.execute(moved, parameters)
+        connection.execute(update(table).where(one.in_(pages)).values(collection=place.collection))

@@ -378,16 +378,13 @@ def give_back(  # noqa: PLR0913 - four of them have defaults
     if held is None:
         return 0
     chosen = and_(CLAIMED, item.c.claim_id == held.id)
-    parameters: dict[str, str] = {}
     if item_ids is not None:
-        chosen = and_(chosen, item.c.id.in_(sql.given_ids(connection)))
-        parameters = sql.as_ids(item_ids)
+        chosen = and_(chosen, item.c.id.in_(sql.these(item_ids)))
     count = uncount(
         connection,
         chosen,
         AttemptEnding.GIVEN_BACK,
         detail=sql.storable(detail),
-        parameters=parameters,
         reason=reason,
         wait_s=wait_s,
     )

@@ -101,8 +101,8 @@ def is_corrected_since(items: FromClause = item) -> ColumnElement[bool]:
 
 def by_ids(connection: Connection, ids: Collection[int]) -> dict[int, CorrectionRow]:
     """Corrections by their numbers."""
-    wanted = select(correction).where(correction.c.id.in_(sql.given_ids(connection)))
-    return {row.id: _row(row) for row in connection.execute(wanted, sql.as_ids(ids))}
+    wanted = select(correction).where(correction.c.id.in_(sql.these(ids)))
+    return {row.id: _row(row) for row in connection.execute(wanted)}
 
 
 @reads
@@ -284,13 +284,8 @@ def _take_from_workers(connection: Connection, sha256: str, page: int, who: str)
         scan.c.id == item.c.scan_id, scan.c.sha256 == sha256, scan.c.page == page
     )
     being_done = and_(CLAIMED, theirs.correlate(item).exists())
-    uncount(
-        connection,
-        being_done,
-        AttemptEnding.REVOKED,
-        detail=f"{who} has corrected it meanwhile",
-        parameters={},
-    )
+    said = f"{who} has corrected it meanwhile"
+    uncount(connection, being_done, AttemptEnding.REVOKED, detail=said)
 
 
 def _row(row: Row[Any]) -> CorrectionRow:

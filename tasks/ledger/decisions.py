@@ -25,7 +25,7 @@ from sqlalchemy import (
 from tasks.errors import Reason
 from tasks.ledger import refusals, sql
 from tasks.ledger.engine import reads
-from tasks.ledger.filters import condition_of, parameters_of, scans_at
+from tasks.ledger.filters import condition_of, scans_at
 from tasks.ledger.records import ItemFilter
 from tasks.ledger.reopening import is_as_was_said, reopen_failed
 from tasks.schema import (
@@ -120,8 +120,7 @@ def decide(  # noqa: PLR0913  who, what and why
     made = Decision(kind, MOVES[kind].target, who, why, scope=scope)
     if kind in _NO or kind is DecisionKind.APPROVE:
         refusals.lock(connection)
-    where, given = _where(connection, kind, chosen), parameters_of(chosen)
-    decision_id, moved = _carry_out(connection, made, where, given)
+    decision_id, moved = _carry_out(connection, made, _where(connection, kind, chosen))
     if decision_id is not None and kind in _NO:
         refusals.refuse_moved(connection, kind, decision_id)
     if decision_id is not None and kind is DecisionKind.APPROVE:
@@ -137,11 +136,10 @@ def decide(  # noqa: PLR0913  who, what and why
 def count_decided(connection: Connection, kind: DecisionKind, chosen: ItemFilter) -> int:
     """How many items `decide` would move now."""
     found = select(func.count()).select_from(item).where(_where(connection, kind, chosen))
-    given = parameters_of(chosen)
-    count: int = connection.execute(found, given).scalar_one()
+    count: int = connection.execute(found).scalar_one()
     if kind is DecisionKind.REJECT and _names(chosen):
         ahead = select(func.count()).select_from(scan).where(_not_yet(connection, chosen))
-        count += connection.execute(ahead, given).scalar_one()
+        count += connection.execute(ahead).scalar_one()
     return count
 
 
@@ -151,8 +149,7 @@ def count_by_status(connection: Connection, chosen: ItemFilter) -> dict[ItemStat
     rows = connection.execute(
         select(item.c.status, func.count())
         .where(condition_of(connection, chosen))
-        .group_by(item.c.status),
-        parameters_of(chosen),
+        .group_by(item.c.status)
     )
     return {ItemStatus(status): n for status, n in rows}
 
@@ -184,12 +181,12 @@ def _not_yet(connection: Connection, chosen: ItemFilter) -> ColumnElement[bool]:
 def _refuse_beforehand(
     connection: Connection, made: Decision, chosen: ItemFilter, decision_id: int | None
 ) -> int:
-    scans, given = _not_yet(connection, chosen), parameters_of(chosen)
-    if connection.execute(select(scan.c.id).where(scans).limit(1), given).first() is None:
+    scans = _not_yet(connection, chosen)
+    if connection.execute(select(scan.c.id).where(scans).limit(1)).first() is None:
         return 0
     if decision_id is None:
         decision_id = record(connection, made.kind, who=made.who, why=made.why, scope=made.scope)
-    return refusals.refuse(connection, made.kind, decision_id, scans, given)
+    return refusals.refuse(connection, made.kind, decision_id, scans)
 
 
 def _where(connection: Connection, kind: DecisionKind, chosen: ItemFilter) -> ColumnElement[bool]:
@@ -215,7 +212,6 @@ def carry_out(
     connection: Connection,
     made: Decision,
     where: ColumnElement[bool],
-    parameters: Mapping[str, str],
     *,
     decision_id: int | None = None,
 ) -> int:
@@ -228,21 +224,19 @@ def carry_out(
         connection: To the ledger.
         made: What is decided.
         where: On `item`.
-        parameters: To execute *where* with.
         decision_id: Of a decision that is on record already, which moves these, too.
     """
-    return _carry_out(connection, made, where, parameters, decision_id)[1]
+    return _carry_out(connection, made, where, decision_id)[1]
 
 
 def _carry_out(
     connection: Connection,
     made: Decision,
     where: ColumnElement[bool],
-    parameters: Mapping[str, str],
     decision_id: int | None = None,
 ) -> tuple[int | None, int]:
     """The same; returns the decision's id, too, None where it was about nothing."""
-    if connection.execute(select(item.c.id).where(where).limit(1), parameters).first() is None:
+    if connection.execute(select(item.c.id).where(where).limit(1)).first() is None:
         return decision_id, 0
     if decision_id is None:
         decision_id = record(
@@ -262,7 +256,7 @@ def _carry_out(
     }
     chosen = select(*columns.values()).where(where).with_for_update(of=item)
     noted = insert(decision_item).from_select(list(columns), chosen)
-    moved = sql.affected(connection, noted, parameters)
+    moved = sql.affected(connection, noted)
     mine = item.c.id.in_(
         select(decision_item.c.item_id).where(
             decision_item.c.decision_id == decision_id, decision_item.c.became == made.target
@@ -284,7 +278,7 @@ def keep_held(connection: Connection, moved: ColumnElement[bool], *statuses: Ite
         return
     kept = Decision(DecisionKind.HOLD, ItemStatus.HELD, "ledger", "its scan is held")
     theirs = and_(status_in(*statuses), moved, refusals.is_of_held_scan())
-    carry_out(connection, kept, theirs, {})
+    carry_out(connection, kept, theirs)
 
 
 def record(  # noqa: PLR0913 - one argument a column
@@ -346,12 +340,12 @@ def supersede_others(
     Of two recipes that publish the same scan at once, the later must see the earlier: the scans are
     locked first. *after*: the decision that published them, for whoever takes that back.
     """
-    given = sql.as_ids(scan_ids)
-    others = and_(item.c.scan_id.in_(sql.given_ids(connection)), item.c.recipe_id != recipe_id)
-    if connection.execute(select(item.c.id).where(others).limit(1), given).first() is None:
+    published = sql.these(scan_ids)
+    others = and_(item.c.scan_id.in_(published), item.c.recipe_id != recipe_id)
+    if connection.execute(select(item.c.id).where(others).limit(1)).first() is None:
         return 0
-    scans = select(scan.c.id).where(scan.c.id.in_(sql.given_ids(connection))).order_by(scan.c.id)
-    connection.execute(scans.with_for_update(), given)
+    scans = select(scan.c.id).where(scan.c.id.in_(published)).order_by(scan.c.id)
+    connection.execute(scans.with_for_update())
     made = Decision(
         DecisionKind.SUPERSEDE,
         ItemStatus.SUPERSEDED,
@@ -360,7 +354,7 @@ def supersede_others(
         scope={"recipe_id": recipe_id} | ({} if after is None else {"after": after}),
     )
     in_use = status_in(ItemStatus.PUBLISHED, ItemStatus.REVIEW)
-    return carry_out(connection, made, and_(others, in_use), given)
+    return carry_out(connection, made, and_(others, in_use))
 
 
 def supersede_restored(connection: Connection, decision_id: int) -> None:
@@ -376,7 +370,7 @@ def supersede_restored(connection: Connection, decision_id: int) -> None:
         DecisionKind.SUPERSEDE, ItemStatus.SUPERSEDED, "ledger", "published under another recipe"
     )
     again = and_(item.c.id.in_(mine), status_in(ItemStatus.PUBLISHED), is_replaced.exists())
-    carry_out(connection, made, again, {})
+    carry_out(connection, made, again)
 
 
 def _supersede_after(connection: Connection, decision_id: int, *, who: str) -> None:

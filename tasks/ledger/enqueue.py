@@ -114,7 +114,7 @@ def enqueue_scans(
     # Says nothing new, but leads SQLite from the window's scans to their items.
     theirs = item.c.scan_id.in_(select(scan.c.id).where(scans))
     due_again = and_(theirs, _is_due_again(scans, recipe_id, mode))
-    count = added + carry_out(connection, again, due_again, {})
+    count = added + carry_out(connection, again, due_again)
     if count:
         taken_over = Decision(
             DecisionKind.SUPERSEDE,
@@ -124,7 +124,7 @@ def enqueue_scans(
             scope={"recipe_id": recipe_id},
             order_id=order_id,
         )
-        carry_out(connection, taken_over, and_(theirs, _is_taken_over(scans, recipe_id)), {})
+        carry_out(connection, taken_over, and_(theirs, _is_taken_over(scans, recipe_id)))
     return count
 
 

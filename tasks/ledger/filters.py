@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, Text, and_, or_, select, true
 
@@ -46,7 +45,7 @@ _NAMES = sql.Rows("names", store=BigInteger, key=Text)
 
 
 def condition_of(connection: Connection, chosen: ItemFilter) -> ColumnElement[bool]:
-    """The condition on `item` that every given field holds (execute with `parameters_of`).
+    """The condition on `item` that every given field holds.
 
     Raises:
         UsageError: The URI lies in no store that scans were discovered in.
@@ -63,7 +62,7 @@ def condition_of(connection: Connection, chosen: ItemFilter) -> ColumnElement[bo
     if chosen.order_id is not None:
         conditions.append(item.c.order_id == chosen.order_id)
     if chosen.ids is not None:
-        conditions.append(item.c.id.in_(sql.given_ids(connection)))
+        conditions.append(item.c.id.in_(sql.these(chosen.ids)))
     if chosen.uri is not None:
         scans = select(scan.c.id).where(scans_at(connection, chosen.uri))
         conditions.append(item.c.scan_id.in_(scans))
@@ -98,11 +97,6 @@ def bounds_of(chosen: ItemFilter) -> list[ColumnElement[bool]]:
     if chosen.what:
         conditions.append(item.c.scan_id.in_(select(scan.c.id).where(SCANS_THAT_ARE[chosen.what])))
     return conditions
-
-
-def parameters_of(chosen: ItemFilter) -> dict[str, Any]:
-    """What to execute a statement with `condition_of` with."""
-    return {} if chosen.ids is None else sql.as_ids(chosen.ids)
 
 
 def scans_at(connection: Connection, uri: str) -> ColumnElement[bool]:
@@ -153,7 +147,7 @@ def scans_at_any(connection: Connection, uris: Sequence[str]) -> ColumnElement[b
             numbers.update(found)
         else:
             places.append(here)
-    return or_(scan.c.id.in_(sql.these(connection, sorted(numbers))), *places)
+    return or_(scan.c.id.in_(sql.these(sorted(numbers))), *places)
 
 
 def _scans_by_name(connection: Connection, uris: Sequence[str]) -> dict[str, list[int]]:

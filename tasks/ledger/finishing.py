@@ -136,9 +136,8 @@ def finished_before(
         .where(
             claim.c.token == token,
             attempt.c.ending == AttemptEnding.FINISHED,
-            attempt.c.item_id.in_(sql.given_ids(connection)),
-        ),
-        sql.as_ids(item_ids),
+            attempt.c.item_id.in_(sql.these(item_ids)),
+        )
     )
     return {row.id: _ending(row.status, row.reason) for row in rows}
 
@@ -261,8 +260,8 @@ def _warn_next_holders(connection: Connection, token: str, refused: Sequence[Out
 
     Before what has ended is looked at: a holder that is just finishing is waited for here.
     """
-    theirs = IN_OTHER_HANDS.where(item.c.id.in_(sql.given_ids(connection)))
-    connection.execute(theirs, {**sql.as_ids(o.item_id for o in refused), "token": token})
+    theirs = IN_OTHER_HANDS.where(item.c.id.in_(sql.these(o.item_id for o in refused)))
+    connection.execute(theirs, {"token": token})
 
 
 def _do_again_what_was_overwritten(
@@ -286,8 +285,8 @@ def _do_again_what_was_overwritten(
         "a worker whose lease had run out wrote over its derivative",
     )
     in_use = status_in(ItemStatus.PUBLISHED, ItemStatus.REVIEW)
-    given = DERIVATIVES.given(_records(refused, store_ids))
-    carry_out(connection, again, and_(in_use, item.c.id.in_(overwritten)), given)
+    found = connection.execute(overwritten, DERIVATIVES.given(_records(refused, store_ids)))
+    carry_out(connection, again, and_(in_use, item.c.id.in_(sql.these(found.scalars()))))
 
 
 def _write_pages(

@@ -1,6 +1,6 @@
 """Holding scans, whether or not an item exists, and letting go of them."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from sqlalchemy import (
     ColumnElement,
@@ -19,7 +19,7 @@ from tasks.errors import Reason, UsageError
 from tasks.ledger import refusals, refused_files, sql
 from tasks.ledger.decisions import Decision, carry_out, record
 from tasks.ledger.engine import Database, reads, writes
-from tasks.ledger.filters import condition_of, parameters_of, scans_at
+from tasks.ledger.filters import condition_of, scans_at
 from tasks.ledger.records import Digest, ItemFilter
 from tasks.ledger.sweeping import uncount
 from tasks.ledger.uris import one_name
@@ -55,24 +55,24 @@ def hold(connection: Connection, chosen: ItemFilter, *, who: str, why: str) -> i
     Where the filter says something of items, scans of such items are held; else all that lie there.
     """
     refusals.lock(connection)
-    scans, given = _scans(connection, chosen), parameters_of(chosen)
+    scans = _scans(connection, chosen)
     count = count_held(connection, chosen)
     # What somebody else holds is held by this person, too: the other may take that back.
     scans = and_(scans, ~_is_held_itself(sql.storable(who)))
     place = _new_place(connection, chosen)
-    is_nothing = connection.execute(select(scan.c.id).where(scans).limit(1), given).first() is None
+    is_nothing = connection.execute(select(scan.c.id).where(scans).limit(1)).first() is None
     if is_nothing and place is None:
         return 0
     made = Decision(DecisionKind.HOLD, ItemStatus.HELD, who, why, scope=chosen.as_json())
     decision_id = record(connection, made.kind, who=who, why=why, scope=made.scope)
     if place is not None:
         connection.execute(insert(held_place).values(decision_id=decision_id, place=place))
-    refusals.refuse(connection, made.kind, decision_id, scans, given)
+    refusals.refuse(connection, made.kind, decision_id, scans)
     newly = select(refusal.c.scan_id).where(refusal.c.decision_id == decision_id)
     # Copies of the same bytes, too: what has been made of them is open to users, or may be soon.
     copies = select(scan.c.id).where(refusals.has_bytes_refused_by(decision_id))
     mine = or_(item.c.scan_id.in_(newly), item.c.scan_id.in_(copies))
-    _take(connection, made, mine, {}, decision_id)
+    _take(connection, made, mine, decision_id)
     return count
 
 
@@ -83,8 +83,8 @@ def hold_found(connection: Connection, store_id: int, scan_ids: Iterable[int]) -
     made = Decision(
         DecisionKind.HOLD, ItemStatus.HELD, WHO, "it lies where all that is found waits"
     )
-    found = and_(item.c.scan_id.in_(sql.given_ids(connection)), refusals.is_of_held_scan())
-    _take(connection, made, found, sql.as_ids(scan_ids), None)
+    found = and_(item.c.scan_id.in_(sql.these(scan_ids)), refusals.is_of_held_scan())
+    _take(connection, made, found)
 
 
 def refuse_moved_files(database: Database, gone_ids: Sequence[int]) -> None:
@@ -104,8 +104,7 @@ def _refuse_moved_files(connection: Connection, gone_ids: Sequence[int]) -> None
         connection, refused_files.moved_files(connection, gone_ids)
     )
     made = Decision(DecisionKind.HOLD, ItemStatus.HELD, WHO, "a held file under another name")
-    mine = item.c.scan_id.in_(sql.given_ids(connection))
-    _take(connection, made, mine, sql.as_ids(moved), None)
+    _take(connection, made, item.c.scan_id.in_(sql.these(moved)))
 
 
 @writes
@@ -128,29 +127,22 @@ def hold_copies(connection: Connection, scan_ids: Sequence[int]) -> None:
     refused_files.hold_bytes(connection, scan_ids)
     refused_files.refuse_pages_of_copies(connection, scan_ids)
     known = scan.alias("known")
-    digests = select(known.c.sha256).where(known.c.id.in_(sql.given_ids(connection)))
+    digests = select(known.c.sha256).where(known.c.id.in_(sql.these(scan_ids)))
     copies = select(scan.c.id).where(scan.c.sha256.in_(digests), refusals.is_held())
     made = Decision(DecisionKind.HOLD, ItemStatus.HELD, WHO, "the same bytes as a held file's")
-    _take(connection, made, item.c.scan_id.in_(copies), sql.as_ids(scan_ids), None)
+    _take(connection, made, item.c.scan_id.in_(copies))
 
 
 def _take(
     connection: Connection,
     made: Decision,
     mine: ColumnElement[bool],
-    given: Mapping[str, str],
-    decision_id: int | None,
+    decision_id: int | None = None,
 ) -> None:
     """Hold items, those in work taken from their workers first."""
-    uncount(
-        connection,
-        and_(CLAIMED, mine),
-        AttemptEnding.REVOKED,
-        detail="its scan is held",
-        parameters=given,
-    )
-    held = and_(status_in(*HELD_FROM), mine)
-    carry_out(connection, made, held, given, decision_id=decision_id)
+    in_work = and_(CLAIMED, mine)
+    uncount(connection, in_work, AttemptEnding.REVOKED, detail="its scan is held")
+    carry_out(connection, made, and_(status_in(*HELD_FROM), mine), decision_id=decision_id)
 
 
 def release(connection: Connection, chosen: ItemFilter, *, who: str, why: str) -> int:
@@ -167,11 +159,10 @@ def release(connection: Connection, chosen: ItemFilter, *, who: str, why: str) -
     decision_id = record(connection, made.kind, who=who, why=why, scope=made.scope)
     connection.execute(delete(held_place).where(held_place.c.place.in_(places)))
     refusals.lift_holds(connection, ids)
-    given = sql.as_ids(ids)
-    held = and_(status_in(ItemStatus.HELD), item.c.scan_id.in_(sql.given_ids(connection)))
+    held = and_(status_in(ItemStatus.HELD), item.c.scan_id.in_(sql.these(ids)))
     done = Decision(made.kind, ItemStatus.REVIEW, who, why)
-    carry_out(connection, done, and_(held, _was_coloured()), given, decision_id=decision_id)
-    carry_out(connection, made, held, given, decision_id=decision_id)
+    carry_out(connection, done, and_(held, _was_coloured()), decision_id=decision_id)
+    carry_out(connection, made, held, decision_id=decision_id)
     return len(ids)
 
 
@@ -179,7 +170,7 @@ def count_held(connection: Connection, chosen: ItemFilter) -> int:
     """How many scans `hold` would hold now."""
     fresh = and_(_scans(connection, chosen), ~_is_held_itself())
     found = select(func.count()).select_from(scan).where(fresh)
-    return connection.execute(found, parameters_of(chosen)).scalar_one()
+    return connection.execute(found).scalar_one()
 
 
 def count_released(connection: Connection, chosen: ItemFilter) -> int:
@@ -247,7 +238,7 @@ def _held_ids(connection: Connection, chosen: ItemFilter) -> list[int]:
     theirs = select(item.c.id).where(item.c.scan_id == scan.c.id, status_in(ItemStatus.HELD))
     is_held = or_(_is_held_itself(), theirs.correlate(scan).exists())
     wanted = select(scan.c.id).where(_scans(connection, chosen, ItemStatus.HELD), is_held)
-    return list(connection.execute(wanted, parameters_of(chosen)).scalars())
+    return list(connection.execute(wanted).scalars())
 
 
 def _new_place(connection: Connection, chosen: ItemFilter) -> str | None:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, Select, func, select
 from tasks.errors import Reason, UsageError
 from tasks.ledger import sql
 from tasks.ledger.engine import reads
-from tasks.ledger.filters import condition_of, parameters_of, scans_at
+from tasks.ledger.filters import condition_of, scans_at
 from tasks.ledger.notes import notes_in
 from tasks.ledger.records import (
     Counts,
@@ -157,7 +157,7 @@ def list_items(
         .order_by(item.c.id)
         .limit(limit)
     )
-    return [item_row(row) for row in connection.execute(wanted, parameters_of(chosen))]
+    return [item_row(row) for row in connection.execute(wanted)]
 
 
 @reads

@@ -107,7 +107,6 @@ def refuse(
     kind: DecisionKind,
     decision_id: int,
     scans: ColumnElement[bool],
-    parameters: Mapping[str, Any],
 ) -> int:
     """Note a no to scans, and to the bytes that they hold, once a decision; returns how many.
 
@@ -127,7 +126,7 @@ def refuse(
             scan.c.page,
         ).where(scans, ~is_noted.correlate(scan).exists()),
     )
-    return sql.affected(connection, noted, parameters)
+    return sql.affected(connection, noted)
 
 
 def has_bytes_refused_by(decision_id: int) -> ColumnElement[bool]:
@@ -202,11 +201,10 @@ def lift_holds(connection: Connection, scan_ids: Iterable[int]) -> None:
     A person who names a copy has said that these bytes are free: the scan that was held before is
     still held, copies that turn up later are not.
     """
-    given = sql.as_ids(scan_ids)
-    mine = sql.given_ids(connection)
-    connection.execute(delete(refusal).where(IS_HOLD, refusal.c.scan_id.in_(mine)), given)
+    mine = sql.these(scan_ids)
+    connection.execute(delete(refusal).where(IS_HOLD, refusal.c.scan_id.in_(mine)))
     same = select(scan.c.id).where(scan.c.id.in_(mine), _SAME_BYTES).correlate(refusal)
-    connection.execute(update(refusal).where(IS_HOLD, same.exists()).values(sha256=null()), given)
+    connection.execute(update(refusal).where(IS_HOLD, same.exists()).values(sha256=null()))
 
 
 def standing(connection: Connection, asked: Iterable[Mapping[str, Any]]) -> dict[int, Refusal]:

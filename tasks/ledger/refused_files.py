@@ -1,7 +1,6 @@
 """What becomes of a person's no as files are found, read, moved and changed."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -92,11 +91,11 @@ def hold_bytes(connection: Connection, scan_ids: Iterable[int]) -> None:
     held = (
         select(literal(DecisionKind.HOLD.value), refusal.c.decision_id, *bytes_of)
         .join(scan, scan.c.id == refusal.c.scan_id)
-        .where(IS_HOLD, scan.c.id.in_(sql.given_ids(connection)), scan.c.sha256.is_not(None))
+        .where(IS_HOLD, scan.c.id.in_(sql.these(scan_ids)), scan.c.sha256.is_not(None))
         .where(~is_noted.correlate(refusal, scan).exists())
         .distinct()
     )
-    connection.execute(insert(refusal).from_select(_COLUMNS, held), sql.as_ids(scan_ids))
+    connection.execute(insert(refusal).from_select(_COLUMNS, held))
 
 
 def refuse_found(connection: Connection, store_id: int, scan_ids: Iterable[int]) -> int:
@@ -105,13 +104,12 @@ def refuse_found(connection: Connection, store_id: int, scan_ids: Iterable[int])
     if not places:
         return 0
     url = connection.execute(select(store.c.url).where(store.c.id == store_id)).scalar_one()
-    given = sql.as_ids(scan_ids)
+    found = scan.c.id.in_(sql.these(scan_ids))
     count = 0
     for decision_id, place in places:
         here = places_condition(connection, store_id, url, place)
         if here is not None:
-            scans = and_(scan.c.id.in_(sql.given_ids(connection)), here)
-            count += refuse(connection, DecisionKind.HOLD, decision_id, scans, given)
+            count += refuse(connection, DecisionKind.HOLD, decision_id, and_(found, here))
     return count
 
 
@@ -131,7 +129,8 @@ def moved_files(connection: Connection, gone_ids: Iterable[int]) -> list[sql.Any
     if not found:
         return []
     old, new = scan.alias("old"), scan.alias("new")
-    is_gone = or_(old.c.vanished_at.is_not(None), old.c.id.in_(sql.given_ids(connection)))
+    refused_and_gone = sql.these(set(found).intersection(gone_ids))
+    is_gone = or_(old.c.vanished_at.is_not(None), old.c.id.in_(refused_and_gone))
     is_strong = and_(old.c.etag != "", ~old.c.etag.startswith("W/"))
     said = (refusal.c.kind, refusal.c.decision_id)
     gone = (
@@ -151,13 +150,12 @@ def moved_files(connection: Connection, gone_ids: Iterable[int]) -> list[sql.Any
         .join(new, and_(new.c.size_bytes == gone.c.size_bytes, new.c.etag == gone.c.etag))
         .where(
             new.c.vanished_at.is_(None),
-            new.c.id.not_in(sql.given_ids(connection)),
+            new.c.id.not_in(refused_and_gone),
             or_(new.c.sha256.is_(None), new.c.found_at >= gone.c.decided_at),
             ~noted.exists(),
         )
     )
-    given = sql.as_ids(set(found).intersection(gone_ids))
-    return list(connection.execute(moved, given).all())
+    return list(connection.execute(moved).all())
 
 
 def refuse_moved_files(connection: Connection, moved: Iterable[sql.AnyRow]) -> list[int]:
@@ -182,11 +180,11 @@ def refuse_pages(connection: Connection, first_id: int, page_ids: Iterable[int])
         .select_from(refusal)
         .join(other, other.c.id == refusal.c.scan_id)
         .join(first, or_(first.c.id == refusal.c.scan_id, same))
-        .join(page, page.c.id.in_(sql.given_ids(connection)))
+        .join(page, page.c.id.in_(sql.these(page_ids)))
         .where(first.c.id == first_id)
         .distinct()
     )
-    connection.execute(insert(refusal).from_select(_COLUMNS, theirs), sql.as_ids(page_ids))
+    connection.execute(insert(refusal).from_select(_COLUMNS, theirs))
 
 
 def refuse_pages_of_copies(connection: Connection, scan_ids: Iterable[int]) -> None:
@@ -198,16 +196,14 @@ def refuse_pages_of_copies(connection: Connection, scan_ids: Iterable[int]) -> N
         .select_from(refusal)
         .join(first, first.c.id == refusal.c.scan_id)
         .join(page, and_(page.c.sha256 == first.c.sha256, page.c.page > 0))
-        .where(first.c.id.in_(sql.given_ids(connection)), _is_unopened(first))
+        .where(first.c.id.in_(sql.these(scan_ids)), _is_unopened(first))
         .where(~select(noted.c.id).where(is_noted).correlate(refusal, page).exists())
         .distinct()
     )
-    connection.execute(insert(refusal).from_select(_COLUMNS, theirs), sql.as_ids(scan_ids))
+    connection.execute(insert(refusal).from_select(_COLUMNS, theirs))
 
 
-def refuse_changed(
-    connection: Connection, scans: ColumnElement[bool], given: Mapping[str, Any]
-) -> None:
+def refuse_changed(connection: Connection, scans: ColumnElement[bool]) -> None:
     """What was said of the bytes that scans held until now, elsewhere perhaps, is said of these.
 
     What was said of a page is said of all pages: they may have changed places.
@@ -218,7 +214,7 @@ def refuse_changed(
     columns = (refusal.c[name] if name != "scan_id" else scan.c.id for name in _COLUMNS)
     theirs = select(*columns).join(scan, refusal.c.sha256 == scan.c.sha256)
     theirs = theirs.where(scans, ~noted).distinct()
-    connection.execute(insert(refusal).from_select(_COLUMNS, theirs), given)
+    connection.execute(insert(refusal).from_select(_COLUMNS, theirs))
 
 
 def bind_to_bytes(connection: Connection, digests: Mapping[int, str]) -> None:
@@ -228,9 +224,8 @@ def bind_to_bytes(connection: Connection, digests: Mapping[int, str]) -> None:
         connection: To the ledger.
         digests: The sha256 that was read, by the scan's id.
     """
-    given = sql.given_ids(connection)
-    unread = and_(refusal.c.sha256.is_(None), refusal.c.scan_id.in_(given))
-    found = connection.execute(select(refusal.c.scan_id).where(unread), sql.as_ids(digests))
+    unread = and_(refusal.c.sha256.is_(None), refusal.c.scan_id.in_(sql.these(digests)))
+    found = connection.execute(select(refusal.c.scan_id).where(unread))
     for scan_id in set(found.scalars()):
         mine = and_(refusal.c.sha256.is_(None), refusal.c.scan_id == scan_id)
         connection.execute(update(refusal).where(mine).values(sha256=digests[scan_id]))

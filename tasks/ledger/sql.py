@@ -8,7 +8,6 @@ from types import ModuleType
 from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Boolean,
     Connection,
@@ -24,7 +23,6 @@ from sqlalchemy import (
     Update,
     bindparam,
     cast,
-    func,
     select,
     text,
 )
@@ -193,47 +191,38 @@ class Rows:
         return text(f"SELECT {picked} FROM json_each(:{self.name})")  # noqa: S608 - names from code
 
 
-_IDS = Rows("ids", id=BigInteger)
+class _each_number(FunctionElement[Any]):  # noqa: N801 - reads as SQL's own
+    """The numbers of a JSON array, as a table with the column `value`."""
+
+    inherit_cache = True
 
 
-def given_ids(connection: Connection) -> Select[Any]:
-    """The ids in the parameter `as_ids`, as a subquery for IN: any number of them."""
-    return given_ids_for(connection.dialect.name)
+@compiles(_each_number, "postgresql")
+def _each_number_postgresql(element: _each_number, compiler: SQLCompiler, **options: object) -> str:
+    return f"json_array_elements_text(CAST({compiler.process(element.clauses, **options)} AS json))"
 
 
-def given_ids_for(dialect: str) -> Select[Any]:
-    """The same, for statements that are built once and kept."""
-    return select(_IDS.table_for(dialect).c.id)
+@compiles(_each_number, "sqlite")
+def _each_number_sqlite(element: _each_number, compiler: SQLCompiler, **options: object) -> str:
+    return f"json_each({compiler.process(element.clauses, **options)})"
 
 
-def as_ids(ids: Iterable[int]) -> dict[str, str]:
-    """The parameter for `given_ids`."""
-    return _IDS.given({"id": one} for one in ids)
-
-
-def these(connection: Connection, numbers: Iterable[int]) -> Select[Any]:
-    """Numbers as a subquery for IN: any number of them, in a parameter that goes along with it."""
-    given = bindparam(None, json.dumps(list(numbers)), type_=Text, unique=True)
-    if is_postgresql(connection):
-        each = func.json_array_elements_text(cast(given, JSON)).column_valued("number")
-        return select(cast(each, BigInteger))
-    return select(func.json_each(given).table_valued("value").c.value)
+def these(numbers: Iterable[int]) -> Select[Any]:
+    """Numbers as a subquery for IN: any number of them, in one parameter that goes along."""
+    rows = _each_number(_bound(json.dumps(list(numbers)))).table_valued("value")
+    return select(cast(rows.c.value, BigInteger))
 
 
 # --- statements ----------------------------------------------------------------------------------
 
 
-def affected(
-    connection: Connection,
-    statement: Insert | Update | Delete,
-    parameters: Mapping[str, Any] | None = None,
-) -> int:
+def affected(connection: Connection, statement: Insert | Update | Delete) -> int:
     """Execute a statement that changes rows, and say how many.
 
     Python's sqlite3 does not count for statements that begin with WITH; SQLite itself does.
     """
     counted = statement.execution_options(preserve_rowcount=True)
-    rowcount = connection.execute(counted, dict(parameters or {})).rowcount
+    rowcount = connection.execute(counted).rowcount
     if rowcount >= 0 or is_postgresql(connection):
         return rowcount
     return int(connection.exec_driver_sql("SELECT changes()").scalar_one())

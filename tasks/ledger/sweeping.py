@@ -5,7 +5,7 @@ finds a scan changed and a sweeper may come to the same item at once; whoever is
 changed and leaves it alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import (
@@ -43,16 +43,15 @@ def uncount(  # noqa: PLR0913 - two of them have defaults
     ending: AttemptEnding,
     *,
     detail: str,
-    parameters: Mapping[str, str],
     reason: Reason | None = None,
     wait_s: float = 0.0,
 ) -> int:
     """Put claimed items back to pending, their attempt uncounted but on record."""
-    ids = [row.id for row in connection.execute(_locking(chosen), parameters)]
+    ids = [row.id for row in connection.execute(_locking(chosen))]
     _record_endings(connection, ids, _Ending(ending, ItemStatus.PENDING, detail, reason))
     released = (
         update(item)
-        .where(item.c.id.in_(sql.given_ids(connection)))
+        .where(item.c.id.in_(sql.these(ids)))
         .values(
             status=ItemStatus.PENDING,
             claim_id=null(),
@@ -61,7 +60,7 @@ def uncount(  # noqa: PLR0913 - two of them have defaults
             changed_at=sql.now(),
         )
     )
-    connection.execute(released, sql.as_ids(ids))
+    connection.execute(released)
     return len(ids)
 
 
@@ -110,7 +109,7 @@ def _suspect(connection: Connection, ids: Sequence[int], ended: _Ending) -> None
     _record_endings(connection, ids, ended)
     moved = (
         update(item)
-        .where(item.c.id.in_(sql.given_ids(connection)))
+        .where(item.c.id.in_(sql.these(ids)))
         .values(
             status=ended.status,
             reason=ended.reason,
@@ -121,7 +120,7 @@ def _suspect(connection: Connection, ids: Sequence[int], ended: _Ending) -> None
             changed_at=sql.now(),
         )
     )
-    connection.execute(moved, sql.as_ids(ids))
+    connection.execute(moved)
 
 
 def _record_endings(connection: Connection, ids: Sequence[int], ended: _Ending) -> None:
@@ -136,5 +135,5 @@ def _record_endings(connection: Connection, ids: Sequence[int], ended: _Ending) 
         "detail": literal(ended.detail) if ended.detail else null(),
         "ended_at": sql.now(),
     }
-    chosen = select(*columns.values()).where(item.c.id.in_(sql.given_ids(connection)))
-    connection.execute(insert(attempt).from_select(list(columns), chosen), sql.as_ids(ids))
+    chosen = select(*columns.values()).where(item.c.id.in_(sql.these(ids)))
+    connection.execute(insert(attempt).from_select(list(columns), chosen))

@@ -1,6 +1,6 @@
 """Scans that are not there to be read, gone or archived, and those that come back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, null, select, update
@@ -19,8 +19,10 @@ _NOT_DONE = (ItemStatus.PENDING, ItemStatus.FAILED, ItemStatus.QUARANTINED)
 WHO = "discovery"
 
 
-def pages_of(connection: Connection, *, from_page: int, as_last_read: bool = False) -> Select[Any]:
-    """The pages of the files whose first pages are the given ids.
+def pages_of(
+    scan_ids: Sequence[int], *, from_page: int = 0, as_last_read: bool = False
+) -> Select[Any]:
+    """The pages of the files whose first pages have these ids.
 
     All that they ever had, or only those that they had when they were last read.
     """
@@ -29,7 +31,7 @@ def pages_of(connection: Connection, *, from_page: int, as_last_read: bool = Fal
         select(page.c.id)
         .select_from(first)
         .join(page, and_(page.c.store_id == first.c.store_id, page.c.key == first.c.key))
-        .where(first.c.id.in_(sql.given_ids(connection)), page.c.page >= from_page)
+        .where(first.c.id.in_(sql.these(scan_ids)), page.c.page >= from_page)
     )
     if as_last_read:
         pages = pages.where(page.c.page < func.coalesce(first.c.pages, 1))
@@ -41,7 +43,7 @@ def mark_vanished(connection: Connection, scan_ids: Sequence[int]) -> None:
 
     The ids here and below are those of the files' first pages.
     """
-    _mark(connection, pages_of(connection, from_page=0), sql.as_ids(scan_ids))
+    _mark(connection, pages_of(scan_ids))
 
 
 def mark_left_out(connection: Connection, scan_ids: Sequence[int], *, pattern: str) -> None:
@@ -51,57 +53,52 @@ def mark_left_out(connection: Connection, scan_ids: Sequence[int], *, pattern: s
     """
     why = f"left out by the pattern {pattern}"
     left = Decision(DecisionKind.SCAN_LEFT_OUT, GONE, WHO, why, reason=Reason.LEFT_OUT)
-    pages, given = pages_of(connection, from_page=0), sql.as_ids(scan_ids)
-    _mark(connection, pages, given, left, _NOT_DONE)
+    _mark(connection, pages_of(scan_ids), left, _NOT_DONE)
 
 
 def mark_later_pages_vanished(connection: Connection, scan_ids: Sequence[int]) -> None:
     """A file changed: whether its later pages are still there is known when its first is read."""
-    _mark(connection, pages_of(connection, from_page=1), sql.as_ids(scan_ids))
+    _mark(connection, pages_of(scan_ids, from_page=1))
 
 
 def mark_reappeared(connection: Connection, scan_ids: Sequence[int]) -> None:
     """Files that were gone or left out are back: what ended because of that waits again."""
-    given = sql.as_ids(scan_ids)
-    pages = pages_of(connection, from_page=0, as_last_read=True)
+    pages = pages_of(scan_ids, as_last_read=True)
     connection.execute(
         update(scan)
         .where(scan.c.id.in_(pages), scan.c.vanished_at.is_not(None))
-        .values(vanished_at=null()),
-        given,
+        .values(vanished_at=null())
     )
     again = Decision(DecisionKind.SCAN_REAPPEARED, ItemStatus.PENDING, WHO, "back in its source")
     was_gone = and_(status_in(GONE), item.c.reason.in_(_BACK))
-    carry_out(connection, again, and_(was_gone, item.c.scan_id.in_(pages)), given)
-    _shelve(connection, pages, given)
+    carry_out(connection, again, and_(was_gone, item.c.scan_id.in_(pages)))
+    _shelve(connection, pages)
 
 
 def mark_archived(connection: Connection, scan_ids: Sequence[int]) -> None:
     """Files went into an archive class: what waits for them is not tried. What has ended stays."""
-    given = sql.as_ids(scan_ids)
-    pages = pages_of(connection, from_page=0)
-    connection.execute(update(scan).where(scan.c.id.in_(pages)).values(archived=True), given)
-    _shelve(connection, pages, given)
+    pages = pages_of(scan_ids)
+    connection.execute(update(scan).where(scan.c.id.in_(pages)).values(archived=True))
+    _shelve(connection, pages)
 
 
 def mark_restored(connection: Connection, scan_ids: Sequence[int]) -> None:
     """Files can be read again: what was not tried, or ended because they could not be, waits."""
-    given = sql.as_ids(scan_ids)
-    pages = pages_of(connection, from_page=0)
-    connection.execute(update(scan).where(scan.c.id.in_(pages)).values(archived=False), given)
+    pages = pages_of(scan_ids)
+    connection.execute(update(scan).where(scan.c.id.in_(pages)).values(archived=False))
     again = Decision(DecisionKind.SCAN_RESTORED, ItemStatus.PENDING, WHO, "can be read again")
     was_archived = and_(status_in(GONE), item.c.reason == Reason.ARCHIVED)
-    carry_out(connection, again, and_(was_archived, item.c.scan_id.in_(pages)), given)
+    carry_out(connection, again, and_(was_archived, item.c.scan_id.in_(pages)))
 
 
-def _shelve(connection: Connection, pages: Select[Any], given: Mapping[str, str]) -> None:
+def _shelve(connection: Connection, pages: Select[Any]) -> None:
     """Of files that are archived nothing is tried."""
     shelved = Decision(
         DecisionKind.SCAN_ARCHIVED, GONE, WHO, ARCHIVED_DETAIL, reason=Reason.ARCHIVED
     )
     is_archived = select(scan.c.id).where(scan.c.id == item.c.scan_id, scan.c.archived.is_(True))
     waiting = and_(status_in(ItemStatus.PENDING), item.c.scan_id.in_(pages), is_archived.exists())
-    carry_out(connection, shelved, waiting, given)
+    carry_out(connection, shelved, waiting)
 
 
 _VANISHED = Decision(DecisionKind.SCAN_VANISHED, GONE, WHO, GONE_DETAIL, reason=GONE_REASON)
@@ -110,15 +107,13 @@ _VANISHED = Decision(DecisionKind.SCAN_VANISHED, GONE, WHO, GONE_DETAIL, reason=
 def _mark(
     connection: Connection,
     pages: Select[Any],
-    given: Mapping[str, str],
     made: Decision = _VANISHED,
     statuses: Sequence[ItemStatus] = (ItemStatus.PENDING,),
 ) -> None:
     waiting = and_(status_in(*statuses), item.c.scan_id.in_(pages))
-    carry_out(connection, made, waiting, given)
+    carry_out(connection, made, waiting)
     connection.execute(
         update(scan)
         .where(scan.c.id.in_(pages), scan.c.vanished_at.is_(None))
-        .values(vanished_at=sql.now()),
-        given,
+        .values(vanished_at=sql.now())
     )

@@ -11,7 +11,7 @@ from tasks.ledger import decisions, holds, sql
 from tasks.ledger.curating.deciding import TWO_AGREE
 from tasks.ledger.curating.undoing import UNDOABLE
 from tasks.ledger.engine import reads, writes
-from tasks.ledger.filters import condition_of, parameters_of
+from tasks.ledger.filters import condition_of
 from tasks.ledger.records import ItemFilter
 from tasks.schema import DecisionKind, ItemStatus, decision, decision_item, item, opinion
 
@@ -74,9 +74,8 @@ def count_many(connection: Connection, kind: DecisionKind, chosen: ItemFilter) -
     Raises:
         UsageError: More than `MOST`.
     """
-    given = parameters_of(chosen)
     found = select(item.c.id).where(condition_of(connection, chosen)).limit(MOST + 1).subquery()
-    if connection.execute(select(func.count()).select_from(found), given).scalar_one() > MOST:
+    if connection.execute(select(func.count()).select_from(found)).scalar_one() > MOST:
         raise UsageError(
             f"more than {MOST:,} at once: narrow it down by collection, reason, night or "
             f"confidence, or use `autochrome {kind}`"
@@ -166,7 +165,7 @@ def _agreeing(
         )
         .order_by(opinion.c.given_at.desc())
     )
-    return {row.item_id: row.who for row in connection.execute(wanted, parameters_of(chosen))}
+    return {row.item_id: row.who for row in connection.execute(wanted)}
 
 
 def _note_rest(  # noqa: PLR0913  a row's columns
@@ -180,13 +179,11 @@ def _note_rest(  # noqa: PLR0913  a row's columns
 ) -> None:
     """Note what a person wants for all but some of what the filter finds."""
     found = select(item.c.id).where(condition_of(connection, chosen))
-    ids = connection.execute(found, parameters_of(chosen)).scalars().all()
-    rest = [number for number in ids if number not in passed_over]
+    rest = [number for number in connection.execute(found).scalars() if number not in passed_over]
     if not rest:
         return
     mine = opinion.c.who == sql.storable(who)
-    before = delete(opinion).where(mine, opinion.c.item_id.in_(sql.given_ids(connection)))
-    connection.execute(before, sql.as_ids(rest))
+    connection.execute(delete(opinion).where(mine, opinion.c.item_id.in_(sql.these(rest))))
     said = {"who": sql.storable(who), "kind": kind, "why": sql.storable(why)}
     connection.execute(
         insert(opinion).values(given_at=sql.now()), [{"item_id": number, **said} for number in rest]

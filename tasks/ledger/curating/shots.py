@@ -84,12 +84,12 @@ def make_anew(connection: Connection, item_id: int, *, who: str, seen: str) -> i
     anew = [one for one in list_shots(connection, item_id) if one.is_to_be_made_anew]
     if not anew or status not in JUDGED_IN:
         raise UsageError(f"item {item_id}: no shot of it is to be made anew")
-    ids = sql.as_ids(one.id for one in anew)
-    theirs = and_(shot.c.id.in_(sql.given_ids(connection)), shot.c.status == ShotStatus.DONE)
-    connection.execute(update(shot).where(theirs).values(OPEN_AGAIN), ids)
+    wanted = shot.c.id.in_(sql.these(one.id for one in anew))
+    theirs = and_(wanted, shot.c.status == ShotStatus.DONE)
+    connection.execute(update(shot).where(theirs).values(OPEN_AGAIN))
     numbers = ", ".join(str(one.number) for one in anew)
     made = Decision(
         DecisionKind.REDO, ItemStatus.PENDING, who, f"shots {numbers} as a curator said"
     )
-    carry_out(connection, made, item.c.id == item_id, {})
+    carry_out(connection, made, item.c.id == item_id)
     return len(anew)

@@ -121,10 +121,7 @@ def undo(connection: Connection, decision_id: int, *, who: str, why: str = "") -
     _give_way(connection, undone)
     if own:
         _want_still(connection, made, {name: set(agreed[name]) & set(ids) for name in agreed})
-    now = connection.execute(
-        select(item.c.id, item.c.status).where(item.c.id.in_(sql.given_ids(connection))),
-        sql.as_ids(ids),
-    )
+    now = connection.execute(select(item.c.id, item.c.status).where(item.c.id.in_(sql.these(ids))))
     return Reversal(
         undone, {number: ItemStatus(status) for number, status in now}, moved - len(ids)
     )
@@ -150,8 +147,8 @@ def _want_still(
 def _want_no_more(connection: Connection, made: Row[Any], who: str, items: Sequence[int]) -> None:
     """Another of those who agreed took it back first: this one wants it no more, either."""
     mine = and_(opinion.c.who == who, opinion.c.kind == made.kind)
-    theirs = opinion.c.item_id.in_(sql.given_ids(connection))
-    connection.execute(delete(opinion).where(mine, theirs), sql.as_ids(items))
+    theirs = opinion.c.item_id.in_(sql.these(items))
+    connection.execute(delete(opinion).where(mine, theirs))
 
 
 def _still_so(connection: Connection, decision_id: int) -> tuple[list[int], int]:
@@ -175,10 +172,9 @@ def _still_so(connection: Connection, decision_id: int) -> tuple[list[int], int]
 
 def _restore(connection: Connection, ids: Sequence[int], decision_id: int, undone_id: int) -> None:
     """Items are what they were before a decision; since when, too, where they wait for review."""
-    given = sql.as_ids(ids)
     mine = and_(
         decision_item.c.decision_id == decision_id,
-        decision_item.c.item_id.in_(sql.given_ids(connection)),
+        decision_item.c.item_id.in_(sql.these(ids)),
     )
     columns = {
         "decision_id": literal(undone_id, BigInteger()),
@@ -187,7 +183,7 @@ def _restore(connection: Connection, ids: Sequence[int], decision_id: int, undon
         "became": decision_item.c.was,
     }
     noted = insert(decision_item).from_select(list(columns), select(*columns.values()).where(mine))
-    connection.execute(noted, given)
+    connection.execute(noted)
     before = (
         select(decision_item.c.item_id, decision_item.c.was, decision_item.c.was_reason)
         .where(mine)
@@ -208,8 +204,7 @@ def _restore(connection: Connection, ids: Sequence[int], decision_id: int, undon
             reason=before.c.was_reason,
             detail=detail,
             changed_at=case((waits, func.coalesce(ended_at, sql.now())), else_=sql.now()),
-        ),
-        given,
+        )
     )
 
 

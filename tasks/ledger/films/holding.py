@@ -102,8 +102,8 @@ def take_up(connection: Connection, token: str, item_id: int, *, correction_id: 
     connection.execute(delete(shot).where(mine, shot.c.revision != held.revision))
     shots = [shot_row(row) for row in connection.execute(select(shot).where(mine))]
     if anew := corrections.said_otherwise(connection, shots, correction_id):
-        theirs = shot.c.id.in_(sql.given_ids(connection))
-        connection.execute(update(shot).where(theirs).values(OPEN_AGAIN), sql.as_ids(anew))
+        theirs = shot.c.id.in_(sql.these(anew))
+        connection.execute(update(shot).where(theirs).values(OPEN_AGAIN))
     taken = update(shot).where(mine)
     values = {"order_id": held.order_id, "correction_id": correction_id}
     return sql.affected(connection, taken.values(values))

@@ -84,7 +84,7 @@ def _restore(connection: Connection, ids: list[int], decision_id: int, order_id:
         .where(
             decision.c.order_id == order_id,
             decision.c.kind == DecisionKind.ENQUEUE,
-            decision_item.c.item_id.in_(sql.given_ids(connection)),
+            decision_item.c.item_id.in_(sql.these(ids)),
         )
         .cte("before")
     )
@@ -95,7 +95,7 @@ def _restore(connection: Connection, ids: list[int], decision_id: int, order_id:
         "became": before.c.was,
     }
     noted = insert(decision_item).from_select(list(columns), select(*columns.values()))
-    count = sql.affected(connection, noted, sql.as_ids(ids))
+    count = sql.affected(connection, noted)
     detail = (
         select(attempt.c.detail)
         .where(attempt.c.item_id == item.c.id, attempt.c.status == before.c.was)
@@ -113,8 +113,7 @@ def _restore(connection: Connection, ids: list[int], decision_id: int, order_id:
             detail=detail,
             order_id=null(),
             changed_at=sql.now(),
-        ),
-        sql.as_ids(ids),
+        )
     )
     return count
 
@@ -132,17 +131,15 @@ def _remove(connection: Connection, ids: list[int], decision_id: int, order_id: 
     shots = select(shot.c.id).where(shot.c.item_id == item.c.id)
     found = connection.execute(
         select(item.c.id, item.c.scan_id).where(
-            _still_ours(connection, order_id),
+            _still_ours(ids, order_id),
             *(~one.exists() for one in (begun, decided, shots)),
-        ),
-        sql.as_ids(ids),
+        )
     ).all()
     if not found:
         return 0
-    mine = sql.as_ids(row.id for row in found)
-    given = sql.given_ids(connection)
-    connection.execute(delete(attempt).where(attempt.c.item_id.in_(given)), mine)
-    connection.execute(delete(item).where(item.c.id.in_(given)), mine)
+    mine = sql.these(row.id for row in found)
+    connection.execute(delete(attempt).where(attempt.c.item_id.in_(mine)))
+    connection.execute(delete(item).where(item.c.id.in_(mine)))
     scans = [row.scan_id for row in found]
     _reopen_taken_over(connection, scans, decision_id, order_id)
     return len(found)
@@ -160,7 +157,7 @@ def _reopen_taken_over(
             decision.c.order_id == order_id,
             decision.c.kind == DecisionKind.SUPERSEDE,
             status_in(ItemStatus.SUPERSEDED),
-            item.c.scan_id.in_(sql.given_ids(connection)),
+            item.c.scan_id.in_(sql.these(scan_ids)),
         )
         .cte("taken")
     )
@@ -170,14 +167,12 @@ def _reopen_taken_over(
         "was": literal(ItemStatus.SUPERSEDED.value),
         "became": taken.c.was,
     }
-    given = sql.as_ids(scan_ids)
     noted = insert(decision_item).from_select(list(columns), select(*columns.values()))
-    connection.execute(noted, given)
+    connection.execute(noted)
     connection.execute(
         update(item)
         .where(item.c.id == taken.c.item_id)
-        .values(status=taken.c.was, detail=null(), changed_at=sql.now()),
-        given,
+        .values(status=taken.c.was, detail=null(), changed_at=sql.now())
     )
 
 
@@ -189,17 +184,16 @@ def _keep(connection: Connection, ids: list[int], decision_id: int, order_id: in
         "was": item.c.status,
         "became": item.c.status,
     }
-    left = _still_ours(connection, order_id)
+    left = _still_ours(ids, order_id)
     noted = insert(decision_item).from_select(list(columns), select(*columns.values()).where(left))
-    count = sql.affected(connection, noted, sql.as_ids(ids))
-    detached = update(item).where(left).values(order_id=null())
-    connection.execute(detached, sql.as_ids(ids))
+    count = sql.affected(connection, noted)
+    connection.execute(update(item).where(left).values(order_id=null()))
     return count
 
 
-def _still_ours(connection: Connection, order_id: int) -> ColumnElement[bool]:
+def _still_ours(ids: list[int], order_id: int) -> ColumnElement[bool]:
     return and_(
-        item.c.id.in_(sql.given_ids(connection)),
+        item.c.id.in_(sql.these(ids)),
         item.c.order_id == order_id,
         status_in(ItemStatus.PENDING),
     )
