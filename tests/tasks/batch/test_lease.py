@@ -11,7 +11,7 @@ import pytest
 
 from colormodel.device import DeviceError
 from tasks.batch.batch import colorize_batch
-from tasks.batch.lease import Lease, LeaseLost
+from tasks.batch.lease import Lease, LeaseLost, now
 from tasks.errors import DatabaseUnavailable, Reason
 from tasks.ledger import Ledger
 from tasks.schema import AttemptEnding, ItemStatus
@@ -31,13 +31,26 @@ def test_a_lease_that_was_renewed_lately_is_not_asked_about(
     monkeypatch.setattr(ledger, "renew", lambda *_, **__: pytest.fail("asked"))
     lease.make_sure()
     monkeypatch.undo()
-    later = time.monotonic() + 31
-    monkeypatch.setattr("tasks.batch.lease.time.monotonic", lambda: later)
+    later = now() + 31
+    monkeypatch.setattr("tasks.batch.lease.now", lambda: later)
     asked = []
     monkeypatch.setattr(ledger, "renew", lambda token, **_: asked.append(token) or 1)
     lease.make_sure()
     lease.make_sure()
     assert asked == [held.token]
+
+
+def test_a_suspended_machine_asks(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The monotonic clock stood still meanwhile, as Linux's does; the lease did not."""
+    held = claim(ledger, enqueued(ledger, 1))
+    lease = Lease(ledger, held.token, lease_s=0.4)
+    lease.renew()
+    ledger.expire_leases(["worker"])
+    stands = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: stands)
+    time.sleep(0.3)
+    with pytest.raises(LeaseLost):
+        lease.make_sure()
 
 
 def test_a_lost_lease_is_lost_for_good(ledger: Ledger) -> None:
@@ -72,8 +85,8 @@ def test_a_worker_that_was_away_stores_nothing(
                 with ThreadPoolExecutor(2) as threads:
                     work_off(replace(worker, io=threads))
                 # As after a stopped process goes on: no heartbeat for longer than the lease.
-                awake = time.monotonic() + 61
-                monkeypatch.setattr("tasks.batch.lease.time.monotonic", lambda: awake)
+                awake = now() + 61
+                monkeypatch.setattr("tasks.batch.lease.now", lambda: awake)
         return result
 
     late = with_fault(worker, "pixels", "run", sleep_over)
