@@ -1,6 +1,8 @@
 """The `nightly` flow: discover, order what is missing, wait until done or the deadline, report."""
 
+import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -82,8 +84,7 @@ def nightly(collections: tuple[str, ...] = (), resumes: int | None = None) -> Ni
         if is_served():
             keep_if_served(settings, night.ledger)  # from here on, a crash is noticed
         if row.state is OrderState.LISTING:
-            for source in sources:
-                logger.info("%s: %s", source, discover(unsearched(night), source).in_words())
+            _discover(night, row, sources)
             row = plan(unsearched(night), row.id)
             logger.info("%d scans are due", row.items)
         aborted = _colorize(settings, night.ledger, row)
@@ -94,6 +95,16 @@ def nightly(collections: tuple[str, ...] = (), resumes: int | None = None) -> Ni
             )
             aborted = _colorize(settings, night.ledger, row)
         return _end(night, orders.settle(night.ledger, row.id), aborted)
+
+
+def _discover(night: Run, row: OrderRow, sources: Sequence[str]) -> None:
+    """List the sources, each within its share of half of the night: the other is for colouring."""
+    left_s = orders.left_s(night.ledger, row.id)
+    ends_at = math.inf if left_s is None else time.monotonic() + left_s / 2
+    for number, source in enumerate(sources):
+        within_s = (ends_at - time.monotonic()) / (len(sources) - number)
+        listing = discover(unsearched(night), source, within_s)
+        get_run_logger().info("%s: %s", source, listing.in_words())
 
 
 def _colorize(settings: Settings, ledger: Ledger, row: OrderRow) -> str:

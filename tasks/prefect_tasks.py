@@ -69,9 +69,9 @@ def colorize_batch(request: BatchRequest) -> BatchSummary:
     retry_delay_seconds=TRY_AGAIN_AFTER_S,
     retry_condition_fn=is_hiccup,
 )
-def discover(run: Run, source: str) -> Listing:
-    """List *source* and record what is new, changed or gone."""
-    return run.discover(source)
+def discover(run: Run, source: str, within_s: float) -> Listing:
+    """List *source*, for so long at most, and record what is new, changed or gone."""
+    return run.discover(source, within_s=within_s)
 
 
 @task(name="plan", cache_policy=NO_CACHE)

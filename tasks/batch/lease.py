@@ -2,9 +2,9 @@
 
 A process can be held up for longer than its lease lasts: a suspended machine, a stalled disk, a
 network that is cut. When it goes on, its items may be in other hands, and a derivative that it
-stored then would lie over the new holder's. So it asks, by a clock of its own that goes on while the
-machine sleeps, whether the lease was renewed lately, and where it was not, the ledger. A paused
-virtual machine knows of no pause: then `finish` is refused, and what was stored over is done again.
+stored then would lie over the new holder's. So it asks, by a clock of its own that goes on while
+the machine sleeps, whether the lease was renewed lately, and where it was not, the ledger. A paused
+virtual machine knows of no pause: `finish` is refused then, and what was overwritten is done again.
 """
 
 import time

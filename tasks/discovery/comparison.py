@@ -33,10 +33,15 @@ class ComparisonResult:
     changed: int = 0  #: hold other bytes: they have a new revision
     same: int = 0
     unread: int = 0  #: could not be read now: the next discovery compares them
+    is_whole: bool = True  #: it was not broken off
 
 
-def compare_doubts(ledger: Ledger, store: ObjectStore) -> ComparisonResult:
+def compare_doubts(
+    ledger: Ledger, store: ObjectStore, *, ends_at: float = math.inf
+) -> ComparisonResult:
     """Read every file of *store* that is in doubt, and record what it is.
+
+    Past *ends_at*, by the monotonic clock, it is broken off; the others stay in doubt.
 
     Raises:
         DatabaseUnavailable: The ledger cannot be asked or written.
@@ -45,6 +50,8 @@ def compare_doubts(ledger: Ledger, store: ObjectStore) -> ComparisonResult:
     after_key = ""
     with ThreadPoolExecutor(READERS, thread_name_prefix="compare") as readers:
         while doubts := ledger.doubts(store.url, after_key=after_key, limit=PAGE_FILES):
+            if time.monotonic() >= ends_at:
+                return ComparisonResult(changed, same, unread, is_whole=False)
             after_key = doubts[-1].key
             digests = _known(readers.map(partial(_digest, store), doubts))
             found = ledger.record_digests(digests)

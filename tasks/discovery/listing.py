@@ -5,12 +5,14 @@ vanished only where nothing speaks against it: a disk that is away looks like an
 """
 
 import logging
+import math
+import time
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from tasks.discovery.comparison import compare_doubts, read_refused
+from tasks.discovery.comparison import ComparisonResult, compare_doubts, read_refused
 from tasks.discovery.selection import Selection
 from tasks.errors import AutochromeError
 from tasks.ledger import Ledger, ListingCounts, MissingScans
@@ -54,13 +56,14 @@ class Listing:
         return ", ".join(parts) + ("; the listing is incomplete" if self.incomplete else "")
 
 
-def record_source(
+def record_source(  # noqa: PLR0913 - each may be left out but three
     settings: Settings,
     ledger: Ledger,
     source: str,
     *,
     run_id: int | None = None,
     accept_missing: bool = False,
+    within_s: float = math.inf,
 ) -> Listing:
     """List *source* and record what is new, changed or gone; bytes are read where they decide.
 
@@ -70,6 +73,7 @@ def record_source(
         source: Its address.
         run_id: The run that looks.
         accept_missing: A person says that scans which are not there were taken away on purpose.
+        within_s: After so long it is broken off, and the listing is incomplete.
 
     Raises:
         AutochromeError: The source cannot be listed, and no scan of it is known. Where some are, it
@@ -85,7 +89,7 @@ def record_source(
             raise
         ledger.begin_outage(address, "", str(error), wait_s=LONGEST_WAIT_S)
         return _told(Listing(ListingCounts(), f"{error} ({count(known, 'scan')} of it known)"))
-    look = _Look(store, selection)
+    look = _Look(store, selection, ends_at=time.monotonic() + within_s)
     doubts = _Doubts(look, settings.missing_limit, accept_missing=accept_missing)
     found = ledger.record_listing(
         store.url,
@@ -101,25 +105,30 @@ def record_source(
             ledger.begin_outage(store.url, place, why, wait_s=LONGEST_WAIT_S)
     else:
         _end_outages(ledger, store.url)
-    changed = _compare(settings, ledger, store)
+    compared = _compare(settings, ledger, store, ends_at=look.ends_at)
+    changed = sum(one.changed for one in compared)
+    if not (look.trouble or all(one.is_whole for one in compared)):
+        doubts.said.append(look.late)
     found = replace(
         found, changed=found.changed + changed, unchanged=max(0, found.unchanged - changed)
     )
     return _told(Listing(found, "; ".join(doubts.said), look.left_out))
 
 
-def _compare(settings: Settings, ledger: Ledger, store: ObjectStore) -> int:
+def _compare(
+    settings: Settings, ledger: Ledger, store: ObjectStore, *, ends_at: float
+) -> list[ComparisonResult]:
     """Settle the doubts about what *store* holds, whichever source it belongs to."""
-    changed = 0
+    compared = []
     for url in ledger.owners(store.url):
         try:
             owner = store if url == store.url else open_store(url, settings=settings)
         except AutochromeError as error:
             logger.warning("%s", error)
         else:
-            changed += compare_doubts(ledger, owner).changed
+            compared.append(compare_doubts(ledger, owner, ends_at=ends_at))
     read_refused(ledger, lambda url: open_store(url, settings=settings))
-    return changed
+    return compared
 
 
 def _end_outages(ledger: Ledger, url: str) -> None:
@@ -148,8 +157,9 @@ def _told(listing: Listing) -> Listing:
 class _Look:
     """One look at a source: its objects, and what is told beside them."""
 
-    def __init__(self, store: ObjectStore, selection: Selection) -> None:
+    def __init__(self, store: ObjectStore, selection: Selection, *, ends_at: float) -> None:
         self.url = store.url
+        self.ends_at = ends_at
         self.count = 0
         self.trouble = ""
         self.left_out: Counter[str] = Counter()
@@ -161,10 +171,23 @@ class _Look:
         """Yield what is listed; where the listing breaks off, say so in `trouble` and end."""
         try:
             for found in self._store.list_objects(watch=self):
+                if time.monotonic() >= self.ends_at:
+                    self.trouble = self.late
+                    return
                 self.count += 1
                 yield found
         except AutochromeError as error:
             self.trouble = str(error)
+
+    @property
+    def late(self) -> str:
+        """What is told when its time is over."""
+        return (
+            f"{self.url}: to find what is new there takes longer than a night has for it (half of "
+            f"AUTOCHROME_DEADLINE_HOURS); it was broken off after {count(self.count, 'file')}, and "
+            "what is known is coloured; raise that, or run `autochrome discover`, which has no "
+            "deadline"
+        )
 
     def leaves_out(self, key: str) -> bool:
         """Whether a pattern leaves out a file or folder; counts it."""

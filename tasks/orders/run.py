@@ -4,6 +4,7 @@ A night and `autochrome run` are such: plain functions over one opened ledger, w
 into Prefect tasks.
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -46,9 +47,11 @@ class Run:
         number = orders.make(self.ledger, order, recipe_id, name=self.name, lists_for=self.run_id)
         return orders.get(self.ledger, number)
 
-    def discover(self, source: str) -> Listing:
-        """List *source* and record what is new, changed or gone."""
-        listing = record_source(self.settings, self.ledger, source, run_id=self.run_id)
+    def discover(self, source: str, *, within_s: float = math.inf) -> Listing:
+        """List *source*, for so long at most, and record what is new, changed or gone."""
+        listing = record_source(
+            self.settings, self.ledger, source, run_id=self.run_id, within_s=within_s
+        )
         said = (listing.incomplete,) if listing.incomplete else ()
         self._advance(
             discovered=_sum(self.figures.discovered, listing.discovered),

@@ -1,6 +1,7 @@
 """The flows, run for real against Prefect's own API."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tasks.ledger import ItemFilter, Ledger, RunEnding
 from tasks.ledger.opening import open_ledger
 from tasks.orders.run import begin_run
 from tasks.settings import settings_in_force
+from tasks.storage import ObjectInfo
 from tasks.storage.folder import FolderStore
 from tests.workers import MakeSettings, items_of
 
@@ -73,6 +75,25 @@ def test_a_night_without_sources_says_what_to_set(make_settings: MakeSettings) -
         pytest.raises(UsageError, match="AUTOCHROME_SOURCES"),
     ):
         nightly()
+
+
+@pytest.mark.slow
+def test_a_listing_longer_than_the_night_leaves_half_of_it_for_colouring(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What is listed so far is coloured, and the report says so."""
+    real: Callable[..., Iterator[ObjectInfo]] = FolderStore.list_objects
+
+    def crawl(self: FolderStore, *args: Any, **kwargs: Any) -> Iterator[ObjectInfo]:  # noqa: ANN401
+        for number, found in enumerate(real(self, *args, **kwargs)):
+            time.sleep(15 if number == 3 else 0)
+            yield found
+
+    monkeypatch.setattr(FolderStore, "list_objects", crawl)
+    with settings_in_force(make_settings(deadline_hours=30 / 3600)):
+        assert nightly().statuses == {"review": 3}
+    (page,) = (tmp_path / "colour" / "reports").glob("*/index.html")
+    assert "broken off after 3 files" in page.read_text()
 
 
 def test_an_aborted_night_fails_and_still_reports(

@@ -59,6 +59,17 @@ def test_why_there_is_nothing_to_do(
         place_order(settings, ledger, Order(scope=scope, budget=budget), name="nothing")
 
 
+def test_a_listing_without_time_hinders_nothing(settings: Settings, ledger: Ledger) -> None:
+    """What is known is ordered; nothing has vanished, and it is said."""
+    source = settings.sources[0]
+    with begin_run(settings, kind="nightly", name="tonight") as night:
+        order = night.order(order_of_night(settings, ()))
+        late = night.discover(source, within_s=0.0)
+        assert night.plan(order.id).items == 6
+    assert "was broken off after 0 files" in late.incomplete
+    assert not late.discovered.vanished
+
+
 @pytest.mark.parametrize("move", [orders.pause, orders.cancel])
 def test_a_run_that_a_person_ends_says_so(
     settings: Settings,
