@@ -6,7 +6,6 @@ import enum
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from getpass import getuser
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
 Word = TypeVar("Word", bound=enum.StrEnum)
 
 app = typer.Typer()
-
-#: Files that nobody has read are read for so long where a person says no to them.
-_READING_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -145,10 +141,9 @@ def _decide(
     A no to a file that nobody has read is about the bytes that it holds now: it is read at once,
     unless these are very many.
     """
-    from tasks.discovery.comparison import read_refused
+    from tasks.discovery.comparison import AT_ONCE_S, read_refused
     from tasks.ledger import migrate
     from tasks.ledger.opening import open_ledger
-    from tasks.storage import open_store
 
     if decision.kind == "hold" and not decision.dry_run:  # it stands, before anything is found
         migrate.make_if_missing(settings.database_url.get_secret_value())
@@ -168,10 +163,9 @@ def _decide(
         else:
             would = "would move" if decision.dry_run else "moved"
             stdout.print(f"{decision.kind} {would} {count(moved, 'scan')}")
-        if moved and decision.kind in {"hold", "reject"} and not decision.dry_run:
-            opened = partial(open_store, settings=settings)
-            if not read_refused(ledger, opened, within_s=_READING_S):
-                say("not all of these could be read now; the next discovery reads the rest")
+        is_no = moved and decision.kind in {"hold", "reject"} and not decision.dry_run
+        if is_no and not read_refused(settings, ledger, within_s=AT_ONCE_S):
+            say("not all of these could be read now; the next discovery reads the rest")
     return ExitCode.CLEAN if moved else ExitCode.FINISHED_WITH_FAULTS
 
 

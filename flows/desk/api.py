@@ -1,13 +1,14 @@
 """The API: the queue, an item, decisions and their undoing, and what others decide meanwhile."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Literal, Self
 
-from fastapi import APIRouter, HTTPException, Path, Query, Request
+from fastapi import APIRouter, BackgroundTasks, HTTPException, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import StreamingResponse
 
-from flows.desk.identity import Deciding, Looking, OpenDesk
+from flows.desk.identity import Deciding, Identity, Looking, OpenDesk
 from flows.desk.queues import read_queue
 from flows.desk.review import undo_own
 from flows.desk.views import picture_url, seen_item, shown_file
@@ -278,7 +279,11 @@ def what_the_file_says(item_id: Number, desk: OpenDesk, visitor: Looking) -> Des
     responses={404: {"model": Refusal}, 409: {"model": DecisionConflict}},
 )
 def decide_about(
-    item_id: Number, asked: DecisionRequest, desk: OpenDesk, visitor: Deciding
+    item_id: Number,
+    asked: DecisionRequest,
+    desk: OpenDesk,
+    visitor: Deciding,
+    later: BackgroundTasks,
 ) -> DecisionResult:
     """Approve, reject or hold an item as it was seen. 409: it is not that any more."""
     seen_item(desk, visitor, item_id)
@@ -292,6 +297,8 @@ def decide_about(
     )
     made = decide(desk.ledger, judged, must_agree=desk.settings.desk_agreement)
     desk.decided(item_id)
+    if judged.kind is DecisionKind.HOLD:
+        later.add_task(desk.read_held)
     return DecisionResult(
         decision=made.decision_id,
         status=made.status,
@@ -324,12 +331,13 @@ async def events(request: Request, desk: OpenDesk, visitor: Looking) -> Streamin
     A browser whose connection was lost says what it heard last, and is told what was since.
     """
     del visitor
+    identity: Identity = request.state.identity
     heard = request.headers.get("last-event-id", "")
     after = int(heard) if heard.isascii() and heard.isdigit() and len(heard) < 19 else None
     if desk.news.is_full:
         raise HTTPException(503, "too many browsers listen; load the page again to see news")
     return StreamingResponse(
-        desk.news.listen(after=after),
+        desk.news.listen(after=after, is_known=partial(identity.knows, request.scope)),
         media_type="text/event-stream",
         headers={"X-Accel-Buffering": "no"},
     )

@@ -1,5 +1,6 @@
 """What every page of the desk works with, opened once."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -10,12 +11,16 @@ from time import monotonic
 from flows.desk.colours import Colours
 from flows.desk.news import DecisionFeed
 from tasks.batch.children import PixelPool
+from tasks.discovery.comparison import AT_ONCE_S, read_refused
+from tasks.errors import DatabaseUnavailable
 from tasks.ledger import ItemStatus, Ledger
 from tasks.ledger.curating import DeskItem, Queue, QueueCount, desk_item, queue, waiting
 from tasks.ledger.opening import open_output
 from tasks.pictures.showing import Pictures, open_pictures
 from tasks.settings import Settings
 from tasks.storage import ObjectStore
+
+logger = logging.getLogger(__name__)
 
 #: So long what a page knows of an item may be old: tiles are asked for by the dozen.
 _ITEM_S = 2.0
@@ -81,6 +86,14 @@ class Desk:
                 self._items.pop(number, None)
             self._waiting.clear()
         self.news.look_now()
+
+    def read_held(self) -> None:
+        """Read what was held unread: a hold is about bytes, wherever they lie."""
+        try:
+            read_refused(self.settings, self.ledger, within_s=AT_ONCE_S)
+        except DatabaseUnavailable as error:
+            logger.warning("the next discovery reads what was held: %s", error)
+        self.decided()
 
     def first(self, chosen: Queue) -> DeskItem | None:
         """The first item of a queue."""

@@ -26,6 +26,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from flows.desk.desk import Desk
 from flows.desk.multipart import Part, read_parts
 from flows.web.guard import LOOPBACK
+from tasks.errors import DatabaseUnavailable
 from tasks.ledger.people import Person, Role, check_password, find_person, find_session
 
 COOKIE = "autochrome-desk"
@@ -168,6 +169,13 @@ class Identity:
     def forget(self) -> None:
         """Somebody signed in or out."""
         self._memory.forget()
+
+    def knows(self, scope: Scope) -> bool:
+        """Whether whoever asked so is known still; a database that is away makes nobody unknown."""
+        try:
+            return self._find(scope) is not None
+        except DatabaseUnavailable:
+            return True
 
     def caller(self, scope: Scope) -> str:
         """The address whose tries are counted: of a proxy that is believed, of whom it asks for."""

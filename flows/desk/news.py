@@ -3,8 +3,9 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from time import monotonic
 
 from starlette.concurrency import run_in_threadpool
 
@@ -52,10 +53,13 @@ class DecisionFeed:
             with suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(due.set)
 
-    async def listen(self, *, after: int | None = None) -> AsyncIterator[str]:
-        """Events as the protocol writes them, for as long as somebody listens.
+    async def listen(
+        self, *, is_known: Callable[[], bool], after: int | None = None
+    ) -> AsyncIterator[str]:
+        """Events as the protocol writes them, for as long as somebody listens who may.
 
         Args:
+            is_known: Asked now and then: whoever was removed, or whose session is over, is not.
             after: The last decision that a listener has heard of whose connection was lost; what
                 was decided since is told at once.
         """
@@ -69,7 +73,12 @@ class DecisionFeed:
                 told := await run_in_threadpool(self._meanwhile, after, latest)
             ):
                 yield told
+            asked_at = monotonic()
             while True:
+                if monotonic() - asked_at >= _BEAT_EVERY_S:
+                    asked_at = monotonic()
+                    if not await run_in_threadpool(is_known):
+                        return
                 try:
                     yield await asyncio.wait_for(mine.get(), _BEAT_EVERY_S)
                 except TimeoutError:

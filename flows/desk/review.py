@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi import APIRouter, BackgroundTasks, HTTPException, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from flows.desk.desk import Desk
@@ -76,12 +76,17 @@ def end(request: Request, desk: OpenDesk, visitor: Looking) -> Response:
 
 
 @router.post("/review/decide")
-def decide_by_form(desk: OpenDesk, visitor: Deciding, form: Form) -> Response:
+def decide_by_form(
+    desk: OpenDesk, visitor: Deciding, form: Form, later: BackgroundTasks
+) -> Response:
     """Decide by the form of the page, and go on behind the item."""
     view = read_queue(desk, visitor, form)
-    made = decide(desk.ledger, judgement(visitor, form), must_agree=desk.settings.desk_agreement)
+    judged = judgement(visitor, form)
+    made = decide(desk.ledger, judged, must_agree=desk.settings.desk_agreement)
     number = int(form["item"])
     desk.decided(number)
+    if judged.kind is DecisionKind.HOLD:
+        later.add_task(desk.read_held)
     onward = dict(view.parameters) | {"after": form.get("place", "")}
     onward |= {"done": str(made.decision_id or 0), "item_done": str(number)}
     return RedirectResponse(f"/review?{urlencode(onward)}", 303)

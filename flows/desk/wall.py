@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import anyio
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Depends, HTTPException, Path, Request
+from fastapi import APIRouter, BackgroundTasks, Depends, HTTPException, Path, Request
 from starlette.responses import RedirectResponse, Response
 
 from flows.desk.desk import Desk
@@ -131,8 +131,13 @@ def confirm(
 
 
 @router.post("/wall/decide")
-def decide(
-    request: Request, desk: OpenDesk, visitor: Deciding, form: Form, items: Items
+def decide(  # noqa: PLR0913, PLR0917  what FastAPI gives
+    request: Request,
+    desk: OpenDesk,
+    visitor: Deciding,
+    form: Form,
+    items: Items,
+    later: BackgroundTasks,
 ) -> Response:
     """Do what was confirmed, if it is still as many."""
     view = read_queue(desk, visitor, form)
@@ -155,6 +160,8 @@ def decide(
             request, desk, visitor, view, form, items, kind, error.now, agreed, changed=str(error)
         )
     desk.decided()
+    if kind is DecisionKind.HOLD:
+        later.add_task(desk.read_held)
     said = f"{made.decision_id}-{kind}-{made.moved}-{made.noted}"
     return RedirectResponse(f"/wall?{urlencode(dict(view.parameters) | {'done': said})}", 303)
 

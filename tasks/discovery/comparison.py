@@ -8,14 +8,15 @@ be read now the doubt stays, and so does everything else.
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
 from tasks.errors import AutochromeError
 from tasks.ledger import Digest, Doubt, Ledger
-from tasks.storage import ObjectStore
+from tasks.settings import Settings
+from tasks.storage import ObjectStore, open_store
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +25,9 @@ READERS = 8
 
 #: Files that are recorded together: what a kill may have to read again.
 PAGE_FILES = 64
+
+#: So long whoever says no reads what that is about; the next discovery reads the rest.
+AT_ONCE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -61,16 +65,14 @@ def compare_doubts(
     return ComparisonResult(changed, same, unread)
 
 
-def read_refused(
-    ledger: Ledger, opened: Callable[[str], ObjectStore], *, within_s: float = math.inf
-) -> bool:
+def read_refused(settings: Settings, ledger: Ledger, *, within_s: float = math.inf) -> bool:
     """Read the files that a person said no to unread: a no holds for their bytes everywhere.
 
     What is not read now is read by the next discovery.
 
     Args:
+        settings: How sources are opened.
         ledger: Knows them.
-        opened: Opens a source by its address; asked once for each.
         within_s: After so long no more are begun.
 
     Returns:
@@ -86,7 +88,7 @@ def read_refused(
             if time.monotonic() >= end:
                 return False
             for url in {url for url, _ in wanted} - stores.keys():
-                stores[url] = _store_at(opened, url)
+                stores[url] = _store_at(settings, url)
             digests = _known(readers.map(lambda one: _digest(stores[one[0]], one[1]), wanted))
             ledger.learn_refused(digests)
             if len(digests) < len(wanted):
@@ -94,9 +96,9 @@ def read_refused(
     return True
 
 
-def _store_at(opened: Callable[[str], ObjectStore], url: str) -> ObjectStore | None:
+def _store_at(settings: Settings, url: str) -> ObjectStore | None:
     try:
-        return opened(url)
+        return open_store(url, settings=settings)
     except AutochromeError as error:
         logger.warning("%s", error)
         return None

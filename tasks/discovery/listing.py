@@ -127,7 +127,7 @@ def _compare(
             logger.warning("%s", error)
         else:
             compared.append(compare_doubts(ledger, owner, ends_at=ends_at))
-    read_refused(ledger, lambda url: open_store(url, settings=settings))
+    read_refused(settings, ledger)
     return compared
 
 

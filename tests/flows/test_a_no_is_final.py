@@ -157,7 +157,7 @@ def test_a_no_to_more_than_can_be_read_at_once(box: Box, monkeypatch: pytest.Mon
     """Stands; whoever said it is told, and the next discovery reads the rest."""
     source = str(box.folder)
     assert box.do("discover", source) == 0
-    monkeypatch.setattr("flows.cli.decisions._READING_S", 0.0)
+    monkeypatch.setattr("tasks.discovery.comparison.AT_ONCE_S", 0.0)
     said = CliRunner().invoke(app, ["hold", f"{source}/0.jpg", "--why", "rights"])
     assert said.exit_code == 0
     assert "the next discovery reads the rest" in said.stderr

@@ -4,15 +4,18 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 import pytest
 
+from flows.desk.identity import COOKIE
 from tasks.batch.children import PixelPool
 from tasks.ledger import ItemFilter
 from tasks.ledger.opening import open_ledger
+from tasks.ledger.people import Role, add_person, begin_session, find_person, remove_person
 from tasks.settings import Settings
-from tests.desks import LOCAL, serving
+from tests.desks import LOCAL, PASSWORD, serving
 
 
 @contextmanager
@@ -40,6 +43,30 @@ def test_whoever_asks_about_events_does_not_wait_for_them(
         answer = client.head("/api/events")
         assert answer.headers["content-type"].startswith("text/event-stream")
         assert client.get("/api/me").json()["name"]
+
+
+@pytest.mark.parametrize("by", ["cookie", "password"])
+def test_whoever_is_removed_hears_no_more(
+    coloured: Settings, pixels: PixelPool, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """Nor whose session is over: the stream ends, and another one is refused."""
+    monkeypatch.setattr("flows.desk.news._BEAT_EVERY_S", 0.3)
+    monkeypatch.setattr("flows.desk.identity._REMEMBER_S", 0.0)
+    with serving(coloured, pixels) as url, open_ledger(coloured) as ledger:
+        add_person(ledger, "Anna", Role.LOOK, password=PASSWORD)
+        anna = find_person(ledger, "Anna")
+        assert anna is not None
+        token = begin_session(ledger, anna, hours=1)
+        shown: dict[str, Any] = {"cookies": {f"{COOKIE}-{coloured.web_port}": token}}
+        if by == "password":
+            shown = {"auth": ("Anna", PASSWORD)}
+        with httpx.stream("GET", f"{url}/api/events", timeout=20, **shown) as answer:
+            lines = answer.iter_lines()
+            while "still here" not in next(lines):
+                pass
+            remove_person(ledger, "Anna")
+            assert all("decided" not in line for line in lines), "it has an end"
+        assert httpx.get(f"{url}/api/events", **shown).status_code == 401
 
 
 @pytest.mark.parametrize("where", ["here", "command line"])

@@ -1,15 +1,19 @@
 """Review: the queue is walked and decided, with scripts and without, by one person and by two."""
 
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select, update
 
 from tasks.ledger import ItemFilter, ItemStatus
-from tasks.ledger.curating.many import count_many
+from tasks.ledger.curating.many import count_many, database_time
 from tasks.ledger.people import Role
+from tasks.orders.run import begin_run
 from tasks.schema import DecisionKind, item, scan
 from tests.desks import HTML, House, OpenHouse, token_in
+from tests.workers import enqueue_missing, items_of
 
 
 def fields_in(page: str) -> dict[str, str]:
@@ -118,6 +122,32 @@ def test_a_decision_is_the_ledgers_own(house: House, kind: str) -> None:
     undone = anna.post(f"/api/items/{item}/undo?decision={made.json()['decision']}")
     assert undone.json() == {"items": 1}
     assert anna.client.get(f"/api/items/{item}").json()["status"] == "review"
+
+
+@pytest.mark.parametrize("how", ["api", "form", "wall"])
+def test_what_is_held_unread_is_read_at_once(house: House, how: str) -> None:
+    """As by the command line: copies of the same bytes are held with it, from now on."""
+    source = Path(house.settings.sources[0])
+    shutil.copy(source / "0.jpg", source / "copy.jpg")
+    with begin_run(house.settings, kind="test", name="a copy comes") as run:
+        run.discover(str(source))
+        enqueue_missing(house.settings, run.ledger)
+    items = items_of(house.ledger)
+    new, old = items["copy.jpg"].id, items["0.jpg"].id
+    anna = house.signed_in("Anna", Role.RUN)
+    seen = anna.client.get(f"/api/items/{new}").json()["seen"]
+    form = {"item": f"{new}", "csrf": anna.token, "kind": "hold", "seen": seen, "why": "rights"}
+    if how == "api":
+        assert anna.decide(new, "hold").status_code == 200
+    elif how == "form":
+        assert anna.client.post("/review/decide", data=form, headers=HTML).status_code == 303
+    else:
+        mine = item.c.id == new
+        house.ledger.write(lambda c: c.execute(update(item).where(mine).values(status="failed")))
+        form |= {"status": "failed", "as_of": f"{database_time(house.ledger)}", "confirmed": "1"}
+        assert anna.client.post("/wall/decide", data=form, headers=HTML).status_code == 303
+    rows = house.ledger.list_items(ItemFilter(ids=[new, old]), limit=2)
+    assert {row.status for row in rows} == {ItemStatus.HELD}
 
 
 def test_the_second_person_is_told(house: House) -> None:
