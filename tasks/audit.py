@@ -31,7 +31,7 @@ from tasks.ledger.records import (
     FixitySubject,
     SourceRow,
 )
-from tasks.ledger.uris import keys_under, readings_of, root_of, uri_given, uri_of
+from tasks.ledger.uris import keys_under, read_name, readings_of, root_of, uri_given, uri_of
 from tasks.runs import recorded_run
 from tasks.schema import FixityOutcome
 from tasks.settings import Settings
@@ -371,12 +371,14 @@ def verify(settings: Settings, ledger: Ledger, derivatives: Sequence[str]) -> li
 
 
 def _verify(settings: Settings, ledger: Ledger, name: str) -> Verification:
-    rows = find_derivatives(ledger, _keys_of(settings, name))
+    keys = _keys_of(settings, name)
+    rows = find_derivatives(ledger, keys)
     if not rows:
         raise UsageError(
             f"{name}: the ledger knows no such derivative; `autochrome item` lists a scan's"
         )
-    row = rows[-1]
+    output = address_of(settings.output)
+    row = min(rows, key=lambda row: (keys.index(row.key), row.store != output, -row.id))
     uri = uri_of(row.store, row.key)
     try:
         digest = _open(settings, row.store).digest(row.key)
@@ -389,8 +391,13 @@ def _verify(settings: Settings, ledger: Ledger, name: str) -> Verification:
 
 
 def _keys_of(settings: Settings, name: str) -> list[str]:
-    """The keys that *name* may mean: one, or the URI or path of one in the output."""
+    """The keys that *name* may mean, the likeliest first: of the URI or path of one in the output.
+
+    Or it is a key: its bytes, as in URIs, or as the ledger writes it.
+    """
     root = root_of(address_of(settings.output))
+    written = os.fsencode(name)
     named = [reading.name for reading in readings_of(uri_given(name))]
     keys = [key for full in named for key in keys_under(root, full, respelt=True)]
-    return [key_from_name(os.fsencode(name)), *keys]
+    as_in_ledger = keys_under(root, written.decode("utf-8", "replace"))
+    return [*keys, key_from_name(written), read_name(name), *as_in_ledger]

@@ -1,5 +1,6 @@
 """The audit: what is stored is read again, found damaged or whole, and recorded."""
 
+import os
 import threading
 import time
 from dataclasses import replace
@@ -14,8 +15,10 @@ from tasks.audit import AuditPlan, run_audit, verify
 from tasks.errors import UsageError
 from tasks.ledger import ItemFilter, Ledger, RunEnding
 from tasks.ledger.records import FixitySubject, SourceRow
+from tasks.ledger.uris import quoted, uri_of
 from tasks.schema import DecisionKind, FixityOutcome, ItemStatus
 from tasks.settings import Settings
+from tasks.storage.keys import name_from_key
 from tests.orders import work_off
 from tests.tasks.ledger.building import checks, derivatives, sources
 from tests.workers import MakeSettings, OpenWorker, items_of
@@ -177,6 +180,25 @@ def test_single_derivatives_are_verified(
     assert verify(settings, ledger, [key])[0].is_match
     with pytest.raises(UsageError, match="knows no such derivative"):
         verify(settings, ledger, ["nowhere.jpg"])
+
+
+def test_a_derivative_is_named_however_its_key_is_copied(
+    settings: Settings, archive: Path, worker_for: OpenWorker
+) -> None:
+    """From a shell, a URI, or the JSON of `item`; of two that it may mean, the likelier one."""
+    for old, new in (("0.jpg", b"caf\xe9 1.jpg"), ("1.jpg", b"caf\xe9%201.jpg")):
+        (archive / old).rename(archive / os.fsdecode(new))
+    work_off(worker := worker_for(settings))
+    rows = [row for row in derivatives(worker.ledger) if "caf" in row.key and row.kind == "master"]
+    assert len(rows) == 2
+    for row in rows:
+        here, key = worker.output.url, row.key
+        bytes_ = os.fsdecode(name_from_key(key))
+        names = [bytes_, quoted(key), uri_of(here, key), key]
+        if "%" not in key:  # else it would be an escape
+            names += [f"{here}/{bytes_}", f"{here}/{key}"]
+        for one in verify(settings, worker.ledger, names):
+            assert (one.uri, one.is_match) == (uri_of(here, key), True)
 
 
 def test_the_commands_tell_damage_by_their_exit_code(
