@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from tasks.errors import Reason, UsageError
@@ -130,6 +130,11 @@ def write_file(path: Path, parts: Iterable[bytes], *, is_new: bool = False) -> N
         ) from error
 
 
+def plain_table(*columns: str | Column) -> Table:
+    """A table without lines."""
+    return Table(*columns, box=None, pad_edge=False, header_style="bold")
+
+
 def counts_as_dict(counts: Counts) -> dict[str, object]:
     """The form that `status --json` prints."""
     return {"scans": counts.scans, "items": dict(counts.items), "reasons": dict(counts.reasons)}
@@ -137,9 +142,7 @@ def counts_as_dict(counts: Counts) -> dict[str, object]:
 
 def print_counts(counts: Counts) -> None:
     """Show the counts by status and by reason, on stdout."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("status")
-    table.add_column("items", justify="right")
+    table = plain_table("status", Column("items", justify="right"))
     for status, number in counts.items.items():
         if number:
             table.add_row(str(status), f"{number:,}")
@@ -147,10 +150,7 @@ def print_counts(counts: Counts) -> None:
     stdout.print(table)
     if not counts.reasons:
         return
-    reasons = Table(box=None, pad_edge=False, header_style="bold")
-    reasons.add_column("reason")
-    reasons.add_column("items", justify="right")
-    reasons.add_column("leads to")
+    reasons = plain_table("reason", Column("items", justify="right"), "leads to")
     for reason, number in sorted(counts.reasons.items(), key=lambda pair: -pair[1]):
         reasons.add_row(str(reason), f"{number:,}", Reason(reason).verdict.value)
     stdout.print()

@@ -137,13 +137,11 @@ def start(
 def _start(settings: Settings, order: Order, choices: Choices) -> ExitCode:
     """Order a backfill, or only say what it would do."""
     from flows.cli.order_story import tell_forecast
-    from tasks.ledger.migrate import make_if_missing
     from tasks.ledger.opening import open_ledger
     from tasks.orders import planning
     from tasks.words import count
 
-    make_if_missing(settings.database_url.get_secret_value())
-    with open_ledger(settings) as ledger:
+    with open_ledger(settings, is_made=True) as ledger:
         uris = planning.find_sources(settings, ledger, choices.sources)
         order = replace(order, scope=replace(order.scope, uris=uris))
         if choices.dry_run:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from getpass import getuser
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -142,18 +142,18 @@ def _decide(
     unless these are very many.
     """
     from tasks.discovery.comparison import AT_ONCE_S, read_refused
-    from tasks.ledger import migrate
     from tasks.ledger.opening import open_ledger
+    from tasks.schema import DecisionKind
 
-    if decision.kind == "hold" and not decision.dry_run:  # it stands, before anything is found
-        migrate.make_if_missing(settings.database_url.get_secret_value())
-    with open_ledger(settings) as ledger:
-        move = _move(ledger, decision.kind)
+    kind = DecisionKind(decision.kind)
+    # A hold stands before anything is found.
+    is_made = kind is DecisionKind.HOLD and not decision.dry_run
+    with open_ledger(settings, is_made=is_made) as ledger:
         if recipe:
             found = ledger.find_recipe(recipe)
             chosen = [replace(one, recipe_id=found.id) for one in chosen]
         moved = sum(
-            move(one, who=decision.who, why=decision.why, dry_run=decision.dry_run)
+            ledger.decide(kind, one, who=decision.who, why=decision.why, dry_run=decision.dry_run)
             for one in chosen
         )
         if not moved:
@@ -186,15 +186,3 @@ def _why_nothing(ledger: Ledger, kind: str, chosen: Sequence[ItemFilter]) -> str
         if there
         else "there are no such items; `autochrome discover` finds scans, `run` colours them"
     )
-
-
-def _move(ledger: Ledger, kind: str) -> Callable[..., int]:
-    return {
-        "retry": ledger.retry,
-        "hold": ledger.hold,
-        "release": ledger.release,
-        "approve": ledger.approve,
-        "reject": ledger.reject,
-        "redo": ledger.redo,
-        "supersede": ledger.supersede,
-    }[kind]

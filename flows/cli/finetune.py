@@ -46,7 +46,6 @@ def finetune(
     """
     from tasks.finetune.records import NoTraining
     from tasks.finetune.steps import begin, conclude
-    from tasks.ledger.migrate import make_if_missing
     from tasks.ledger.opening import open_ledger
     from tasks.runs import name_of_run, recorded_run
     from tasks.settings import load_settings
@@ -56,9 +55,8 @@ def finetune(
     )
     who = who or getuser()
     name = f"finetune-{name_of_run(datetime.now().astimezone())}"
-    make_if_missing(settings.database_url.get_secret_value())
     with (
-        open_ledger(settings) as ledger,
+        open_ledger(settings, is_made=True) as ledger,
         recorded_run(ledger, "finetune", name) as run,
         begin(settings, ledger, run_id=run.id, who=who, force=force) as finetuning,
     ):

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from flows.cli import options
 from flows.cli.opening import ledger_at
-from flows.terminal import print_json, say, stdout
+from flows.terminal import plain_table, print_json, say, stdout
 
 if TYPE_CHECKING:
     from tasks.ledger.checkpoints import CheckpointRow
@@ -198,9 +197,7 @@ def _list(settings: Settings, *, as_json: bool) -> None:
             }
         )
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("", "checkpoint", "name", "from", "recipes", "registered", "where"):
-        table.add_column(heading)
+    table = plain_table("", "checkpoint", "name", "from", "recipes", "registered", "where")
     parents = {row.challenger: row.parent[:12] for row in trainings if row.challenger}
     for row in known:
         mark = "champion" if champion and row.id == champion.id else ""

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
-from flows.terminal import print_json, stdout
+from flows.terminal import plain_table, print_json, stdout
 from tasks.ledger import orders
 from tasks.orders.words import budget_in_words, forecast_in_words, pace_of, why_left_out
 from tasks.words import duration, rate
@@ -56,9 +54,7 @@ def print_list(ledger: Ledger, *, as_json: bool) -> None:
     if as_json:
         print_json([as_dict(ledger, row) for row in rows])
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("order", "kind", "state", "mode", "scans of", "done", "by", "ordered"):
-        table.add_column(heading)
+    table = plain_table("order", "kind", "state", "mode", "scans of", "done", "by", "ordered")
     for row in rows:
         table.add_row(
             str(row.id),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
 from getpass import getuser
 from typing import TYPE_CHECKING, Annotated
 
@@ -85,12 +84,12 @@ def pause(
     as_json: options.AsJson = False,
 ) -> None:
     """Begin nothing more of it; what is in work comes to its end, the rest waits."""
+    from flows.cli.order_story import tell
     from tasks.ledger import orders
-    from tasks.settings import load_settings
 
-    settings = load_settings(database_url=database)
-    who = who or getuser()
-    _steer(settings, number, lambda it: orders.pause(it, number, who=who, why=why), as_json=as_json)
+    with ledger_at(database) as ledger:
+        orders.pause(ledger, number, who=who or getuser(), why=why)
+        tell(ledger, orders.settle(ledger, number), as_json=as_json)
 
 
 @app.command()
@@ -129,13 +128,11 @@ def cancel(
     as_json: options.AsJson = False,
 ) -> None:
     """End it: what was not begun is as it was before, what is done stays."""
+    from flows.cli.order_story import tell
     from tasks.ledger import orders
-    from tasks.settings import load_settings
     from tasks.words import count
 
-    settings = load_settings(database_url=database)
-
-    def work(ledger: Ledger) -> None:
+    with ledger_at(database) as ledger:
         if orders.get(ledger, number).ended_at is not None:
             raise UsageError(f"order {number} has ended; there is nothing to cancel")
         withdrawal = orders.cancel(ledger, number, who=who or getuser(), why=why)
@@ -146,8 +143,7 @@ def cancel(
         )
         if left := orders.progress(ledger, number).left:
             say(f"{count(left, 'item')} in work: what is begun is finished, the rest taken back")
-
-    _steer(settings, number, work, as_json=as_json)
+        tell(ledger, orders.settle(ledger, number), as_json=as_json)
 
 
 # --- what they share -----------------------------------------------------------------------------
@@ -200,7 +196,7 @@ def go_on(
 def _work_off(settings: Settings, ledger: Ledger, row: OrderRow, *, as_json: bool) -> ExitCode:
     """Work an order off in this process; Ctrl-C drains, and `resume` goes on."""
     from flows.cli.order_story import tell
-    from flows.cli.stopping import order_bar, stopping
+    from flows.cli.stopping import exit_code, order_bar, stopping
     from tasks.ledger import orders
     from tasks.ledger.orders import OrderState
     from tasks.orders.working import work_here
@@ -218,7 +214,7 @@ def _work_off(settings: Settings, ledger: Ledger, row: OrderRow, *, as_json: boo
             "takes the rest back"
         )
     is_stopped = stop.is_set() or bool(aborted) or is_ended_by_a_person(ledger, row)
-    return _exit_code(ledger, row, is_stopped=is_stopped)
+    return ExitCode.ABORTED if is_stopped else exit_code(orders.progress(ledger, row.id).statuses)
 
 
 def is_ended_by_a_person(ledger: Ledger, row: OrderRow) -> bool:
@@ -232,27 +228,3 @@ def is_ended_by_a_person(ledger: Ledger, row: OrderRow) -> bool:
     if row.state is OrderState.PAUSED:
         return not orders.spent_budget(row, orders.progress(ledger, row.id))
     return row.state in {OrderState.CANCELLING, OrderState.CANCELLED}
-
-
-def _exit_code(ledger: Ledger, row: OrderRow, *, is_stopped: bool) -> ExitCode:
-    from tasks.ledger import ItemStatus, orders
-
-    if is_stopped:
-        return ExitCode.ABORTED
-    statuses = orders.progress(ledger, row.id).statuses
-    faults = (ItemStatus.FAILED, ItemStatus.QUARANTINED)
-    if any(statuses.get(status) for status in faults):
-        return ExitCode.FINISHED_WITH_FAULTS
-    return ExitCode.CLEAN
-
-
-def _steer(
-    settings: Settings, number: int, move: Callable[[Ledger], object], *, as_json: bool
-) -> None:
-    from flows.cli.order_story import tell
-    from tasks.ledger import orders
-    from tasks.ledger.opening import open_ledger
-
-    with open_ledger(settings) as ledger:
-        move(ledger)
-        tell(ledger, orders.settle(ledger, number), as_json=as_json)

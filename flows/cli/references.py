@@ -9,11 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column
 
 from flows.cli import options
 from flows.cli.opening import ledger_at
-from flows.terminal import ExitCode, print_json, say, stdout, write_data, write_file
+from flows.terminal import (
+    ExitCode,
+    plain_table,
+    print_json,
+    say,
+    stdout,
+    write_data,
+    write_file,
+)
 from tasks.errors import UsageError
 
 if TYPE_CHECKING:
@@ -137,9 +145,8 @@ def show(
     if as_json:
         print_json([asdict(row) for row in rows])
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("id", "for", "class", "size", "digest", "rights", "origin", ""):
-        table.add_column(heading, overflow="fold")
+    headings = ("id", "for", "class", "size", "digest", "rights", "origin", "")
+    table = plain_table(*(Column(heading, overflow="fold") for heading in headings))
     for row in rows:
         table.add_row(*_cells(row))
     stdout.print(table)
@@ -192,7 +199,6 @@ def export(
 
 def _add(settings: Settings, addition: Addition, *, as_json: bool) -> ExitCode:
     """Take references in, and say of each file what became of it."""
-    from tasks.ledger.migrate import make_if_missing
     from tasks.ledger.opening import open_ledger
     from tasks.ledger.reference_records import Description, Split
     from tasks.references.adding import Delivery, add_references
@@ -200,15 +206,13 @@ def _add(settings: Settings, addition: Addition, *, as_json: bool) -> ExitCode:
     from tasks.references.manifest import describe
 
     described = describe(Description(curator=addition.who), addition.said)
-
     search = Search(settings, described, (*addition.allowed, *addition.paths))
 
     def found() -> Iterator[Found]:
         for path in addition.paths:
             yield from find_files(search, path)
 
-    make_if_missing(settings.database_url.get_secret_value())
-    with open_ledger(settings) as ledger:
+    with open_ledger(settings, is_made=True) as ledger:
         answers = add_references(
             settings,
             ledger,

@@ -16,7 +16,7 @@ import typer
 
 from flows.cli import options
 from flows.cli.orders import is_ended_by_a_person
-from flows.cli.stopping import order_bar, stopping
+from flows.cli.stopping import exit_code, order_bar, stopping
 from flows.terminal import (
     ExitCode,
     counts_as_dict,
@@ -29,7 +29,7 @@ from tasks.words import count
 
 if TYPE_CHECKING:
     from tasks.batch.children import PixelPool
-    from tasks.ledger import Counts, Ledger
+    from tasks.ledger import Ledger
     from tasks.ledger.orders import OrderRow
     from tasks.settings import Settings
 
@@ -134,7 +134,6 @@ def discover(
     Exit code 3: not all could be listed, or more is missing than is believed.
     """
     from tasks.discovery.listing import record_source
-    from tasks.ledger import migrate
     from tasks.ledger.opening import open_ledger
     from tasks.settings import load_settings
 
@@ -145,9 +144,8 @@ def discover(
         include=include,
         exclude=exclude,
     )
-    migrate.make_if_missing(settings.database_url.get_secret_value())
     is_complete = True
-    with open_ledger(settings) as ledger:
+    with open_ledger(settings, is_made=True) as ledger:
         for source in settings.sources:
             listing = record_source(settings, ledger, source, accept_missing=accept_missing)
             is_complete = is_complete and not listing.incomplete
@@ -215,7 +213,7 @@ def run_here(settings: Settings, *, as_json: bool, pixels: PixelPool | None = No
     for outage in outages:
         say(f"autochrome: {outage.in_words()}")
     is_whole = not current.figures.incomplete and not outages
-    return _exit_code(report.counts) if is_whole else ExitCode.FINISHED_WITH_FAULTS
+    return exit_code(report.counts.items) if is_whole else ExitCode.FINISHED_WITH_FAULTS
 
 
 def _end(ledger: Ledger, order: OrderRow, aborted: str) -> str:
@@ -261,12 +259,3 @@ def _work(
         if mine is not None:
             say(f"{mine.name}, asked for by {mine.who}, is in work: this process joins in")
     return ""
-
-
-def _exit_code(counts: Counts) -> ExitCode:
-    from tasks.ledger import ItemStatus
-
-    faults = (ItemStatus.FAILED, ItemStatus.QUARANTINED)
-    if any(counts.items.get(status) for status in faults):
-        return ExitCode.FINISHED_WITH_FAULTS
-    return ExitCode.CLEAN

@@ -1,18 +1,20 @@
-"""Working in this process: a progress bar, and Ctrl-C that drains."""
+"""Working in this process: a progress bar, Ctrl-C that drains, and the exit code."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from flows.terminal import say, stderr
+from flows.terminal import ExitCode, say, stderr
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+    from tasks.ledger import ItemStatus
 
 
 def progress_bar() -> Progress:
@@ -74,3 +76,11 @@ def stopping(stop: threading.Event, *, what: str = DRAINED) -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+def exit_code(statuses: Mapping[ItemStatus, int]) -> ExitCode:
+    """What the shell is told of work whose items have come to these statuses."""
+    from tasks.ledger import ItemStatus
+
+    is_faulty = statuses.get(ItemStatus.FAILED) or statuses.get(ItemStatus.QUARANTINED)
+    return ExitCode.FINISHED_WITH_FAULTS if is_faulty else ExitCode.CLEAN

@@ -5,19 +5,24 @@ from contextlib import suppress
 from tasks.errors import OutputAway, SourceNotFound
 from tasks.ledger.fixity import last_derivative
 from tasks.ledger.ledger import Ledger
+from tasks.ledger.migrate import make_if_missing
 from tasks.ledger.records import Backoff
 from tasks.settings import Settings
 from tasks.storage import ObjectStore, address_of, open_store
 
 
-def open_ledger(settings: Settings) -> Ledger:
+def open_ledger(settings: Settings, *, is_made: bool = False) -> Ledger:
     """Open the ledger; to be closed by the caller, or used as a context manager.
+
+    With *is_made*, it is made where there is none.
 
     Raises:
         DatabaseUnavailable: The database cannot be reached, or refuses.
         SchemaOutdated: `autochrome db upgrade` must be run first.
     """
     url = settings.database_url.get_secret_value()
+    if is_made:
+        make_if_missing(url)
     return Ledger.open(url, backoff=Backoff(base_s=settings.retry_base_s))
 
 

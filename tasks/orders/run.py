@@ -18,7 +18,6 @@ from tasks.errors import DatabaseUnavailable, NoCheckpoint
 from tasks.heartbeat import RUN_BEAT_S, beating
 from tasks.ledger import ItemStatus, Ledger, ListingCounts, RunEnding, RunFigures, RunRow, orders
 from tasks.ledger.done import list_done
-from tasks.ledger.migrate import make_if_missing
 from tasks.ledger.opening import open_ledger, open_output
 from tasks.ledger.orders import Order, OrderKind, OrderRow, OrderState, Scope
 from tasks.orders.planning import plan_order
@@ -141,8 +140,7 @@ def begin_run(
     """
     for source in settings.sources:
         check_apart(source, settings.output)
-    make_if_missing(settings.database_url.get_secret_value())
-    with open_ledger(settings) as ledger:
+    with open_ledger(settings, is_made=True) as ledger:
         output = open_output(settings, ledger)
         lost = None if resumes is None else ledger.get_run(orders.get(ledger, resumes).run_id)
         run_id = ledger.start_run(kind, name) if lost is None else lost.id
