@@ -63,24 +63,6 @@ def linear_to_lab(linear: Tensor) -> Tensor:
     return torch.stack((116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)), dim=-3)
 
 
-def lab_to_linear(lab: Tensor) -> Tensor:
-    """Convert CIE Lab to linear sRGB light; colours outside the gamut leave [0, 1].
-
-    Args:
-        lab: L* in [0, 100], a* and b*, shape (*, 3, H, W).
-
-    Returns:
-        Linear RGB, shape (*, 3, H, W).
-    """
-    lightness, a, b = lab.unbind(-3)
-    fy = (lightness + 16) / 116
-    f = torch.stack((fy + a / 500, fy, fy - b / 200), dim=-3)
-    xyz = torch.where(f.pow(3) > _EPSILON, f.pow(3), (116 * f - 16) / _KAPPA)
-    return torch.einsum(
-        "ij,...jhw->...ihw", torch.linalg.inv(_white_relative(lab).float()).to(lab), xyz
-    )
-
-
 def srgb_to_lab(srgb: Tensor) -> Tensor:
     """Convert sRGB to CIE Lab.
 

@@ -208,35 +208,16 @@ def fit_gamut(lightness: Plane, chroma: Plane) -> Plane:
     return fitted
 
 
-def lab_to_linear(lightness: Plane, chroma: Plane) -> Plane:
-    """CIE Lab (D65) to linear light.
-
-    Args:
-        lightness: L* in [0, 100], float32 (rows, W).
-        chroma: a* and b* inside sRGB's gamut (see :func:`fit_gamut`), float32 (2, rows, W).
-
-    Returns:
-        RGB with sRGB's primaries under D65, float32 (3, rows, W) in [0, 1]. Without chroma the
-        three are equal to the last bit.
-    """
-    linear = np.empty((3, *lightness.shape), np.float32)
-    flat_lightness, flat_linear = lightness.reshape(-1), linear.reshape(3, -1)
-    a, b = chroma.reshape(2, -1)
-    for part in blocks(slice(0, flat_lightness.size)):
-        _convert(flat_lightness[part], a[part], b[part], out=flat_linear[:, part])
-    return np.clip(linear, 0, 1, out=linear)
-
-
 def linear_in_gamut(lightness: Plane, chroma: Plane) -> Plane:
-    """Lab to linear light inside sRGB's gamut: `fit_gamut`, then `lab_to_linear`, in one pass.
+    """CIE Lab (D65) to linear light, inside sRGB's gamut as `fit_gamut` brings it there.
 
     Args:
         lightness: L* of CIE Lab (D65), float32 (rows, W) in [0, 100].
         chroma: a* and b*, float32 (2, rows, W); not changed.
 
     Returns:
-        RGB with sRGB's primaries under D65, float32 (3, rows, W) in [0, 1]; to the last bit what
-        the two would give.
+        RGB with sRGB's primaries under D65, float32 (3, rows, W) in [0, 1]. Without chroma the
+        three are equal to the last bit.
     """
     linear = np.empty((3, *lightness.shape), np.float32)
     flat_lightness, flat_linear = lightness.reshape(-1), linear.reshape(3, -1)

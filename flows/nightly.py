@@ -135,8 +135,8 @@ def _end(night: Run, row: OrderRow, aborted: str) -> NightSummary:
     night.end(summary.ending(), detail=aborted)
     make = partial(report, unsearched(night), unsearched(summary), ending=summary.ending())
     place = write_report(make, night)
-    show_counts(place.counts, place.samples, key="counts")
-    show_pictures(place.pictures, key="before-after")
+    show_counts(place.counts, place.samples)
+    show_pictures(place.pictures)
     waiting = [outage.in_words() for outage in night.ledger.list_outages()]
     remarks = [*night.figures.incomplete, *waiting, summary.in_words(), place.failure]
     show_report(place.link, "\n\n".join(filter(None, remarks)))

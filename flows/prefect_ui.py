@@ -62,7 +62,7 @@ def tag_run(*tags: str) -> None:
         client.update_flow_run(flow_run.id, tags={*flow_run.tags, *tags})
 
 
-def show_counts(counts: Counts, samples: Samples, *, key: str) -> None:
+def show_counts(counts: Counts, samples: Samples) -> None:
     """Put the counts by status and reason into the UI as a table: what to do, and an example."""
     rows: list[dict[str, object]] = [
         _row(status.value, "", counts.items[status], STATUS_HELP[status], "")
@@ -75,7 +75,7 @@ def show_counts(counts: Counts, samples: Samples, *, key: str) -> None:
         for reason, number in _most_first(counts.reasons)
     ]
     total = f"{counts.scans:,} scans known, {sum(counts.items.values()):,} items"
-    create_table_artifact(rows, key=key, description=total)
+    create_table_artifact(rows, key="counts", description=total)
 
 
 def _row(status: str, reason: str, items: int, help_: Help, example: str) -> dict[str, object]:
@@ -88,7 +88,7 @@ def _row(status: str, reason: str, items: int, help_: Help, example: str) -> dic
     }
 
 
-def show_pictures(pictures: Sequence[Picture], *, key: str) -> None:
+def show_pictures(pictures: Sequence[Picture]) -> None:
     """Put a few scans before and after into the UI.
 
     The pictures are part of the artifact: they show in any browser that reaches the UI, wherever
@@ -104,7 +104,7 @@ def show_pictures(pictures: Sequence[Picture], *, key: str) -> None:
         caption = f"{name}: {picture.status.value}{sure}"
         lines += [f"| {caption} | |", f"| ![before]({before}) | ![after]({after}) |"]
     lines.append("\nThe colours are a machine's guess.")
-    create_markdown_artifact("\n".join(lines), key=key, description="Before and after")
+    create_markdown_artifact("\n".join(lines), key="before-after", description="Before and after")
 
 
 def _inline(jpeg: bytes) -> str:

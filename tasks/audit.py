@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -134,14 +134,13 @@ class _File:
     scan_uri: str
 
 
-def audit(  # noqa: PLR0913 - each may be left out but four
+def audit(
     settings: Settings,
     ledger: Ledger,
     plan: AuditPlan,
     *,
     run_id: int,
     stop: threading.Event | None = None,
-    on_progress: Callable[[AuditSummary], None] = lambda _: None,
 ) -> AuditSummary:
     """Read what is due, and record what is found.
 
@@ -159,7 +158,6 @@ def audit(  # noqa: PLR0913 - each may be left out but four
         for subject in plan.subjects:
             for page in work.pages(subject):
                 work.check(readers, subject, page)
-                on_progress(summary)
     summary.is_complete = not work.is_over()
     return summary
 
@@ -172,7 +170,6 @@ def run_audit(  # noqa: PLR0913 - each may be left out but four
     name: str,
     redo_as: str = "",
     stop: threading.Event | None = None,
-    on_progress: Callable[[AuditSummary], None] = lambda _: None,
 ) -> AuditSummary:
     """Audit as a run of its own in the ledger.
 
@@ -183,10 +180,9 @@ def run_audit(  # noqa: PLR0913 - each may be left out but four
         name: The run's.
         redo_as: Who asks for damaged derivatives to be made anew; empty: nobody does.
         stop: Ends it early when set.
-        on_progress: Called with the running total after each page.
     """
     with recorded_run(ledger, "audit", name) as run:
-        summary = audit(settings, ledger, plan, run_id=run.id, stop=stop, on_progress=on_progress)
+        summary = audit(settings, ledger, plan, run_id=run.id, stop=stop)
         if redo_as and (items := damaged_items(ledger, run_id=run.id)):
             chosen = ItemFilter(ids=items)
             summary.redone = ledger.redo(chosen, who=redo_as, why=f"damaged, by audit {name}")

@@ -29,9 +29,8 @@ _GUESS_S = 5.0
 class Line:
     """Who is worked for and who waits: never more than so many."""
 
-    def __init__(self, *, working: int = WORKING, waiting: int = WAITING) -> None:
-        self._turn = threading.Semaphore(working)
-        self._most = working + waiting
+    def __init__(self) -> None:
+        self._turn = threading.Semaphore(WORKING)
         self._lock = threading.Lock()
         self._inside = 0
         self._took_s = _GUESS_S
@@ -39,7 +38,7 @@ class Line:
     def enter(self) -> float:
         """Stand in line; 0, or in how many seconds there may be room."""
         with self._lock:
-            if self._inside >= self._most:
+            if self._inside >= WORKING + WAITING:
                 return max(1.0, self._took_s)
             self._inside += 1
             return 0.0

@@ -69,7 +69,7 @@ def serve(settings: Settings, options: ServeOptions) -> ExitCode:
         children = Children(home)
         if ended := children.end_leftovers():
             say(f"{ended} processes of an earlier `autochrome serve` were still there: ended")
-        _check_port(settings.host, settings.port, "AUTOCHROME_PORT")
+        _check_port(settings.host, settings.port)
         upgrade(settings.database_url.get_secret_value())
         write_profile(settings)
         write_login(settings, login_url(settings))
@@ -96,7 +96,7 @@ def _check(settings: Settings) -> None:
         open_store(source, settings=settings)
 
 
-def _check_port(host: str, port: int, setting: str) -> None:
+def _check_port(host: str, port: int) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -105,7 +105,7 @@ def _check_port(host: str, port: int, setting: str) -> None:
         except OSError as error:
             raise UsageError(
                 f"port {port} on {host} cannot be used: {error.strerror}; end what uses it, or set "
-                f"{setting} to another"
+                "AUTOCHROME_PORT to another"
             ) from error
 
 

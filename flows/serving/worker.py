@@ -29,7 +29,7 @@ class _EndRequest(BaseException):
     """A signal asked for the end."""
 
 
-def run_and_drain(command: Sequence[str], *, patience_s: float = PATIENCE_S) -> int:
+def run_and_drain(command: Sequence[str]) -> int:
     """Run *command*; when a signal is to end it, let what it started end first.
 
     Returns:
@@ -41,7 +41,7 @@ def run_and_drain(command: Sequence[str], *, patience_s: float = PATIENCE_S) -> 
     try:
         code = worker.wait()
     except _EndRequest:
-        _drain(worker, patience_s)
+        _drain(worker)
         code = worker.wait()
     return code if code >= 0 else 128 - code
 
@@ -51,13 +51,13 @@ def _tell(number: int, frame: FrameType | None) -> None:
     raise _EndRequest
 
 
-def _drain(worker: subprocess.Popen[bytes], patience_s: float) -> None:
+def _drain(worker: subprocess.Popen[bytes]) -> None:
     """End the runs, wait for them, then end the worker; a second signal ends the waiting."""
     worker.send_signal(signal.SIGSTOP)
     runs = _sessions_under(worker.pid)
     for pid in runs:
         _send(pid, signal.SIGTERM)
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + PATIENCE_S
     with contextlib.suppress(_EndRequest):
         while any(_is_alive(pid) for pid in runs) and time.monotonic() < deadline:
             time.sleep(_POLL_S)

@@ -65,7 +65,6 @@ def list_references(
     connection: Connection,
     *,
     withdrawn: bool | None = False,
-    split: Split | None = None,
     collection: str | None = None,
     digests: Collection[str] | None = None,
 ) -> list[ReferenceRow]:
@@ -74,7 +73,6 @@ def list_references(
     Args:
         connection: To the ledger.
         withdrawn: Only those that are, or are not; None: all.
-        split: Only those of this split.
         collection: Only those of this collection.
         digests: Only the files of these sha256, a few.
     """
@@ -82,8 +80,6 @@ def list_references(
     if withdrawn is not None:
         gone = reference.c.withdrawn_at.is_not(None)
         conditions.append(gone if withdrawn else ~gone)
-    if split is not None:
-        conditions.append(reference.c.split == split)
     if collection is not None:
         conditions.append(reference.c.collection == collection)
     if digests is not None:

@@ -1,7 +1,7 @@
 """Ordering, from what a person names to enqueued scans: plain functions over an opened ledger."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tasks.batch.recipe import recipe_in_service
@@ -106,17 +106,10 @@ def make_order(settings: Settings, ledger: Ledger, order: Order, *, name: str) -
     return orders.get(ledger, orders.make(ledger, order, recipe_id, name=name))
 
 
-def plan_order(
-    ledger: Ledger,
-    order_id: int,
-    *,
-    for_s: float | None = None,
-    on_window: Callable[[OrderRow], None] = lambda _: None,
-) -> OrderRow:
+def plan_order(ledger: Ledger, order_id: int, *, for_s: float | None = None) -> OrderRow:
     """Enqueue an order's scans, all or for *for_s* seconds; whoever comes next goes on."""
     until = None if for_s is None else time.monotonic() + for_s
     while orders.enqueue_window(ledger, order_id) is OrderState.PLANNING:
-        on_window(orders.get(ledger, order_id))
         if until is not None and time.monotonic() >= until:
             break
     return orders.get(ledger, order_id)

@@ -9,7 +9,6 @@ from skimage import color as reference
 
 from colormodel.color import (
     grey_to_lightness,
-    lab_to_linear,
     lightness_to_grey,
     lightness_to_luminance,
     linear_to_srgb,
@@ -34,20 +33,11 @@ def test_lab_agrees_with_scikit_image(srgb: torch.Tensor) -> None:
     np.testing.assert_allclose(srgb_to_lab(srgb).permute(0, 2, 3, 1), expected, atol=0.03)
 
 
-def test_lab_round_trip(srgb: torch.Tensor) -> None:
-    """Colours come back from Lab, within float32's rounding through a cube and a power of 2.4."""
-    torch.testing.assert_close(
-        linear_to_srgb(lab_to_linear(srgb_to_lab(srgb))), srgb, atol=2e-4, rtol=0
-    )
-
-
 def test_double_precision_is_kept(srgb: torch.Tensor) -> None:
-    """In float64 the round trip is closer than in float32."""
-    there = srgb_to_lab(srgb.double())
-    assert there.dtype == torch.float64
-    torch.testing.assert_close(
-        linear_to_srgb(lab_to_linear(there)), srgb.double(), atol=1e-5, rtol=0
-    )
+    """In float32 and in float64 the same but for float32's rounding."""
+    lab = srgb_to_lab(srgb.double())
+    assert lab.dtype == torch.float64
+    torch.testing.assert_close(srgb_to_lab(srgb).double(), lab, atol=1e-3, rtol=0)
 
 
 @given(st.floats(0, 1))
@@ -69,10 +59,3 @@ def test_curves_invert_each_other(value: float) -> None:
         value, abs=1e-9
     )
     assert float(lightness_to_grey(grey_to_lightness(x))) == pytest.approx(value, abs=1e-6)
-
-
-def test_colours_outside_the_gamut_are_told() -> None:
-    """`lab_to_linear` clips nothing."""
-    impossible = torch.tensor([50.0, 120.0, -120.0]).view(3, 1, 1)
-    linear = lab_to_linear(impossible)
-    assert linear.min() < 0 or linear.max() > 1

@@ -19,6 +19,7 @@ from tasks.schema import DecisionKind, ItemStatus, decision, decision_item, item
 MOST = 10_000
 #: So far back a person's latest decisions are looked for.
 _LATEST = 2000
+_SHOWN = 8
 
 #: What may be decided about many items that stand alike.
 DECIDED_ABOUT_MANY = {
@@ -191,7 +192,7 @@ def _note_rest(  # noqa: PLR0913  a row's columns
 
 
 @reads
-def latest_decisions(connection: Connection, who: str, *, limit: int = 8) -> list[RecentDecision]:
+def latest_decisions(connection: Connection, who: str) -> list[RecentDecision]:
     """What a person decided lately that can be taken back, the latest first."""
     newest = select(func.max(decision.c.id)).scalar_subquery()
     moved = (
@@ -208,7 +209,7 @@ def latest_decisions(connection: Connection, who: str, *, limit: int = 8) -> lis
             decision.c.kind.in_([kind.value for kind in UNDOABLE]),
         )
         .order_by(decision.c.id.desc())
-        .limit(limit)
+        .limit(_SHOWN)
     )
     return [
         RecentDecision(row.id, DecisionKind(row.kind), row.why, row.decided_at, row.items)

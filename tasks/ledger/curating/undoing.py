@@ -90,7 +90,7 @@ def deciders_of(connection: Connection, decision_id: int) -> Deciders:
 
 
 @writes
-def undo(connection: Connection, decision_id: int, *, who: str, why: str = "") -> Reversal:
+def undo(connection: Connection, decision_id: int, *, who: str) -> Reversal:
     """Take a decision back, about one item or many: they are what they were before.
 
     Items that somebody decided about since are passed over. Of what several agreed on, whoever is
@@ -110,7 +110,7 @@ def undo(connection: Connection, decision_id: int, *, who: str, why: str = "") -
         _want_no_more(connection, made, sql.storable(who), own)
         return Reversal(None, {}, moved)
     undone = decisions.record(
-        connection, DecisionKind.UNDO, who=who, why=why, scope={"decision": decision_id}
+        connection, DecisionKind.UNDO, who=who, why="", scope={"decision": decision_id}
     )
     _restore(connection, ids, decision_id, undone)
     if made.kind == DecisionKind.APPROVE:

@@ -49,8 +49,6 @@ def standing(connection: Connection, token: str, item_id: int) -> FilmProgress:
         select(
             func.count().label("shots"),
             func.coalesce(func.sum(case((is_done, 1), else_=0)), 0).label("done"),
-            func.coalesce(func.sum(rows.c.frames), 0).label("frames"),
-            func.coalesce(func.sum(case((is_done, rows.c.frames), else_=0)), 0).label("ready"),
         )
     ).one()
     failed = mine.where(shot.c.status == ShotStatus.FAILED).order_by(shot.c.number).limit(1)
@@ -59,8 +57,6 @@ def standing(connection: Connection, token: str, item_id: int) -> FilmProgress:
         is_held=connection.execute(held).first() is not None,
         shots=int(sums.shots),
         done=int(sums.done),
-        frames=int(sums.frames),
-        frames_done=int(sums.ready),
         due_in_s=_due_in_s(connection, shot.c.item_id == item_id),
         failed=None if first_failed is None else shot_row(first_failed),
     )

@@ -95,8 +95,6 @@ class FilmProgress:
     is_held: bool  #: by the claim that was asked for; nobody has taken it away
     shots: int
     done: int
-    frames: int
-    frames_done: int
     due_in_s: float | None  #: until one can be leased; 0 for now; None where none is left
     failed: ShotRow | None = None  #: the first that cannot be coloured
 

@@ -85,7 +85,7 @@ def test_a_challenger_that_wins_is_promoted_and_all_of_it_is_on_record(
         assert challenger.card.version == f"1+{ended.set_digest[:12]}"
         assert ("references", "CC0") in {(d.source, d.licence) for d in challenger.card.data}
         assert challenger.card.metrics
-        learnt = list_references(ledger, split=Split.TRAIN)[0]
+        learnt = next(row for row in list_references(ledger) if row.split is Split.TRAIN)
         (witness,) = witnesses_of(ledger, learnt.id)
         assert (witness.exposure, witness.is_champion) == (Exposure.LEARNT, True)
         # The old champion is loadable still, and one command away.
