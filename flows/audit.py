@@ -1,26 +1,19 @@
 """The `audit` flow: derivatives and scans are read again, and compared with the ledger."""
 
 import time
-from datetime import UTC, datetime
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
-from prefect.runtime import flow_run
 
+from flows.prefect_ui import scheduled_name
 from tasks.audit import AuditPlan, AuditSummary, run_audit
 from tasks.errors import RunAborted
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.records import FixitySubject
-from tasks.runs import name_of_run
 from tasks.settings import current_settings
 
 
-def _name() -> str:
-    started = flow_run.scheduled_start_time or datetime.now(UTC)
-    return name_of_run(started.astimezone())
-
-
-@flow(name="audit", flow_run_name=lambda: f"audit {_name()}")
+@flow(name="audit", flow_run_name=lambda: f"audit {scheduled_name()}")
 def audit(
     collections: tuple[str, ...] = (),
     *,
@@ -55,7 +48,7 @@ def audit(
     )
     redo_as = "the audit flow" if redo else ""
     with open_ledger(settings) as ledger:
-        summary = run_audit(settings, ledger, plan, name=_name(), redo_as=redo_as)
+        summary = run_audit(settings, ledger, plan, name=scheduled_name(), redo_as=redo_as)
     get_run_logger().info(summary.in_words())
     _show(summary)
     if not summary.is_clean:

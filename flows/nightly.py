@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 
 from prefect import flow, get_run_logger
@@ -12,7 +11,7 @@ from prefect.runtime import flow_run
 
 from flows.colorize import colorize_order, is_served
 from flows.keeping import is_taken_up, keep_if_served
-from flows.prefect_ui import show_counts, show_pictures, show_report, tag_run
+from flows.prefect_ui import scheduled_name, show_counts, show_pictures, show_report, tag_run
 from tasks.errors import RunAborted
 from tasks.ledger import Ledger, RunEnding, orders
 from tasks.ledger.orders import OrderRow, OrderState
@@ -24,7 +23,6 @@ from tasks.orders.run import (
 )
 from tasks.prefect_tasks import discover, plan, report, unsearched
 from tasks.report.gathering import write_report
-from tasks.runs import name_of_run
 from tasks.settings import Settings, current_settings, sources_of
 
 #: A night that waits looks so often how far its order is.
@@ -39,14 +37,9 @@ class NightSummary:
     report: str
 
 
-def _night() -> str:
-    started = flow_run.scheduled_start_time or datetime.now(UTC)
-    return name_of_run(started.astimezone())
-
-
 def _run_name() -> str:
     collections = flow_run.parameters.get("collections")
-    return f"night {_night()}" + (f" of {', '.join(collections)}" if collections else "")
+    return f"night {scheduled_name()}" + (f" of {', '.join(collections)}" if collections else "")
 
 
 @flow(name="nightly", flow_run_name=_run_name)
@@ -71,7 +64,7 @@ def nightly(collections: tuple[str, ...] = (), resumes: int | None = None) -> Ni
     logger = get_run_logger()
     sources = sources_of(settings)
     with begin_run(
-        settings, kind="nightly", name=_night(), resumes=resumes, is_taken_up=is_taken_up
+        settings, kind="nightly", name=scheduled_name(), resumes=resumes, is_taken_up=is_taken_up
     ) as night:
         tag_run("nightly", *collections)
         if not is_served():

@@ -3,6 +3,7 @@
 import base64
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import cast
 
 from prefect.artifacts import (
@@ -25,6 +26,7 @@ from tasks.report import Picture
 from tasks.report.gathering import Samples
 from tasks.report.preview import shrink
 from tasks.report.reasons import REASON_HELP, STATUS_HELP, Help
+from tasks.runs import name_of_run
 
 #: Moving a bar costs 17 ms of CPU, and the server two writes: the artifact, and an event that is
 #: kept for days. More often than this nobody looks.
@@ -35,6 +37,12 @@ SHOWN = 4
 
 #: How high: two of them fit side by side, and the server's database keeps them.
 SHOWN_PX = 220
+
+
+def scheduled_name() -> str:
+    """How people call the current run: by when it was to begin."""
+    started = flow_run.scheduled_start_time or datetime.now(UTC)
+    return name_of_run(started.astimezone())
 
 
 def show_forecast(forecast: Forecast, order: Order) -> None:

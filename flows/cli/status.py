@@ -71,9 +71,9 @@ def item(
         story = ledger.get_story(uri_given(uri))
     if as_premis:
         from tasks.provenance import this_program
-        from tasks.provenance.premis import premis_item
+        from tasks.provenance.premis import export_premis
 
-        write_data(premis_item([story], software=this_program()) + b"\n")
+        write_data(export_premis([story], software=this_program()) + b"\n")
     elif as_json:
         print_json(asdict(story))
     else:
@@ -126,7 +126,7 @@ def report(
 def _run_as_premis(ledger: Ledger, name: str | None) -> bytes:
     """What a run did, as PREMIS 3."""
     from tasks.provenance import this_program
-    from tasks.provenance.premis import premis_run
+    from tasks.provenance.premis import export_premis
 
     run = _chosen_run(ledger, name)
     stories = [ledger.get_story(uri) for uri in ledger.uris_of_run(run.id)]
@@ -134,7 +134,7 @@ def _run_as_premis(ledger: Ledger, name: str | None) -> bytes:
         raise UsageError(
             f"the run {run.name!r} worked on no scan, and PREMIS has no empty document"
         )
-    return premis_run(run, stories, software=this_program()) + b"\n"
+    return export_premis(stories, software=this_program(), run=run) + b"\n"
 
 
 def _chosen_run(ledger: Ledger, name: str | None, *, kinds: Sequence[str] | None = None) -> RunRow:

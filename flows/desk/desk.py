@@ -4,11 +4,11 @@ import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from getpass import getuser
-from threading import Lock
-from time import monotonic
 
 from flows.desk.colours import Colours
+from flows.desk.memory import Memory
 from flows.desk.news import DecisionFeed
 from tasks.batch.children import PixelPool
 from tasks.discovery.comparison import AT_ONCE_S, read_refused
@@ -39,11 +39,8 @@ class Desk:
     news: DecisionFeed
     colours: Colours
     local_name: str = field(default_factory=getuser)  #: who decides, without a login by name
-    _items: dict[int, tuple[float, DeskItem | None]] = field(default_factory=dict)
-    _waiting: dict[tuple[ItemStatus, int | None], tuple[float, list[QueueCount]]] = field(
-        default_factory=dict
-    )
-    _lock: Lock = field(default_factory=Lock)
+    _items: Memory = field(default_factory=partial(Memory, _ITEM_S, most=_MOST_ITEMS))
+    _waiting: Memory = field(default_factory=partial(Memory, _WAITING_S, most=_MOST_ITEMS))
 
     def cookie(self, name: str) -> str:
         """What a cookie of this desk's is called: browsers send it to all ports of a host."""
@@ -51,40 +48,20 @@ class Desk:
 
     def item(self, item_id: int, *, fresh: bool = True) -> DeskItem | None:
         """An item; one that may be seconds old where it need not be *fresh*."""
-        now = monotonic()
-        with self._lock:
-            at, known = self._items.get(item_id, (-_ITEM_S, None))
-            if not fresh and now - at < _ITEM_S:
-                return known
-        found = desk_item(self.ledger, item_id)
-        with self._lock:
-            if len(self._items) >= _MOST_ITEMS:
-                self._items.clear()
-            self._items[item_id] = (now, found)
-        return found
+        return self._items.get(item_id, lambda: desk_item(self.ledger, item_id), is_fresh=fresh)
 
     def waiting(
         self, status: ItemStatus = ItemStatus.REVIEW, order_id: int | None = None
     ) -> list[QueueCount]:
         """How many wait, by collection and reason, as of some seconds ago; see `queue.waiting`."""
-        now, asked = monotonic(), (status, order_id)
-        with self._lock:
-            at, known = self._waiting.get(asked, (-_WAITING_S, []))
-            if now - at < _WAITING_S:
-                return known
-        found = waiting(self.ledger, status, order_id=order_id)
-        with self._lock:
-            if len(self._waiting) >= _MOST_ITEMS:
-                self._waiting.clear()
-            self._waiting[asked] = (now, found)
-        return found
+        return self._waiting.get(
+            (status, order_id), lambda: waiting(self.ledger, status, order_id=order_id)
+        )
 
     def decided(self, *item_ids: int) -> None:
         """Forget what was known of these items, or of all, and tell everybody."""
-        with self._lock:
-            for number in item_ids or [*self._items]:
-                self._items.pop(number, None)
-            self._waiting.clear()
+        self._items.forget(*item_ids)
+        self._waiting.forget()
         self.news.look_now()
 
     def read_held(self) -> None:

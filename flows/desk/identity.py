@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from time import monotonic
-from typing import Annotated, TypeVar
+from typing import Annotated
 from urllib.parse import parse_qsl
 
 from fastapi import Depends, HTTPException, Request
@@ -24,6 +24,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flows.desk.desk import Desk
+from flows.desk.memory import Memory
 from flows.desk.multipart import Part, read_parts
 from flows.web.guard import LOOPBACK
 from tasks.errors import DatabaseUnavailable
@@ -43,8 +44,6 @@ _MOST_REMEMBERED = 1000
 URLENCODED = "application/x-www-form-urlencoded"
 MOST_FORM_BYTES = 64 * 1024
 _MOST_FIELDS = 200
-
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -113,33 +112,6 @@ class AttemptLimit:
                 self._failures.popitem(last=False)
 
 
-class _Memory:
-    """Remembers answers for seconds: a page asks dozens of times who asks."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._known: OrderedDict[str, tuple[float, object]] = OrderedDict()
-
-    def get(self, key: str, find: Callable[[], Found]) -> Found:
-        """What is known under that key, or is found now; nothing is remembered of nobody."""
-        now = monotonic()
-        with self._lock:
-            at, known = self._known.get(key, (-_REMEMBER_S, None))
-            if known is not None and now - at < _REMEMBER_S:
-                return known  # type: ignore[return-value]  # as it was put
-        found = find()
-        with self._lock:
-            if found is not None:
-                self._known[key] = (now, found)
-            while len(self._known) > _MOST_REMEMBERED:
-                self._known.popitem(last=False)
-        return found
-
-    def forget(self) -> None:
-        with self._lock:
-            self._known.clear()
-
-
 class Identity:
     """Finds out who asks, and leaves it in the request's state."""
 
@@ -152,7 +124,7 @@ class Identity:
         self._header = settings.desk_proxy_header.lower()
         self._proxies = frozenset(settings.desk_proxies)
         self._secret = secrets.token_hex(16)
-        self._memory = _Memory()
+        self._memory = Memory(_REMEMBER_S, most=_MOST_REMEMBERED)
         self._tries = AttemptLimit()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -47,12 +47,15 @@ class _EventDraft:
     who: str = ""
 
 
-def premis_item(stories: Iterable[ItemStory], *, software: str) -> bytes:
-    """Export all that is known of some scans and their items.
+def export_premis(
+    stories: Iterable[ItemStory], *, software: str, run: RunRow | None = None
+) -> bytes:
+    """Export what is known of some scans and their items.
 
     Args:
         stories: Their stories.
         software: This program and its version.
+        run: What this run alone did to them: its attempts, and the derivatives made in them.
 
     Returns:
         A PREMIS 3 document in UTF-8.
@@ -60,27 +63,6 @@ def premis_item(stories: Iterable[ItemStory], *, software: str) -> bytes:
     Raises:
         ValueError: There is no story: PREMIS knows no empty document.
     """
-    return _exported(stories, software=software, run=None)
-
-
-def premis_run(run: RunRow, stories: Iterable[ItemStory], *, software: str) -> bytes:
-    """Export what one run did to some scans: its attempts, and the derivatives made in them.
-
-    Args:
-        run: The run.
-        stories: The stories of the scans that it worked on.
-        software: This program and its version.
-
-    Returns:
-        A PREMIS 3 document in UTF-8.
-
-    Raises:
-        ValueError: There is no story: PREMIS knows no empty document.
-    """
-    return _exported(stories, software=software, run=run)
-
-
-def _exported(stories: Iterable[ItemStory], *, software: str, run: RunRow | None) -> bytes:
     files: dict[str, File] = {}
     agents: dict[str, Agent] = {}
     events: list[Event] = []

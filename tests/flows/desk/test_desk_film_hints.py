@@ -18,7 +18,7 @@ from tasks.ledger import ItemFilter, films
 from tasks.ledger.curating import desk_item
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.people import Role
-from tasks.provenance.premis import premis_item
+from tasks.provenance.premis import export_premis
 from tasks.settings import Settings
 from tests.browser import browsing, find_browser
 from tests.corrections import ANSWERED, CLICK, FREE, RED
@@ -116,7 +116,7 @@ def test_a_hint_on_a_frame_colours_its_shot_anew(
     assert f"1 hint on frame {FRAME} by Ann" in told["photoshop:Instructions"][0]
     story = house.ledger.get_story(after.row.uri)
     assert f"1 hint on frame {FRAME} by Ann" in " ".join(story.items[-1].item.notes)
-    assert b"person:Ann" in premis_item([story], software="x")
+    assert b"person:Ann" in export_premis([story], software="x")
     for page_path in (f"/items/{number}", f"/review?item={number}"):
         assert (
             f"1 hint on frame {FRAME}</a> by <bdi>Ann"

@@ -10,7 +10,7 @@ from tasks.batch.batch import colorize_batch
 from tasks.errors import Reason
 from tasks.ledger import ItemStatus
 from tasks.ledger.done import list_done
-from tasks.provenance.premis import premis_item
+from tasks.provenance.premis import export_premis
 from tests import metadatafiles as made
 from tests.metadatafiles import RIGHTS, xmp
 from tests.tasks.batch.test_batch import claim_all, run_of
@@ -71,7 +71,7 @@ def test_lost_rights_wait_for_a_person_and_oddities_do_not(
         story = worker.ledger.get_story(item.uri)
         print_story(story)
         printed = " ".join(capsys.readouterr().out.split())
-        premis = premis_item([story], software="Autochrome 1").decode()
+        premis = export_premis([story], software="Autochrome 1").decode()
         for note in item.notes:
             assert " ".join(note.split()) in printed
             assert note.replace("&", "&amp;") in premis

@@ -40,7 +40,7 @@ from tasks.orders.dispatch import OpenFanout
 from tasks.orders.planning import make_order, plan_order
 from tasks.orders.working import work_here
 from tasks.provenance import this_program
-from tasks.provenance.premis import premis_item
+from tasks.provenance.premis import export_premis
 from tasks.schema import AttemptEnding
 from tasks.settings import Settings
 from tests.corrections import HINTS, RED, SAID, distances, in_use, path_of
@@ -149,7 +149,7 @@ def test_provenance_says_who_gave_how_many_hints(ledger: Ledger, deep: str, colo
     assert words in " ".join(latest(ledger, deep).item.notes)
     story = ledger.get_story(deep)
     assert [(one.who, one.note) for one in story.corrections] == [(who, "from a <letter>")]
-    premis = premis_item([story], software=this_program()).decode()
+    premis = export_premis([story], software=this_program()).decode()
     assert "modification" in premis
     assert "person:Ann &lt;b&gt;O'Brien&lt;/b&gt; &amp; Söhne" in premis
 

@@ -19,7 +19,7 @@ from tasks.ledger.records import (
     RunRow,
     ScanRow,
 )
-from tasks.provenance.premis import premis_item, premis_run
+from tasks.provenance.premis import export_premis
 from tasks.schema import AttemptEnding, DecisionKind, ItemStatus
 
 NIGHT = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
@@ -119,7 +119,7 @@ def test_what_was_not_compared_with_the_scan_is_not_said_to_be_valid() -> None:
     small = replace(MASTER, id=22, kind="thumbnail", key="7e/thumbnail/a.jpg", max_delta_l=None)
     (history,) = STORY.items
     story = replace(STORY, items=(replace(history, derivatives=(MASTER, small)),))
-    root = parsed(premis_item([story], software="Autochrome 1.2.3"))
+    root = parsed(export_premis([story], software="Autochrome 1.2.3"))
     of_small = [
         event.find(f"{P}eventType").text
         for event in root.iter(f"{P}event")
@@ -133,7 +133,7 @@ def test_what_was_not_compared_with_the_scan_is_not_said_to_be_valid() -> None:
 
 def test_item_tells_its_whole_story() -> None:
     """A failed attempt, the derivative's four events, and the curator's decision."""
-    root = parsed(premis_item([STORY], software="Autochrome 1.2.3"))
+    root = parsed(export_premis([STORY], software="Autochrome 1.2.3"))
     assert sorted(events(root)) == sorted(
         [
             ("cre", "suc", ""),
@@ -164,10 +164,10 @@ def test_item_tells_its_whole_story() -> None:
 
 def test_run_tells_its_own_part() -> None:
     """Only the attempt of that run, and what was made in it."""
-    root = parsed(premis_run(RUN, [STORY], software="Autochrome 1.2.3"))
+    root = parsed(export_premis([STORY], software="Autochrome 1.2.3", run=RUN))
     assert [kind for kind, _, _ in events(root)].count("mes") == 2
     assert all(outcome == "suc" for _, outcome, _ in events(root))
-    first = parsed(premis_run(replace(RUN, id=7), [STORY], software="Autochrome 1.2.3"))
+    first = parsed(export_premis([STORY], software="Autochrome 1.2.3", run=replace(RUN, id=7)))
     assert [(kind, outcome) for kind, outcome, _ in events(first)] == [
         ("mes", "suc"),
         ("cre", "fai"),
@@ -190,7 +190,9 @@ def test_failures_name_the_step_that_failed(reason: Reason, kind: str) -> None:
     """By the reason's verdict."""
     attempt = replace(MADE, reason=reason)
     story = replace(STORY, items=(ItemHistory(ITEM, RECIPE, (attempt,), (), ()),))
-    (failure,) = [e for e in events(parsed(premis_item([story], software="A 1"))) if e[1] != "suc"]
+    (failure,) = [
+        e for e in events(parsed(export_premis([story], software="A 1"))) if e[1] != "suc"
+    ]
     assert failure[:2] == (kind, "fai")
 
 
@@ -199,16 +201,16 @@ def test_notes_are_a_validation_that_warns() -> None:
     (history,) = STORY.items
     noted = replace(history, item=replace(ITEM, notes=("Orientation 9", "XMP <ends> early")))
     story = replace(STORY, items=(noted,))
-    root = parsed(premis_item([story], software="Autochrome 1.2.3"))
+    root = parsed(export_premis([story], software="Autochrome 1.2.3"))
     (warning,) = [event for event in events(root) if event[1] == "war"]
     assert warning == ("val", "war", "Orientation 9\nXMP <ends> early")
-    first = premis_run(replace(RUN, id=7), [story], software="Autochrome 1.2.3")
+    first = export_premis([story], software="Autochrome 1.2.3", run=replace(RUN, id=7))
     assert all(outcome != "war" for _, outcome, _ in events(parsed(first)))
 
 
 def test_order_is_the_schemas() -> None:
     """Children stand in the order that premis.xsd demands, identifiers are unique and linked."""
-    root = parsed(premis_item([STORY], software="Autochrome 1.2.3"))
+    root = parsed(export_premis([STORY], software="Autochrome 1.2.3"))
     assert root.get("version") == "3.0"
     for element in root.iter():
         order = ORDER.get(element.tag.removeprefix(P))
@@ -226,7 +228,7 @@ def test_order_is_the_schemas() -> None:
 
 def test_the_same_story_gives_the_same_document() -> None:
     """Exporting twice gives the same bytes; exporting nothing is refused."""
-    once = premis_item([STORY], software="Autochrome 1.2.3")
-    assert once == premis_item([STORY], software="Autochrome 1.2.3")
+    once = export_premis([STORY], software="Autochrome 1.2.3")
+    assert once == export_premis([STORY], software="Autochrome 1.2.3")
     with pytest.raises(ValueError, match="at least one object"):
-        premis_item([], software="Autochrome 1.2.3")
+        export_premis([], software="Autochrome 1.2.3")
