@@ -7,6 +7,7 @@ the splice wrote it. Lightness is lcms's on both sides.
 
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -125,67 +126,71 @@ class _Tally:
         )
 
 
-def check_master(path: Path, scan: Scan) -> ToneCheck:
-    """Compare a lossless colour file with the scan, pixel by pixel.
-
-    Raises:
-        ToneGateFailed: Another size, fewer bits, or a pixel's L* is off by more than the gate.
-        WriteUnverified: The file cannot be read back.
-    """
-    limit = MAX_DELTA_L[scan.header.bits]
-    tally, doubt = _Tally(), ""
-    try:
-        again = _read_again(path, scan)
-        _compare(path, scan, again, tally)
-    except _NoSecondReading as error:
-        doubt, tally = str(error), _Tally()
-        _compare(path, scan, _FirstReading(scan), tally)
-    check = tally.check(f"max |ΔL*| ≤ {limit:g}", doubt=doubt)
-    if check.max_delta_l > limit:
-        raise _failed(path, f"a pixel's L* differs by {check.max_delta_l:.3f}, over {limit:g}")
-    return check
-
-
-def _compare(path: Path, scan: Scan, again: "SecondReading | _FirstReading", tally: _Tally) -> None:
-    try:
-        upright = _WrittenLightness(path, scan, is_turned=again.is_turned)
-        for top, expected in _told(path, again.strips(_TURNED_ROWS if again.is_turned else _ROWS)):
-            found = upright.lightness(again.place(top, len(expected)))
-            tally.add(again.as_stored(found) - expected)
-    except pyvips.Error as error:
-        raise _unreadable(path, error) from error
-
-
-def check_access(path: Path, scan: Scan, master: Path, checked: ToneCheck) -> ToneCheck:
-    """Compare a lossy colour file of the scan's size with the master that it was made from.
+def check_files(
+    master: Path, scan: Scan, *, copy: Path | None = None
+) -> tuple[ToneCheck, ToneCheck | None]:
+    """Compare a lossless colour file with the scan, pixel by pixel, and a lossy copy with it.
 
     Args:
-        path: The file.
-        scan: The scan.
         master: The lossless file, upright.
-        checked: How that differs from the scan, which is added.
+        scan: The scan.
+        copy: A lossy one of the scan's size that was made from it, if there is one.
+
+    Returns:
+        What was found of the master, and of the copy: how that differs from the master, with how
+        the master differs from the scan added.
 
     Raises:
-        ToneGateFailed: Another size, or the mean of ΔL* is off by more than the gate.
-        WriteUnverified: The file cannot be read back.
+        ToneGateFailed: Another size, fewer bits, a pixel's L* in the master is off by more than the
+            gate, or the mean of ΔL* in the copy is.
+        WriteUnverified: A file cannot be read back.
     """
-    tally = _Tally()
+    limit = MAX_DELTA_L[scan.header.bits]
+    doubt = ""
     try:
-        written, lossless = (
-            _WrittenLightness(path, scan, is_lossy=True),
+        lossless, lossy = _compare(master, scan, _read_again(master, scan), copy)
+    except _NoSecondReading as error:
+        doubt = str(error)
+        lossless, lossy = _compare(master, scan, _FirstReading(scan), copy)
+    check = lossless.check(f"max |ΔL*| ≤ {limit:g}", doubt=doubt)
+    if check.max_delta_l > limit:
+        raise _failed(master, f"a pixel's L* differs by {check.max_delta_l:.3f}, over {limit:g}")
+    return check, _checked_copy(copy, lossy, check) if copy else None
+
+
+def _compare(
+    master: Path, scan: Scan, again: "SecondReading | _FirstReading", copy: Path | None
+) -> tuple[_Tally, _Tally]:
+    """Add up how the master differs from the scan, and its copy from the master."""
+    lossless, lossy = _Tally(), _Tally()
+    upright = _WrittenLightness(master, scan, is_turned=again.is_turned)
+    # One look at the master serves both, unless its parts are asked for in another order.
+    beside = _WrittenLightness(copy, scan, is_lossy=True) if copy and not again.is_turned else None
+    strips = again.strips(_TURNED_ROWS if again.is_turned else _ROWS)
+    for top, expected in _told(master, strips):
+        part = again.place(top, len(expected))
+        found = upright.lightness(part)
+        lossless.add(again.as_stored(found) - expected)
+        if beside:
+            lossy.add(beside.lightness(part) - found)
+    if copy and again.is_turned:
+        written, whole = (
+            _WrittenLightness(copy, scan, is_lossy=True),
             _WrittenLightness(master, scan),
         )
-        for top in range(0, written.height, _ROWS):
-            part = Place(0, top, written.width, min(_ROWS, written.height - top))
-            tally.add(written.lightness(part) - lossless.lightness(part))
-    except pyvips.Error as error:
-        raise _unreadable(path, error) from error
+        for top in range(0, whole.height, _ROWS):
+            part = Place(0, top, whole.width, min(_ROWS, whole.height - top))
+            lossy.add(written.lightness(part) - whole.lightness(part))
+    return lossless, lossy
+
+
+def _checked_copy(path: Path, tally: _Tally, master: ToneCheck) -> ToneCheck:
     found = tally.check(f"|mean ΔL*| ≤ {MAX_BIAS_L:g}")
     check = replace(
         found,
-        max_delta_l=found.max_delta_l + checked.max_delta_l,
-        mean_delta_l=found.mean_delta_l + checked.mean_delta_l,
-        bias_l=found.bias_l + checked.bias_l,
+        max_delta_l=found.max_delta_l + master.max_delta_l,
+        mean_delta_l=found.mean_delta_l + master.mean_delta_l,
+        bias_l=found.bias_l + master.bias_l,
     )
     if not abs(check.bias_l) <= MAX_BIAS_L:
         raise _failed(path, f"L* differs by {check.bias_l:+.3f} on average, over {MAX_BIAS_L:g}")
@@ -250,7 +255,7 @@ def _reported(
 ) -> _Tally:
     """Compare all greys, and some rows, of a spliced file with the scan's, as both are stored."""
     tally = _Tally()
-    try:
+    with _read_back(path):
         image = _opened(path, scan, is_lossy=True)
         if _orientation(image) != scan.header.orientation:
             raise _failed(path, f"its orientation is {_orientation(image)}")
@@ -264,8 +269,6 @@ def _reported(
             codes = luma[top : top + part.height][rows, :, None]
             found = light.lightness(_codes(image, region, part)[rows])
             tally.add(found - meant.lightness(codes))
-    except pyvips.Error as error:
-        raise _unreadable(path, error) from error
     return tally
 
 
@@ -325,8 +328,10 @@ class _WrittenLightness:
     def __init__(
         self, path: Path, scan: Scan, *, is_lossy: bool = False, is_turned: bool = False
     ) -> None:
-        self._image = _opened(path, scan, is_lossy=is_lossy, is_turned=is_turned)
-        self._region = pyvips.Region.new(self._image)
+        self._path = path
+        with _read_back(path):
+            self._image = _opened(path, scan, is_lossy=is_lossy, is_turned=is_turned)
+            self._region = pyvips.Region.new(self._image)
         self._light = _light(path, self._image)
         self.width, self.height = int(self._image.width), int(self._image.height)
         if _orientation(self._image) != 1:
@@ -334,7 +339,9 @@ class _WrittenLightness:
 
     def lightness(self, part: Place) -> Floats32:
         """Of a part, float32 (height, width)."""
-        return self._light.lightness(_codes(self._image, self._region, part))
+        with _read_back(self._path):
+            codes = _codes(self._image, self._region, part)
+        return self._light.lightness(codes)
 
 
 def _codes(image: pyvips.Image, region: pyvips.Region, part: Place) -> Samples:
@@ -385,11 +392,20 @@ def _orientation(image: pyvips.Image) -> int:
     return int(image.get("orientation")) if image.get_typeof("orientation") else 1
 
 
-def _unreadable(path: Path, error: pyvips.Error) -> WriteUnverified:
-    words = " ".join(str(error).split())
-    return WriteUnverified(
-        f"{path.name} cannot be read back: {words}; check the disk under the scratch folder"
-    )
+@contextmanager
+def _read_back(path: Path) -> Iterator[None]:
+    """Tell of a written file that libvips cannot read.
+
+    Raises:
+        WriteUnverified: It cannot.
+    """
+    try:
+        yield
+    except pyvips.Error as error:
+        words = " ".join(str(error).split())
+        raise WriteUnverified(
+            f"{path.name} cannot be read back: {words}; check the disk under the scratch folder"
+        ) from error
 
 
 def _failed(path: Path, what: str) -> ToneGateFailed:

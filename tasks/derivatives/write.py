@@ -15,7 +15,7 @@ from tasks.derivatives.colour import (
     is_coarse_in_eight_bits,
     output_tone,
 )
-from tasks.derivatives.gate import check_access, check_master, check_splice, decoded_luma
+from tasks.derivatives.gate import check_files, check_splice, decoded_luma
 from tasks.derivatives.jpegfile import JpegLayoutError
 from tasks.derivatives.master import TILE_PX, write_master
 from tasks.derivatives.policy import Kind, OutputPolicy, ToneCheck, WrittenFile, WrittenMetadata
@@ -179,10 +179,9 @@ def _interleaved(item: _Item) -> WrittenFile:
     policy = replace(item.policy, access_px=0)
     _write_lossless(item, lossless)
     header, said = item.scan.header, item.said("master")
-    checked = check_master(lossless, item.scan)
     coarse = is_coarse_in_eight_bits(output_tone(item.scan))
     write_access(lossless, target, header=header, policy=policy, said=said, in_srgb=coarse)
-    check = check_access(target, item.scan, lossless, checked)
+    _, check = check_files(lossless, item.scan, copy=target)
     lossless.unlink()
     return _file("master", target, check, "interleaved JPEG, coded anew, as the policy asks")
 
@@ -200,15 +199,16 @@ def _plain(item: _Item, why: str) -> Iterator[WrittenFile]:
     policy, scan = item.policy, item.scan
     master = item.folder / "master.tif"
     _write_lossless(item, master)
-    check = check_master(master, scan)
-    if policy.master:
-        yield _file("master", master, check, f"lossless TIFF; {why}")
+    access = item.folder / "access.jpg"
     if policy.access:
-        access = item.folder / "access.jpg"
         said = item.said("access")
         coarse = is_coarse_in_eight_bits(output_tone(scan))
         write_access(master, access, header=scan.header, policy=policy, said=said, in_srgb=coarse)
-        own = check_access(access, scan, master, check) if is_whole(scan.header, policy) else None
+    is_copy = policy.access and is_whole(scan.header, policy)
+    check, own = check_files(master, scan, copy=access if is_copy else None)
+    if policy.master:
+        yield _file("master", master, check, f"lossless TIFF; {why}")
+    if policy.access:
         yield _file("access", access, own, f"JPEG of quality {policy.jpeg_quality}; {why}")
     if not policy.master:
         master.unlink()
