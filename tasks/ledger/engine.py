@@ -81,6 +81,9 @@ class Database:
             try:
                 with engine.begin() as connection:
                     return work(connection)
+            except UnicodeEncodeError as error:
+                name = f"{error.object!a}: it is no UTF-8"
+                raise UsageError(f"nothing is called {name}; write it as `item` does") from error
             except (DBAPIError, PoolTimeoutError, OverflowError) as error:
                 if is_too_large(error):
                     raise UsageError("nothing has a number as large as the one given") from error

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from tasks.errors import DatabaseUnavailable, Reason, SchemaOutdated, UsageError
-from tasks.ledger import Ledger
+from tasks.ledger import ItemFilter, Ledger
 from tasks.ledger.engine import parse_url
 from tasks.ledger.failures import explain, is_transient
 from tasks.ledger.migrate import upgrade
@@ -159,3 +159,9 @@ def test_asking_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_no_database_can_be_asked_is_a_usage_error(ledger: Ledger) -> None:
+    """A name that is no text, on both: nothing has it, and how to write it is said."""
+    with pytest.raises(UsageError, match=r"'caf\\udce9': it is no UTF-8; write it as `item` does"):
+        ledger.reject(ItemFilter(collections=["caf\udce9"]), who="me", why="")
