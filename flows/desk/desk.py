@@ -14,7 +14,7 @@ from tasks.batch.children import PixelPool
 from tasks.discovery.comparison import AT_ONCE_S, read_refused
 from tasks.errors import DatabaseUnavailable
 from tasks.ledger import ItemStatus, Ledger
-from tasks.ledger.curating import DeskItem, Queue, QueueCount, desk_item, queue, waiting
+from tasks.ledger.curating import DeskItem, QueueCount, desk_item, waiting
 from tasks.ledger.opening import open_output
 from tasks.pictures.showing import Pictures, open_pictures
 from tasks.settings import Settings
@@ -71,11 +71,6 @@ class Desk:
         except DatabaseUnavailable as error:
             logger.warning("the next discovery reads what was held: %s", error)
         self.decided()
-
-    def first(self, chosen: Queue) -> DeskItem | None:
-        """The first item of a queue."""
-        found = queue(self.ledger, chosen, limit=1)
-        return self.item(found[0][1].id) if found else None
 
 
 @contextmanager

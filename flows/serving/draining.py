@@ -1,7 +1,6 @@
 """Ending the runs of a server that is about to stop, in order."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,8 +18,6 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Cancelled, Cancelling
 
 from flows.deploying.pools import GPU_POOL, LIGHT_POOL
-
-logger = logging.getLogger(__name__)
 
 #: Prefect kills a run's processes 30 s after it has asked them to end, and then runs its hooks.
 _PATIENCE_S = 90.0

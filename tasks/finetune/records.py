@@ -39,7 +39,6 @@ class TrainingReport:
     """Where what people look at is, and what it holds."""
 
     table: str  #: Markdown
-    curves: str  #: SVG
     examples: bytes  #: JPEG; empty where there is no challenger
     link: str  #: address of the report
 

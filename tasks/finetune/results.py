@@ -20,7 +20,7 @@ def show(
     finetuning: Finetuning, judgement: Judgement, looks: Sequence[Look], examples: bytes
 ) -> TrainingReport:
     """Put what people look at into the output store."""
-    table, curves = table_markdown(judgement), curves_svg(looks)
+    table = table_markdown(judgement)
     output = open_output(finetuning.settings, finetuning.ledger)
     prefix = f"trainings/{finetuning.training.id:05}"
     references = finetuning.reference_set
@@ -32,7 +32,7 @@ def show(
         + ("![Left grey, champion, challenger, truth](examples.jpg)\n" if examples else "")
     )
     for name, content, content_type in (
-        ("curves.svg", curves.encode(), "image/svg+xml"),
+        ("curves.svg", curves_svg(looks).encode(), "image/svg+xml"),
         ("examples.jpg", examples, "image/jpeg"),
         ("report.md", report.encode(), "text/markdown; charset=utf-8"),
     ):
@@ -41,7 +41,7 @@ def show(
             path.write_bytes(content)
             digest = hashlib.sha256(content).hexdigest()
             output.put(f"{prefix}/{name}", path, content_type=content_type, sha256=digest)
-    return TrainingReport(table, curves, examples, output.link(f"{prefix}/report.md"))
+    return TrainingReport(table, examples, output.link(f"{prefix}/report.md"))
 
 
 def figures_of(

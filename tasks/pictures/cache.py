@@ -1,6 +1,5 @@
 """Pyramids that were looked at lately, in a folder of bounded size."""
 
-import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -10,8 +9,6 @@ from pathlib import Path
 
 from tasks.pictures.pyramid import Pyramid
 from tasks.storage.streams import remove_if_possible
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

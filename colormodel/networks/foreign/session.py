@@ -17,7 +17,6 @@ from colormodel.networks.foreign.errors import ForeignError, MissingRuntime
 
 logger = logging.getLogger(__name__)
 
-Array = NDArray[np.float32] | NDArray[np.float16]
 
 _DTYPES: dict[str, type[np.float32] | type[np.float16]] = {
     "tensor(float)": np.float32,
