@@ -32,7 +32,7 @@ from tasks.ledger import refusals, sql
 from tasks.ledger.decisions import Decision, carry_out
 from tasks.ledger.engine import writes
 from tasks.ledger.holds import hold_copies
-from tasks.ledger.records import Digest, ListedObject
+from tasks.ledger.records import Digest
 from tasks.ledger.refused_files import refuse_changed
 from tasks.ledger.sweeping import uncount
 from tasks.ledger.vanishing import WHO, mark_later_pages_vanished, pages_of
@@ -49,6 +49,7 @@ from tasks.schema import (
     status_in,
     store,
 )
+from tasks.storage import ObjectInfo
 
 FACTS = ("size_bytes", "etag", "version", "modified_at")
 """What a listing tells of a file."""
@@ -64,7 +65,7 @@ _LISTED = sql.Rows(
     archived=Boolean,
 )
 _IS_KEPT = and_(scan_revision.c.scan_id == scan.c.id, scan_revision.c.revision == scan.c.revision)
-_DIGESTS = sql.Rows("digests", scan_id=BigInteger, listing=BigInteger, sha256=Text)
+_DIGESTS = sql.rows_of("digests", Digest)
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class InsertedScans:
     known: tuple[int, ...] = ()  #: ids of those that another process had made meanwhile
 
 
-def facts_of(found: ListedObject) -> dict[str, Any]:
+def facts_of(found: ObjectInfo) -> dict[str, Any]:
     """An object as it is written."""
     return {
         "key": found.key,
@@ -93,7 +94,7 @@ def facts_of(found: ListedObject) -> dict[str, Any]:
         "etag": found.etag,
         "version": found.version,
         "modified_at": moment_text(found.modified_at),
-        "archived": bool(getattr(found, "is_archived", False)),
+        "archived": found.is_archived,
     }
 
 

@@ -39,8 +39,8 @@ from tasks.ledger.changes import (
 )
 from tasks.ledger.engine import Database, reads
 from tasks.ledger.holds import hold_found, refuse_moved_files
-from tasks.ledger.links import begins, changed_links, link_of, record_links
-from tasks.ledger.records import Doubt, ListedObject, ListingCounts, MissingScans
+from tasks.ledger.links import begins, changed_links, record_links
+from tasks.ledger.records import Doubt, ListingCounts, MissingScans
 from tasks.ledger.sources import Router, find_routes
 from tasks.ledger.vanishing import (
     mark_archived,
@@ -50,7 +50,7 @@ from tasks.ledger.vanishing import (
     mark_vanished,
 )
 from tasks.schema import DOUBTED, scan, store
-from tasks.storage import Link
+from tasks.storage import Link, ObjectInfo
 
 CHUNK_OBJECTS = 5_000
 T = TypeVar("T")
@@ -66,20 +66,6 @@ _LISTED = sql.Rows(
     archived=Boolean,
 )
 _FLAGS = 4  # bits by which a known scan differs
-
-
-@dataclass(frozen=True)
-class Listing:
-    """What is listed, and for what; see `record_listing`."""
-
-    source: str
-    objects: Iterable[ListedObject]
-    collection: str
-    run_id: int | None
-    prefix: str
-    complete: bool
-    leaves_out: Callable[[str], str]
-    may_vanish: Callable[[MissingScans], bool]
 
 
 @dataclass
@@ -152,7 +138,7 @@ class _IdSet:
 def record_listing(  # noqa: PLR0913 - each may be left out but three
     database: Database,
     source: str,
-    objects: Iterable[ListedObject],
+    objects: Iterable[ObjectInfo],
     *,
     collection: str,
     run_id: int | None = None,
@@ -183,17 +169,12 @@ def record_listing(  # noqa: PLR0913 - each may be left out but three
             scans that it names are marked as left out: what of them is not done is skipped.
         may_vanish: Asked when the listing is over, whether what it did not bring is gone.
     """
-    listing = Listing(source, objects, collection, run_id, prefix, complete, leaves_out, may_vanish)
-    router = database.write(
-        partial(
-            find_routes, url=listing.source, collection=listing.collection, run_id=listing.run_id
-        )
-    )
+    router = database.write(partial(find_routes, url=source, collection=collection, run_id=run_id))
     # What another process adds from now on is not ours to call vanished.
     newest = database.read(_newest)
     seen = _IdSet()
     found = new = changed = reappeared = vanished = left_out = otherwise = 0
-    for chunk in _chunks(listing.objects, CHUNK_OBJECTS):
+    for chunk in _chunks(objects, CHUNK_OBJECTS):
         for route, mine in router.sort(chunk):
             differs, written = _record_chunk(database, route.place, mine)
             found += len(differs.new) + sum(map(seen.add, differs.known))
@@ -203,10 +184,12 @@ def record_listing(  # noqa: PLR0913 - each may be left out but three
             changed += written.changed
             otherwise += len(differs.otherwise)
             reappeared += len(differs.reappeared)
-    if listing.complete:
-        absent = _absent(database, router, seen, listing, newest=newest)
+    if complete:
+        absent = _absent(
+            database, router, seen, newest=newest, prefix=prefix, leaves_out=leaves_out
+        )
         left_out = _mark_left_out(database, absent)
-        if listing.may_vanish(MissingScans(absent.known, absent.folders)):
+        if may_vanish(MissingScans(absent.known, absent.folders)):
             vanished = _mark_all(database, mark_vanished, absent.missing)
         # Whatever the loss is taken for: a refused file may just have another name now.
         refuse_moved_files(database, absent.missing)
@@ -243,7 +226,7 @@ def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 def _record_chunk(
-    database: Database, place: Place, chunk: Sequence[ListedObject]
+    database: Database, place: Place, chunk: Sequence[ObjectInfo]
 ) -> tuple[_Comparison, _ChunkResult]:
     """Compare, and write what differs; the differences, and what came of them."""
     objects = list({found.key: found for found in chunk}.values())
@@ -253,7 +236,7 @@ def _record_chunk(
     return differs, database.write(lambda connection: _write(connection, place, differs))
 
 
-def _compare(connection: Connection, place: Place, objects: Sequence[ListedObject]) -> _Comparison:
+def _compare(connection: Connection, place: Place, objects: Sequence[ObjectInfo]) -> _Comparison:
     facts = [facts_of(found) for found in objects]
     rows = ({**one, "n": n} for n, one in enumerate(facts))
     compared = connection.execute(comparison(connection, place), _LISTED.given(rows))
@@ -264,7 +247,7 @@ def _compare(connection: Connection, place: Place, objects: Sequence[ListedObjec
             continue
         scan_id, flags = number >> _FLAGS, number & (1 << _FLAGS) - 1
         differs.known.append(scan_id)
-        if differs.links and link_of(objects[n]) in differs.links:
+        if differs.links and objects[n].link in differs.links:
             differs.linked.append(scan_id)
         if flags & 1:
             differs.otherwise.append({**facts[n], "scan_id": scan_id})
@@ -313,25 +296,31 @@ def _write(connection: Connection, place: Place, differs: _Comparison) -> _Chunk
     return _ChunkResult(inserted, changed)
 
 
-def _absent(
-    database: Database, router: Router, seen: _IdSet, listing: Listing, *, newest: int
+def _absent(  # noqa: PLR0913 - three of them are what was listed
+    database: Database,
+    router: Router,
+    seen: _IdSet,
+    *,
+    newest: int,
+    prefix: str,
+    leaves_out: Callable[[str], str],
 ) -> _MissingScans:
     """Find the known scans under the listing's prefix that were not seen."""
     absent = _MissingScans()
     for route in router.routes:
-        prefix = route.prefix_of(listing.prefix)
-        if prefix is None:
+        covered = route.prefix_of(prefix)
+        if covered is None:
             continue
         after = ""
         while rows := database.read(
-            partial(_known_after, store_id=route.store_id, prefix=prefix, after=after)
+            partial(_known_after, store_id=route.store_id, prefix=covered, after=after)
         ):
             after = rows[-1].key
             absent.known += len(rows)
             for row in rows:
                 if row.id <= newest and row.id not in seen:
                     key = route.listed_as(row.key)
-                    absent.add(row.id, key, listing.leaves_out(key))
+                    absent.add(row.id, key, leaves_out(key))
     return absent
 
 

@@ -10,7 +10,7 @@ holder has finished, its record tells; where it has not, a reason on the claimed
 
 import random
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import (
@@ -29,7 +29,9 @@ from tasks.ledger.finishing_statements import (
     HELD_ITEMS,
     IN_OTHER_HANDS,
     SETTLED,
-    statements,
+    OutcomeRow,
+    derivatives_statement,
+    settled_statements,
 )
 from tasks.ledger.notes import lines_of
 from tasks.ledger.pages import add_pages
@@ -50,31 +52,6 @@ from tasks.schema import (
 
 _TITLE_LIMIT = 300  #: what is looked for is how titles begin
 _OVERWRITTEN = "a worker whose lease had run out may have written over its derivative"
-
-
-@dataclass(frozen=True)
-class _OutcomeRow:
-    """An outcome as it is written: the ledger has decided between failing and trying again."""
-
-    item_id: int
-    scan_id: int
-    revision: int
-    number: int
-    status: str
-    reason: str | None
-    detail: str | None
-    wait_s: float
-    confidence: float | None
-    seconds: float | None
-    sha256: str | None
-    listing: int | None
-    width: int | None
-    height: int | None
-    bits: int | None
-    pages: int | None
-    title: str | None
-    notes: str | None
-    correction_id: int | None
 
 
 # --- finishing -----------------------------------------------------------------------------------
@@ -99,7 +76,7 @@ def finish(
     if held is None:
         return {}
     if not accepted:  # all was taken from it: the claim ends with the last of its items
-        _count(connection, held.id, [], _Amounts(0, 0))
+        _count(connection, held.id, [], accepted, rows)
         return {}
     settled = [
         _settle(outcome, rows[item_id], max_attempts=held.max_attempts, backoff=backoff)
@@ -110,14 +87,14 @@ def finish(
         bind_to_bytes(connection, {one.scan_id: one.sha256 or "" for one in first_read})
         settled = _obey(connection, settled, rows)
     given = {**SETTLED.given(vars(one) for one in settled), "of_claim": held.id}
-    for statement in statements(connection.dialect.name).settled:
+    for statement in settled_statements(connection.dialect.name):
         connection.execute(statement, given)
     _write_derivatives(connection, accepted.values(), rows, store_ids)
     _write_pages(connection, settled, rows)
     published = [one.scan_id for one in settled if one.status == ItemStatus.PUBLISHED]
     if published:
         supersede_others(connection, published, recipe_id=held.recipe_id, who=held.worker)
-    _count(connection, held.id, settled, _Amounts.of(settled, accepted, rows))
+    _count(connection, held.id, settled, accepted, rows)
     return {one.item_id: _ending(one.status, one.reason) for one in settled}
 
 
@@ -159,7 +136,7 @@ def _may_pass(reason: Reason | None) -> bool:
 
 def _settle(
     outcome: Outcome, row: sql.AnyRow, *, max_attempts: int, backoff: Backoff
-) -> _OutcomeRow:
+) -> OutcomeRow:
     status, reason, detail, wait_s = outcome.status, outcome.reason, outcome.detail, 0.0
     is_warned = row.reason is not None and bool(outcome.derivatives)  # while it held the item
     if is_warned:
@@ -173,7 +150,7 @@ def _settle(
             wait_s = outcome.retry_in_s
         elif not is_warned:  # nothing that time would mend
             wait_s = backoff.delay_s(row.attempts, fraction=random.random())  # noqa: S311 - spreads retries, guards nothing
-    return _OutcomeRow(
+    return OutcomeRow(
         item_id=row.id,
         scan_id=row.scan_id,
         revision=row.revision,
@@ -197,8 +174,8 @@ def _settle(
 
 
 def _obey(
-    connection: Connection, settled: Sequence[_OutcomeRow], rows: Mapping[int, sql.AnyRow]
-) -> list[_OutcomeRow]:
+    connection: Connection, settled: Sequence[OutcomeRow], rows: Mapping[int, sql.AnyRow]
+) -> list[OutcomeRow]:
     """A person's no stands: what would be open to users, or look fresh in review, waits."""
     coloured = {ItemStatus.PUBLISHED.value, ItemStatus.REVIEW.value}
     asked = [
@@ -217,7 +194,7 @@ def _obey(
     ]
 
 
-def _refused(one: _OutcomeRow, refusal: Refusal) -> _OutcomeRow:
+def _refused(one: OutcomeRow, refusal: Refusal) -> OutcomeRow:
     said = [refusal.in_words(), *([one.reason] if one.reason else []), one.detail or ""]
     is_hold = refusal.kind is DecisionKind.HOLD
     return replace(
@@ -240,7 +217,8 @@ def _write_derivatives(
     ]
     if not records:
         return
-    connection.execute(statements(connection.dialect.name).derivatives, DERIVATIVES.given(records))
+    written = derivatives_statement(connection.dialect.name)
+    connection.execute(written, DERIVATIVES.given(records))
 
 
 def _records(outcomes: Iterable[Outcome], store_ids: Mapping[str, int]) -> Iterator[dict[str, Any]]:
@@ -290,7 +268,7 @@ def _do_again_what_was_overwritten(
 
 
 def _write_pages(
-    connection: Connection, settled: Sequence[_OutcomeRow], rows: Mapping[int, sql.AnyRow]
+    connection: Connection, settled: Sequence[OutcomeRow], rows: Mapping[int, sql.AnyRow]
 ) -> None:
     """A file with more pages has them all enqueued, whatever became of its first."""
     for one in settled:
@@ -298,35 +276,19 @@ def _write_pages(
             add_pages(connection, one.scan_id, one.pages)
 
 
-@dataclass(frozen=True)
-class _Amounts:
-    """How much was read and written for items that have come to an end."""
-
-    source_bytes: int
-    derivative_bytes: int
-
-    @classmethod
-    def of(
-        cls,
-        settled: Sequence[_OutcomeRow],
-        outcomes: Mapping[int, Outcome],
-        rows: Mapping[int, sql.AnyRow],
-    ) -> "_Amounts":
-        ended = [one.item_id for one in settled if one.status != ItemStatus.PENDING]
-        return cls(
-            sum(rows[item_id].size_bytes for item_id in ended),
-            sum(d.size_bytes for item_id in ended for d in outcomes[item_id].derivatives),
-        )
-
-
 def _count(
-    connection: Connection, claim_id: int, settled: Sequence[_OutcomeRow], amounts: _Amounts
+    connection: Connection,
+    claim_id: int,
+    settled: Sequence[OutcomeRow],
+    outcomes: Mapping[int, Outcome],
+    rows: Mapping[int, sql.AnyRow],
 ) -> None:
     """Add to the claim's figures, for the failure budget, and end it when nothing is left of it.
 
     An item that is tried again is not finished.
     """
     finished = [one for one in settled if one.status != ItemStatus.PENDING]
+    written = [file for one in finished for file in outcomes[one.item_id].derivatives]
     failed = sum(one.status == ItemStatus.FAILED for one in finished)
     connection.execute(
         COUNT,
@@ -334,7 +296,7 @@ def _count(
             "of_claim": claim_id,
             "more_finished": len(finished),
             "more_failed": failed,
-            "more_source": amounts.source_bytes,
-            "more_derived": amounts.derivative_bytes,
+            "more_source": sum(rows[one.item_id].size_bytes for one in finished),
+            "more_derived": sum(file.size_bytes for file in written),
         },
     )

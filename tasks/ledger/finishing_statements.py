@@ -44,28 +44,33 @@ from tasks.schema import (
     scan,
 )
 
-SETTLED = sql.Rows(
-    "settled",
-    item_id=BigInteger,
-    scan_id=BigInteger,
-    revision=Integer,
-    number=Integer,
-    status=Text,
-    reason=Text,
-    detail=Text,
-    wait_s=Float,
-    confidence=Float,
-    seconds=Float,
-    sha256=Text,
-    listing=Integer,
-    width=Integer,
-    height=Integer,
-    bits=Integer,
-    pages=Integer,
-    title=Text,
-    notes=Text,
-    correction_id=BigInteger,
-)
+
+@dataclass(frozen=True)
+class OutcomeRow:
+    """An outcome as it is written: the ledger has decided between failing and trying again."""
+
+    item_id: int
+    scan_id: int
+    revision: int
+    number: int
+    status: str
+    reason: str | None
+    detail: str | None
+    wait_s: float
+    confidence: float | None
+    seconds: float | None
+    sha256: str | None
+    listing: int | None
+    width: int | None
+    height: int | None
+    bits: int | None
+    pages: int | None
+    title: str | None
+    notes: str | None
+    correction_id: int | None
+
+
+SETTLED = sql.rows_of("settled", OutcomeRow)
 
 DERIVATIVES = sql.Rows(
     "derivatives",
@@ -123,24 +128,15 @@ COUNT = (
 )
 
 
-@dataclass(frozen=True)
-class Statements:
-    """What a batch is written with."""
-
-    settled: tuple[Update | Insert, ...]
-    derivatives: TextClause
-
-
 @cache
-def statements(dialect: str) -> Statements:
+def settled_statements(dialect: str) -> tuple[Update | Insert, ...]:
     """What outcomes are written with."""
     new = SETTLED.table_for(dialect)
     items, attempts, scans = _update_items(new), _insert_attempts(new), _update_scans(new)
-    settled: tuple[Update | Insert, ...] = (items, attempts, scans)
     if dialect == "postgresql":
         # All in one: each way to the server is one more turn to wait for. SQLite cannot.
-        settled = (scans.add_cte(items.cte("items"), attempts.cte("attempts")),)
-    return Statements(settled, _upsert_derivatives(dialect))
+        return (scans.add_cte(items.cte("items"), attempts.cte("attempts")),)
+    return items, attempts, scans
 
 
 def _update_items(new: CTE) -> Update:
@@ -208,8 +204,12 @@ def _update_scans(new: CTE) -> Update:
     )
 
 
-def _upsert_derivatives(dialect: str) -> TextClause:
-    """Written twice, a derivative is the same file: the later record replaces the earlier."""
+@cache
+def derivatives_statement(dialect: str) -> TextClause:
+    """What derivatives are written with.
+
+    Written twice, a derivative is the same file: the later record replaces the earlier.
+    """
     new = DERIVATIVES.table_for(dialect)
     columns = {**{name: new.c[name] for name in DERIVATIVES.columns}, "written_at": sql.now()}
     statement = sql.insert_for(dialect, derivative).from_select(

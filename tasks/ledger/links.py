@@ -18,10 +18,9 @@ from sqlalchemy import (
 )
 
 from tasks.ledger import sql
-from tasks.ledger.records import ListedObject
 from tasks.ledger.uris import fixed_names, keys_under
 from tasks.schema import link, scan
-from tasks.storage import Link
+from tasks.storage import Link, ObjectInfo
 
 FILE = "file://"
 LAST_CHARACTER = "\U0010ffff"  # sorts behind every other, in UTF-8 as in Python
@@ -85,11 +84,6 @@ def begins(column: ColumnElement[str], start: str) -> ColumnElement[bool]:
     return and_(column >= start, column < start + LAST_CHARACTER) if start else true()
 
 
-def link_of(found: ListedObject) -> Link | None:
-    """The link that an object is or lies under."""
-    return getattr(found, "link", None)
-
-
 def linked_roots(connection: Connection, store_ids: Sequence[int], uri: str) -> list[Root]:
     """The folders that links of these sources lead to and that *uri* lies in, or that lie in it."""
     names = [name.removeprefix(FILE) for name in fixed_names(uri) if name.startswith(FILE)]
@@ -102,10 +96,10 @@ def linked_roots(connection: Connection, store_ids: Sequence[int], uri: str) -> 
 
 
 def changed_links(
-    connection: Connection, store_id: int, objects: Iterable[ListedObject]
+    connection: Connection, store_id: int, objects: Iterable[ObjectInfo]
 ) -> list[Link]:
     """The links that objects are or lie under, as far as they are not on record so."""
-    listed = {one for found in objects if (one := link_of(found)) is not None}
+    listed = {found.link for found in objects if found.link is not None}
     if not listed:
         return []
     names = _LINKS.table(connection)

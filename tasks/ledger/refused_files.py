@@ -3,10 +3,8 @@
 from collections.abc import Iterable, Mapping
 
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
     Connection,
-    Text,
     and_,
     insert,
     literal,
@@ -31,7 +29,7 @@ from tasks.schema import (
 )
 
 _COLUMNS = ["kind", "decision_id", "scan_id", "sha256", "page"]
-_LEARNT = sql.Rows("learnt", scan_id=BigInteger, listing=BigInteger, sha256=Text)
+_LEARNT = sql.rows_of("learnt", Digest)
 
 
 @reads

@@ -14,8 +14,6 @@ from sqlalchemy import Connection, select, text
 from tasks.ledger import sql
 from tasks.ledger.changes import Place, ensure_source
 from tasks.ledger.engine import reads
-from tasks.ledger.links import link_of
-from tasks.ledger.records import ListedObject
 from tasks.ledger.uris import canonical, key_between
 from tasks.schema import scan, store
 from tasks.storage import ObjectInfo
@@ -62,13 +60,13 @@ class Router:
 
     routes: Sequence[Route] = field(default_factory=list)
 
-    def sort(self, objects: Iterable[ListedObject]) -> Iterator[tuple[Route, list[ListedObject]]]:
+    def sort(self, objects: Iterable[ObjectInfo]) -> Iterator[tuple[Route, list[ObjectInfo]]]:
         """Give each route's objects, under their keys there."""
         *inner, rest = self.routes
         if not inner and rest.base == rest.inside:
             yield rest, list(objects)
             return
-        sorted_: dict[str, list[ListedObject]] = {}
+        sorted_: dict[str, list[ObjectInfo]] = {}
         for found in objects:
             route = next((one for one in inner if found.key.startswith(one.inside)), rest)
             sorted_.setdefault(route.inside, []).append(_moved(found, route))
@@ -77,19 +75,9 @@ class Router:
                 yield route, sorted_[route.inside]
 
 
-def _moved(found: ListedObject, route: Route) -> ObjectInfo:
-    link = link_of(found)
-    if link is not None:
-        link = replace(link, key=route.key_of(link.key))
-    return ObjectInfo(
-        route.key_of(found.key),
-        found.size_bytes,
-        found.etag,
-        found.modified_at,
-        found.version,
-        bool(getattr(found, "is_archived", False)),
-        link,
-    )
+def _moved(found: ObjectInfo, route: Route) -> ObjectInfo:
+    link = found.link and replace(found.link, key=route.key_of(found.link.key))
+    return replace(found, key=route.key_of(found.key), link=link)
 
 
 def find_routes(connection: Connection, url: str, *, collection: str, run_id: int | None) -> Router:

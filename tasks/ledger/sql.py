@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from importlib import import_module
-from types import ModuleType
-from typing import Any, TypeAlias, TypeVar
+from types import ModuleType, NoneType
+from typing import Any, TypeAlias, TypeVar, get_args, get_type_hints
 
 from sqlalchemy import (
     BigInteger,
@@ -189,6 +189,17 @@ class Rows:
     def _sqlite(self) -> TextClause:
         picked = ", ".join(f"value ->> '{name}' AS \"{name}\"" for name in self.columns)
         return text(f"SELECT {picked} FROM json_each(:{self.name})")  # noqa: S608 - names from code
+
+
+def rows_of(name: str, kind: type[Any]) -> Rows:
+    """A table of records: a column for each field of the dataclass *kind*."""
+    types = {int: BigInteger, float: Float, str: Text}
+    hints = get_type_hints(kind)
+    plain = {  # of a field that may be None, too, the other type
+        one: next((part for part in get_args(hints[one]) if part is not NoneType), hints[one])
+        for one in _fields(kind)
+    }
+    return Rows(name, **{one: types[of] for one, of in plain.items()})
 
 
 class _each_number(FunctionElement[Any]):  # noqa: N801 - reads as SQL's own

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import reduce
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select
@@ -93,11 +92,8 @@ def _plan_window(  # noqa: PLR0913, PLR0917 - the two last are what it adds to
     if not room.holds(items, size_bytes):
         taken = cut(connection, and_(window, due), room, before=after)
         tally.is_full = True
-    tally.within = reduce(
-        lambda one, other: DueScans(
-            one.items + other.items, one.size_bytes + other.size_bytes, other.last
-        ),
-        (tally.within, taken),
+    tally.within = DueScans(
+        tally.within.items + taken.items, tally.within.size_bytes + taken.size_bytes, taken.last
     )
     return last
 

@@ -13,7 +13,7 @@ from tasks.ledger.records.claims import (
     OutageRow,
     Outcome,
 )
-from tasks.ledger.records.discovery import Digest, Doubt, ListedObject, ListingCounts, MissingScans
+from tasks.ledger.records.discovery import Digest, Doubt, ListingCounts, MissingScans
 from tasks.ledger.records.films import (
     FilmFacts,
     FilmProgress,

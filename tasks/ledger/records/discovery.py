@@ -2,35 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Protocol
-
-
-class ListedObject(Protocol):
-    """What discovery needs to know of an object (`tasks.storage.ObjectInfo` has it).
-
-    Where it says `is_archived`, too, its bytes cannot be read now.
-    """
-
-    @property
-    def key(self) -> str:
-        """Relative to the source."""
-
-    @property
-    def size_bytes(self) -> int:
-        """Of the file."""
-
-    @property
-    def etag(self) -> str:
-        """May differ when the content does; weak ones begin with "W/"."""
-
-    @property
-    def modified_at(self) -> datetime:
-        """When it was written; aware."""
-
-    @property
-    def version(self) -> str | None:
-        """Where the store keeps versions."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from tasks.schema import (
     scan_fixity,
     scan_tally,
 )
+from tasks.storage import ObjectInfo
 from tests.orders import ClaimTerms, claim_batch, enqueue
 
 SOURCE = "s3://archive/scans"
@@ -29,16 +30,12 @@ DIGEST = "ab" * 32
 
 
 @dataclass(frozen=True)
-class Listed:
+class Listed(ObjectInfo):
     """An object of a listing."""
 
-    key: str
     size_bytes: int = 1000
     etag: str = "first"
     modified_at: datetime = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    version: str | None = None
-
-    is_archived: bool = False
 
     def changed(self) -> "Listed":
         """The same key with other content, for sure: it is longer."""
