@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.errors import AlreadyColour, Bilevel, BlankScan, Reason
-from tasks.scans.blank import BlankRule, has_structure, measure_spread
+from tasks.scans.blank import BlankRule, has_structure, lies_on_sheet, measure_spread
 from tasks.scans.frame import Box, FrameRule, find_frame, surroundings
 from tasks.scans.hue import Hue, HueRule, judge_hue, measure_chroma
 from tasks.scans.islands import Island, IslandRule, find_islands
@@ -139,15 +139,17 @@ def _doubt_blank(scan: Scan, picture: Box, rule: BlankRule) -> Doubt | None:
         (lightness[part.slices(*lightness.shape)], part)
         for part in (picture.inset(rule.inset), _WHOLE.inset(rule.inset))
     )
-    if measure_spread(inner[0]) >= rule.spread:
+    spread = min(measure_spread(inner[0]), measure_spread(whole[0]))
+    if spread >= rule.spread:
         return None
-    # A border as light as the picture is none: snow would be cut away.
-    looked_at, box = whole if measure_spread(whole[0]) < rule.spread else inner
-    spread = measure_spread(looked_at)
+    # A border as light as the picture is none: snow would be cut away, or what lies in a corner.
+    is_border = abs(np.median(whole[0]) - np.median(inner[0])) >= rule.spread
+    looked_at, box = inner if is_border else whole
     seen = f"its lightness spreads by {spread:.2f} L* (a picture: {rule.spread:g} or more)"
     single = scan.tone.lightness[sample[box.slices(*sample.shape)]]
     low, high = np.percentile(single, [2, 98])
-    if high - low < rule.grain and not has_structure(looked_at, rule):
+    has_more = has_structure(looked_at, rule) or (not is_border and lies_on_sheet(lightness, rule))
+    if high - low < rule.grain and not has_more:
         raise BlankScan(f"the scan is blank: {seen}, with no structure in it; nothing to do")
     return Doubt(Reason.NEARLY_BLANK, f"The scan is nearly blank: {seen}, yet it has structure.")
 

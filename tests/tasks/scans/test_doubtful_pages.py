@@ -89,13 +89,28 @@ def test_a_faint_picture_is_shown_to_a_person(
     assert _reason(picture, tmp_path, bits=16) is Reason.NEARLY_BLANK
 
 
+@pytest.mark.parametrize("sheet", [0.0, 1.0])
+@pytest.mark.parametrize(
+    ("contrast", "at"), [(15 / 255, (900, 700)), (15 / 255, (60, 80)), (0.05, (20, 20)), (0.8, (60, 80))]
+)
+def test_a_small_picture_on_a_large_sheet_is_shown_to_a_person(
+    sheet: float, contrast: float, at: tuple[int, int], tmp_path: Path
+) -> None:
+    """In its middle or in a corner, which is then no border: faint, and small, but a picture."""
+    page = np.full((2000, 1500), sheet)
+    picture = contrast * photograph(200, 300, seed=1)
+    page[at[0] : at[0] + 200, at[1] : at[1] + 300] = np.abs(sheet - picture)
+    assert _reason(page, tmp_path) is Reason.NEARLY_BLANK
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_an_empty_sheet_in_uneven_light_is_blank(seed: int, tmp_path: Path) -> None:
-    """Shading, grain and dust are no structure."""
+    """Shading, grain, dust and a hair are no structure."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[-1:1:500j, -1:1:400j]
     sheet = 0.9 + 0.006 * x - 0.008 * y * y + rng.normal(0, 0.01, x.shape)
     for row, column in rng.integers(5, 390, (30, 2)):
         sheet[row : row + 2, column : column + 2] *= 0.5
+    sheet[100:400, 200] *= 0.8  # a hair
     with pytest.raises(BlankScan, match="no structure"):
         _reason(sheet, tmp_path)
