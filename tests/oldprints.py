@@ -174,11 +174,22 @@ def mirrored(picture: Picture, rng: Random) -> Picture:
     return picture * (1 - cover) + np.array([0.56, 0.60, 0.68]) * cover
 
 
-def fringed(picture: Picture) -> Picture:
-    """Let the scanner's three colours miss one another by a pixel."""
-    return np.stack(
-        [np.roll(picture[..., 0], 1, 0), picture[..., 1], np.roll(picture[..., 2], -1, 1)], axis=2
-    )
+def moulded(picture: Picture, rng: Random) -> Picture:
+    """Let mould of several colours grow over much of it, in spots with sharp edges."""
+    height, width = picture.shape[:2]
+    y, x = np.mgrid[0:height, 0:width]
+    for _ in range(40):
+        cy, cx, radius = rng.uniform((0, 0, 0.04), (1, 1, 0.12)) * (height, width, width)
+        cover = 0.8 * np.exp(-((np.hypot(y - cy, x - cx) / radius) ** 8))
+        colour = ((110, 140, 100), (160, 110, 140), (90, 90, 120), (200, 150, 60))[rng.integers(4)]
+        picture = _printed(picture, cover, colour)
+    return picture
+
+
+def fringed(picture: Picture, by: int = 1) -> Picture:
+    """Let the scanner's three colours miss one another by some pixels."""
+    red, green, blue = np.moveaxis(picture, 2, 0)
+    return np.stack([np.roll(red, by, 0), green, np.roll(blue, -by, 1)], axis=2)
 
 
 #: What ages a print, and is no colour that anybody meant.

@@ -91,7 +91,8 @@ def test_a_faint_picture_is_shown_to_a_person(
 
 @pytest.mark.parametrize("sheet", [0.0, 1.0])
 @pytest.mark.parametrize(
-    ("contrast", "at"), [(15 / 255, (900, 700)), (15 / 255, (60, 80)), (0.05, (20, 20)), (0.8, (60, 80))]
+    ("contrast", "at"),
+    [(15 / 255, (900, 700)), (15 / 255, (60, 80)), (0.05, (20, 20)), (0.8, (60, 80))],
 )
 def test_a_small_picture_on_a_large_sheet_is_shown_to_a_person(
     sheet: float, contrast: float, at: tuple[int, int], tmp_path: Path

@@ -81,6 +81,23 @@ def test_ageing_is_no_colour(ageing: str, tmp_path: Path) -> None:
     assert found.reason in {Reason.TONED, Reason.NEARLY_COLOUR, Reason.OWN_COLOUR}
 
 
+@pytest.mark.parametrize(
+    ("fault", "scene"),
+    [("fringed", "camera"), ("moulded", "brick"), ("moulded", "moon")],
+)
+def test_strong_fringes_and_stains_on_a_grey_print_are_no_colour(
+    fault: str, scene: str, tmp_path: Path
+) -> None:
+    """Channels three pixels apart, and mould of several colours: a person looks."""
+    picture = np.repeat(getattr(skimage.data, scene)()[..., None] / 255, 3, axis=2)
+    rng = np.random.default_rng(3)
+    spoilt = (
+        oldprints.fringed(picture, 3) if fault == "fringed" else oldprints.moulded(picture, rng)
+    )
+    asked = {Reason.NEARLY_COLOUR, Reason.OWN_COLOUR, Reason.TONED}
+    assert _findings(spoilt, tmp_path).reason in asked
+
+
 @pytest.mark.parametrize("ink", INKS)
 def test_a_stamp_on_a_grey_photograph_is_named(ink: str, tmp_path: Path) -> None:
     """A grey photograph is not published with the stamp's colour guessed; it is said where."""
