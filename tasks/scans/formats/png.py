@@ -8,7 +8,7 @@ from tasks.filetypes import Format
 from tasks.scans.formats.blocks import Block, BlockKind
 from tasks.scans.formats.exif import read_exif_block
 from tasks.scans.formats.markers import EXIF
-from tasks.scans.formats.pngtext import inflated, png_blocks
+from tasks.scans.formats.pngtext import Inflater, png_blocks
 from tasks.scans.formats.source import BLOCK_BYTES, ByteSource, Part, Span, cut_off, damaged, joined
 from tasks.scans.formats.statements import statements_of_chunks, statements_of_exif
 from tasks.scans.formats.structure import Photometric, Statement, Structure
@@ -192,4 +192,4 @@ def _resolution(chunks: list[_Chunk]) -> tuple[float, float] | None:
 def _profile(chunks: list[_Chunk]) -> bytes | None:
     body = next((chunk.body for chunk in chunks if chunk.kind == b"iCCP"), b"")
     name, _, rest = body.partition(b"\0")
-    return inflated(rest[1:]) if name else None
+    return Inflater().whole(rest[1:]) if name else None

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from xml.etree import ElementTree as ET
 
-from tasks.scans.formats import exif
+from PIL.ExifTags import Base as Tag
+
 from tasks.scans.formats.blocks import OF_RIGHTS, Block, BlockKind
-from tasks.scans.formats.exif import Exif
+from tasks.scans.formats.exif import Exif, decode_text
 from tasks.scans.formats.structure import Structure
 from tasks.scans.metadata import resources, terms
 from tasks.scans.metadata.dates import iso_date, with_time, with_zone
@@ -156,16 +157,25 @@ class _Reading:
                     "xmpRights:Marked", "", ("True",)
                 )
             elif number == resources.URL and body and not fault:
-                url = exif.decode_text(body).strip("\0 ")
+                url = decode_text(body).strip("\0 ")
                 self._rights.properties[tag("xmpRights:WebStatement")] = make_property(
                     "xmpRights:WebStatement", "", (url,)
                 )
+
+    def _places(self, kind: BlockKind) -> Sequence[Block]:
+        """The first blocks of a kind."""
+        blocks = [block for block in self._blocks if block.kind is kind]
+        if blocks[_MOST_PLACES:]:
+            self._unread.append(
+                f"{kind} stands in {len(blocks):,} places; {_MOST_PLACES} were read"
+            )
+        return blocks[:_MOST_PLACES]
 
     def _packet(self) -> Packet:
         """The packets of all places as one: what the first says of a property stands."""
         properties: dict[str, ET.Element] = {}
         prefixes: dict[str, str] = {}
-        for block in (block for block in self._blocks if block.kind is BlockKind.XMP):
+        for block in self._places(BlockKind.XMP):
             found = parse_packet(block.data)
             if found.mended:
                 self._notes.append(f"XMP in {block.place} {found.mended}; it could be read")
@@ -199,10 +209,7 @@ class _Reading:
     def _records(self) -> Records:
         places: list[Records] = []
         before: dict[str, ET.Element] = {}
-        blocks = [block for block in self._blocks if block.kind is BlockKind.IPTC]
-        if blocks[_MOST_PLACES:]:
-            self._unread.append(f"IPTC stands in {len(blocks):,} places; {_MOST_PLACES} were read")
-        for block in blocks[:_MOST_PLACES]:
+        for block in self._places(BlockKind.IPTC):
             records = read_records(block.data)
             self._notes += [f"IPTC in {block.place} {note}" for note in records.notes]
             self._unread += [f"IPTC in {block.place} {fault}" for fault in records.unread]
@@ -273,13 +280,10 @@ def _of_exif(said: Exif) -> dict[str, ET.Element]:
         parts = tuple(part.strip() for part in texts.get(number, "").split("\0") if part.strip())
         if parts:
             found.setdefault(tag(name), make_property(name, form, parts))
+    created = "photoshop:DateCreated", "exif:DateTimeOriginal"
     for number, offset, names in (
-        (
-            exif.DATE_ORIGINAL,
-            exif.OFFSET_ORIGINAL,
-            ("photoshop:DateCreated", "exif:DateTimeOriginal"),
-        ),
-        (exif.DATE_DIGITIZED, exif.OFFSET_DIGITIZED, ("exif:DateTimeDigitized",)),
+        (Tag.DateTimeOriginal, Tag.OffsetTimeOriginal, created),
+        (Tag.DateTimeDigitized, Tag.OffsetTimeDigitized, ("exif:DateTimeDigitized",)),
     ):
         moment = iso_date(texts.get(number, ""))
         if moment:

@@ -4,6 +4,9 @@ from collections.abc import Iterator
 
 IPTC, COPYRIGHT_FLAG, URL, XMP, IPTC_DIGEST = 0x0404, 0x040A, 0x040B, 0x0424, 0x0425
 
+#: A bound: Photoshop writes some dozens.
+MAX_RESOURCES = 10_000
+
 _SIGNATURES = (b"8BIM", b"AgHg", b"DCSR", b"MeSa", b"PHUT")
 _TOLD = {IPTC: "IPTC", COPYRIGHT_FLAG: "the copyright flag", URL: "the copyright URL", XMP: "XMP"}
 
@@ -15,7 +18,9 @@ def image_resources(data: bytes) -> Iterator[tuple[int, bytes, str]]:
     number 0 with its fault, unless it is padding.
     """
     position = 0
-    while position < len(data):
+    for _ in range(MAX_RESOURCES):
+        if position >= len(data):
+            return
         at = _resource_at(data, position)
         if at is None:
             if data[position:].strip(b"\0 "):
@@ -33,6 +38,7 @@ def image_resources(data: bytes) -> Iterator[tuple[int, bytes, str]]:
         fault = f"end within {_TOLD.get(number, f'resource {number:#06x}')}" if is_cut else ""
         yield number, body, fault
         position = start + 4 + size + size % 2
+    yield 0, b"", f"hold over {MAX_RESOURCES:,} resources, of which no more were read"
 
 
 def _resource_at(data: bytes, position: int) -> int | None:

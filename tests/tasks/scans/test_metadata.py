@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import struct
 import time
+import zlib
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tasks.scans.descriptive import describe
+from tasks.scans.formats.blocks import MAX_BLOCK_BYTES
 from tasks.scans.formats.exif import read_exif_block
+from tasks.scans.formats.markers import APP1, XMP
 from tasks.scans.header import ReadLimits, ScanHeader, read_header, read_structure
 from tasks.scans.metadata.dates import iso_date
 from tasks.scans.metadata.iim import read_records, write_records
@@ -630,6 +633,23 @@ def test_hostile_iptc_costs_little_time(tmp_path: Path) -> None:
         found = read_metadata(read_structure(scan, page=0, limits=ReadLimits()))
         assert any("over 10,000 datasets" in one or "16 were read" in one for one in found.unread)
     assert time.process_time() - start < 10  # was minutes
+
+
+def test_hostile_blocks_cost_little(tmp_path: Path) -> None:
+    """Of resources, packets and compressed text, as much is read as anyone ever wrote."""
+    data = made.resource(0x03ED, b"") * 300_000
+    many = made.jpeg(tmp_path, *made.app13(data, *range(60_000, len(data), 60_000)))
+    start = time.process_time()
+    assert any("over 10,000 resources" in one for one in header_of(many).unread)
+    assert time.process_time() - start < 2  # was as long as the file
+    packets = made.jpeg(tmp_path, *[(APP1, XMP + xmp().encode())] * 30)
+    assert "XMP stands in 30 places; 16 were read" in header_of(packets).unread
+    bomb = b"Comment\0\0" + zlib.compress(bytes(15 << 20))
+    texts = read_structure(
+        made.png(tmp_path, *[(b"zTXt", bomb)] * 20), page=0, limits=ReadLimits()
+    ).blocks
+    assert sum(len(one.data) for one in texts) <= MAX_BLOCK_BYTES  # was 300 MB of 300 KB
+    assert [one.fault for one in texts[1:]] == ["cannot be decompressed"] * 19
 
 
 RDF_RIGHTS = {  # forms that RDF allows, or that tools write
