@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pyvips
 from PIL import Image
+from PIL.ExifTags import IFD
+from PIL.ExifTags import Base as Tag
 
 from tasks.derivatives.jpegfile import Segment
 from tasks.derivatives.policy import OutputPolicy, WrittenMetadata
 from tasks.derivatives.segments import insert_segments, iptc_segments, xmp_segments
-from tasks.scans.formats import exif
 from tasks.scans.formats.markers import APP1
 from tasks.scans.header import ScanHeader
 from tasks.scans.metadata.dates import iso_date
@@ -28,7 +29,6 @@ _WHOLE_PX = 8
 #: How much smaller than allowed a copy may be for that: nearly every shape has such a size here.
 _LEAST_SHARE = 0.8
 
-_X_RESOLUTION, _Y_RESOLUTION, _UNIT, _SOFTWARE, _DATE, _EXIF_IFD = 282, 283, 296, 305, 306, 0x8769
 _CENTIMETRES = 3
 
 #: All of EXIF must fit into one segment.
@@ -173,19 +173,20 @@ def _exif(header: ScanHeader, said: WrittenMetadata, width: int, height: int) ->
     across, down = header.resolution_ppcm or _UNKNOWN_PPCM
     if header.resolution_ppcm:
         across, down = across * width / header.width, down * height / header.height
-    block[_X_RESOLUTION], block[_Y_RESOLUTION], block[_UNIT] = across, down, _CENTIMETRES
+    block[Tag.XResolution], block[Tag.YResolution] = across, down
+    block[Tag.ResolutionUnit] = _CENTIMETRES
     subject, own = said.provenance.descriptive, said.own.exif
     texts = {
-        exif.DESCRIPTION: own.get(exif.DESCRIPTION) or subject.description,
-        exif.ARTIST: own.get(exif.ARTIST) or subject.artist,
-        exif.COPYRIGHT: own.get(exif.COPYRIGHT) or subject.copyright,
-        _SOFTWARE: said.provenance.software,
-        _DATE: said.provenance.created_at.strftime("%Y:%m:%d %H:%M:%S"),
+        Tag.ImageDescription: own.get(Tag.ImageDescription) or subject.description,
+        Tag.Artist: own.get(Tag.Artist) or subject.artist,
+        Tag.Copyright: own.get(Tag.Copyright) or subject.copyright,
+        Tag.Software: said.provenance.software,
+        Tag.DateTime: said.provenance.created_at.strftime("%Y:%m:%d %H:%M:%S"),
     }
     for tag, text in texts.items():
         data = text.encode("utf-8", "replace")
         if 0 < len(data) <= _MAX_EXIF_TEXT_BYTES:  # the rest is in XMP, whole
             block[tag] = data
-    if iso_date(date := own.get(exif.DATE_ORIGINAL, "")):
-        block.get_ifd(_EXIF_IFD)[exif.DATE_ORIGINAL] = date
+    if iso_date(date := own.get(Tag.DateTimeOriginal, "")):
+        block.get_ifd(IFD.Exif)[Tag.DateTimeOriginal] = date
     return block.tobytes()

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tasks.derivatives.jpegfile import PAYLOAD_BYTES, XMP_BYTES, Segment
 from tasks.provenance.jpegxmp import split_packet
-from tasks.scans.formats.markers import APP0, APP1, APP13, PHOTOSHOP, XMP, XMP_MORE
+from tasks.scans.formats.markers import APP0, APP1, APP13, PHOTOSHOP, XMP, XMP_MORE, walk_markers
+from tasks.scans.formats.source import ByteSource
 from tasks.scans.metadata.packet import Packet
 
 _GUID_BYTES = 32
@@ -47,17 +48,11 @@ def insert_segments(path: Path, segments: Sequence[Segment]) -> None:
     """
     new = path.with_name(f"{path.name}.new")
     with path.open("rb") as old, new.open("wb") as file:
-        place = _behind_leading(old.read(1 << 18))
+        source = ByteSource(old)
+        place = next(one.at for one in walk_markers(source) if one.code not in {APP0, APP1})
         old.seek(0)
         file.write(old.read(place))
         for segment in segments:
             file.writelines(segment.encoded())
         shutil.copyfileobj(old, file, 1 << 20)
     new.replace(path)
-
-
-def _behind_leading(head: bytes) -> int:
-    at = 2
-    while head[at : at + 1] == b"\xff" and head[at + 1] in {APP0, APP1}:
-        at += 2 + int.from_bytes(head[at + 2 : at + 4], "big")
-    return at

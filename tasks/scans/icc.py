@@ -106,17 +106,13 @@ def _evaluate_parametric(tag: bytes, x: Floats) -> Floats | None:
     if count is None or len(tag) < 12 + 4 * count:
         return None
     given = [_fixed(tag[i : i + 4]) for i in range(12, 12 + 4 * count, 4)]
-    g, a, b, c, d, e, f = {
-        0: (given[0], 1.0, 0.0, 0.0, -1.0, 0.0, 0.0),
-        1: (*given, 0.0, 0.0, 0.0, 0.0)[:7],
-        2: (*given, 0.0, 0.0, 0.0)[:7],
-        3: (*given, 0.0, 0.0)[:7],
-        4: (*given,)[:7],
-    }[kind]
+    g, a, b, c, d, e, f = (*given, *[0.0] * 6)[:7]
+    if kind == 0:
+        a, d = 1.0, -1.0
     if kind in {1, 2}:  # the part below -b/a is constant: 0, or the third parameter after g
         if a == 0:
             return None
-        c, d, e, f = 0.0, -b / a, given[3] if kind == 2 else 0.0, given[3] if kind == 2 else 0.0
+        c, d, e, f = 0.0, -b / a, c, c
     power = np.power(np.maximum(a * x + b, 0.0), g) + e
     return np.clip(np.where(x >= d, power, c * x + f), 0.0, 1.0)
 

@@ -10,30 +10,27 @@ from typing import Any, cast
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
+from tifffile import COMPRESSION, PHOTOMETRIC, SAMPLEFORMAT
 
 from tasks.derivatives.second_reading.light import Floats, light_of_lightness
 from tasks.derivatives.second_reading.page import CleanView, Codes, StoredPage
 from tasks.derivatives.second_reading.tone import SRGB, Curve, StatedTone, Unstated, power
 
 _REDUCED, _MASK, _OLD_REDUCED = 0b001, 0b100, 2  # of NewSubfileType, and SubfileType
-_SUBFILE_TYPE, _MAX_SAMPLE, _RESPONSE_UNIT, _RESPONSE, _TRANSFER = 255, 281, 290, 291, 301
-_WHITE_POINT, _PRIMARIES, _REFERENCE, _ICC, _EXIF, _ORIENTATION = 318, 319, 532, 34675, 34665, 274
-_SMALLEST, _LARGEST, _PHOTOMETRIC = 340, 341, 262
-_MIN_WHITE, _MIN_BLACK, _RGB, _PALETTE, _INKS, _YCBCR, _ICC_LAB = 0, 1, 2, 3, 5, 6, 9
-_LAB = {8, _ICC_LAB, 10}  # of which L* alone is looked at
-_CHANNELS = {
-    _INKS: 4,
-    _MIN_WHITE: 1,
-    _MIN_BLACK: 1,
-    _RGB: 3,
-    _PALETTE: 3,
-    _YCBCR: 3,
-    **dict.fromkeys(_LAB, 1),
+_LAB = {
+    PHOTOMETRIC.CIELAB,
+    PHOTOMETRIC.ICCLAB,
+    PHOTOMETRIC.ITULAB,
+}  # of which L* alone is looked at
+_CHANNELS: dict[int, int] = {
+    PHOTOMETRIC.SEPARATED: 4,
+    **dict.fromkeys((PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK, *_LAB), 1),
+    **dict.fromkeys((PHOTOMETRIC.RGB, PHOTOMETRIC.PALETTE, PHOTOMETRIC.YCBCR), 3),
 }
-_SIGNED, _FLOAT = 2, 3
-_BITS, _SAMPLE_FORMAT = 258, 339
-_SENSIBLE = {_BITS: (1, 64), 259: (1, 65535), 278: (1, 1 << 32), _SAMPLE_FORMAT: (1, 6)}
-_JPEG = 7
+_SENSIBLE = {
+    "BitsPerSample": (1, 64), "Compression": (1, 65535), "RowsPerStrip": (1, 1 << 32),
+    "SampleFormat": (1, 6),
+}  # fmt: skip
 _BLOCK_BYTES = 1 << 22  # what is read at once of uncompressed data
 
 
@@ -66,12 +63,12 @@ class _Samples:
     @property
     def is_deep(self) -> bool:
         """Whether 16 bits do not hold them."""
-        return self.format == _FLOAT or self.bits > 16
+        return self.format == SAMPLEFORMAT.IEEEFP or self.bits > 16
 
     @property
     def given_bits(self) -> int:
         """Bits of the codes that are given: numbers that are none are made codes of 16 bits."""
-        if self.kind == _PALETTE:
+        if self.kind == PHOTOMETRIC.PALETTE:
             return 16 if self.bits > 8 else 8
         return self.bits if self.are_codes else 16
 
@@ -82,14 +79,14 @@ class _Samples:
         """
         low, high, reach = self.low, self.high, 2.0**self.bits
         if not low < high:
-            if self.format == _FLOAT:
+            if self.format == SAMPLEFORMAT.IEEEFP:
                 raise ValueError("floating point of no stated range")
-            low = -reach / 2 if self.format == _SIGNED else 0.0
+            low = -reach / 2 if self.format == SAMPLEFORMAT.INT else 0.0
             high = low + reach - 1
         if not np.isfinite(strip).all():
             raise ValueError("samples that are no finite numbers")
         numbers = strip.astype(np.float64)
-        if self.format == _SIGNED and strip.dtype.kind == "u":  # so they are in a clean view
+        if self.format == SAMPLEFORMAT.INT and strip.dtype.kind == "u":  # as in a clean view
             numbers -= np.where(numbers >= reach / 2, reach, 0)
         share = np.clip((numbers - low) / (high - low), 0, 1)
         return share if self.is_deep else np.rint(share * 65535).astype(np.uint16)
@@ -113,18 +110,19 @@ def tiff_page(path: Path, page: int, directory: int, clean: CleanView) -> Stored
     with tifffile.TiffFile(path) as file:
         check_directory(file, page, directory)
         found = _directory(file, directory)
-        if _PHOTOMETRIC not in found.tags:
+        if "PhotometricInterpretation" not in found.tags:
             raise Unstated("The file does not say whether its 0 is black or white")
         opened = partial(_opened, path, directory, clean if _is_odd(found) else None)
         with opened() as (_, layout):
             samples = _samples(found, layout)
             size = layout.imagewidth, layout.imagelength
-            is_plain_ycbcr = samples.kind == _YCBCR and layout.compression != _JPEG
+            is_ycbcr = samples.kind == PHOTOMETRIC.YCBCR
+            is_plain_ycbcr = is_ycbcr and layout.compression != COMPRESSION.JPEG
         if samples.kind not in _CHANNELS or (is_plain_ycbcr and samples.bits != 8):
             raise ValueError(
                 f"photometric sense {samples.kind} in compression {int(layout.compression)}"
             )
-        orientation = int(_first(found, _ORIENTATION, 1))
+        orientation = int(_first(found, "Orientation", 1))
         return StoredPage(
             width=size[0],
             height=size[1],
@@ -133,14 +131,14 @@ def tiff_page(path: Path, page: int, directory: int, clean: CleanView) -> Stored
             orientation=orientation if 1 <= orientation <= 8 else 1,
             tone=_stated(found, samples),
             strips=lambda: _strips(opened, samples),
-            is_min_white=samples.kind == _MIN_WHITE,
+            is_min_white=samples.kind == PHOTOMETRIC.MINISWHITE,
             has_range=samples.low < samples.high,
         )
 
 
 def _is_odd(page: tifffile.TiffPage) -> bool:
     """Whether tags that say how pixels are stored are missing, or mean nothing."""
-    return _BITS not in page.tags or any(
+    return "BitsPerSample" not in page.tags or any(
         tag in page.tags and not least <= _first(page, tag, -1) <= most
         for tag, (least, most) in _SENSIBLE.items()
     )
@@ -159,13 +157,13 @@ def _opened(
 
 def _samples(page: tifffile.TiffPage, layout: tifffile.TiffPage) -> _Samples:
     """What the samples are: by the page's own tags where they say it."""
-    own = int(_first(page, _SAMPLE_FORMAT, 1))
+    own = int(_first(page, "SampleFormat", 1))
     return _Samples(
-        kind=int(_first(page, _PHOTOMETRIC, -1)),
+        kind=int(_first(page, "PhotometricInterpretation", -1)),
         format=own if 1 <= own <= 4 else 1,
         bits=int(layout.bitspersample),
-        low=_first(page, _SMALLEST, np.nan),
-        high=_first(page, _LARGEST, np.nan),
+        low=_first(page, "SMinSampleValue", np.nan),
+        high=_first(page, "SMaxSampleValue", np.nan),
     )
 
 
@@ -178,7 +176,7 @@ def check_directory(file: tifffile.TiffFile, page: int, directory: int) -> None:
     seen = _seen(*_identity(file))
     for number in range(len(seen), directory + 1):
         found = _directory(file, number)
-        is_reduced = found.subfiletype & _REDUCED or _first(found, _SUBFILE_TYPE, 0) == _OLD_REDUCED
+        is_reduced = found.subfiletype & _REDUCED or _first(found, "SubfileType", 0) == _OLD_REDUCED
         pixels = 0 if is_reduced else found.imagewidth * found.imagelength
         seen.append(None if found.subfiletype & _MASK else pixels)
     sizes = [size for size in seen[: directory + 1] if size is not None]
@@ -207,13 +205,13 @@ def _directory(file: tifffile.TiffFile, number: int) -> tifffile.TiffPage:
     return cast("tifffile.TiffPage", file.pages[number])  # frames come only where asked for
 
 
-def _first(page: tifffile.TiffPage, tag: int, default: float) -> float:
+def _first(page: tifffile.TiffPage, tag: str, default: float) -> float:
     value = page.tags.valueof(tag, default)
     value = value[0] if isinstance(value, tuple | list) and value else value
     return float(value) if isinstance(value, int | float) else default
 
 
-def _numbers(page: tifffile.TiffPage, tag: int, *, pairs: bool = False) -> Floats:
+def _numbers(page: tifffile.TiffPage, tag: str, *, pairs: bool = False) -> Floats:
     """A tag's numbers; rationals, which come as pairs, divided."""
     value = page.tags.valueof(tag)
     if value is None or isinstance(value, str | bytes):
@@ -228,14 +226,14 @@ def _numbers(page: tifffile.TiffPage, tag: int, *, pairs: bool = False) -> Float
 def _stated(page: tifffile.TiffPage, samples: _Samples) -> StatedTone:
     kind, bits = samples.kind, samples.given_bits
     if kind in _LAB:
-        full = 65280 if kind == _ICC_LAB and bits == 16 else (1 << bits) - 1
+        full = 65280 if kind == PHOTOMETRIC.ICCLAB and bits == 16 else (1 << bits) - 1
         lightness = np.minimum(np.arange(1 << bits) * (100 / full), 100)
         return StatedTone(tables=[light_of_lightness(lightness)[None]])
-    icc = page.tags.valueof(_ICC)
+    icc = page.tags.valueof("InterColorProfile")
     after, is_customary = _exif_curve(page)
     white, primaries = (
-        _numbers(page, _WHITE_POINT, pairs=True),
-        _numbers(page, _PRIMARIES, pairs=True),
+        _numbers(page, "WhitePoint", pairs=True),
+        _numbers(page, "PrimaryChromaticities", pairs=True),
     )
     has_points = white.size == 2 and primaries.size == 6
     return StatedTone(
@@ -243,37 +241,38 @@ def _stated(page: tifffile.TiffPage, samples: _Samples) -> StatedTone:
         after=after,
         tables=[] if samples.is_deep else list(_tables(page, 1 << bits)),
         points=np.concatenate([white, primaries]).reshape(4, 2) if has_points else None,
-        black_white=_reference(page, samples) if kind in {_RGB, _YCBCR} else None,
-        max_sample=0 if samples.is_deep else int(_first(page, _MAX_SAMPLE, 0)),
+        black_white=_reference(page, samples),
+        max_sample=0 if samples.is_deep else int(_first(page, "MaxSampleValue", 0)),
         is_customary=is_customary,
     )
 
 
 def _tables(page: tifffile.TiffPage, size: int) -> Iterator[Floats]:
     """TransferFunction is light in 16 bits, GrayResponseCurve density in a power of ten's parts."""
-    transfer, density = _numbers(page, _TRANSFER), _numbers(page, _RESPONSE)
+    transfer, density = _numbers(page, "TransferFunction"), _numbers(page, "GrayResponseCurve")
     if transfer.size in {size, 3 * size}:
         yield transfer.reshape(-1, size) / 65535
-    unit = int(_first(page, _RESPONSE_UNIT, 2))
+    unit = int(_first(page, "GrayResponseUnit", 2))
     if density.size == size and 1 <= unit <= 5:
         yield 1 / 10 ** (density[None] / 10**unit)
 
 
 def _reference(page: tifffile.TiffPage, samples: _Samples) -> tuple[float, float] | None:
     """Black and white, of the codes that are given; stored ones may be deeper."""
-    values, full = _numbers(page, _REFERENCE, pairs=True), (1 << samples.bits) - 1
-    if values.size < 6 or samples.format == _FLOAT:
+    values, full = _numbers(page, "ReferenceBlackWhite", pairs=True), (1 << samples.bits) - 1
+    is_meant = samples.kind in {PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR}
+    if not is_meant or values.size < 6 or samples.format == SAMPLEFORMAT.IEEEFP:
         return None
     given = ((1 << samples.given_bits) - 1) / full
     black, white = int(values[0]), min(int(values[1]), full)
-    is_even = samples.kind == _YCBCR or len({*values[::2]}) == len({*values[1::2]}) == 1
+    is_even = samples.kind == PHOTOMETRIC.YCBCR or len({*values[::2]}) == len({*values[1::2]}) == 1
     if not is_even or not 0 <= black < white or (black, white) == (0, full):
         return None
     return black * given, white * given
 
 
 def _exif_curve(page: tifffile.TiffPage) -> tuple[Curve | None, bool]:
-    exif = page.tags.valueof(_EXIF)
+    exif = page.tags.valueof("ExifTag")
     if not isinstance(exif, dict):
         return None, False
     gamma = exif.get("Gamma")
@@ -299,13 +298,13 @@ def _strips(
 ) -> Iterator[Codes]:
     """Codes of colour channels, palettes looked up."""
     with opened() as (file, page):
-        palette = _palette(page, samples) if samples.kind == _PALETTE else None
+        palette = _palette(page, samples) if samples.kind == PHOTOMETRIC.PALETTE else None
         for strip in _bands(file, page):
             if palette is not None:
                 yield palette[strip[..., 0]]
             else:
                 colours = strip[..., : _CHANNELS[samples.kind]]
-                if samples.kind == _YCBCR and page.compression != _JPEG:
+                if samples.kind == PHOTOMETRIC.YCBCR and page.compression != COMPRESSION.JPEG:
                     colours = _rgb(colours)
                 yield colours if samples.are_codes else samples.levels(colours)
 

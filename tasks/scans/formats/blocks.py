@@ -2,6 +2,7 @@
 
 import enum
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 #: A larger piece is not looked at, and named.
@@ -39,3 +40,12 @@ class Block:
     data: bytes
     name: str = ""
     fault: str = ""
+
+
+def unnamed_block(place: str, body: bytes) -> Iterator[Block]:
+    """Look into what no standard has a name for: XMP may be there, or words of rights."""
+    plain = body.replace(b"\0", b"")  # it may be in UTF-16
+    if b"RDF" in plain:
+        yield Block(BlockKind.XMP, place, body)
+    elif OF_RIGHTS.search(plain):
+        yield Block(BlockKind.TEXT, place, b"", fault="speaks of rights, and was not read")

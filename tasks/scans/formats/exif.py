@@ -7,9 +7,12 @@ an orientation that exists.
 import codecs
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+
+from PIL.ExifTags import IFD
+from PIL.ExifTags import Base as Tag
 
 from tasks.errors import AutochromeError
 from tasks.scans.formats.blocks import MAX_BLOCK_BYTES, OF_RIGHTS, Block, BlockKind
@@ -17,29 +20,15 @@ from tasks.scans.formats.ifd import Directory, read_directory, read_layout
 from tasks.scans.formats.position import read_position
 from tasks.scans.formats.source import ByteSource
 
-DOCUMENT_NAME, DESCRIPTION, ARTIST, COPYRIGHT = 0x010D, 0x010E, 0x013B, 0x8298
-XP_TITLE, XP_COMMENT, XP_AUTHOR, XP_KEYWORDS, XP_SUBJECT = 0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F
-DATE_ORIGINAL, OFFSET_ORIGINAL, DATE_DIGITIZED, OFFSET_DIGITIZED, USER_COMMENT = (
-    0x9003, 0x9011, 0x9004, 0x9012, 0x9286,
+_UTF16 = (Tag.XPTitle, Tag.XPComment, Tag.XPAuthor, Tag.XPKeywords, Tag.XPSubject)
+#: Tags whose text is carried over.
+_TEXTS = (Tag.DocumentName, Tag.ImageDescription, Tag.Artist, Tag.Copyright, *_UTF16)
+_INNER_TEXTS = (
+    Tag.DateTimeOriginal, Tag.OffsetTimeOriginal, Tag.DateTimeDigitized, Tag.OffsetTimeDigitized,
+    Tag.UserComment,
 )  # fmt: skip
-_ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _UNIT, _EXIF_IFD, _GPS_IFD, _MAKER_NOTE = (
-    0x0112, 0x011A, 0x011B, 0x0128, 0x8769, 0x8825, 0x927C,
-)  # fmt: skip
-
-#: Tags whose text is carried over, by the names that people know them under.
-_TEXTS = {
-    DOCUMENT_NAME: "DocumentName", DESCRIPTION: "ImageDescription", ARTIST: "Artist",
-    COPYRIGHT: "Copyright", XP_TITLE: "XPTitle", XP_COMMENT: "XPComment", XP_AUTHOR: "XPAuthor",
-    XP_KEYWORDS: "XPKeywords", XP_SUBJECT: "XPSubject",
-}  # fmt: skip
-_INNER_TEXTS = {
-    DATE_ORIGINAL: "DateTimeOriginal", OFFSET_ORIGINAL: "OffsetTimeOriginal",
-    DATE_DIGITIZED: "DateTimeDigitized", OFFSET_DIGITIZED: "OffsetTimeDigitized",
-    USER_COMMENT: "UserComment",
-}  # fmt: skip
 _BLOCKS = {700: BlockKind.XMP, 33723: BlockKind.IPTC, 34377: BlockKind.PHOTOSHOP}
-_UTF16 = {XP_TITLE, XP_COMMENT, XP_AUTHOR, XP_KEYWORDS, XP_SUBJECT}
-_OF_MACHINES = {271, 272, 305}  # make, model, software: whose rights they state are their own
+_OF_MACHINES = {Tag.Make, Tag.Model, Tag.Software}  # the rights they state are their own
 _CHARACTERS = 1, 2, 6, 7, 129  # types that hold bytes; the last is UTF-8 of EXIF 3.0
 _MAX_TEXT_BYTES = 1 << 20
 _SIGN = re.compile(rb"(?<![A-Za-z\x80-\xff])\xa9(?![A-Za-z\x80-\xff])")  # in nearly all of them ©
@@ -96,24 +85,24 @@ def read_exif(directory: Directory) -> Exif:
     unread: list[str] = []
     texts = dict(_texts(directory, _TEXTS, unread))
     unread += _further_rights(directory)
-    orientation = _number(directory, _ORIENTATION, "Orientation", 1, notes)
+    orientation = _number(directory, Tag.Orientation, 1, notes)
     if orientation not in range(1, 9):
         notes.append(f"Orientation is {orientation:g}, which means nothing; taken for upright")
         orientation = 1
     resolution = _resolution(directory, notes)
-    place = int(_number(directory, _EXIF_IFD, "the pointer to EXIF", 0, notes))
+    place = int(_number(directory, IFD.Exif, 0, notes, "the pointer to EXIF"))
     if place:
         try:
             inner = read_directory(directory.source, directory.layout, place)
             texts.update(_texts(inner, _INNER_TEXTS, unread))
-            if note := inner.entries.get(_MAKER_NOTE):
+            if note := inner.entries.get(Tag.MakerNote):
                 notes.append(
                     f"EXIF holds maker notes, {note.size:,} bytes in a form of the maker's own: "
                     "they stay in a spliced JPEG, and are in no other derivative"
                 )
         except AutochromeError as error:
             unread.append(f"the EXIF directory cannot be read: {_what(error)}")
-    place = int(_number(directory, _GPS_IFD, "the pointer to GPS", 0, notes))
+    place = int(_number(directory, IFD.GPSInfo, 0, notes, "the pointer to GPS"))
     position = read_position(directory, place, notes, unread) if place else {}
     texts = {tag: text for tag, text in texts.items() if text}
     return Exif(
@@ -141,11 +130,11 @@ def _blocks(directory: Directory) -> Iterator[Block]:
 
 
 def _texts(
-    directory: Directory, names: Mapping[int, str], unread: list[str]
+    directory: Directory, tags: Sequence[Tag], unread: list[str]
 ) -> Iterator[tuple[int, str]]:
-    """Texts of tags by their names; what cannot be read is named."""
-    for tag, name in names.items():
-        entry = directory.entries.get(tag)
+    """Texts of tags; what cannot be read is named."""
+    for tag in tags:
+        entry, name = directory.entries.get(tag), tag.name
         if tag in directory.unknown or (entry and entry.kind not in _CHARACTERS):
             unread.append(f"{name} is no text by its type, and was not read")
         elif entry and entry.size > _MAX_TEXT_BYTES:
@@ -156,7 +145,7 @@ def _texts(
             text, is_sure = _decoded(tag, directory.data(tag) or b"", directory.layout.order)
             if not is_sure:
                 unread.append(f"{name} {UNSURE}")
-            yield tag, text
+            yield int(tag), text
 
 
 def _further_rights(directory: Directory) -> Iterator[str]:
@@ -170,9 +159,11 @@ def _further_rights(directory: Directory) -> Iterator[str]:
             yield f"tag {tag} speaks of rights, and was not read"
 
 
-def _number(directory: Directory, tag: int, name: str, default: float, notes: list[str]) -> float:
+def _number(
+    directory: Directory, tag: Tag | IFD, default: float, notes: list[str], name: str = ""
+) -> float:
     """The first number of a tag; *default* where there is none, which is noted."""
-    entry = directory.entries.get(tag)
+    entry, name = directory.entries.get(tag), name or tag.name
     if tag in directory.unknown:
         notes.append(f"{name} is of a type that nobody has defined; it is taken for absent")
     if entry is None or not entry.count:
@@ -190,9 +181,9 @@ def _number(directory: Directory, tag: int, name: str, default: float, notes: li
 
 def _resolution(directory: Directory, notes: list[str]) -> tuple[float, float] | None:
     """Pixels per centimetre, where both sides and the unit make sense."""
-    x = _number(directory, _X_RESOLUTION, "XResolution", 0, notes)
-    y = _number(directory, _Y_RESOLUTION, "YResolution", 0, notes)
-    unit = _number(directory, _UNIT, "ResolutionUnit", 2, notes)
+    x = _number(directory, Tag.XResolution, 0, notes)
+    y = _number(directory, Tag.YResolution, 0, notes)
+    unit = _number(directory, Tag.ResolutionUnit, 2, notes)
     if unit not in {2, 3} or not (0 < x < _MOST_PER_UNIT and 0 < y < _MOST_PER_UNIT):
         return None
     per_cm = 2.54 if unit == 2 else 1.0
@@ -204,7 +195,7 @@ def _decoded(tag: int, data: bytes, order: str) -> tuple[str, bool]:
     coding, is_plain = "", True
     if tag in _UTF16:
         coding = "utf-16-le"
-    elif tag == USER_COMMENT:
+    elif tag == Tag.UserComment:
         coding, data = _CODES.get(data[:8], ""), data[8:]
         if coding == "utf-16":
             coding = _utf16(data, order)

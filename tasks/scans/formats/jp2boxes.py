@@ -3,7 +3,7 @@
 import struct
 from dataclasses import dataclass, field
 
-from tasks.scans.formats.blocks import OF_RIGHTS, Block, BlockKind
+from tasks.scans.formats.blocks import Block, BlockKind, unnamed_block
 from tasks.scans.formats.source import ByteSource, cut_off
 
 _UUIDS = {
@@ -121,18 +121,10 @@ def _take_metadata(boxes: Boxes, kind: bytes, body: bytes) -> None:
             boxes.exif = boxes.exif or body.removeprefix(b"Exif\0\0")
         elif name in _UUIDS:
             boxes.blocks.append(Block(_UUIDS[name], "a box uuid", body))
-        elif b"RDF" in body.replace(b"\0", b""):
-            boxes.blocks.append(Block(BlockKind.XMP, "a box uuid", body))
-        elif OF_RIGHTS.search(body.replace(b"\0", b"")):
-            fault = "speaks of rights, and was not read"
-            boxes.blocks.append(Block(BlockKind.TEXT, "a box uuid", b"", fault=fault))
+        else:
+            boxes.blocks += unnamed_block("a box uuid", body)
     elif kind == b"xml ":
-        plain = body.replace(b"\0", b"")  # it may be in UTF-16
-        if b"RDF" in plain:
-            boxes.blocks.append(Block(BlockKind.XMP, "a box xml", body))
-        elif OF_RIGHTS.search(plain):
-            fault = "is no XMP, and speaks of rights"
-            boxes.blocks.append(Block(BlockKind.TEXT, "a box xml", b"", fault=fault))
+        boxes.blocks += unnamed_block("a box xml", body)
     else:
         fault = "is of a kind that nothing reads"
         boxes.blocks.append(Block(BlockKind.TEXT, "the box of property rights", b"", fault=fault))

@@ -8,7 +8,7 @@ import simplejpeg
 from tasks.errors import TruncatedScan, UnsupportedFormat
 from tasks.filetypes import Format
 from tasks.scans.formats import markers
-from tasks.scans.formats.blocks import OF_RIGHTS, Block, BlockKind
+from tasks.scans.formats.blocks import Block, BlockKind, unnamed_block
 from tasks.scans.formats.exif import decode_text, read_exif_block
 from tasks.scans.formats.markers import walk_markers
 from tasks.scans.formats.source import BLOCK_BYTES, ByteSource, Part, Span, damaged, joined
@@ -23,10 +23,7 @@ _CODINGS = {
     0xCD: "hierarchical", 0xCE: "hierarchical", 0xCF: "hierarchical",
     markers.SOF_LS: _JPEG_LS,
 }  # fmt: skip
-_DECODED = {
-    "baseline", "extended", "progressive", "lossless", "arithmetic", "progressive arithmetic",
-    _JPEG_LS,
-}  # fmt: skip
+_REFUSED = {"hierarchical", "lossless arithmetic"}
 _DEEP = {"extended", "progressive", "lossless"}  # may have more than 8 bits
 _END_MARKER, _TAIL_BYTES = b"\xff\xd9", 32
 _DECISIVE = {*range(0xC0, 0xD0), markers.SOS, markers.DQT, markers.DRI}  # frames, tables, scans
@@ -169,15 +166,6 @@ def _refuse(coding: str, bits: int, components: int) -> None:
         )
 
 
-def _refuse_early(frame: tuple[str, bytes]) -> None:
-    """Refuse what the walk itself could not follow to the end."""
-    coding, _ = frame
-    if coding not in _DECODED:
-        raise UnsupportedFormat(
-            f"a JPEG in {coding} coding; convert it to baseline JPEG or to TIFF"
-        )
-
-
 def _photometric(components: int, adobe_transform: int | None) -> Photometric:
     if components in {1, 4}:
         return Photometric.MIN_IS_BLACK if components == 1 else Photometric.CMYK
@@ -206,8 +194,10 @@ def _walk(source: ByteSource, found: _Segments) -> None:
             count, place = found.extraneous
             found.extraneous = count + one.stray, place or one.at - one.stray
         _take(found, one.code, one.payload)
-        if found.frame:
-            _refuse_early(found.frame)
+        if found.frame and found.frame[0] in _REFUSED:  # nor could the walk follow it to the end
+            raise UnsupportedFormat(
+                f"a JPEG in {found.frame[0]} coding; convert it to baseline JPEG or to TIFF"
+            )
         found.scans += one.code == markers.SOS
         found.end = one.end
         if one.code in _CODINGS and found.frame_part == len(found.parts):
@@ -249,17 +239,7 @@ def _take_metadata(found: _Segments, marker: int, body: bytes) -> None:
     elif marker == markers.APP13:
         _take_app13(found, body)
     else:
-        _take_other(found, marker, body)
-
-
-def _take_other(found: _Segments, marker: int, body: bytes) -> None:
-    """Look into a segment under a head that no standard has for it: for XMP, or for rights."""
-    plain, place = body.replace(b"\0", b""), f"segment APP{marker - markers.APP0}"
-    if b"RDF" in plain:
-        found.blocks.append(Block(BlockKind.XMP, place, body))
-    elif OF_RIGHTS.search(plain):
-        fault = "speaks of rights, and was not read"
-        found.blocks.append(Block(BlockKind.TEXT, place, b"", fault=fault))
+        found.blocks += unnamed_block(f"segment APP{marker - markers.APP0}", body)
 
 
 def _ducky(body: bytes) -> Iterator[Block]:
@@ -290,7 +270,7 @@ def _take_app13(found: _Segments, body: bytes) -> None:
     elif body.startswith(b"\x1c"):  # datasets of IPTC without Photoshop's head
         found.blocks.append(Block(BlockKind.IPTC, "segment APP13", body))
     else:
-        _take_other(found, markers.APP13, body)
+        found.blocks += unnamed_block("segment APP13", body)
 
 
 def _take_app1(found: _Segments, body: bytes) -> None:
@@ -308,7 +288,7 @@ def _take_app1(found: _Segments, body: bytes) -> None:
         more = body[len(markers.XMP_MORE) :]
         found.blocks.append(Block(BlockKind.EXTENDED_XMP, "segment APP1", more))
     else:
-        _take_other(found, markers.APP1, body)
+        found.blocks += unnamed_block("segment APP1", body)
 
 
 def _blocks(found: _Segments) -> Iterator[Block]:

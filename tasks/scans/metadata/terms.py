@@ -2,7 +2,8 @@
 
 from xml.etree import ElementTree as ET
 
-from tasks.scans.formats import exif
+from PIL.ExifTags import Base as Tag
+
 from tasks.scans.metadata.packet import clean_text, tag
 
 #: IPTC-IIM, record 2: the property, and its form (empty for plain text).
@@ -33,16 +34,16 @@ IIM_DATE, IIM_TIME = 55, 60
 
 #: EXIF and TIFF tags, the more telling first where two mean the same.
 EXIF = {
-    exif.DOCUMENT_NAME: ("dc:title", "rdf:Alt"),
-    exif.XP_TITLE: ("dc:title", "rdf:Alt"),
-    exif.DESCRIPTION: ("dc:description", "rdf:Alt"),
-    exif.XP_COMMENT: ("dc:description", "rdf:Alt"),
-    exif.XP_SUBJECT: ("dc:description", "rdf:Alt"),
-    exif.ARTIST: ("dc:creator", "rdf:Seq"),
-    exif.XP_AUTHOR: ("dc:creator", "rdf:Seq"),
-    exif.XP_KEYWORDS: ("dc:subject", "rdf:Bag"),
-    exif.COPYRIGHT: ("dc:rights", "rdf:Alt"),
-    exif.USER_COMMENT: ("exif:UserComment", "rdf:Alt"),
+    Tag.DocumentName: ("dc:title", "rdf:Alt"),
+    Tag.XPTitle: ("dc:title", "rdf:Alt"),
+    Tag.ImageDescription: ("dc:description", "rdf:Alt"),
+    Tag.XPComment: ("dc:description", "rdf:Alt"),
+    Tag.XPSubject: ("dc:description", "rdf:Alt"),
+    Tag.Artist: ("dc:creator", "rdf:Seq"),
+    Tag.XPAuthor: ("dc:creator", "rdf:Seq"),
+    Tag.XPKeywords: ("dc:subject", "rdf:Bag"),
+    Tag.Copyright: ("dc:rights", "rdf:Alt"),
+    Tag.UserComment: ("exif:UserComment", "rdf:Alt"),
 }
 
 #: Keywords of PNG's text chunks; JPEG's comments have the last one.
