@@ -140,8 +140,9 @@ def _prints(lab: Floats32) -> Iterator[tuple[Floats32, Bools]]:
 
 def _fine_and_broad(light: Floats32) -> tuple[float, float]:
     """What of colour is finer than stains, and what broader than fringes."""
-    strips = np.array_split(light, _TILES, axis=1)
-    cleared = [[_without_fringes(one) for one in np.array_split(s, _TILES, axis=2)] for s in strips]
+    down, across = (min(_TILES, size) for size in light.shape[1:])
+    strips = np.array_split(light, down, axis=1)
+    cleared = [[_without_fringes(one) for one in np.array_split(s, across, axis=2)] for s in strips]
     whole = np.concatenate([np.concatenate(row, axis=2) for row in cleared], axis=1)
     lab = lab_of(whole)
     rest = uniform_filter(unexplained(lab, ~find_mount(lab)), (0, _BROAD, _BROAD))

@@ -1,5 +1,6 @@
 """Toned prints as archives have them: mounted, aged, stamped, written on, tinted."""
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,15 @@ def test_ageing_is_no_colour(ageing: str, tmp_path: Path) -> None:
     """Foxing, yellowing, silver and a scanner's fringes are asked about at most."""
     found = _findings(AGEING[ageing](_print("sepia"), np.random.default_rng(2)), tmp_path)
     assert found.reason in {Reason.TONED, Reason.NEARLY_COLOUR, Reason.OWN_COLOUR}
+
+
+@pytest.mark.parametrize("size", [(1, 40), (2, 300), (40, 1), (2, 2)])
+def test_a_strip_of_colour_is_looked_at_too(size: tuple[int, int], tmp_path: Path) -> None:
+    """However thin: it is skipped, or somebody looks at it."""
+    colours = np.random.default_rng(0).uniform(size=(*size, 3))
+    path = write_png(tmp_path / "thin.png", np.rint(colours * 255).astype(np.uint8))
+    with contextlib.suppress(AlreadyColour):
+        assert examine(open_scan(path)).reason is not None
 
 
 @pytest.mark.parametrize(
