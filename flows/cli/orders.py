@@ -88,6 +88,8 @@ def pause(
     from tasks.ledger import orders
 
     with ledger_at(database) as ledger:
+        if orders.get(ledger, number).ended_at is not None:
+            raise UsageError(f"order {number} has ended; there is nothing to pause")
         orders.pause(ledger, number, who=who or getuser(), why=why)
         tell(ledger, orders.settle(ledger, number), as_json=as_json)
 

@@ -10,7 +10,9 @@ from functools import partial
 from itertools import count
 
 import pytest
+from typer.testing import CliRunner
 
+from flows.cli.app import app
 from flows.cli.running import run_here
 from flows.terminal import ExitCode
 from tasks.batch.children import PixelPool
@@ -100,6 +102,18 @@ def test_a_run_that_a_person_ends_says_so(
         if move is orders.pause:
             assert f"orders resume {row.id}` goes on" in said
             assert orders.resume(ledger, row.id, who="Ada").state is OrderState.PLANNING
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "cancel"])
+def test_an_order_that_has_ended_is_not_steered(
+    settings: Settings, ledger: Ledger, verb: str
+) -> None:
+    """Whoever tries is told so."""
+    row = make_order(settings, ledger, Order(), name="a backfill")
+    orders.cancel(ledger, row.id, who="Ada")
+    asked = ["orders", verb, str(row.id), "--db", settings.database_url.get_secret_value()]
+    refused = CliRunner().invoke(app, asked)
+    assert isinstance(refused.exception, UsageError)
 
 
 def test_what_a_process_does_under_a_recipe_of_its_own_is_left_to_it(
