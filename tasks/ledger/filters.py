@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, Text, and_, or_, s
 
 from tasks.errors import UsageError
 from tasks.ledger import sql
-from tasks.ledger.links import FileLinks, KeyCondition, Root, begins, linked_roots
+from tasks.ledger.links import FileLinks, KeyCondition, Root, begins, linked_places
 from tasks.ledger.records import ItemFilter
 from tasks.ledger.uris import (
     canonical,
@@ -235,8 +235,8 @@ def _addresses(connection: Connection, sources: Mapping[int, str], uri: str) -> 
         yield Address([Root(n, root_of(url)) for n, url in sources.items()], uri, respelt)
         real, numbers = without_links(uri), [*sources]
         roots = [Root(n, f"{canonical(url)}/") for n, url in sources.items()]
-        roots += linked_roots(connection, numbers, real)
-        yield Address(roots, real, respelt, FileLinks(numbers))
+        folders, files = linked_places(connection, numbers, real)
+        yield Address([*roots, *folders], real, respelt, files)
 
 
 def _scans_under(connection: Connection, address: Address) -> ColumnElement[bool] | None:

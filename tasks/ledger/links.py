@@ -84,15 +84,21 @@ def begins(column: ColumnElement[str], start: str) -> ColumnElement[bool]:
     return and_(column >= start, column < start + LAST_CHARACTER) if start else true()
 
 
-def linked_roots(connection: Connection, store_ids: Sequence[int], uri: str) -> list[Root]:
-    """The folders that links of these sources lead to and that *uri* lies in, or that lie in it."""
+def linked_places(
+    connection: Connection, store_ids: Sequence[int], uri: str
+) -> tuple[list[Root], FileLinks | None]:
+    """What links of these sources lead to: folders around *uri* or in it; and files, if to any."""
     names = [name.removeprefix(FILE) for name in fixed_names(uri) if name.startswith(FILE)]
     around = {name[: at + 1] for name in names for at, char in enumerate(name) if char == "/"}
     related = or_(link.c.target.in_(around), *(begins(link.c.target, name) for name in names))
     is_folder = link.c.target.endswith("/")
-    wanted = select(link).where(link.c.store_id.in_(store_ids), is_folder, related)
-    rows = connection.execute(wanted) if names else ()
-    return [Root(row.store_id, FILE + row.target, row.key) for row in rows]
+    wanted = select(link).where(link.c.store_id.in_(store_ids), related)
+    if not names:
+        return [], None
+    folders = connection.execute(wanted.where(is_folder))
+    roots = [Root(row.store_id, FILE + row.target, row.key) for row in folders]
+    has_files = connection.execute(wanted.where(~is_folder).limit(1)).first() is not None
+    return roots, FileLinks(store_ids) if has_files else None
 
 
 def changed_links(

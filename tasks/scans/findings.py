@@ -143,7 +143,10 @@ def _doubt_blank(scan: Scan, picture: Box, rule: BlankRule) -> Doubt | None:
     if spread >= rule.spread:
         return None
     # A border as light as the picture is none: snow would be cut away, or what lies in a corner.
-    is_border = abs(np.median(whole[0]) - np.median(inner[0])) >= rule.spread
+    around = np.ones(lightness.shape, np.bool_)
+    around[picture.slices(*lightness.shape)] = False
+    level = np.median(lightness[around]) if around.any() else np.median(lightness)
+    is_border = abs(level - np.median(inner[0])) >= rule.spread
     looked_at, box = inner if is_border else whole
     seen = f"its lightness spreads by {spread:.2f} L* (a picture: {rule.spread:g} or more)"
     single = scan.tone.lightness[sample[box.slices(*sample.shape)]]

@@ -159,7 +159,7 @@ def _without_fringes(light: Floats32) -> Floats32:
     others = np.stack([red - green, blue - green]).reshape(2, size).T
     rest = others - near @ np.linalg.solve(sums, near.T @ (others - others.mean(axis=0)))
     red, blue = green + rest.T.reshape(2, *green.shape)
-    roots = np.stack([red, green, blue])
+    roots: Floats32 = np.stack([red, green, blue])
     return roots * roots * roots  # as a power it takes forty times as long
 
 

@@ -11,11 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from PIL.ExifTags import IFD
-from PIL.ExifTags import Base as Tag
-
 from tasks.errors import AutochromeError
 from tasks.scans.formats.blocks import MAX_BLOCK_BYTES, OF_RIGHTS, Block, BlockKind
+from tasks.scans.formats.exiftags import Tag
 from tasks.scans.formats.ifd import Directory, read_directory, read_layout
 from tasks.scans.formats.position import read_position
 from tasks.scans.formats.source import ByteSource
@@ -90,7 +88,7 @@ def read_exif(directory: Directory) -> Exif:
         notes.append(f"Orientation is {orientation:g}, which means nothing; taken for upright")
         orientation = 1
     resolution = _resolution(directory, notes)
-    place = int(_number(directory, IFD.Exif, 0, notes, "the pointer to EXIF"))
+    place = int(_number(directory, Tag.ExifIFD, 0, notes, "the pointer to EXIF"))
     if place:
         try:
             inner = read_directory(directory.source, directory.layout, place)
@@ -102,7 +100,7 @@ def read_exif(directory: Directory) -> Exif:
                 )
         except AutochromeError as error:
             unread.append(f"the EXIF directory cannot be read: {_what(error)}")
-    place = int(_number(directory, IFD.GPSInfo, 0, notes, "the pointer to GPS"))
+    place = int(_number(directory, Tag.GPSInfoIFD, 0, notes, "the pointer to GPS"))
     position = read_position(directory, place, notes, unread) if place else {}
     texts = {tag: text for tag, text in texts.items() if text}
     return Exif(
@@ -160,10 +158,10 @@ def _further_rights(directory: Directory) -> Iterator[str]:
 
 
 def _number(
-    directory: Directory, tag: Tag | IFD, default: float, notes: list[str], name: str = ""
+    directory: Directory, tag: int, default: float, notes: list[str], name: str = ""
 ) -> float:
     """The first number of a tag; *default* where there is none, which is noted."""
-    entry, name = directory.entries.get(tag), name or tag.name
+    entry, name = directory.entries.get(tag), name or Tag(tag).name
     if tag in directory.unknown:
         notes.append(f"{name} is of a type that nobody has defined; it is taken for absent")
     if entry is None or not entry.count:

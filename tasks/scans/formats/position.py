@@ -4,20 +4,16 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 import numpy as np
-from PIL.ExifTags import GPS
 
 from tasks.errors import AutochromeError
 from tasks.scans.formats.ifd import Directory, read_directory
 
+_VERSION, _DATUM, _DATE, _TIME, _ALTITUDE_REF, _ALTITUDE = 0, 18, 29, 7, 5, 6
+_DIRECTION_REF, _DIRECTION = 16, 17
 #: The number, its reference, what that may be, and the most degrees.
-_SIDES = (
-    (GPS.GPSLatitude, GPS.GPSLatitudeRef, "NS", 90),
-    (GPS.GPSLongitude, GPS.GPSLongitudeRef, "EW", 180),
-)
-_CARRIED = {  # the first eight, and four
-    *range(GPS.GPSTimeStamp + 1), GPS.GPSImgDirectionRef, GPS.GPSImgDirection, GPS.GPSMapDatum,
-    GPS.GPSDateStamp,
-}  # fmt: skip
+_SIDES = {"GPSLatitude": (2, 1, "NS", 90), "GPSLongitude": (4, 3, "EW", 180)}
+_CARRIED = {_VERSION, 1, 2, 3, 4, _ALTITUDE_REF, _ALTITUDE, _TIME, _DIRECTION_REF, _DIRECTION}
+_CARRIED |= {_DATUM, _DATE}
 
 
 def read_position(
@@ -29,7 +25,7 @@ def read_position(
     """
     try:
         gps = read_directory(directory.source, directory.layout, place)
-        sides = {side[0].name: _side(gps, *side) for side in _SIDES}
+        sides = {name: _side(gps, *side) for name, side in _SIDES.items()}
         others = _others(gps)
     except (AutochromeError, ValueError) as error:
         unread.append(f"the position (GPS) cannot be read: {str(error).partition(';')[0]}")
@@ -62,16 +58,16 @@ def _side(gps: Directory, number: int, reference: int, letters: str, most: int) 
 
 
 def _others(gps: Directory) -> dict[str, str]:
-    found = {"GPSMapDatum": _text(gps, GPS.GPSMapDatum)}
-    height, heading = _fractions(gps, GPS.GPSAltitude), _fractions(gps, GPS.GPSImgDirection)
+    found = {"GPSMapDatum": _text(gps, _DATUM)}
+    height, heading = _fractions(gps, _ALTITUDE), _fractions(gps, _DIRECTION)
     if height and height[0] is not None:
-        below = gps.integer(GPS.GPSAltitudeRef, 0) == 1
+        below = gps.integer(_ALTITUDE_REF, 0) == 1
         found["GPSAltitude"] = _ratio(height[0])
         found["GPSAltitudeRef"] = "1" if below else "0"
     if heading and heading[0] is not None:
         found["GPSImgDirection"] = _ratio(heading[0])
-        found["GPSImgDirectionRef"] = _text(gps, GPS.GPSImgDirectionRef)
-    day, clock = _text(gps, GPS.GPSDateStamp).replace(":", "-"), _fractions(gps, GPS.GPSTimeStamp)
+        found["GPSImgDirectionRef"] = _text(gps, _DIRECTION_REF)
+    day, clock = _text(gps, _DATE).replace(":", "-"), _fractions(gps, _TIME)
     if len(day) == len("1934-06-12") and len(clock) == 3 and None not in clock:
         hours, minutes, seconds = (int(part or 0) for part in clock)
         found["GPSTimeStamp"] = f"{day}T{hours:02}:{minutes:02}:{seconds:02}Z"

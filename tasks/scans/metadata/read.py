@@ -12,10 +12,9 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from xml.etree import ElementTree as ET
 
-from PIL.ExifTags import Base as Tag
-
 from tasks.scans.formats.blocks import OF_RIGHTS, Block, BlockKind
 from tasks.scans.formats.exif import Exif, decode_text
+from tasks.scans.formats.exiftags import Tag
 from tasks.scans.formats.structure import Structure
 from tasks.scans.metadata import resources, terms
 from tasks.scans.metadata.dates import iso_date, with_time, with_zone

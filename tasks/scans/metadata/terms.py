@@ -2,8 +2,7 @@
 
 from xml.etree import ElementTree as ET
 
-from PIL.ExifTags import Base as Tag
-
+from tasks.scans.formats.exiftags import Tag
 from tasks.scans.metadata.packet import clean_text, tag
 
 #: IPTC-IIM, record 2: the property, and its form (empty for plain text).

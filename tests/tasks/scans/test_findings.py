@@ -160,7 +160,9 @@ def test_thresholds_are_arguments(tmp_path: Path) -> None:
     pixels = scanfiles.toned(photograph(300, 400), "sepia")
     scan = open_scan(write_png(tmp_path / "s.png", pixels))
     assert examine(scan).reason is Reason.TONED
-    strict = HueRule(toned_rest=0.01, colour_rest=0.01, colour_breadth=0.01, plain_places=1.1)
+    strict = HueRule(
+        toned_rest=0.01, colour_rest=0.01, colour_breadth=0.01, plain_places=1.1, detail=0, broad=0
+    )
     with pytest.raises(AlreadyColour, match=r"toned prints: up to 0\.01"):
         examine(scan, thresholds=Thresholds(hue=strict))
 
