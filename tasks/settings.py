@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     max_buffer_mb: int = Field(default=2048, ge=16)
     max_film_minutes: float = Field(default=240.0, gt=0)
     fade: float = Field(default=0.0, ge=0.0, le=4.0)
-    review_below_confidence: float = Field(default=0.48, ge=0.0, le=1.0)
+    review_below_confidence: float = Field(default=0.5, ge=0.0, le=1.0)
     publish_directly: bool = False
 
     grey_jpeg: GreyJpegPolicy = "splice"
