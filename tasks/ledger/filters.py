@@ -218,25 +218,27 @@ class Address:
     respelt: bool
     links: FileLinks | None = None
 
-    def keys(self, name: str) -> Iterator[tuple[Root | FileLinks, list[str]]]:
-        """By root, the keys that *name* may be; then the links to files that it may be."""
-        places: list[Root | FileLinks] = [*self.roots]
-        for root in places + ([self.links] if self.links else []):
-            if keys := root.keys(name, respelt=self.respelt):
-                yield root, keys
-
     def having(self, name: str, condition: KeyCondition) -> list[ColumnElement[bool]]:
-        """On `scan`, for each root: the condition holds for a key that *name* may be."""
-        return [root.has(keys, condition) for root, keys in self.keys(name)]
+        """On `scan`, for each root, and for the links to files: it holds for what *name* may be."""
+        places: Sequence[Root | FileLinks]
+        places = (*self.roots, self.links) if self.links else self.roots
+        return [
+            place.has(keys, condition)
+            for place in places
+            if (keys := place.keys(name, respelt=self.respelt))
+        ]
 
 
 def _addresses(connection: Connection, sources: Mapping[int, str], uri: str) -> Iterator[Address]:
-    for respelt in (False, True):
-        yield Address([Root(n, root_of(url)) for n, url in sources.items()], uri, respelt)
-        real, numbers = without_links(uri), [*sources]
-        roots = [Root(n, f"{canonical(url)}/") for n, url in sources.items()]
-        folders, files = linked_places(connection, numbers, real)
-        yield Address([*roots, *folders], real, respelt, files)
+    """The ways to look for a URI, the likeliest first; what needs the disk or the ledger, late."""
+    named = [Root(n, root_of(url)) for n, url in sources.items()]
+    yield Address(named, uri, respelt=False)
+    real = without_links(uri)
+    folders, files = linked_places(connection, [*sources], real)
+    roots = [*(Root(n, f"{canonical(url)}/") for n, url in sources.items()), *folders]
+    yield Address(roots, real, respelt=False, links=files)
+    yield Address(named, uri, respelt=True)
+    yield Address(roots, real, respelt=True, links=files)
 
 
 def _scans_under(connection: Connection, address: Address) -> ColumnElement[bool] | None:

@@ -18,11 +18,10 @@ from sqlalchemy import (
 )
 
 from tasks.ledger import sql
-from tasks.ledger.uris import fixed_names, keys_under
+from tasks.ledger.uris import FILE, fixed_names, keys_under
 from tasks.schema import link, scan
 from tasks.storage import Link, ObjectInfo
 
-FILE = "file://"
 LAST_CHARACTER = "\U0010ffff"  # sorts behind every other, in UTF-8 as in Python
 _LINKS = sql.Rows("links", store=BigInteger, key=Text, target=Text)
 KeyCondition = Callable[[ColumnElement[str], str], ColumnElement[bool]]

@@ -19,7 +19,7 @@ from tasks.errors import UsageError
 from tasks.paths import absolute_path
 from tasks.storage.keys import key_from_name, name_from_key
 
-_FILE = "file://"
+FILE = "file://"
 _PAGE = "#page="
 _HAS_PAGE = re.compile(r"#page=[1-9][0-9]*\Z")
 _WILDCARDS = re.compile(r"[*?]")
@@ -106,20 +106,20 @@ def named_root(root: str) -> str:
 def canonical(source: str) -> str:
     """The one name of a store, as in `root_of` without its slash: of a folder, without links."""
     root = root_of(source)
-    if not root.startswith(_FILE):
+    if not root.startswith(FILE):
         return root.rstrip("/")
-    path = os.fsdecode(name_from_key(root.removeprefix(_FILE)))
-    return _FILE + key_from_name(os.fsencode(os.path.realpath(path)))
+    path = os.fsdecode(name_from_key(root.removeprefix(FILE)))
+    return FILE + key_from_name(os.fsencode(os.path.realpath(path)))
 
 
 def without_links(uri: str) -> str:
     """The URI of a file, folder or pattern whose folder is named without links."""
-    fixed = _WILDCARDS.split(uri)[0].removeprefix(_FILE)
+    fixed = _WILDCARDS.split(uri)[0].removeprefix(FILE)
     folder = fixed.rpartition("/")[0]
-    if not uri.startswith(_FILE) or not folder:
+    if not uri.startswith(FILE) or not folder:
         return uri
-    real = canonical(_FILE + folder).removeprefix(_FILE).rstrip("/")
-    return _FILE + quoted(real) + uri.removeprefix(_FILE + folder)
+    real = canonical(FILE + folder).removeprefix(FILE).rstrip("/")
+    return FILE + quoted(real) + uri.removeprefix(FILE + folder)
 
 
 def one_name(uri: str) -> str:

@@ -151,8 +151,9 @@ def _doubt_blank(scan: Scan, picture: Box, rule: BlankRule) -> Doubt | None:
     seen = f"its lightness spreads by {spread:.2f} L* (a picture: {rule.spread:g} or more)"
     single = scan.tone.lightness[sample[box.slices(*sample.shape)]]
     low, high = np.percentile(single, [2, 98])
-    has_more = has_structure(looked_at, rule) or (not is_border and lies_on_sheet(lightness, rule))
-    if high - low < rule.grain and not has_more:
+    if high - low < rule.grain and not (
+        has_structure(looked_at, rule) or (not is_border and lies_on_sheet(lightness, rule))
+    ):
         raise BlankScan(f"the scan is blank: {seen}, with no structure in it; nothing to do")
     return Doubt(Reason.NEARLY_BLANK, f"The scan is nearly blank: {seen}, yet it has structure.")
 

@@ -4,7 +4,7 @@ import logging
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,9 +30,9 @@ class _Folder:
     """A folder that is being walked: what of it is still to come, and whether anything came."""
 
     key: str
-    link: Link | None = None
-    names: Iterator[str] = field(default_factory=lambda: iter(()))
-    linked: set[str] = field(default_factory=set)  # names that are links to files
+    link: Link | None
+    names: Iterator[str]
+    linked: set[str]  # names that are links
     is_empty: bool = True
 
 
@@ -75,15 +75,15 @@ class Walk:
                 yield Found(key, status, self._link_of(key, folder, name))
 
     def _open(self, key: str, link: Link | None) -> "_Folder":
-        folder = _Folder(key, link)
-        folder.names = iter(self._names(folder))
-        return folder
+        names, linked = self._names(key)
+        return _Folder(key, link, iter(names), linked)
 
     def _look_into(self, key: str, stack: list["_Folder"]) -> None:
         if self._leaves_out(key):
             return
-        link = stack[-1].link
-        if os.path.islink(self._path(key.removesuffix("/"))):  # noqa: PTH114 - names are bytes here
+        folder = stack[-1]
+        link = folder.link
+        if key[len(folder.key) : -1] in folder.linked:
             target = self._target(key)
             if not self._follows(key, target):
                 return
@@ -104,20 +104,20 @@ class Walk:
     def _path(self, key: str) -> bytes:
         return os.path.join(self._root, name_from_key(key))  # noqa: PTH118 - names are bytes here
 
-    def _names(self, folder: _Folder) -> list[str]:
-        """Return what is in *folder*, sorted; names of folders end with "/"."""
-        names = []
+    def _names(self, folder: str) -> tuple[list[str], set[str]]:
+        """Return what is in *folder*, sorted, names of folders ending with "/"; and the links."""
+        names, linked = [], set()
         try:
-            with os.scandir(self._path(folder.key)) as entries:
+            with os.scandir(self._path(folder)) as entries:
                 for entry in entries:
                     name = key_from_name(entry.name)
                     if name != RESERVED:
-                        names.append(name + self._kind(entry, folder.key + name))
+                        names.append(name + self._kind(entry, folder + name))
                         if entry.is_symlink():
-                            folder.linked.add(name)
+                            linked.add(name)
         except OSError as error:
-            self._note(folder.key or ".", error)
-        return sorted(name for name in names if not name.endswith("//"))
+            self._note(folder or ".", error)
+        return sorted(name for name in names if not name.endswith("//")), linked
 
     def _kind(self, entry: "os.DirEntry[bytes]", key: str) -> str:
         """Return "" for a file, "/" for a folder to walk, "//" for what is not listed."""
